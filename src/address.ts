@@ -1,0 +1,84 @@
+// host:port addresses as users write them: parsing, checking and writing. No name is resolved here.
+
+import { ConnectorError } from "./errors.ts";
+
+/** A TCP endpoint. */
+export interface Address {
+  /** Host name, IPv4 address, or IPv6 address without brackets; empty for "every interface". */
+  host: string;
+  /** TCP port, 0 to 65535. */
+  port: number;
+}
+
+/** Which addresses are wanted. */
+export interface AddressRules {
+  /** Accept `:9090`, which means every interface, and port 0, which means any free one. For binding. */
+  bind?: boolean;
+}
+
+/** The longest host name there is, in characters. RFC 1035 section 2.3.4. */
+const MAX_HOST_LENGTH = 253;
+const HOST_LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/;
+
+/**
+ * Reads `host:port`, `1.2.3.4:port` or `[::1]:port`.
+ *
+ * @throws {ConnectorError} `invalid_argument`, quoting the text and saying what was wanted.
+ */
+export function parseAddress(text: string, rules: AddressRules = {}): Address {
+  const wanted = rules.bind ? `host:port or :port` : `host:port`;
+  const fail = (problem: string) =>
+    new ConnectorError(
+      "invalid_argument",
+      `"${text}" is not an address: ${problem}, want ${wanted}`,
+    );
+
+  const bracketed = /^\[([^\]]*)\](.*)$/s.exec(text);
+  const colon = text.lastIndexOf(":");
+  let host: string;
+  let portText: string;
+  if (bracketed) {
+    host = bracketed[1] ?? "";
+    const rest = bracketed[2] ?? "";
+    if (!rest.startsWith(":")) throw fail("it has no port");
+    if (!isIpv6(host)) throw fail(`"${host}" is not an IPv6 address`);
+    portText = rest.slice(1);
+  } else {
+    if (colon < 0) throw fail("it has no port");
+    host = text.slice(0, colon);
+    portText = text.slice(colon + 1);
+    if (host.includes(":")) throw fail("an IPv6 address needs brackets");
+    if (host === "" && !rules.bind) throw fail("it has no host");
+    if (host !== "" && !isHostName(host)) throw fail(`"${host}" is not a host`);
+  }
+  const lowest = rules.bind ? 0 : 1;
+  const port = /^\d{1,5}$/.test(portText) ? Number(portText) : NaN;
+  if (!(port >= lowest && port <= 65535)) {
+    throw fail(`"${portText}" is not a port from ${lowest} to 65535`);
+  }
+  return { host, port };
+}
+
+/** Writes an address so that `parseAddress` reads it back. */
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Whether the text is an IPv4 address in dotted form. */
+export function isIpv4(text: string): boolean {
+  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) &&
+    text.split(".").every((part) => Number(part) <= 255);
+}
+
+/** Whether the text is an IPv6 address, without brackets; a zone (`%eth0`) may follow it. */
+export function isIpv6(text: string): boolean {
+  const [address = "", zone] = text.split("%", 2);
+  if (zone !== undefined && !/^[A-Za-z0-9_.-]+$/.test(zone)) return false;
+  return address.includes(":") && URL.canParse(`http://[${address}]/`);
+}
+
+function isHostName(text: string): boolean {
+  if (/^[\d.]+$/.test(text)) return isIpv4(text);
+  const name = text.endsWith(".") ? text.slice(0, -1) : text;
+  return name.length <= MAX_HOST_LENGTH && name.split(".").every((label) => HOST_LABEL.test(label));
+}

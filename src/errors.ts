@@ -1,0 +1,83 @@
+// The one error class of this project, and the one place where platform errors become it. Errors take
+// the form of HTTP, gRPC or the command line only where they leave (api/, grpc/status.ts, cli/).
+
+/** gRPC's canonical code names, the ones that are used here. https://grpc.io/docs/guides/status-codes/ */
+export type ErrorCode =
+  | "cancelled" // the caller's own signal ended it
+  | "invalid_argument" // the request is wrong whatever the state
+  | "deadline_exceeded" // it took longer than its limit
+  | "not_found" // it names something that does not exist
+  | "already_exists" // an id or a port is taken
+  | "permission_denied" // it is understood and refused
+  | "resource_exhausted" // a bound was reached
+  | "failed_precondition" // it cannot be done in this state, and repeating it changes nothing
+  | "internal" // a breach of a protocol, or a defect
+  | "unavailable"; // a peer or a network is away: it may work later
+
+/** What a failure may carry besides its code and message. */
+export interface ConnectorErrorOptions {
+  /** The error that caused it. */
+  cause?: unknown;
+  /** What the user can do about it, one sentence. */
+  hint?: string;
+}
+
+/** A request, a stream or a session failed in a way that is foreseen; a defect stays a `TypeError`. */
+export class ConnectorError extends Error {
+  override readonly name = "ConnectorError";
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: ConnectorErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+  }
+
+  /** Wraps anything that was thrown; `action` opens the message, as in `Cannot listen on port 80`. */
+  static from(error: unknown, action: string): ConnectorError {
+    const { code, reason } = classify(error);
+    return new ConnectorError(code, `${action}: ${reason}`, { cause: error });
+  }
+}
+
+/** The reason in words, without the platform's own decoration. */
+export function reasonOf(error: unknown): string {
+  return classify(error).reason;
+}
+
+function classify(error: unknown): { code: ErrorCode; reason: string } {
+  if (error instanceof ConnectorError) return { code: error.code, reason: error.message };
+  if (error instanceof DOMException) {
+    if (error.name === "TimeoutError") return { code: "deadline_exceeded", reason: "timed out" };
+    if (error.name === "AbortError") return { code: "cancelled", reason: "cancelled" };
+  }
+  for (const [type, code, reason] of PLATFORM_ERRORS) {
+    if (error instanceof type) return { code, reason };
+  }
+  const text = error instanceof Error ? error.message : String(error);
+  // Name resolution has no class of its own in Deno: it is a plain Error with this text.
+  if (/failed to lookup address|name or service not known|no such host/i.test(text)) {
+    return { code: "unavailable", reason: "the host name could not be resolved" };
+  }
+  if (/network is unreachable|no route to host|host is unreachable/i.test(text)) {
+    return { code: "unavailable", reason: "the host is unreachable" };
+  }
+  return { code: "internal", reason: text };
+}
+
+const PLATFORM_ERRORS: [new (message: string) => Error, ErrorCode, string][] = [
+  [Deno.errors.AddrInUse, "already_exists", "the port is already in use"],
+  [Deno.errors.AddrNotAvailable, "invalid_argument", "the address does not belong to this machine"],
+  [Deno.errors.ConnectionRefused, "unavailable", "connection refused"],
+  [Deno.errors.ConnectionReset, "unavailable", "connection reset by peer"],
+  [Deno.errors.ConnectionAborted, "unavailable", "connection aborted"],
+  [Deno.errors.BrokenPipe, "unavailable", "connection closed by peer"],
+  [Deno.errors.NotConnected, "unavailable", "not connected"],
+  [Deno.errors.NetworkUnreachable, "unavailable", "the network is unreachable"],
+  [Deno.errors.TimedOut, "deadline_exceeded", "timed out"],
+  [Deno.errors.NotFound, "not_found", "no such file"],
+  [Deno.errors.PermissionDenied, "permission_denied", "permission denied"],
+  [Deno.errors.NotCapable, "permission_denied", "permission denied"],
+  [Deno.errors.IsADirectory, "invalid_argument", "it is a directory"],
+];
