@@ -1,0 +1,217 @@
+// The command line: which commands there are, how help and errors look, and which exit code follows.
+// What a command does is in its own file; here nothing listens, dials or logs.
+
+import { Command, CommanderError, Option } from "commander";
+import config from "../../deno.json" with { type: "json" };
+import { ConnectorError } from "../errors.ts";
+import {
+  readRunOptions,
+  RUN_FLAGS,
+  type RunFlag,
+  type RunFlagName,
+  type RunOptions,
+  type RunSettings,
+} from "./run_options.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** What the command line needs of the world; tests give their own. */
+export interface CliIo {
+  stdout(text: string): void;
+  stderr(text: string): void;
+  env: Readonly<Record<string, string | undefined>>;
+  /** Runs until it is told to end, and resolves with the exit code. */
+  runConnector(options: RunOptions): Promise<number>;
+}
+
+/** A foreseen failure, or a defect. */
+const EXIT_FAILURE = 1;
+/** A command line that cannot be followed. */
+const EXIT_USAGE = 2;
+
+/** Runs one command line, without the program's name, and resolves with the exit code; never rejects. */
+export async function runCli(args: string[], given: Partial<CliIo> = {}): Promise<number> {
+  const io: CliIo = { ...processIo(), ...given };
+  let exitCode = 0;
+  const program = createProgram(io, (code) => exitCode = code);
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    const command = program.commands.find((each) => each.name() === args[0]) ?? program;
+    return report(error, io, command);
+  }
+}
+
+function createProgram(io: CliIo, setExitCode: (code: number) => void): Command {
+  const program = new Command("connector")
+    .description(
+      "Exposes TCP services across networks, over one gRPC stream between two connectors.",
+    )
+    .version(`connector ${config.version}`, "--version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [command]", "print help for a command")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout(text),
+      writeErr: (text) => io.stderr(text),
+      // Errors are printed where they are caught, all in one form.
+      outputError: () => {},
+    });
+  program.addCommand(
+    createRunCommand(async (settings) => {
+      setExitCode(await io.runConnector(readRunOptions(settings)));
+    }, io),
+  );
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  return program;
+}
+
+function createRunCommand(
+  action: (settings: RunSettings) => Promise<void>,
+  io: Pick<CliIo, "env">,
+): Command {
+  const command = new Command("run")
+    .summary("run a connector")
+    .description("Runs a connector: a gRPC server for its peers and a REST API for you.")
+    .addHelpText("after", RUN_EXAMPLES);
+  // `RUN_FLAGS` lists exactly the flag names.
+  const flags = Object.entries(RUN_FLAGS) as [RunFlagName, RunFlag][];
+  const options = new Map(flags.map(([name, flag]) => [name, createOption(flag)]));
+  for (const option of options.values()) command.addOption(option);
+  return command.action(async () => {
+    const settings: RunSettings = {};
+    for (const [name, option] of options) {
+      const flag: RunFlag = RUN_FLAGS[name];
+      const written: unknown = command.getOptionValue(option.attributeName());
+      // An empty variable counts as unset: that is how a shell or a container template leaves one out.
+      const variable = io.env[flag.variable];
+      if (written !== undefined) {
+        settings[name] = { text: String(written), origin: option.long ?? option.flags };
+      } else if (variable) {
+        settings[name] = { text: variable, origin: flag.variable };
+      } else if (flag.default !== undefined) {
+        settings[name] = { text: flag.default, origin: option.long ?? option.flags };
+      }
+    }
+    await action(settings);
+  });
+}
+
+/** The parser's own variables are not used: for it, `NAME=false` turns a boolean on. */
+function createOption(flag: RunFlag): Option {
+  const shownDefault = flag.default === undefined ? "" : `default: ${flag.default}, `;
+  const option = new Option(
+    flag.flags,
+    `${flag.description} (${shownDefault}env: ${flag.variable})`,
+  );
+  if (flag.repeats) {
+    option.argParser((value: string, before: string | undefined) =>
+      before === undefined ? value : `${before},${value}`
+    );
+  }
+  return option;
+}
+
+const RUN_EXAMPLES = `
+Every option can be given as a flag or as the environment variable beside it; the flag wins.
+
+Examples:
+  A connector on the default ports:
+    connector run
+
+  On other ports, for this machine only:
+    connector run --grpc-bind=127.0.0.1:60000 --http-bind=127.0.0.1:60001
+
+  With mutual TLS:
+    connector run --root-cert-path=root.cert --server-cert-path=leaf.cert --server-key-path=leaf.key
+`;
+
+/** Prints what went wrong in the form it deserves, and says which exit code follows. */
+function report(error: unknown, io: Pick<CliIo, "stderr">, command: Command): number {
+  const print = (message: string, hint: string | undefined) => {
+    io.stderr(`error: ${message}\n${hint === undefined ? "" : `hint: ${hint}\n`}`);
+  };
+  const seeHelp = `see ${
+    command.parent ? `${command.parent.name()} ` : ""
+  }${command.name()} --help`;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    // Help was printed because no command was given.
+    if (error.code === "commander.help") return EXIT_USAGE;
+    const { message, hint } = readParserError(error);
+    const flag = /^unknown option '(.*)'$/s.exec(message)?.[1];
+    print(message, (flag === undefined ? hint : suggestFlag(flag, command)) ?? seeHelp);
+    return EXIT_USAGE;
+  }
+  if (error instanceof UsageError) {
+    print(error.message, error.hint ?? seeHelp);
+    return EXIT_USAGE;
+  }
+  if (error instanceof ConnectorError) {
+    print(error.message, error.hint);
+    return EXIT_FAILURE;
+  }
+  const stack = error instanceof Error ? error.stack ?? error.message : String(error);
+  io.stderr(`error: this is a defect of connector\n${stack}\n`);
+  return EXIT_FAILURE;
+}
+
+/** Takes the parser's `error: text.` and `(Did you mean x?)` apart. */
+function readParserError(error: CommanderError): { message: string; hint: string | undefined } {
+  const [message = "", suggestion] = error.message.replace(/^error: /, "").split("\n(", 2);
+  return {
+    message: message.replace(/\.$/, ""),
+    hint: suggestion?.replace(/^Did/, "did").replace(/\)$/, ""),
+  };
+}
+
+/**
+ * What was meant by a flag that the parser does not know. It compares the whole `--flag=value` with the last
+ * of an option's names; here it is asked again, with the flag alone and every name.
+ */
+function suggestFlag(flag: string, command: Command): string | undefined {
+  const [name = flag] = flag.split("=", 1);
+  const names = new Command().helpOption("-h, --help").exitOverride()
+    .configureOutput({ outputError: () => {} });
+  for (const option of command.options) {
+    for (const known of [option.short, option.long]) {
+      if (known === name) return `${name} takes no value`;
+      if (known) names.option(known);
+    }
+  }
+  if (name === "--help") return `${name} takes no value`;
+  try {
+    names.parse([name], { from: "user" });
+  } catch (error) {
+    if (error instanceof CommanderError) return readParserError(error).hint;
+    throw error;
+  }
+  return undefined;
+}
+
+function processIo(): CliIo {
+  return {
+    stdout: (text) => writeWhole(Deno.stdout, text),
+    stderr: (text) => writeWhole(Deno.stderr, text),
+    get env() {
+      return Deno.env.toObject();
+    },
+    async runConnector(options) {
+      // Loaded only now, so that help and version need not wait for the servers' code.
+      const { runConnector } = await import("./run.ts");
+      return await runConnector(options);
+    },
+  };
+}
+
+function writeWhole(output: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  try {
+    for (let written = 0; written < bytes.length;) {
+      written += output.writeSync(bytes.subarray(written));
+    }
+  } catch (error) {
+    // The reader has seen enough, as in `connector run --help | head -1`.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}

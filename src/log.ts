@@ -1,0 +1,267 @@
+// Logging: one line an event on stderr, as text for people or as JSON for machines. Everybody logs through
+// LogTape's `getLogger`; only cli/run.ts configures it, here. Field values may come from strangers, so
+// nothing in them can end a line, start another, or steer a terminal.
+
+import { configure, type LogLevel as TapeLevel, type LogRecord, reset } from "@logtape/logtape";
+import { reasonOf } from "./errors.ts";
+
+/** How much is logged: a level includes all before it. */
+export const LOG_LEVELS = ["error", "warn", "info", "debug", "trace"] as const;
+export type LogLevel = typeof LOG_LEVELS[number];
+
+/** How a line looks. */
+export const LOG_FORMATS = ["text", "json"] as const;
+export type LogFormat = typeof LOG_FORMATS[number];
+
+/** Where lines go: `Deno.stderr`, or a test's own. */
+export interface LogOutput {
+  /** Writes some of the bytes and resolves with how many. */
+  write(bytes: Uint8Array): Promise<number>;
+}
+
+/** What to log, how, and where to. */
+export interface LoggingOptions {
+  level: LogLevel;
+  format: LogFormat;
+  /** Default: stderr. */
+  output?: LogOutput;
+  /** How long `flush` and disposal wait for the output, in milliseconds. Default: 2 s. */
+  flushTimeoutMs?: number;
+}
+
+/** Logging that was set up. Disposing writes what is left and stops logging. */
+export interface Logging extends AsyncDisposable {
+  /** Resolves when every line logged so far is written or given up; never rejects. */
+  flush(): Promise<void>;
+}
+
+/** Bytes that wait for a slow output; beyond it lines are dropped and counted, so that memory is bounded. */
+const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** A reader of stderr that has stopped must not keep the process from ending. */
+const FLUSH_TIMEOUT_MS = 2000;
+/** Characters of one value: enough for any error, too few to flood the log with a peer's text. */
+const MAX_VALUE_LENGTH = 2048;
+/** Members of one list or object. */
+const MAX_MEMBERS = 100;
+/** Lists and objects inside one another. */
+const MAX_DEPTH = 4;
+
+const TAPE_LEVELS: Record<LogLevel, TapeLevel> = {
+  error: "error",
+  warn: "warning",
+  info: "info",
+  debug: "debug",
+  trace: "trace",
+};
+
+/** Sends what every logger logs to the output; what was set up before is replaced. */
+export async function configureLogging(options: LoggingOptions): Promise<Logging> {
+  const writer = new LineWriter(options);
+  const sink = Object.assign((record: LogRecord) => writer.write(record), {
+    [Symbol.asyncDispose]: () => writer.flush(),
+  });
+  await configure({
+    reset: true,
+    sinks: { lines: sink },
+    loggers: [
+      { category: [], sinks: ["lines"], lowestLevel: TAPE_LEVELS[options.level] },
+      { category: ["logtape", "meta"], lowestLevel: "warning" },
+    ],
+  });
+  return {
+    flush: () => writer.flush(),
+    [Symbol.asyncDispose]: reset,
+  };
+}
+
+/** One line for people: `TIME LEVEL message key=value key="a value"`, with its line end. */
+export function formatText(record: LogRecord): string {
+  let line = `${timeOf(record)} ${levelOf(record).toUpperCase().padEnd(5)} ${
+    escapeInvisible(JSON.stringify(messageOf(record)).slice(1, -1).replaceAll('\\"', '"'))
+  }`;
+  for (const [key, value] of Object.entries(record.properties)) {
+    const plain = toPlain(value, MAX_DEPTH);
+    if (plain !== undefined) line += ` ${textOf(key)}=${textOf(plain)}`;
+  }
+  return `${line}\n`;
+}
+
+/** One JSON object with `time`, `level`, `logger`, `message` and `fields`, and its line end. */
+export function formatJson(record: LogRecord): string {
+  const entry = {
+    time: timeOf(record),
+    level: levelOf(record),
+    logger: record.category.join("."),
+    message: messageOf(record),
+    fields: toPlain(record.properties, MAX_DEPTH + 1),
+  };
+  return `${escapeInvisible(JSON.stringify(entry))}\n`;
+}
+
+function timeOf(record: LogRecord): string {
+  return new Date(record.timestamp).toISOString();
+}
+
+function levelOf(record: LogRecord): string {
+  return record.level === "warning" ? "warn" : record.level;
+}
+
+function messageOf(record: LogRecord): string {
+  // The even parts are the text as it was written, the odd ones values that stood in braces in it.
+  return record.message.map((part, index) => {
+    if (index % 2 === 0 && typeof part === "string") return part;
+    const plain = toPlain(part, MAX_DEPTH);
+    return typeof plain === "string" ? plain : JSON.stringify(plain) ?? "";
+  }).join("");
+}
+
+/** What JSON can hold. */
+type Plain = string | number | boolean | null | Plain[] | { [key: string]: Plain };
+
+/** The value as JSON can hold it, bounded in size and depth; `undefined` when there is nothing to say. */
+function toPlain(value: unknown, depth: number): Plain | undefined {
+  if (value === undefined) return undefined;
+  if (value === null) return null;
+  switch (typeof value) {
+    case "string":
+      return clip(value);
+    case "boolean":
+      return value;
+    case "number":
+      return Number.isFinite(value) ? value : String(value);
+    case "bigint":
+    case "symbol":
+      return clip(value.toString());
+    case "function":
+      return `[function ${clip(value.name)}]`;
+  }
+  if (value instanceof Error) return clip(reasonOf(value));
+  if (value instanceof Date) return isNaN(value.getTime()) ? "invalid date" : value.toISOString();
+  // Bytes may be somebody's payload: their number says enough.
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `${value.byteLength} bytes`;
+  if (depth === 0) return "…";
+  if (value instanceof Set) return toPlain([...value], depth);
+  if (value instanceof Map) return toPlain(Object.fromEntries(value), depth);
+  if (Array.isArray(value)) {
+    const items = value.slice(0, MAX_MEMBERS).map((item) => toPlain(item, depth - 1) ?? null);
+    if (value.length > MAX_MEMBERS) items.push(`… ${value.length - MAX_MEMBERS} more`);
+    return items;
+  }
+  const members: [string, Plain][] = [];
+  for (const [key, member] of Object.entries(value).slice(0, MAX_MEMBERS)) {
+    const plain = toPlain(member, depth - 1);
+    if (plain !== undefined) members.push([clip(key), plain]);
+  }
+  return Object.fromEntries(members);
+}
+
+function clip(text: string): string {
+  return text.length <= MAX_VALUE_LENGTH
+    ? text
+    : `${text.slice(0, MAX_VALUE_LENGTH)}… (${text.length} characters)`;
+}
+
+/** Printable ASCII without blank, quote, `=` and backslash, not opening like a list or an object. */
+const NEEDS_NO_QUOTES = /^(?![[{])[!#-<>-[\]-~]+$/;
+
+function textOf(value: Plain): string {
+  if (typeof value === "string" && NEEDS_NO_QUOTES.test(value)) return value;
+  return escapeInvisible(JSON.stringify(value));
+}
+
+/**
+ * Escapes what JSON leaves as it is and a terminal obeys or does not show: DEL and the C1 controls, line and
+ * paragraph separators, and format characters (bidirectional overrides, zero-width ones).
+ */
+function escapeInvisible(json: string): string {
+  return json.replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    let escaped = "";
+    for (let index = 0; index < character.length; index++) {
+      escaped += `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`;
+    }
+    return escaped;
+  });
+}
+
+/** Writes lines in order without ever blocking the caller; what cannot be written is dropped and counted. */
+class LineWriter {
+  readonly #format: (record: LogRecord) => string;
+  readonly #output: LogOutput;
+  readonly #flushTimeoutMs: number;
+  readonly #encoder = new TextEncoder();
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #dropped = 0;
+  #running: Promise<void> | undefined;
+
+  constructor(options: LoggingOptions) {
+    this.#format = options.format === "json" ? formatJson : formatText;
+    this.#output = options.output ?? Deno.stderr;
+    this.#flushTimeoutMs = options.flushTimeoutMs ?? FLUSH_TIMEOUT_MS;
+  }
+
+  write(record: LogRecord): void {
+    const line = this.#encoder.encode(this.#format(record));
+    if (this.#waitingBytes + line.length > MAX_BUFFERED_BYTES) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#waiting.push(line);
+    this.#waitingBytes += line.length;
+    this.#running ??= this.#run();
+  }
+
+  async flush(): Promise<void> {
+    if (this.#running === undefined) return;
+    const { promise: timeout, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, this.#flushTimeoutMs);
+    await Promise.race([this.#running, timeout]);
+    clearTimeout(timer);
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const lines = this.#waiting;
+      const reported = this.#dropped;
+      if (reported > 0) lines.push(this.#encoder.encode(this.#format(droppedLines(reported))));
+      const batch = concat(lines);
+      this.#waiting = [];
+      this.#waitingBytes = 0;
+      try {
+        for (let written = 0; written < batch.length;) {
+          const count = await this.#output.write(batch.subarray(written));
+          if (count === 0) throw new Error("The output takes no more");
+          written += count;
+        }
+        this.#dropped -= reported;
+      } catch {
+        // Stderr is closed or full. There is nowhere left to say so, and the process has other work.
+        this.#dropped += lines.length - (reported > 0 ? 1 : 0);
+      }
+    }
+    this.#running = undefined;
+  }
+}
+
+function droppedLines(count: number): LogRecord {
+  const message = "log lines dropped";
+  return {
+    category: ["connector", "log"],
+    level: "warning",
+    message: [message],
+    rawMessage: message,
+    timestamp: Date.now(),
+    properties: { count },
+  };
+}
+
+function concat(parts: Uint8Array[]): Uint8Array {
+  if (parts.length === 1 && parts[0]) return parts[0];
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}

@@ -1,0 +1,466 @@
+// The command line in process: what reaches the runner, and each refusal with its exit code and words.
+
+import assert from "node:assert/strict";
+import config from "../../deno.json" with { type: "json" };
+import { runCli } from "../../src/cli/program.ts";
+import { RUN_FLAGS, type RunFlag, type RunOptions } from "../../src/cli/run_options.ts";
+import { ConnectorError } from "../../src/errors.ts";
+
+interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+  /** What the runner was given, if it was called. */
+  options: RunOptions | undefined;
+}
+
+/** Runs the command line with a runner that only looks at its options, and then does what `end` does. */
+async function cli(
+  args: string[],
+  { env = {}, end = () => 0 }: { env?: Record<string, string>; end?: () => number } = {},
+): Promise<Outcome> {
+  const outcome: Outcome = { code: -1, stdout: "", stderr: "", options: undefined };
+  outcome.code = await runCli(args, {
+    stdout: (text) => outcome.stdout += text,
+    stderr: (text) => outcome.stderr += text,
+    env,
+    runConnector: (options) => {
+      outcome.options = options;
+      return Promise.try(end);
+    },
+  });
+  return outcome;
+}
+
+async function optionsOf(args: string[], env: Record<string, string> = {}): Promise<RunOptions> {
+  const { code, stderr, options } = await cli(["run", ...args], { env });
+  assert.equal(stderr, "");
+  assert.equal(code, 0);
+  assert.ok(options);
+  return options;
+}
+
+const DEFAULTS: RunOptions = {
+  grpcBind: { host: "", port: 9090 },
+  httpBind: { host: "", port: 9091 },
+  logLevel: "info",
+  logFormat: "text",
+  namespace: "shipyard",
+  disableLocalExpose: false,
+  disableRemoteExpose: false,
+  httpAllowedHosts: [],
+};
+
+const TLS_ARGS = [
+  "--root-cert-path=r.cert",
+  "--server-cert-path=s.cert",
+  "--server-key-path=s.key",
+];
+
+Deno.test("run without flags has the defaults", async () => {
+  assert.deepEqual(await optionsOf([]), DEFAULTS);
+});
+
+Deno.test("run takes each flag, with a blank or with =", async () => {
+  const pairs = [
+    ["--grpc-bind", "127.0.0.1:60000"],
+    ["--http-bind", "[::1]:60001"],
+    ["--root-cert-path", "root.cert"],
+    ["--root-cert-key", "root.key"],
+    ["--server-cert-path", "leaf.cert"],
+    ["--server-key-path", "leaf.key"],
+    ["--log-level", "trace"],
+    ["--log-format", "json"],
+    ["--namespace", "jumppad"],
+    ["--disableLocalExpose", "true"],
+    ["--disable-remote-expose", "true"],
+    ["--http-allowed-host", "Connector.example"],
+  ] as const;
+  const wanted: RunOptions = {
+    grpcBind: { host: "127.0.0.1", port: 60000 },
+    httpBind: { host: "::1", port: 60001 },
+    tls: { rootCertPath: "root.cert", serverCertPath: "leaf.cert", serverKeyPath: "leaf.key" },
+    rootCertKeyPath: "root.key",
+    logLevel: "trace",
+    logFormat: "json",
+    namespace: "jumppad",
+    disableLocalExpose: true,
+    disableRemoteExpose: true,
+    httpAllowedHosts: ["connector.example"],
+  };
+  assert.deepEqual(await optionsOf(pairs.flat()), wanted);
+  assert.deepEqual(await optionsOf(pairs.map(([flag, value]) => `${flag}=${value}`)), wanted);
+});
+
+Deno.test("boolean flags stand alone, in both spellings, and can be turned off", async () => {
+  assert.equal((await optionsOf(["--disableLocalExpose"])).disableLocalExpose, true);
+  assert.equal((await optionsOf(["--disable-local-expose"])).disableLocalExpose, true);
+  assert.equal((await optionsOf(["--disable-local-expose=false"])).disableLocalExpose, false);
+  assert.equal((await optionsOf(["--disable-remote-expose=1"])).disableRemoteExpose, true);
+  const both = await optionsOf(["--disable-remote-expose", "--disableLocalExpose"]);
+  assert.deepEqual([both.disableLocalExpose, both.disableRemoteExpose], [true, true]);
+});
+
+Deno.test("allowed hosts repeat, take comma lists, and are kept once, in lower case", async () => {
+  const { httpAllowedHosts } = await optionsOf([
+    "--http-allowed-host=a.example,B.example",
+    "--http-allowed-host",
+    "c.example, a.example",
+  ]);
+  assert.deepEqual(httpAllowedHosts, ["a.example", "b.example", "c.example"]);
+});
+
+Deno.test("every flag has an environment variable", async () => {
+  const env = {
+    CONNECTOR_GRPC_BIND: ":1",
+    CONNECTOR_HTTP_BIND: "localhost:2",
+    CONNECTOR_ROOT_CERT_PATH: "root.cert",
+    CONNECTOR_ROOT_CERT_KEY: "root.key",
+    CONNECTOR_SERVER_CERT_PATH: "leaf.cert",
+    CONNECTOR_SERVER_KEY_PATH: "leaf.key",
+    CONNECTOR_LOG_LEVEL: "warn",
+    CONNECTOR_LOG_FORMAT: "json",
+    CONNECTOR_NAMESPACE: "n",
+    CONNECTOR_DISABLE_LOCAL_EXPOSE: "1",
+    CONNECTOR_DISABLE_REMOTE_EXPOSE: "true",
+    CONNECTOR_HTTP_ALLOWED_HOST: "a,b",
+  };
+  assert.deepEqual(await optionsOf([], env), {
+    grpcBind: { host: "", port: 1 },
+    httpBind: { host: "localhost", port: 2 },
+    tls: { rootCertPath: "root.cert", serverCertPath: "leaf.cert", serverKeyPath: "leaf.key" },
+    rootCertKeyPath: "root.key",
+    logLevel: "warn",
+    logFormat: "json",
+    namespace: "n",
+    disableLocalExpose: true,
+    disableRemoteExpose: true,
+    httpAllowedHosts: ["a", "b"],
+  });
+  const known: string[] = Object.values(RUN_FLAGS).map((flag) => flag.variable);
+  assert.deepEqual(known.filter((name) => !(name in env)), ["CONNECTOR_INTEGRATION"]);
+});
+
+Deno.test("a flag beats its variable, and an empty variable counts as unset", async () => {
+  const env = { CONNECTOR_GRPC_BIND: ":1", CONNECTOR_DISABLE_LOCAL_EXPOSE: "true" };
+  const options = await optionsOf(["--grpc-bind=:2", "--disableLocalExpose=false"], env);
+  assert.equal(options.grpcBind.port, 2);
+  assert.equal(options.disableLocalExpose, false);
+
+  const empty = Object.fromEntries(Object.values(RUN_FLAGS).map((flag) => [flag.variable, ""]));
+  assert.deepEqual(await optionsOf([], empty), DEFAULTS);
+  const off = { CONNECTOR_DISABLE_LOCAL_EXPOSE: "false", CONNECTOR_DISABLE_REMOTE_EXPOSE: "0" };
+  assert.deepEqual(await optionsOf([], off), DEFAULTS);
+});
+
+const REFUSED: {
+  what: string;
+  args?: string[];
+  env?: Record<string, string>;
+  error: string;
+  hint?: string;
+}[] = [
+  {
+    what: "an unknown flag",
+    args: ["--grpc-bnd=:1"],
+    error: "unknown option '--grpc-bnd=:1'",
+    hint: "did you mean --grpc-bind?",
+  },
+  {
+    what: "an unknown flag like the second name of one",
+    args: ["--disable-local-exposed", "true"],
+    error: "unknown option '--disable-local-exposed'",
+    hint: "did you mean --disable-local-expose?",
+  },
+  {
+    what: "an unknown flag like the reference's name of one",
+    args: ["--disableLocalExpos=true"],
+    error: "unknown option '--disableLocalExpos=true'",
+    hint: "did you mean --disableLocalExpose?",
+  },
+  {
+    what: "a value for a flag that takes none",
+    args: ["--help=true"],
+    error: "unknown option '--help=true'",
+    hint: "--help takes no value",
+  },
+  { what: "an unheard-of flag", args: ["--colour"], error: "unknown option '--colour'" },
+  {
+    what: "an argument",
+    args: ["now"],
+    error: "too many arguments for 'run'. Expected 0 arguments but got 1: now",
+  },
+  {
+    what: "a flag without its value",
+    args: ["--grpc-bind"],
+    error: "option '--grpc-bind <address>' argument missing",
+  },
+  {
+    what: "an address without a port",
+    args: ["--grpc-bind=localhost"],
+    error: '--grpc-bind: "localhost" is not an address: it has no port, want host:port or :port',
+  },
+  {
+    what: "an address without a port in a variable",
+    env: { CONNECTOR_HTTP_BIND: "localhost" },
+    error:
+      'CONNECTOR_HTTP_BIND: "localhost" is not an address: it has no port, want host:port or :port',
+  },
+  {
+    what: "an empty address",
+    args: ["--http-bind="],
+    error: '--http-bind: "" is not an address: it has no port, want host:port or :port',
+  },
+  {
+    what: "an unknown log level",
+    args: ["--log-level=verbose"],
+    error: '--log-level cannot be "verbose", want error, warn, info, debug or trace',
+  },
+  {
+    what: "an unknown log format",
+    env: { CONNECTOR_LOG_FORMAT: "xml" },
+    error: 'CONNECTOR_LOG_FORMAT cannot be "xml", want text or json',
+  },
+  {
+    what: "an unknown integration",
+    args: ["--integration=mesos"],
+    error: '--integration cannot be "mesos", want kubernetes or nomad',
+  },
+  {
+    what: "an integration, until there is one",
+    args: ["--integration=kubernetes"],
+    error: "--integration kubernetes is not available in this version of connector",
+    hint: "leave it out to run without an integration",
+  },
+  {
+    what: "an integration from a variable, until there is one",
+    env: { CONNECTOR_INTEGRATION: "nomad" },
+    error: "CONNECTOR_INTEGRATION nomad is not available in this version of connector",
+    hint: "leave it out to run without an integration",
+  },
+  {
+    what: "a namespace that cannot be one",
+    args: ["--namespace=Not_One"],
+    error: '--namespace cannot be "Not_One", want 1 to 63 lower-case letters, digits and hyphens',
+  },
+  {
+    what: "a boolean flag with another word",
+    args: ["--disableLocalExpose=yes"],
+    error: '--disableLocalExpose cannot be "yes", want true, false, 1 or 0',
+  },
+  {
+    what: "a boolean variable with another word",
+    env: { CONNECTOR_DISABLE_REMOTE_EXPOSE: "yes" },
+    error: 'CONNECTOR_DISABLE_REMOTE_EXPOSE cannot be "yes", want true, false, 1 or 0',
+  },
+  {
+    what: "an allowed host with a port",
+    args: ["--http-allowed-host=a.example:80"],
+    error:
+      '--http-allowed-host cannot be "a.example:80", want a host name or IP address without a port',
+  },
+  {
+    what: "an empty allowed host",
+    args: ["--http-allowed-host=a,,b"],
+    error: '--http-allowed-host cannot be "", want a host name or IP address without a port',
+  },
+  {
+    what: "one TLS flag",
+    args: ["--root-cert-path=r"],
+    error: "--server-cert-path and --server-key-path are missing: TLS needs --root-cert-path, " +
+      "--server-cert-path and --server-key-path together",
+    hint: "give all three, or none of them to run without TLS",
+  },
+  {
+    what: "two TLS flags, one from a variable",
+    args: ["--root-cert-path=r"],
+    env: { CONNECTOR_SERVER_CERT_PATH: "s" },
+    error: "--server-key-path is missing: TLS needs --root-cert-path, --server-cert-path and " +
+      "--server-key-path together",
+    hint: "give all three, or none of them to run without TLS",
+  },
+  {
+    what: "an empty path, which must not turn TLS off",
+    args: ["--root-cert-path=", "--server-cert-path=", "--server-key-path="],
+    error: "--root-cert-path is empty, want a path",
+  },
+  {
+    what: "the root's key without TLS",
+    args: ["--root-cert-key=k"],
+    error: "--root-cert-key needs TLS: --root-cert-path, --server-cert-path and " +
+      "--server-key-path are missing",
+    hint: "certificates are issued over TLS only",
+  },
+  {
+    what: "one port for both servers",
+    args: ["--http-bind=:9090"],
+    error: '--grpc-bind ":9090" and --http-bind ":9090" are the same port',
+    hint: "give each a port of its own",
+  },
+];
+
+for (const { what, args = [], env = {}, error, hint = "see connector run --help" } of REFUSED) {
+  Deno.test(`run refuses ${what}`, async () => {
+    assert.deepEqual(await cli(["run", ...args], { env }), {
+      code: 2,
+      stdout: "",
+      stderr: `error: ${error}\nhint: ${hint}\n`,
+      options: undefined,
+    });
+  });
+}
+
+Deno.test("one port is refused where two listeners would meet, and only there", async () => {
+  const meet = [
+    ["127.0.0.1:80", ":80"],
+    ["0.0.0.0:80", "127.0.0.1:80"],
+    ["[::]:80", "127.0.0.1:80"],
+    ["[::1]:80", "[0:0:0:0:0:0:0:1]:80"],
+    ["localhost:80", "127.0.0.1:80"],
+    ["localhost:80", "[::1]:80"],
+    ["Host.example:80", "host.example:80"],
+    ["0.0.0.0:80", "localhost:80"],
+  ];
+  for (const [grpc, http] of meet) {
+    for (const [one, other] of [[grpc, http], [http, grpc]]) {
+      const { code, stderr } = await cli(["run", `--grpc-bind=${one}`, `--http-bind=${other}`]);
+      assert.equal(code, 2, `${one} ${other}`);
+      assert.match(stderr, /are the same port/);
+    }
+  }
+  const apart = [
+    ["127.0.0.1:80", "127.0.0.2:80"],
+    ["127.0.0.1:80", "[::1]:80"],
+    ["0.0.0.0:80", "[::1]:80"],
+    ["a.example:80", "b.example:80"],
+    [":0", ":0"],
+    ["127.0.0.1:0", "127.0.0.1:0"],
+  ];
+  for (const [grpc, http] of apart) {
+    await optionsOf([`--grpc-bind=${grpc}`, `--http-bind=${http}`]);
+  }
+});
+
+Deno.test("the root's key is taken with TLS", async () => {
+  assert.equal((await optionsOf([...TLS_ARGS, "--root-cert-key=k"])).rootCertKeyPath, "k");
+});
+
+Deno.test("help lists each flag with what it does, its default and its variable", async () => {
+  const { code, stdout, stderr } = await cli(["run", "--help"]);
+  assert.equal(code, 0);
+  assert.equal(stderr, "");
+  const text = stdout.replaceAll(/\s+/g, " ");
+  for (const flag of Object.values<RunFlag>(RUN_FLAGS)) {
+    const shownDefault = flag.default === undefined ? "" : `default: ${flag.default}, `;
+    const line = `${flag.flags} ${flag.description} (${shownDefault}env: ${flag.variable})`;
+    assert.ok(text.includes(line), line);
+  }
+  assert.match(stdout, /^Examples:$/m);
+  assert.match(stdout, /^ {4}connector run --grpc-bind=\S+ --http-bind=\S+$/m);
+});
+
+Deno.test("the examples of the help are command lines that work", async () => {
+  const { stdout } = await cli(["run", "--help"]);
+  const examples = [...stdout.matchAll(/^ {4}connector run(.*)$/gm)];
+  assert.equal(examples.length, 3);
+  for (const [, args = ""] of examples) await optionsOf(args.split(" ").filter(Boolean));
+});
+
+Deno.test("the flags have the reference's names and defaults", async () => {
+  const { stdout } = await cli(["run", "--help"]);
+  for (
+    const [flag, value] of [
+      ["--grpc-bind", ":9090"],
+      ["--http-bind", ":9091"],
+      ["--root-cert-path"],
+      ["--root-cert-key"],
+      ["--server-cert-path"],
+      ["--server-key-path"],
+      ["--log-level", "info"],
+      ["--integration"],
+      ["--namespace", "shipyard"],
+      ["--disableLocalExpose", "false"],
+      ["--disable-remote-expose", "false"],
+    ]
+  ) {
+    const shown = value === undefined ? "" : `(?:(?!--)[^])*?default: ${value},`;
+    assert.match(stdout, new RegExp(`${flag} ${shown}`));
+  }
+});
+
+Deno.test("help run prints what run --help prints", async () => {
+  const asked = await cli(["help", "run"]);
+  assert.deepEqual(asked, await cli(["run", "--help"]));
+  assert.equal(asked.code, 0);
+});
+
+Deno.test("--help names the commands, on stdout", async () => {
+  const { code, stdout, stderr } = await cli(["--help"]);
+  assert.equal(code, 0);
+  assert.equal(stderr, "");
+  assert.match(stdout, /^Usage: connector /);
+  assert.match(stdout, /^ {2}run /m);
+});
+
+Deno.test("no command prints the help on stderr and is a usage error", async () => {
+  const { stdout: help } = await cli(["--help"]);
+  assert.deepEqual(await cli([]), { code: 2, stdout: "", stderr: help, options: undefined });
+});
+
+Deno.test("--version prints the version of deno.json", async () => {
+  assert.deepEqual(await cli(["--version"]), {
+    code: 0,
+    stdout: `connector ${config.version}\n`,
+    stderr: "",
+    options: undefined,
+  });
+  assert.match(config.version, /^\d+\.\d+\.\d+/);
+});
+
+Deno.test("an unknown command is refused with a suggestion", async () => {
+  const { code, stderr } = await cli(["rnu"]);
+  assert.equal(code, 2);
+  assert.equal(stderr, "error: unknown command 'rnu'\nhint: did you mean run?\n");
+  const far = await cli(["something-else"]);
+  assert.equal(far.code, 2);
+  assert.equal(
+    far.stderr,
+    "error: unknown command 'something-else'\nhint: see connector --help\n",
+  );
+});
+
+Deno.test("the runner's exit code is the program's", async () => {
+  assert.equal((await cli(["run"], { end: () => 0 })).code, 0);
+  assert.equal((await cli(["run"], { end: () => 7 })).code, 7);
+});
+
+Deno.test("a foreseen failure is a sentence and a hint, exit 1", async () => {
+  const { code, stderr } = await cli(["run"], {
+    end: () => {
+      throw new ConnectorError("already_exists", "Cannot listen on :9090: the port is in use", {
+        hint: "choose another with --grpc-bind",
+      });
+    },
+  });
+  assert.equal(code, 1);
+  assert.equal(
+    stderr,
+    "error: Cannot listen on :9090: the port is in use\nhint: choose another with --grpc-bind\n",
+  );
+  const bare = await cli(["run"], {
+    end: () => {
+      throw new ConnectorError("not_found", "Cannot read root.cert: no such file");
+    },
+  });
+  assert.equal(bare.stderr, "error: Cannot read root.cert: no such file\n");
+});
+
+Deno.test("a defect shows its stack, exit 1", async () => {
+  const { code, stderr } = await cli(["run"], {
+    end: () => {
+      throw new TypeError("x is undefined");
+    },
+  });
+  assert.equal(code, 1);
+  assert.match(stderr, /^error: this is a defect of connector\nTypeError: x is undefined\n {4}at /);
+});
