@@ -1,0 +1,115 @@
+// `connector run`: the one place where everything is put together, and the order in which it is taken apart.
+
+import { getLogger } from "@logtape/logtape";
+import { type Address, formatAddress } from "../address.ts";
+import { createApp } from "../api/app.ts";
+import { ConnectorError } from "../errors.ts";
+import { clientCredentials, serverCredentials } from "../grpc/credentials.ts";
+import { dialLink } from "../grpc/dial.ts";
+import { GrpcServer } from "../grpc/server.ts";
+import { configureLogging } from "../log.ts";
+import { Connector } from "../tunnel/connector.ts";
+import config from "../../deno.json" with { type: "json" };
+import type { RunOptions } from "./run_options.ts";
+
+/** Runs a connector until SIGINT or SIGTERM. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
+export async function runConnector(options: RunOptions): Promise<number> {
+  const logging = await configureLogging({ level: options.logLevel, format: options.logFormat });
+  const logger = getLogger(["connector"]);
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => logging[Symbol.asyncDispose]());
+
+  const stop = stopSignal(stack);
+  const connector = new Connector({
+    dial: (address) => dialLink(address, { credentials: clientCredentials() }),
+    logger,
+    disableLocalExpose: options.disableLocalExpose,
+    disableRemoteExpose: options.disableRemoteExpose,
+  });
+  const grpc = await GrpcServer.listen({
+    bind: options.grpcBind,
+    credentials: serverCredentials(),
+    control: connector,
+    onLink: (link) => connector.accept(link),
+  });
+  stack.defer(() => grpc.close());
+  stack.defer(() => connector.close());
+  const app = createApp({ control: connector, allowedHosts: options.httpAllowedHosts, logger });
+  const http = serveHttp(options.httpBind, app.fetch);
+  // Unwound last in, first out: nothing new is let in before anything is ended.
+  stack.defer(() => grpc.stopAccepting());
+  stack.defer(() => http.close());
+
+  logger.info("connector started", {
+    version: config.version,
+    grpc: formatAddress(grpc.address),
+    http: formatAddress({ host: options.httpBind.host, port: http.port }),
+  });
+  logger.info("connector stopping", { signal: await stop });
+  return 0;
+}
+
+/** How long requests of the REST API may take once it is told to end, in milliseconds. */
+const HTTP_GRACE_MS = 500;
+
+interface HttpServer {
+  port: number;
+  /** Lets open requests finish, then ends the rest. */
+  close: () => Promise<void>;
+}
+
+/** Serves the REST API. An empty host means every interface. @throws {ConnectorError} when the address cannot be had. */
+function serveHttp(bind: Address, fetch: Deno.ServeHandler): HttpServer {
+  const ended = new AbortController();
+  const server = serveOnAnyFamily(bind, fetch, ended.signal);
+  return {
+    port: server.addr.port,
+    async close() {
+      const timer = setTimeout(() => ended.abort(), HTTP_GRACE_MS);
+      await server.shutdown();
+      clearTimeout(timer);
+    },
+  };
+}
+
+function serveOnAnyFamily(
+  bind: Address,
+  fetch: Deno.ServeHandler,
+  signal: AbortSignal,
+): Deno.HttpServer<Deno.NetAddr> {
+  const serve = (hostname: string) =>
+    Deno.serve({ hostname, port: bind.port, signal, onListen: () => {} }, fetch);
+  try {
+    return serve(bind.host || "::");
+  } catch (error) {
+    // A machine without IPv6 has no "::".
+    if (bind.host === "" && !(error instanceof Deno.errors.AddrInUse)) return serve("0.0.0.0");
+    throw httpBindError(error, bind);
+  }
+}
+
+function httpBindError(error: unknown, bind: Address): ConnectorError {
+  const { code, message } = ConnectorError.from(
+    error,
+    `Cannot serve the REST API on ${formatAddress(bind)}`,
+  );
+  return new ConnectorError(code, message, {
+    cause: error,
+    hint: "Stop the other program, or choose another address with --http-bind",
+  });
+}
+
+/** Resolves with the first signal that asks the process to end. */
+function stopSignal(stack: AsyncDisposableStack): Promise<string> {
+  return new Promise((resolve) => {
+    // Windows has no SIGTERM to listen for.
+    const signals: Deno.Signal[] = Deno.build.os === "windows"
+      ? ["SIGINT", "SIGBREAK"]
+      : ["SIGINT", "SIGTERM"];
+    for (const signal of signals) {
+      const onSignal = () => resolve(signal);
+      Deno.addSignalListener(signal, onSignal);
+      stack.defer(() => Deno.removeSignalListener(signal, onSignal));
+    }
+  });
+}

@@ -1,0 +1,86 @@
+// A gRPC call as a link, whichever side opened it. Messages are raw bytes: what they mean is the codec's
+// business. grpc-js holds the peer back when nobody reads, and says when to stop writing.
+
+import type { ClientDuplexStream, ServerDuplexStream } from "@grpc/grpc-js";
+import { ConnectorError } from "../errors.ts";
+import type { Link, LinkEnd, PeerInfo } from "../mux/link.ts";
+
+/** The call of either side, with messages as raw bytes. */
+export type RawCall =
+  | ClientDuplexStream<Uint8Array, Uint8Array>
+  | ServerDuplexStream<Uint8Array, Uint8Array>;
+
+/** How the side that made the call ends it. */
+export interface CallEnds {
+  /** Ends at once. */
+  abort: (reason: ConnectorError) => void;
+  /** Releases what the call stood on, once it has ended. */
+  release?: () => void;
+}
+
+/** A link over one gRPC call. */
+export class CallLink implements Link {
+  readonly peer: PeerInfo;
+  readonly closed: Promise<LinkEnd>;
+  readonly #call: RawCall;
+  readonly #ends: CallEnds;
+  #settle: (end: LinkEnd) => void = () => {};
+  #ended = false;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+
+  constructor(call: RawCall, { peer, ends }: { peer: PeerInfo; ends: CallEnds }) {
+    this.peer = peer;
+    this.#call = call;
+    this.#ends = ends;
+    this.closed = new Promise((resolve) => this.#settle = resolve);
+    call.on("readable", () => this.#wake());
+    call.on("drain", () => this.#wake());
+  }
+
+  send(message: Uint8Array): boolean {
+    if (this.#ended) return true;
+    return this.#call.write(message);
+  }
+
+  async writable(): Promise<void> {
+    if (this.#ended) return;
+    await new Promise<void>((resolve) => this.#wakeWriter = resolve);
+  }
+
+  async receive(): Promise<Uint8Array | null> {
+    for (;;) {
+      // The stream is in object mode: it holds what the deserializer returned.
+      const message = this.#call.read() as Uint8Array | null;
+      if (message !== null) return message;
+      if (this.#ended) return null;
+      await new Promise<void>((resolve) => this.#wakeReader = resolve);
+    }
+  }
+
+  close(): void {
+    if (!this.#ended) this.#call.end();
+  }
+
+  abort(reason: ConnectorError): void {
+    if (this.#ended) return;
+    this.end(reason);
+    this.#ends.abort(reason);
+  }
+
+  /** The call has ended: told by whoever watches its events. Idempotent. */
+  end(reason: LinkEnd): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#wake();
+    this.#settle(reason);
+    this.#ends.release?.();
+  }
+
+  #wake(): void {
+    this.#wakeReader?.();
+    this.#wakeReader = undefined;
+    this.#wakeWriter?.();
+    this.#wakeWriter = undefined;
+  }
+}

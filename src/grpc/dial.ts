@@ -1,0 +1,59 @@
+// Opens a link to a peer: one HTTP/2 connection with one OpenStream call. Trying again is not its business.
+
+import { ChannelCredentials, Client, type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
+import { Buffer } from "node:buffer";
+import { RemoteConnectionService } from "../../proto/gen/connector.ts";
+import { type Address, formatAddress, isIpv4, isIpv6 } from "../address.ts";
+import { ConnectorError } from "../errors.ts";
+import type { Link } from "../mux/link.ts";
+import { CallLink } from "./call_link.ts";
+import { fromStatus } from "./status.ts";
+import { CLIENT_WINDOW_OPTIONS } from "./windows.ts";
+
+/** How to dial a peer. */
+export interface DialLinkOptions {
+  /** Plaintext, or certificates. */
+  credentials: ChannelCredentials;
+}
+
+/**
+ * Starts to open a link. It is returned at once: messages sent are delivered once it is up, and when it
+ * cannot be opened it ends with the reason.
+ */
+export function dialLink(address: Address, { credentials }: DialLinkOptions): Link {
+  const client = new Client(target(address), credentials, {
+    ...CLIENT_WINDOW_OPTIONS,
+    // Without it a second client to the same address would share this one's connection and its back-off.
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.enable_retries": 0,
+    "grpc.service_config_disable_resolution": 1,
+  });
+  const call: ClientDuplexStream<Uint8Array, Uint8Array> = client.makeBidiStreamRequest(
+    RemoteConnectionService.openStream.path,
+    toBuffer,
+    (bytes: Uint8Array) => bytes,
+    new Metadata(),
+  );
+  const link = new CallLink(call, {
+    peer: { address: formatAddress(address) },
+    ends: { abort: () => call.cancel(), release: () => client.close() },
+  });
+  // The reason of an error comes with the status, right after it.
+  call.on("error", () => {});
+  call.on("status", (status) => link.end(fromStatus(status)));
+  return link;
+}
+
+/** A view, not a copy: grpc-js wants Buffers. */
+export function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function target(address: Address): string {
+  if (isIpv4(address.host)) return `ipv4:${formatAddress(address)}`;
+  if (isIpv6(address.host)) return `ipv6:${formatAddress(address)}`;
+  if (address.host === "") {
+    throw new ConnectorError("invalid_argument", "The peer's address has no host");
+  }
+  return `dns:${formatAddress(address)}`;
+}

@@ -1,0 +1,197 @@
+// The gRPC server: links that peers open, and the control API as a thin skin over `Control`.
+
+import {
+  type handleUnaryCall,
+  Server,
+  type ServerCredentials,
+  type ServerDuplexStream,
+} from "@grpc/grpc-js";
+import type { Http2Server, ServerHttp2Session } from "node:http2";
+import {
+  type DestroyRequest,
+  type ExposeRequest,
+  type ExposeResponse,
+  type ListResponse,
+  type NullMessage,
+  RemoteConnectionService,
+} from "../../proto/gen/connector.ts";
+import { type Address, formatAddress } from "../address.ts";
+import { ConnectorError } from "../errors.ts";
+import type { Link } from "../mux/link.ts";
+import type { Control } from "../service.ts";
+import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
+import { checkAddress, serviceFromMessage, serviceToMessage } from "../wire/service_message.ts";
+import { CallLink } from "./call_link.ts";
+import { toBuffer } from "./dial.ts";
+import { toStatus } from "./status.ts";
+import { windowed } from "./windows.ts";
+
+/** Calls that one connection may have open at once: a peer needs one, tools a few. */
+const MAX_CALLS_PER_CONNECTION = 100;
+/** How long an aborted call may take to tell its peer why, in milliseconds, before its connection is cut. */
+const ABORT_GRACE_MS = 1000;
+
+/** What a server needs. */
+export interface GrpcServerOptions {
+  bind: Address;
+  credentials: ServerCredentials;
+  /** Answers the control API. */
+  control: Control;
+  /** Takes over a link that a peer opened. */
+  onLink: (link: Link) => void;
+}
+
+/** A listening gRPC server. */
+export class GrpcServer {
+  /** Where it listens; the port is the real one. */
+  readonly address: Address;
+  readonly #server: Server;
+  readonly #sessions: Set<ServerHttp2Session>;
+
+  private constructor(server: Server, sessions: Set<ServerHttp2Session>, address: Address) {
+    this.#server = server;
+    this.#sessions = sessions;
+    this.address = address;
+  }
+
+  /**
+   * Listens. An empty host means every interface, IPv4 and IPv6.
+   *
+   * @throws {ConnectorError} when the address cannot be had.
+   */
+  static async listen(options: GrpcServerOptions): Promise<GrpcServer> {
+    const { bind, credentials } = options;
+    const sessions = new Set<ServerHttp2Session>();
+    const server = windowed(
+      new Server({
+        "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
+        "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+      }),
+      (http2Server) => track(http2Server, sessions),
+    );
+    addServices(server, options);
+    const hosts = bind.host === "" ? ["::", "0.0.0.0"] : [bind.host];
+    for (const [index, host] of hosts.entries()) {
+      try {
+        const port = await bindOne(server, formatAddress({ host, port: bind.port }), credentials);
+        return new GrpcServer(server, sessions, { host: bind.host, port });
+      } catch (error) {
+        // A machine without IPv6 has no "::"; a busy port is busy on either.
+        const last = index === hosts.length - 1 || /EADDRINUSE/.test(String(error));
+        if (!last) continue;
+        server.forceShutdown();
+        throw bindError(error, bind);
+      }
+    }
+    throw new TypeError("there is always a host to bind");
+  }
+
+  /** Takes no new connections; open ones live on. */
+  stopAccepting(): void {
+    this.#server.tryShutdown(() => {});
+  }
+
+  /** Ends every connection at once. */
+  close(): void {
+    this.#server.forceShutdown();
+    for (const session of this.#sessions) session.destroy();
+  }
+}
+
+function track(http2Server: Http2Server, sessions: Set<ServerHttp2Session>): void {
+  http2Server.on("session", (session: ServerHttp2Session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+  });
+}
+
+function bindOne(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, port) => error ? reject(error) : resolve(port));
+  });
+}
+
+function bindError(error: unknown, bind: Address): ConnectorError {
+  const text = error instanceof Error ? error.message : String(error);
+  const action = `Cannot listen for gRPC on ${formatAddress(bind)}`;
+  if (/EADDRINUSE/.test(text)) {
+    return new ConnectorError("already_exists", `${action}: the port is already in use`, {
+      cause: error,
+      hint: "Stop the other program, or choose another address with --grpc-bind",
+    });
+  }
+  if (/EACCES/.test(text)) {
+    return new ConnectorError("permission_denied", `${action}: permission denied`, {
+      cause: error,
+    });
+  }
+  if (/EADDRNOTAVAIL|ENOTFOUND|Name resolution/.test(text)) {
+    return new ConnectorError(
+      "invalid_argument",
+      `${action}: the address does not belong to this machine`,
+      { cause: error },
+    );
+  }
+  return ConnectorError.from(error, action);
+}
+
+function addServices(server: Server, { control, onLink }: GrpcServerOptions): void {
+  // OpenStream passes raw messages: decoding them is the session's business.
+  const definition = {
+    ...RemoteConnectionService,
+    openStream: {
+      ...RemoteConnectionService.openStream,
+      requestDeserialize: (bytes: Uint8Array) => bytes,
+      responseSerialize: toBuffer,
+    },
+  };
+  server.addService(definition, {
+    openStream: (call: ServerDuplexStream<Uint8Array, Uint8Array>) => onLink(acceptLink(call)),
+    exposeService: unary<ExposeRequest, ExposeResponse>(async ({ service }) => {
+      const request = serviceFromMessage(service);
+      checkAddress("remote_connector_addr", request.remoteConnectorAddr);
+      return { id: await control.expose(request) };
+    }),
+    destroyService: unary<DestroyRequest, NullMessage>(async ({ id }) => {
+      await control.destroy(id);
+      return {};
+    }),
+    listServices: unary<NullMessage, ListResponse>(() => {
+      const services = control.list().map((report) => serviceToMessage(report, report.status));
+      return Promise.resolve({ services });
+    }),
+  });
+}
+
+function unary<Request, Response>(
+  answer: (request: Request) => Promise<Response>,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    answer(call.request).then(
+      (response) => callback(null, response),
+      (error) => callback(toStatus(error)),
+    );
+  };
+}
+
+function acceptLink(call: ServerDuplexStream<Uint8Array, Uint8Array>): Link {
+  const link = new CallLink(call, {
+    peer: { address: call.getPeer() },
+    ends: {
+      abort(reason) {
+        call.emit("error", toStatus(reason));
+        const timer = setTimeout(() => call.destroy(), ABORT_GRACE_MS);
+        call.once("close", () => clearTimeout(timer));
+      },
+    },
+  });
+  call.on("error", (error) => link.end(ConnectorError.from(error, "The call failed")));
+  call.on("cancelled", () => {
+    link.end(new ConnectorError("unavailable", "the peer's connection was lost"));
+  });
+  call.on("end", () => {
+    call.end();
+    link.end(undefined);
+  });
+  return link;
+}

@@ -1,0 +1,34 @@
+// The seam between the multiplexer and whatever carries its messages: a gRPC call, or a pair in memory.
+// A link keeps messages whole, in order, and tells when to hold back; it knows nothing of their content.
+
+import type { ConnectorError } from "../errors.ts";
+
+/** Why a link ended: `undefined` when either side ended it in order. */
+export type LinkEnd = ConnectorError | undefined;
+
+/** One bidirectional stream of messages to a peer. */
+export interface Link {
+  /** Who is at the other end, for logs and lists. */
+  readonly peer: PeerInfo;
+  /**
+   * Takes over one message. Returns false when the caller must wait for `writable` before the next one;
+   * the message is taken all the same. On an ended link the message is dropped.
+   */
+  send(message: Uint8Array): boolean;
+  /** Resolves when the link takes messages again, or has ended. Never rejects. */
+  writable(): Promise<void>;
+  /** The next message; null when the link has ended. Not reading holds the peer back. Never rejects. */
+  receive(): Promise<Uint8Array | null>;
+  /** Ends in order: what was sent is delivered, and the peer reads the end. */
+  close(): void;
+  /** Ends at once: what was sent may be lost. */
+  abort(reason: ConnectorError): void;
+  /** Resolves when the link has ended, whoever ended it. Never rejects. */
+  readonly closed: Promise<LinkEnd>;
+}
+
+/** What is known of a peer. */
+export interface PeerInfo {
+  /** host:port, as dialled or as seen. */
+  address: string;
+}

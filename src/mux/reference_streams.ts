@@ -1,0 +1,126 @@
+// The streams of one session in the reference dialect: the table, the budget that bounds what waits in
+// memory, and the memory of connections that ended here first, so that late data does not open them again.
+
+import { ConnectorError } from "../errors.ts";
+import type { ReferenceFrame } from "../wire/frame.ts";
+import { encodeFrame } from "../wire/reference_codec.ts";
+import type { Outbox } from "./outbox.ts";
+import { type ReferenceCarrier, ReferenceStream, type StreamRole } from "./reference_stream.ts";
+import type { Stream } from "./stream.ts";
+
+/**
+ * Bytes of all streams of a session that may wait for slow readers. Beyond it the session reads no more and
+ * the peer is held back: the dialect has no credit by which only the slow stream could be.
+ */
+export const INBOUND_BUDGET_BYTES = 8 * 1024 * 1024;
+
+/** The most streams of a session, either way: what bounds the table. */
+export const MAX_STREAMS = 10_000;
+
+/** Tells what a peer opened. */
+export type OnStream = (stream: Stream) => void;
+
+const EMPTY = new Uint8Array(0);
+
+/** The data half of a session with a peer that negotiated nothing. */
+export class ReferenceStreams implements ReferenceCarrier {
+  readonly #outbox: Outbox;
+  readonly #onStream: OnStream;
+  readonly #streams = new Map<string, ReferenceStream>();
+  #waitingBytes = 0;
+  #wakeReceiver: (() => void) | undefined;
+  #holding = true;
+
+  constructor(outbox: Outbox, onStream: OnStream) {
+    this.#outbox = outbox;
+    this.#onStream = onStream;
+  }
+
+  /** How many streams are open, or wait for the peer's `closed`. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  /**
+   * Opens a stream to the peer's destination. The empty first data makes the peer dial at once.
+   *
+   * @throws {ConnectorError} `resource_exhausted` when the session has too many streams.
+   */
+  open(serviceId: string): Stream {
+    if (this.#streams.size >= MAX_STREAMS) {
+      throw new ConnectorError("resource_exhausted", `The link has ${MAX_STREAMS} streams already`);
+    }
+    const stream = this.#create(serviceId, crypto.randomUUID(), "ingress");
+    this.#outbox.sendControl(encodeFrame({ ...address(stream), kind: "data", bytes: EMPTY }));
+    return stream;
+  }
+
+  /** Takes a frame of the peer. Resolves when the session may read on. */
+  receive(frame: ReferenceFrame): Promise<void> | undefined {
+    const { serviceId, connectionId } = frame;
+    let stream = this.#streams.get(key(serviceId, connectionId));
+    if (frame.kind === "closed") {
+      stream?.receiveClosed();
+      return undefined;
+    }
+    if (stream === undefined) {
+      if (this.#streams.size >= MAX_STREAMS) {
+        this.#outbox.sendControl(encodeFrame({ kind: "closed", serviceId, connectionId }));
+        return undefined;
+      }
+      stream = this.#create(serviceId, connectionId, "egress");
+      this.#onStream(stream);
+    }
+    this.#waitingBytes += stream.receiveData(frame.bytes);
+    if (!this.#holding || this.#waitingBytes <= INBOUND_BUDGET_BYTES) return undefined;
+    return new Promise((resolve) => this.#wakeReceiver = resolve);
+  }
+
+  /** Takes what is still to come without regard to the budget. */
+  stopHolding(): void {
+    this.#holding = false;
+    this.#wakeReceiver?.();
+  }
+
+  /** Ends every stream: the link is gone. */
+  end(reason: ConnectorError): void {
+    for (const stream of this.#streams.values()) stream.linkLost(reason);
+    this.#streams.clear();
+  }
+
+  sendData(stream: ReferenceStream, bytes: Uint8Array, wanted: () => boolean): Promise<void> {
+    return this.#outbox.sendData(() =>
+      wanted() ? encodeFrame({ ...address(stream), kind: "data", bytes }) : null
+    );
+  }
+
+  sendClosed(stream: ReferenceStream): void {
+    this.#outbox.sendControl(encodeFrame({ ...address(stream), kind: "closed" }));
+  }
+
+  release(count: number): void {
+    this.#waitingBytes -= count;
+    if (this.#wakeReceiver !== undefined && this.#waitingBytes <= INBOUND_BUDGET_BYTES) {
+      this.#wakeReceiver();
+      this.#wakeReceiver = undefined;
+    }
+  }
+
+  forget(stream: ReferenceStream): void {
+    this.#streams.delete(key(stream.serviceId, stream.connectionId));
+  }
+
+  #create(serviceId: string, connectionId: string, role: StreamRole): ReferenceStream {
+    const stream = new ReferenceStream({ serviceId, connectionId, role }, this);
+    this.#streams.set(key(serviceId, connectionId), stream);
+    return stream;
+  }
+}
+
+function key(serviceId: string, connectionId: string): string {
+  return `${serviceId}/${connectionId}`;
+}
+
+function address(stream: ReferenceStream): { serviceId: string; connectionId: string } {
+  return { serviceId: stream.serviceId, connectionId: stream.connectionId };
+}

@@ -1,0 +1,33 @@
+// When to try again. Pure arithmetic: the caller waits, and says how long the last link lived.
+
+/** How the waits grow. All times in milliseconds. */
+export interface BackoffOptions {
+  /** The first wait. */
+  initialMs: number;
+  /** No wait is longer. */
+  maxMs: number;
+  /** A link that has lived this long ends the series: the next wait is the first again. */
+  settledMs: number;
+  /** A number from 0 up to 1, as `Math.random`. */
+  random: () => number;
+}
+
+/** Waits that double, with jitter, so that many connectors do not return to a restarted peer at once. */
+export class Backoff {
+  readonly #options: BackoffOptions;
+  #failures = 0;
+
+  constructor(options: BackoffOptions) {
+    this.#options = options;
+  }
+
+  /** The wait before the next try, after a link that lived `livedMs` (0 when it never came up). */
+  next(livedMs: number): number {
+    const { initialMs, maxMs, settledMs, random } = this.#options;
+    if (livedMs >= settledMs) this.#failures = 0;
+    const ceiling = Math.min(maxMs, initialMs * 2 ** Math.min(this.#failures, 30));
+    this.#failures += 1;
+    // Between half and the whole of the ceiling: spread out, and never a busy loop.
+    return ceiling * (0.5 + random() / 2);
+  }
+}

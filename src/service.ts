@@ -1,0 +1,59 @@
+// What a service is, what is known of it now, and what can be asked about services. A leaf: types only,
+// used by the wire codecs, the tunnel, and the skins over it (REST, gRPC, command line).
+
+/** Which side listens: `local` is reachable at the remote connector, `remote` at this one. */
+export type ServiceType = "local" | "remote";
+
+/** What a user asks for. */
+export interface ServiceRequest {
+  /** Name for people, 1 to 255 characters. */
+  name: string;
+  /** TCP port that the ingress listens on, 1 to 65535. */
+  sourcePort: number;
+  /** host:port of the gRPC endpoint of the connector to expose to. */
+  remoteConnectorAddr: string;
+  /** host:port that the egress dials. */
+  destinationAddr: string;
+  type: ServiceType;
+}
+
+/** A service that was taken up. */
+export interface Service extends ServiceRequest {
+  /** UUID, made by the connector that was asked to expose. */
+  id: string;
+}
+
+/**
+ * Where a service stands now.
+ * - `pending`: the peer has not confirmed it, or the link to it is down
+ * - `complete`: both sides are ready and the ingress listens
+ * - `error`: one side could not take it up; the report's `message` says why
+ */
+export type ServiceStatus = "pending" | "complete" | "error";
+
+/** A service and what is true of it now. */
+export interface ServiceReport extends Service {
+  status: ServiceStatus;
+  /** Why it is in error or pending, in words. */
+  message?: string;
+  /** When the present status began. */
+  since: Date;
+}
+
+/** What can be asked of a connector, whoever asks: REST, gRPC or the command line. */
+export interface Control {
+  /**
+   * Takes up a service and resolves with its id; the peer may confirm it later.
+   *
+   * @throws {ConnectorError} `invalid_argument`, `already_exists` (the port is taken) or `permission_denied`.
+   */
+  expose(request: ServiceRequest): Promise<string>;
+  /**
+   * Removes a service on both sides.
+   *
+   * @throws {ConnectorError} `not_found`.
+   */
+  destroy(id: string): Promise<void>;
+  /** Every service of this connector, those that peers exposed on it too. */
+  list(): ServiceReport[];
+}

@@ -1,0 +1,41 @@
+// The dialling side: connects a stream that the peer opened to a service's destination.
+
+import type { Logger } from "@logtape/logtape";
+import { parseAddress } from "../address.ts";
+import { reasonOf } from "../errors.ts";
+import type { Stream } from "../mux/stream.ts";
+import { Conn } from "../tcp/conn.ts";
+import type { Visitors } from "./visitors.ts";
+
+/** The longest that dialling a destination may take, in milliseconds. */
+const DIAL_TIMEOUT_MS = 10_000;
+
+/** What an egress needs to know. */
+export interface EgressOptions {
+  name: string;
+  /** host:port. */
+  destinationAddr: string;
+  /** Gives up dialling when aborted. */
+  signal: AbortSignal;
+  visitors: Visitors;
+  logger: Logger;
+}
+
+/** Dials the destination and carries the stream. A destination that cannot be reached resets it. Never rejects. */
+export async function carryToDestination(stream: Stream, options: EgressOptions): Promise<void> {
+  const { name, destinationAddr, signal, visitors, logger } = options;
+  let conn: Conn;
+  try {
+    conn = await Conn.dial(parseAddress(destinationAddr), { timeoutMs: DIAL_TIMEOUT_MS, signal });
+  } catch (error) {
+    const reason = reasonOf(error);
+    logger.warn("destination cannot be reached", { service: name, reason });
+    return stream.reset(reason);
+  }
+  await visitors.carry(conn, stream, {
+    serviceId: stream.serviceId,
+    service: name,
+    remote: conn.remote,
+    side: "egress",
+  });
+}

@@ -1,0 +1,173 @@
+// A link that a peer opened to us, and the services that it exposed on us over it. When the link ends,
+// its services end: listeners close, and nothing of them is listed any more.
+
+import type { Logger } from "@logtape/logtape";
+import { ConnectorError, reasonOf } from "../errors.ts";
+import type { Link } from "../mux/link.ts";
+import { Session } from "../mux/session.ts";
+import type { Stream } from "../mux/stream.ts";
+import type { Service, ServiceReport } from "../service.ts";
+import type { ControlFrame } from "../wire/frame.ts";
+import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";
+import { carryToDestination } from "./egress.ts";
+import { Ingress } from "./ingress.ts";
+import type { Visitors } from "./visitors.ts";
+
+/** The most services that one peer may expose on us over one link. */
+const MAX_SERVICES_PER_LINK = 1000;
+
+/** What a guest needs of the connector that it visits. */
+export interface GuestOptions {
+  visitors: Visitors;
+  logger: Logger;
+  /** Refuses a service that may not be taken up here. @throws {ConnectorError} with the reason. */
+  admit: (service: Service) => void;
+  /** Makes any other guest give up a service of this id: its peer has come back over this link. */
+  takeOver: (serviceId: string, guest: Guest) => void;
+}
+
+interface GuestService {
+  service: Service;
+  since: Date;
+  ingress: Ingress | undefined;
+}
+
+/** A peer that dialled us. */
+export class Guest {
+  /** Resolves when the link has ended and its services are gone. */
+  readonly closed: Promise<void>;
+  readonly #options: GuestOptions;
+  readonly #session: Session;
+  readonly #logger: Logger;
+  readonly #services = new Map<string, GuestService>();
+  readonly #ended = new AbortController();
+
+  constructor(link: Link, options: GuestOptions) {
+    this.#options = options;
+    this.#logger = options.logger.with({ peer: link.peer.address });
+    this.#session = new Session(link, {
+      onControl: (frame) => this.#onControl(frame),
+      onStream: (stream) => this.#onStream(stream),
+    });
+    this.#logger.info("peer connected");
+    this.closed = this.#awaitEnd();
+  }
+
+  /** The services that this peer exposed on us. */
+  list(): ServiceReport[] {
+    return [...this.#services.values()].map(({ service, since }) => ({
+      ...service,
+      status: "complete",
+      since,
+    }));
+  }
+
+  /** Gives up a service. Returns whether there was one of this id. */
+  release(serviceId: string): boolean {
+    const entry = this.#services.get(serviceId);
+    if (entry === undefined) return false;
+    this.#services.delete(serviceId);
+    entry.ingress?.close();
+    this.#options.visitors.closeService(serviceId);
+    this.#logger.info("service removed", { service: entry.service.name, id: serviceId });
+    return true;
+  }
+
+  /** Gives up a service and tells the peer. Returns whether there was one of this id. */
+  destroy(serviceId: string): boolean {
+    if (!this.release(serviceId)) return false;
+    this.#session.send({ kind: "destroy", serviceId });
+    return true;
+  }
+
+  /** Ends the link in order. */
+  close(): void {
+    this.#session.close();
+  }
+
+  async #awaitEnd(): Promise<void> {
+    const reason = await this.#session.closed;
+    this.#ended.abort();
+    for (const id of [...this.#services.keys()]) this.release(id);
+    this.#logger.info("peer disconnected", { reason: reason?.message ?? "closed in order" });
+  }
+
+  #onControl(frame: ControlFrame): void {
+    switch (frame.kind) {
+      case "expose":
+        return this.#expose(frame);
+      case "destroy":
+        this.release(frame.serviceId);
+        return;
+      case "ping":
+        return;
+      case "status":
+        this.#logger.debug("status for a service that is not ours ignored");
+    }
+  }
+
+  #expose({ serviceId, service: message }: ControlFrame & { kind: "expose" }): void {
+    try {
+      const service = { ...serviceFromMessage(message), id: checkServiceId(serviceId) };
+      this.#takeUp(service);
+      this.#session.send({ kind: "status", serviceId, status: "complete", message: "" });
+    } catch (error) {
+      const reason = reasonOf(error);
+      this.#logger.warn("service refused", { id: serviceId, reason });
+      this.#session.send({ kind: "status", serviceId, status: "error", message: reason });
+    }
+  }
+
+  #takeUp(service: Service): void {
+    const { admit, takeOver, visitors, logger } = this.#options;
+    const known = this.#services.get(service.id);
+    if (known !== undefined && sameService(known.service, service)) return;
+    admit(service);
+    takeOver(service.id, this);
+    this.release(service.id);
+    if (this.#services.size >= MAX_SERVICES_PER_LINK) {
+      throw new ConnectorError(
+        "resource_exhausted",
+        `The link has ${MAX_SERVICES_PER_LINK} services already`,
+      );
+    }
+    const { id, name, sourcePort, type, destinationAddr } = service;
+    const ingress = type === "remote" ? undefined : new Ingress({
+      serviceId: id,
+      name,
+      port: sourcePort,
+      session: () => this.#session,
+      visitors,
+      logger,
+    });
+    this.#services.set(id, { service, since: new Date(), ingress });
+    this.#logger.info("service exposed by peer", {
+      service: name,
+      id,
+      type,
+      sourcePort,
+      destinationAddr,
+    });
+  }
+
+  #onStream(stream: Stream): void {
+    const entry = this.#services.get(stream.serviceId);
+    if (entry === undefined || entry.service.type !== "remote") {
+      return stream.reset("no such service");
+    }
+    const { name, destinationAddr } = entry.service;
+    const { visitors, logger } = this.#options;
+    carryToDestination(stream, {
+      name,
+      destinationAddr,
+      signal: this.#ended.signal,
+      visitors,
+      logger,
+    });
+  }
+}
+
+function sameService(a: Service, b: Service): boolean {
+  return a.name === b.name && a.type === b.type && a.sourcePort === b.sourcePort &&
+    a.destinationAddr === b.destinationAddr;
+}

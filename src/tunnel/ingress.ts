@@ -1,0 +1,70 @@
+// The listening side of one service: accepts visitors and opens a stream to the peer for each.
+
+import type { Logger } from "@logtape/logtape";
+import { reasonOf } from "../errors.ts";
+import type { Session } from "../mux/session.ts";
+import type { Conn } from "../tcp/conn.ts";
+import { Listener } from "../tcp/listener.ts";
+import type { Visitors } from "./visitors.ts";
+
+/** What an ingress needs. */
+export interface IngressOptions {
+  serviceId: string;
+  name: string;
+  port: number;
+  /** The session that carries visitors now; undefined while there is none. */
+  session: () => Session | undefined;
+  visitors: Visitors;
+  logger: Logger;
+}
+
+/** A listening service. */
+export class Ingress {
+  readonly #options: IngressOptions;
+  readonly #listener: Listener;
+
+  /**
+   * Listens at once.
+   *
+   * @throws {ConnectorError} `already_exists` when the port is in use.
+   */
+  constructor(options: IngressOptions) {
+    this.#options = options;
+    this.#listener = Listener.listen(options.port);
+    this.#listener.serve((conn) => this.#admit(conn));
+  }
+
+  /** Stops listening. Open connections live on. Idempotent. */
+  close(): void {
+    this.#listener.close();
+  }
+
+  #admit(conn: Conn): void {
+    const { serviceId, name, session, visitors, logger } = this.#options;
+    try {
+      const current = session();
+      if (current === undefined) {
+        logger.debug("visitor turned away", {
+          service: name,
+          remote: conn.remote,
+          reason: "no link to the peer",
+        });
+        return conn.close();
+      }
+      const stream = current.open(serviceId);
+      visitors.carry(conn, stream, {
+        serviceId,
+        service: name,
+        remote: conn.remote,
+        side: "ingress",
+      });
+    } catch (error) {
+      logger.warn("visitor turned away", {
+        service: name,
+        remote: conn.remote,
+        reason: reasonOf(error),
+      });
+      conn.close();
+    }
+  }
+}

@@ -1,0 +1,90 @@
+// Frames of the contract as `OpenData` messages, and back: control for every peer, data for peers that
+// speak the reference dialect. Held to recorded traffic of the reference by its golden vectors.
+
+import { OpenData } from "../../proto/gen/connector.ts";
+import { ConnectorError } from "../errors.ts";
+import type { ControlFrame, Frame, ReferenceFrame } from "./frame.ts";
+import { statusFromMessage, statusToMessage } from "./service_message.ts";
+
+/** One message for one frame. The frame's bytes are copied: the caller may reuse its buffer. */
+export function encodeFrame(frame: ControlFrame | ReferenceFrame): Uint8Array {
+  return OpenData.encode(toMessage(frame)).finish();
+}
+
+/**
+ * The frame of one message. Data bytes are a view into the message, not a copy.
+ *
+ * @throws {ConnectorError} `internal` when the bytes are no `OpenData`.
+ */
+export function decodeFrame(bytes: Uint8Array): Frame {
+  let data: OpenData;
+  try {
+    data = OpenData.decode(bytes);
+  } catch (error) {
+    throw ConnectorError.from(error, "Cannot read a message of the peer");
+  }
+  const { serviceId, connectionId, message } = data;
+  switch (message?.$case) {
+    case "data":
+      return { kind: "data", serviceId, connectionId, bytes: message.value.data };
+    case "closed":
+      return { kind: "closed", serviceId, connectionId };
+    case "ping":
+      return { kind: "ping" };
+    case "expose": {
+      const { service } = message.value;
+      return { kind: "expose", serviceId: serviceId || (service?.id ?? ""), service };
+    }
+    case "destroy":
+      return { kind: "destroy", serviceId: message.value.id || serviceId };
+    case "statusUpdate": {
+      const { status, message: text } = message.value;
+      return { kind: "status", serviceId, status: statusFromMessage(status), message: text };
+    }
+    default:
+      return { kind: "ignored" };
+  }
+}
+
+function toMessage(frame: ControlFrame | ReferenceFrame): OpenData {
+  switch (frame.kind) {
+    case "data": {
+      const { serviceId, connectionId, bytes } = frame;
+      return {
+        serviceId,
+        connectionId,
+        message: { $case: "data", value: { id: 0, data: bytes } },
+      };
+    }
+    case "closed": {
+      const { serviceId, connectionId } = frame;
+      return { serviceId, connectionId, message: { $case: "closed", value: {} } };
+    }
+    case "ping":
+      return { serviceId: "", connectionId: "", message: { $case: "ping", value: {} } };
+    case "expose": {
+      const { serviceId, service } = frame;
+      return {
+        serviceId,
+        connectionId: "",
+        message: { $case: "expose", value: { service } },
+      };
+    }
+    case "destroy": {
+      const { serviceId } = frame;
+      return {
+        serviceId,
+        connectionId: "",
+        message: { $case: "destroy", value: { id: serviceId } },
+      };
+    }
+    case "status": {
+      const { serviceId, status, message } = frame;
+      return {
+        serviceId,
+        connectionId: "",
+        message: { $case: "statusUpdate", value: { status: statusToMessage(status), message } },
+      };
+    }
+  }
+}

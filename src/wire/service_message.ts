@@ -1,0 +1,95 @@
+// A service as the contract's messages spell it, and back. Used by the codec of the tunnel and by the
+// gRPC control API; what a peer sends is checked here before anything else sees it.
+
+import { parseAddress } from "../address.ts";
+import { ConnectorError } from "../errors.ts";
+import {
+  type Service as ServiceMessage,
+  ServiceStatus as StatusMessage,
+  ServiceType as TypeMessage,
+} from "../../proto/gen/connector.ts";
+import type { Service, ServiceRequest, ServiceStatus } from "../service.ts";
+
+/** The longest name of a service, in characters. */
+export const MAX_NAME_LENGTH = 255;
+/** The longest id of a service that a peer may choose, in characters; a UUID has 36. */
+const MAX_ID_LENGTH = 128;
+
+/** Writes a service, with the status its sender sees. */
+export function serviceToMessage(service: Service, status: ServiceStatus): ServiceMessage {
+  return {
+    id: service.id,
+    name: service.name,
+    remoteConnectorAddr: service.remoteConnectorAddr,
+    destinationAddr: service.destinationAddr,
+    sourcePort: service.sourcePort,
+    type: service.type === "local" ? TypeMessage.LOCAL : TypeMessage.REMOTE,
+    status: statusToMessage(status),
+  };
+}
+
+/**
+ * Reads what somebody asks to be exposed.
+ *
+ * @throws {ConnectorError} `invalid_argument`, naming the field.
+ */
+export function serviceFromMessage(message: ServiceMessage | undefined): ServiceRequest {
+  if (message === undefined) throw invalid("service", "it is missing");
+  const { name, sourcePort, remoteConnectorAddr, destinationAddr } = message;
+  if (name === "" || name.length > MAX_NAME_LENGTH) {
+    throw invalid("name", `want 1 to ${MAX_NAME_LENGTH} characters`);
+  }
+  if (sourcePort < 1 || sourcePort > 65535) {
+    throw invalid("source_port", `${sourcePort} is not a port from 1 to 65535`);
+  }
+  if (message.type !== TypeMessage.LOCAL && message.type !== TypeMessage.REMOTE) {
+    throw invalid("type", `${message.type} is neither local (0) nor remote (1)`);
+  }
+  checkAddress("destination_addr", destinationAddr);
+  return {
+    name,
+    sourcePort,
+    remoteConnectorAddr,
+    destinationAddr,
+    type: message.type === TypeMessage.LOCAL ? "local" : "remote",
+  };
+}
+
+/** Refuses an id that cannot be one. @throws {ConnectorError} `invalid_argument`. */
+export function checkServiceId(id: string): string {
+  if (id === "" || id.length > MAX_ID_LENGTH) {
+    throw invalid("id", `want 1 to ${MAX_ID_LENGTH} characters`);
+  }
+  return id;
+}
+
+/** Refuses an address that cannot be one. @throws {ConnectorError} `invalid_argument`, naming the field. */
+export function checkAddress(field: string, text: string): void {
+  try {
+    parseAddress(text);
+  } catch (error) {
+    throw ConnectorError.from(error, field);
+  }
+}
+
+/** The contract's number for a status. */
+export function statusToMessage(status: ServiceStatus): StatusMessage {
+  switch (status) {
+    case "pending":
+      return StatusMessage.PENDING;
+    case "complete":
+      return StatusMessage.COMPLETE;
+    case "error":
+      return StatusMessage.ERROR;
+  }
+}
+
+/** The status of a number; one that is not known counts as pending. */
+export function statusFromMessage(status: number): ServiceStatus {
+  if (status === StatusMessage.COMPLETE) return "complete";
+  return status === StatusMessage.ERROR ? "error" : "pending";
+}
+
+function invalid(field: string, problem: string): ConnectorError {
+  return new ConnectorError("invalid_argument", `${field}: ${problem}`);
+}

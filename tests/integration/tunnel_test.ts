@@ -1,0 +1,87 @@
+// Whole connectors over real gRPC and real sockets, both types of service.
+
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import type { ServiceType } from "../../src/service.ts";
+import {
+  echo,
+  exposeThrough,
+  randomBytes,
+  readAll,
+  serveTcp,
+  startPair,
+  until,
+  writeAll,
+} from "../support/world.ts";
+
+const TYPES: ServiceType[] = ["local", "remote"];
+
+for (const type of TYPES) {
+  Deno.test(`${type}: bytes come back as they were sent`, async () => {
+    await using pair = await startPair();
+    await using server = serveTcp(echo);
+    const { port } = await exposeThrough(pair, { type, destination: server.port });
+    using conn = await Deno.connect({ port });
+    const sent = randomBytes(300_000);
+    const [received] = await Promise.all([
+      readAll(conn),
+      writeAll(conn, sent).then(() => conn.closeWrite()),
+    ]);
+    deepStrictEqual(received, sent);
+  });
+
+  Deno.test(`${type}: a server may speak first`, async () => {
+    await using pair = await startPair();
+    await using server = serveTcp(async (conn) => {
+      await writeAll(conn, new TextEncoder().encode("220 ready\r\n"));
+      await readAll(conn);
+    });
+    const { port } = await exposeThrough(pair, { type, destination: server.port });
+    using conn = await Deno.connect({ port });
+    const buffer = new Uint8Array(100);
+    const count = await conn.read(buffer);
+    strictEqual(new TextDecoder().decode(buffer.subarray(0, count ?? 0)), "220 ready\r\n");
+  });
+
+  Deno.test(`${type}: an answer that follows the client's half-close arrives whole`, async () => {
+    await using pair = await startPair();
+    const answer = randomBytes(1024 * 1024);
+    const counts: number[] = [];
+    await using server = serveTcp(async (conn) => {
+      counts.push((await readAll(conn)).length);
+      await writeAll(conn, answer);
+    });
+    const { port } = await exposeThrough(pair, { type, destination: server.port });
+    using conn = await Deno.connect({ port });
+    await writeAll(conn, randomBytes(5 * 1024 * 1024));
+    await conn.closeWrite();
+    deepStrictEqual(await readAll(conn), answer);
+    deepStrictEqual(counts, [5 * 1024 * 1024]);
+  });
+
+  Deno.test(`${type}: a destination that refuses closes the visitor at once`, async () => {
+    await using pair = await startPair();
+    const { port } = await exposeThrough(pair, { type, destination: 1 });
+    using conn = await Deno.connect({ port });
+    const started = performance.now();
+    const end = await conn.read(new Uint8Array(1)).catch(() => null);
+    strictEqual(end, null);
+    strictEqual(performance.now() - started < 1000, true);
+  });
+
+  Deno.test(`${type}: nothing is left when a service is removed`, async () => {
+    await using pair = await startPair();
+    await using server = serveTcp(echo);
+    const { port, id } = await exposeThrough(pair, { type, destination: server.port });
+    await pair.local.connector.destroy(id);
+    deepStrictEqual(pair.local.connector.list(), []);
+    await until(() => pair.remote.connector.list().length === 0, "the peer has removed it");
+    await until(
+      () =>
+        Deno.connect({ port }).then((conn) => {
+          conn.close();
+          return false;
+        }, () => true),
+      "the port refuses",
+    );
+  });
+}

@@ -1,0 +1,192 @@
+// Two connectors in this process, joined by real gRPC over loopback, and the TCP servers and visitors that
+// tests put at their ends. Everything is released by scope (`await using`).
+
+import { getLogger } from "@logtape/logtape";
+import { parseAddress } from "../../src/address.ts";
+import { delay } from "../../src/delay.ts";
+import { clientCredentials, serverCredentials } from "../../src/grpc/credentials.ts";
+import { dialLink } from "../../src/grpc/dial.ts";
+import { GrpcServer } from "../../src/grpc/server.ts";
+import type { ServiceReport, ServiceType } from "../../src/service.ts";
+import { Connector, type ConnectorOptions } from "../../src/tunnel/connector.ts";
+
+/** A connector with its gRPC server. */
+export interface TestConnector extends AsyncDisposable {
+  connector: Connector;
+  server: GrpcServer;
+  /** host:port of its gRPC server. */
+  address: string;
+}
+
+/** Starts a connector on a free port of 127.0.0.1. */
+export async function startConnector(
+  options: Partial<ConnectorOptions> & { bind?: string } = {},
+): Promise<TestConnector> {
+  const { bind = "127.0.0.1:0", ...rest } = options;
+  const connector = new Connector({
+    dial: (address) => dialLink(address, { credentials: clientCredentials() }),
+    logger: getLogger(["test"]),
+    disableLocalExpose: false,
+    disableRemoteExpose: false,
+    ...rest,
+  });
+  const server = await GrpcServer.listen({
+    bind: parseAddress(bind, { bind: true }),
+    credentials: serverCredentials(),
+    control: connector,
+    onLink: (link) => connector.accept(link),
+  });
+  return {
+    connector,
+    server,
+    address: `127.0.0.1:${server.address.port}`,
+    async [Symbol.asyncDispose]() {
+      server.stopAccepting();
+      await connector.close();
+      server.close();
+      // grpc-js closes its sockets over the next turns of the event loop.
+      await settle();
+    },
+  };
+}
+
+/** Lets what was just closed finish closing. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 5; turn += 1) await delay(2);
+}
+
+/** Two connectors, of which `local` exposes to `remote`. */
+export async function startPair(): Promise<
+  { local: TestConnector; remote: TestConnector } & AsyncDisposable
+> {
+  const local = await startConnector();
+  const remote = await startConnector();
+  return {
+    local,
+    remote,
+    async [Symbol.asyncDispose]() {
+      await local[Symbol.asyncDispose]();
+      await remote[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Exposes a destination through a pair, waits until it is complete, and returns the port to visit. */
+export async function exposeThrough(
+  pair: { local: TestConnector; remote: TestConnector },
+  { type, destination, name = "test" }: { type: ServiceType; destination: number; name?: string },
+): Promise<{ port: number; id: string }> {
+  const port = freePort();
+  const id = await pair.local.connector.expose({
+    name,
+    sourcePort: port,
+    remoteConnectorAddr: pair.remote.address,
+    destinationAddr: `127.0.0.1:${destination}`,
+    type,
+  });
+  await until(() => reportOf(pair.local, id)?.status === "complete", "the service is complete");
+  return { port, id };
+}
+
+/** What a connector says of a service. */
+export function reportOf(connector: TestConnector, id: string): ServiceReport | undefined {
+  return connector.connector.list().find((report) => report.id === id);
+}
+
+/** A TCP port that was free a moment ago. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
+  return listener.addr.port;
+}
+
+/** Waits for a condition; fails after a deadline, saying what was awaited. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  { timeoutMs = 10_000 }: { timeoutMs?: number } = {},
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) {
+      throw new Error(`Waited ${timeoutMs} ms in vain until ${what}`);
+    }
+    await delay(5);
+  }
+}
+
+/** A TCP server on a free port of 127.0.0.1 that gives each connection to `handle`. */
+export function serveTcp(
+  handle: (conn: Deno.TcpConn) => Promise<void>,
+): { port: number } & AsyncDisposable {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const open = new Set<Deno.TcpConn>();
+  const handled = new Set<Promise<void>>();
+  const accepting = (async () => {
+    for await (const conn of listener) {
+      open.add(conn);
+      const done = handle(conn).catch(() => {}).finally(() => {
+        open.delete(conn);
+        try {
+          conn.close();
+        } catch {
+          // The handler has closed it.
+        }
+      });
+      handled.add(done);
+      done.finally(() => handled.delete(done));
+    }
+  })();
+  return {
+    port: listener.addr.port,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await accepting;
+      for (const conn of open) conn.close();
+      await Promise.all(handled);
+    },
+  };
+}
+
+/** Sends back every byte, and ends when the client has. */
+export async function echo(conn: Deno.TcpConn): Promise<void> {
+  const buffer = new Uint8Array(64 * 1024);
+  for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
+    await writeAll(conn, buffer.subarray(0, count));
+  }
+  await conn.closeWrite();
+}
+
+/** Writes all of the bytes. */
+export async function writeAll(conn: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < bytes.length;) offset += await conn.write(bytes.subarray(offset));
+}
+
+/** Reads to the end. */
+export async function readAll(conn: Deno.TcpConn): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  const buffer = new Uint8Array(64 * 1024);
+  for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
+    chunks.push(buffer.slice(0, count));
+  }
+  const whole = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
+
+/** So many random bytes. */
+export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  for (let offset = 0; offset < length; offset += 65_536) {
+    crypto.getRandomValues(bytes.subarray(offset, Math.min(length, offset + 65_536)));
+  }
+  return bytes;
+}
+
+/** SHA-256 in hex. */
+export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}
