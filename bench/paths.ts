@@ -1,0 +1,32 @@
+// A path leads from a visitor to an upstream: none at all, or the relay that the ratios refer to.
+// connector_pair.ts and ssh_path.ts hold the others. Used by main.ts.
+
+import type { ProcessGroup } from "./processes.ts";
+import { startProgram } from "./upstreams.ts";
+
+/** What carries the bytes; each is a column of the table. */
+export type PathName = "direct" | "relay" | "connector" | "mTLS" | "ssh -R";
+
+/** A way from a visitor to upstreams, all on this machine. */
+export interface Path {
+  readonly name: PathName;
+  /** Makes the upstream on `upstreamPort` reachable; resolves with the port to visit. */
+  open(upstreamPort: number): Promise<number>;
+}
+
+/** No tunnel: what this machine can do. */
+export const DIRECT: Path = {
+  name: "direct",
+  open: (upstreamPort) => Promise.resolve(upstreamPort),
+};
+
+/** Two hops of relay.ts, each a process of its own: what this runtime can do. */
+export function relayPath(processes: ProcessGroup): Path {
+  return {
+    name: "relay",
+    open: async (upstreamPort) => {
+      const second = await startProgram(processes, "relay.ts", String(upstreamPort));
+      return await startProgram(processes, "relay.ts", String(second));
+    },
+  };
+}
