@@ -1,0 +1,237 @@
+// Fails the build when a source file breaks a rule of the layout: who may import whom, which packages and
+// platform calls stay where, and what a file may be. The rules are the tables below; docs/ARCHITECTURE.md gives
+// their reasons. `checkLayers` is pure; around it, `deno info --json` says what is imported.
+
+import * as path from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** A source file as the rules see it. */
+export interface SourceFile {
+  /** Path from the project's root, with `/`: `src/tunnel/peer.ts`. */
+  path: string;
+  /** What it imports, for values or types: paths from the root, `npm:name`, or `node:name`. */
+  imports: string[];
+  text: string;
+  /** Whether main.ts needs it, directly or not. */
+  reachable: boolean;
+}
+
+/** A rule that a file breaks; a warning does not fail the build. */
+export interface Breach {
+  path: string;
+  rule: string;
+  severity: "error" | "warning";
+}
+
+/**
+ * What each layer may import besides itself and the leaves: folders (ending in `/`) or single files. The
+ * first prefix that fits a file is its layer.
+ */
+const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])[] = [
+  ["main.ts", ["src/cli/program.ts"]],
+  // The composition root puts every layer together.
+  ["src/cli/run.ts", ["src/", "proto/gen/", "deno.json"]],
+  ["src/cli/", [
+    "src/api/",
+    "src/tunnel/",
+    "src/grpc/",
+    "src/certs/",
+    "src/integrations/",
+    "deno.json",
+  ]],
+  ["src/api/", ["src/tunnel/", "src/certs/"]],
+  ["src/tunnel/", ["src/mux/", "src/tcp/", "src/wire/"]],
+  ["src/grpc/", ["src/mux/link.ts", "src/wire/", "proto/gen/"]],
+  ["src/mux/", ["src/wire/"]],
+  ["src/wire/", ["proto/gen/"]],
+  ["src/tcp/", []],
+  ["src/certs/", []],
+  ["src/integrations/", []],
+];
+
+/** Leaves are the files directly in src/: every layer may import them. */
+const LEAF = /^src\/[^/]+$/;
+/** The one leaf that other leaves may import. */
+const ERRORS = "src/errors.ts";
+
+/** Packages that only one layer knows. Generated code is not checked. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  "npm:@grpc/grpc-js": "src/grpc/",
+  "node:buffer": "src/grpc/",
+  "npm:@peculiar/x509": "src/certs/",
+};
+
+/** TCP sockets of the runtime, which only one layer owns. */
+const SOCKETS =
+  /\bDeno\.((?:Tcp|Tls)?(?:Conn|Listener)|listen(?:Tls)?|connect(?:Tls)?|startTls)\b/g;
+const SOCKETS_LAYER = "src/tcp/";
+
+/** Names that say nothing of what is inside. */
+const EMPTY_NAME = /^(utils?|helpers?|common|types?|misc)(\.ts)?$/;
+
+/** Lines from which a file should be split, and above which it must be. */
+const WARN_LINES = 300;
+const MAX_LINES = 320;
+
+/** Files that nothing needs and that may stay all the same. */
+const ALLOWED_ORPHANS: readonly string[] = [];
+
+/** Every breach of every file, in the order of the files. */
+export function checkLayers(files: readonly SourceFile[]): Breach[] {
+  return files.flatMap((file) => [
+    ...checkImports(file),
+    ...checkSockets(file),
+    ...checkFile(file),
+  ]);
+}
+
+function checkImports(file: SourceFile): Breach[] {
+  const leaf = LEAF.test(file.path);
+  const [own, mayImport] = LAYERS.find(([prefix]) => file.path.startsWith(prefix)) ??
+    [undefined, []];
+  if (!leaf && own === undefined) return [error(file, "it belongs to no layer")];
+
+  const breaches: Breach[] = [];
+  for (const target of new Set(file.imports)) {
+    if (/^(npm|node|data|jsr|https?):/.test(target)) {
+      const home = PACKAGES[target];
+      if (home !== undefined && !file.path.startsWith(home)) {
+        breaches.push(error(file, `${target} stays in ${home}`));
+      }
+      if (/^(jsr|https?|data):/.test(target)) {
+        breaches.push(
+          error(file, `${target}: only npm packages of deno.json's import map are used`),
+        );
+      }
+      continue;
+    }
+    const allowed = leaf ? target === ERRORS : LEAF.test(target) && own !== "main.ts" ||
+      [own ?? "", ...mayImport].some((prefix) => reaches(target, prefix));
+    if (!allowed) {
+      const layer = leaf ? "a leaf" : own;
+      breaches.push(error(file, `${layer} may not import ${target}`));
+    }
+  }
+  return breaches;
+}
+
+function reaches(target: string, prefix: string): boolean {
+  return prefix.endsWith("/") ? target.startsWith(prefix) : target === prefix;
+}
+
+function checkSockets(file: SourceFile): Breach[] {
+  if (file.path.startsWith(SOCKETS_LAYER)) return [];
+  const uses = new Set([...stripComments(file.text).matchAll(SOCKETS)].map(([use]) => use));
+  return [...uses].map((use) => error(file, `${use} stays in ${SOCKETS_LAYER}`));
+}
+
+function checkFile(file: SourceFile): Breach[] {
+  const breaches: Breach[] = [];
+  const emptyName = file.path.split("/").find((segment) => EMPTY_NAME.test(segment));
+  if (emptyName !== undefined) {
+    breaches.push(error(file, `the name "${emptyName}" does not say what is inside`));
+  }
+  if (isBarrel(file.text)) {
+    breaches.push(error(file, "it only re-exports: import from where things are"));
+  }
+  const lines = file.text.replace(/\n$/, "").split("\n").length;
+  if (lines > MAX_LINES) breaches.push(error(file, `${lines} lines, at most ${MAX_LINES}`));
+  else if (lines > WARN_LINES) {
+    breaches.push({ ...error(file, `${lines} lines, better ${WARN_LINES}`), severity: "warning" });
+  }
+  if (!file.reachable && !ALLOWED_ORPHANS.includes(file.path)) {
+    breaches.push(error(file, "main.ts does not need it"));
+  }
+  return breaches;
+}
+
+function isBarrel(text: string): boolean {
+  const code = stripComments(text);
+  const rest = code
+    .replaceAll(/\bexport\s+(type\s+)?(\*(\s+as\s+\w+)?|\{[^}]*\})(\s*from\s*(""|''))?\s*;?/g, "")
+    .replaceAll(/\bimport\b[^;]*?(""|'')\s*;?/g, "");
+  return /\bexport\b/.test(code) && rest.trim() === "";
+}
+
+/** The code without comments and without what stands in quotes; templates stay, for they hold code. */
+function stripComments(text: string): string {
+  return text.replaceAll(
+    /\/\*[^]*?\*\/|\/\/[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`/g,
+    (match) => match.startsWith("`") ? match : match.startsWith("/") ? " " : '""',
+  );
+}
+
+function error(file: SourceFile, rule: string): Breach {
+  return { path: file.path, rule, severity: "error" };
+}
+
+/** The parts of `deno info --json` that are used. */
+interface ModuleGraph {
+  modules: {
+    specifier: string;
+    error?: string;
+    dependencies?: { code?: { specifier?: string }; type?: { specifier?: string } }[];
+  }[];
+}
+
+const ROOT = path.resolve(import.meta.dirname ?? ".", "..");
+
+async function readGraph(entry: string): Promise<ModuleGraph> {
+  const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--quiet", "--json", entry],
+    cwd: ROOT,
+    stderr: "inherit",
+  }).output();
+  if (!success) throw new Error(`deno info failed for ${entry}`);
+  // The documented form of `deno info --json`.
+  return JSON.parse(new TextDecoder().decode(stdout)) as ModuleGraph;
+}
+
+/** A resolved specifier as the rules name it. */
+function nameOf(specifier: string): string {
+  if (specifier.startsWith("file:")) {
+    return path.relative(ROOT, fileURLToPath(specifier)).replaceAll("\\", "/");
+  }
+  return specifier.replace(/^npm:\/?((?:@[^/]+\/)?[^@/]+).*$/, "npm:$1");
+}
+
+function importsOf(graph: ModuleGraph): Map<string, string[]> {
+  return new Map(graph.modules.map(({ specifier, dependencies = [] }) => [
+    nameOf(specifier),
+    dependencies.flatMap(({ code, type }) =>
+      [code?.specifier, type?.specifier].filter((each) => each !== undefined).map(nameOf)
+    ),
+  ]));
+}
+
+async function listSources(folder: string): Promise<string[]> {
+  const sources: string[] = [];
+  for await (const entry of Deno.readDir(path.join(ROOT, folder))) {
+    const name = `${folder}/${entry.name}`;
+    if (entry.isDirectory) sources.push(...await listSources(name));
+    else if (/\.[cm]?[jt]sx?$/.test(entry.name)) sources.push(name);
+  }
+  return sources.sort();
+}
+
+async function main(): Promise<number> {
+  const reached = importsOf(await readGraph("main.ts"));
+  const files: SourceFile[] = [];
+  for (const name of ["main.ts", ...await listSources("src")]) {
+    const reachable = reached.has(name);
+    const imports = (reachable ? reached : importsOf(await readGraph(name))).get(name) ?? [];
+    files.push({
+      path: name,
+      imports,
+      text: await Deno.readTextFile(path.join(ROOT, name)),
+      reachable,
+    });
+  }
+  const breaches = checkLayers(files);
+  for (const { path, rule, severity } of breaches) console.error(`${severity}: ${path}: ${rule}`);
+  const failed = breaches.some((breach) => breach.severity === "error");
+  if (!failed) console.log(`${files.length} source files keep the rules of the layout`);
+  return failed ? 1 : 0;
+}
+
+if (import.meta.main) Deno.exitCode = await main();

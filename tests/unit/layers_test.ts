@@ -1,0 +1,151 @@
+// The rules of the layout: each has a file that keeps it and one that breaks it.
+
+import assert from "node:assert/strict";
+import { checkLayers, type SourceFile } from "../../scripts/check_layers.ts";
+
+function breachesOf(path: string, file: Partial<SourceFile> = {}): string[] {
+  const text = file.text ?? "export const x = 1;\n";
+  return checkLayers([{ path, imports: [], reachable: true, ...file, text }])
+    .map(({ path, rule, severity }) => `${severity} ${path}: ${rule}`);
+}
+
+/** Importer, imported. */
+const MAY: [string, string][] = [
+  ["main.ts", "src/cli/program.ts"],
+  ["src/cli/run.ts", "src/tunnel/connector.ts"],
+  ["src/cli/run.ts", "src/mux/session.ts"],
+  ["src/cli/run.ts", "src/tcp/conn.ts"],
+  ["src/cli/program.ts", "deno.json"],
+  ["src/cli/program.ts", "src/cli/run.ts"],
+  ["src/cli/generate_certs.ts", "src/certs/issue.ts"],
+  ["src/api/app.ts", "src/tunnel/connector.ts"],
+  ["src/api/app.ts", "src/certs/issue.ts"],
+  ["src/api/app.ts", "src/errors.ts"],
+  ["src/tunnel/peer.ts", "src/mux/session.ts"],
+  ["src/tunnel/peer.ts", "src/tcp/conn.ts"],
+  ["src/tunnel/peer.ts", "src/wire/frame.ts"],
+  ["src/tunnel/peer.ts", "src/retry.ts"],
+  ["src/grpc/server.ts", "src/mux/link.ts"],
+  ["src/grpc/server.ts", "src/wire/frame.ts"],
+  ["src/grpc/server.ts", "proto/gen/connector.ts"],
+  ["src/grpc/server.ts", "npm:@grpc/grpc-js"],
+  ["src/grpc/server.ts", "node:buffer"],
+  ["src/mux/session.ts", "src/wire/frame.ts"],
+  ["src/wire/reference_codec.ts", "proto/gen/connector.ts"],
+  ["src/certs/issue.ts", "npm:@peculiar/x509"],
+  ["src/certs/issue.ts", "node:crypto"],
+  ["src/address.ts", "src/errors.ts"],
+  ["src/log.ts", "npm:@logtape/logtape"],
+];
+
+const MAY_NOT: [string, string, string][] = [
+  ["main.ts", "src/log.ts", "main.ts may not import src/log.ts"],
+  ["main.ts", "src/cli/run.ts", "main.ts may not import src/cli/run.ts"],
+  ["src/cli/program.ts", "src/mux/session.ts", "src/cli/ may not import src/mux/session.ts"],
+  ["src/api/app.ts", "src/grpc/server.ts", "src/api/ may not import src/grpc/server.ts"],
+  ["src/api/app.ts", "src/cli/run.ts", "src/api/ may not import src/cli/run.ts"],
+  ["src/tunnel/peer.ts", "src/grpc/dial.ts", "src/tunnel/ may not import src/grpc/dial.ts"],
+  ["src/tunnel/peer.ts", "proto/gen/x.ts", "src/tunnel/ may not import proto/gen/x.ts"],
+  ["src/grpc/server.ts", "src/mux/session.ts", "src/grpc/ may not import src/mux/session.ts"],
+  ["src/grpc/server.ts", "src/tunnel/peer.ts", "src/grpc/ may not import src/tunnel/peer.ts"],
+  ["src/mux/session.ts", "src/tcp/conn.ts", "src/mux/ may not import src/tcp/conn.ts"],
+  ["src/mux/session.ts", "proto/gen/x.ts", "src/mux/ may not import proto/gen/x.ts"],
+  ["src/wire/frame.ts", "src/mux/link.ts", "src/wire/ may not import src/mux/link.ts"],
+  ["src/tcp/conn.ts", "src/wire/frame.ts", "src/tcp/ may not import src/wire/frame.ts"],
+  ["src/certs/issue.ts", "src/tcp/conn.ts", "src/certs/ may not import src/tcp/conn.ts"],
+  ["src/retry.ts", "src/address.ts", "a leaf may not import src/address.ts"],
+  ["src/log.ts", "src/tcp/conn.ts", "a leaf may not import src/tcp/conn.ts"],
+  ["src/tcp/conn.ts", "tests/support/w.ts", "src/tcp/ may not import tests/support/w.ts"],
+  ["src/tunnel/peer.ts", "npm:@grpc/grpc-js", "npm:@grpc/grpc-js stays in src/grpc/"],
+  ["src/cli/run.ts", "npm:@grpc/grpc-js", "npm:@grpc/grpc-js stays in src/grpc/"],
+  ["src/mux/session.ts", "node:buffer", "node:buffer stays in src/grpc/"],
+  ["src/api/app.ts", "npm:@peculiar/x509", "npm:@peculiar/x509 stays in src/certs/"],
+  [
+    "src/api/app.ts",
+    "https://x.example/y.ts",
+    "https://x.example/y.ts: only npm packages of deno.json's import map are used",
+  ],
+  ["src/extra/x.ts", "src/errors.ts", "it belongs to no layer"],
+];
+
+Deno.test("a layer may import itself, the leaves and what is below it", () => {
+  for (const [path, target] of MAY) {
+    assert.deepEqual(breachesOf(path, { imports: [target] }), [], `${path} imports ${target}`);
+  }
+});
+
+for (const [path, target, rule] of MAY_NOT) {
+  Deno.test(`${path} may not import ${target}`, () => {
+    assert.deepEqual(breachesOf(path, { imports: [target] }), [`error ${path}: ${rule}`]);
+  });
+}
+
+Deno.test("an import is reported once", () => {
+  const imports = ["src/tcp/conn.ts", "src/tcp/conn.ts"];
+  assert.equal(breachesOf("src/mux/session.ts", { imports }).length, 1);
+});
+
+Deno.test("TCP sockets of the runtime stay in src/tcp/", () => {
+  for (const use of ["Deno.listen", "Deno.connect", "Deno.Conn", "Deno.TcpConn", "Deno.startTls"]) {
+    const text = `export const x = (y: unknown) => ${use};\n`;
+    assert.deepEqual(breachesOf("src/tunnel/ingress.ts", { text }), [
+      `error src/tunnel/ingress.ts: ${use} stays in src/tcp/`,
+    ]);
+    assert.deepEqual(breachesOf("src/tcp/listener.ts", { text }), []);
+  }
+  const inTemplate = "export const x = `${Deno.listen({ port: 0 })}`;\n";
+  assert.equal(breachesOf("src/tunnel/ingress.ts", { text: inTemplate }).length, 1);
+});
+
+Deno.test("what is only said of sockets in a comment or a text is no breach", () => {
+  const text = `// Deno.listen\n/* Deno.Conn\n Deno.connect */\nexport const x = "Deno.listen";\n` +
+    `export const y = Deno.connectivity;\nexport const z = Deno.serve;\n`;
+  assert.deepEqual(breachesOf("src/tunnel/ingress.ts", { text }), []);
+});
+
+Deno.test("a file that only re-exports is refused", () => {
+  for (
+    const text of [
+      `export * from "./a.ts";\n`,
+      `// Everything.\nexport { a, b } from './a.ts';\nexport type { C } from "./c.ts";\n`,
+      `import { a } from "./a.ts";\n\nexport { a };\n`,
+      `export * as a from "./a.ts"`,
+    ]
+  ) {
+    assert.deepEqual(breachesOf("src/mux/link.ts", { text }), [
+      "error src/mux/link.ts: it only re-exports: import from where things are",
+    ], text);
+  }
+  const more = `export * from "./a.ts";\nexport const b = 1;\n`;
+  assert.deepEqual(breachesOf("src/mux/link.ts", { text: more }), []);
+});
+
+Deno.test("names that say nothing are refused, as files and as folders", () => {
+  for (const name of ["utils.ts", "helpers.ts", "common.ts", "types.ts", "util.ts"]) {
+    assert.deepEqual(breachesOf(`src/mux/${name}`), [
+      `error src/mux/${name}: the name "${name}" does not say what is inside`,
+    ]);
+  }
+  assert.equal(breachesOf("src/mux/utils/sum.ts").length, 1);
+  assert.deepEqual(breachesOf("src/mux/service_types.ts"), []);
+});
+
+Deno.test("a file has at most 320 lines, and better 300", () => {
+  const lines = (count: number) => ({ text: "export const x = 1;\n".repeat(count) });
+  assert.deepEqual(breachesOf("src/log.ts", lines(300)), []);
+  assert.deepEqual(breachesOf("src/log.ts", lines(301)), [
+    "warning src/log.ts: 301 lines, better 300",
+  ]);
+  assert.deepEqual(breachesOf("src/log.ts", lines(320)), [
+    "warning src/log.ts: 320 lines, better 300",
+  ]);
+  assert.deepEqual(breachesOf("src/log.ts", lines(321)), [
+    "error src/log.ts: 321 lines, at most 320",
+  ]);
+});
+
+Deno.test("a file that main.ts does not need is refused", () => {
+  assert.deepEqual(breachesOf("src/retry.ts", { reachable: false }), [
+    "error src/retry.ts: main.ts does not need it",
+  ]);
+});
