@@ -1,0 +1,58 @@
+// Who a peer is, as its certificate says: for logs, for the list of services, for people. The certificate
+// was verified by TLS before; its text is still a stranger's, so it is bounded and made printable here.
+
+import { ConnectorError, reasonOf } from "../errors.ts";
+import { type Certificate, parseCertificate } from "./certificate.ts";
+
+/** The identity in a certificate. */
+export interface PeerIdentity {
+  /** Subject, such as `O=Jumppad, CN=Connector Leaf`. */
+  subject: string;
+  /** The first URI among its names whose scheme is `spiffe`. */
+  spiffe?: string;
+  /** DNS names, those that carry a port too. */
+  dnsNames: string[];
+  ipAddresses: string[];
+}
+
+/** The longest text that is kept of a subject or a name, in characters. */
+const MAX_TEXT_LENGTH = 512;
+/** Names of one kind that are kept; the rest is dropped, since they are for people to read. */
+const MAX_KEPT_NAMES = 100;
+
+/**
+ * Describes a certificate in DER, or node's PeerCertificate, whose `raw` holds the DER.
+ *
+ * @throws {ConnectorError} `invalid_argument` when it cannot be parsed.
+ */
+export function describePeer(certificate: Uint8Array | { raw: Uint8Array }): PeerIdentity {
+  const der = certificate instanceof Uint8Array ? certificate : certificate.raw;
+  try {
+    // The copy is in a buffer of its own: node hands out views into shared ones.
+    return identityOf(parseCertificate(new Uint8Array(der)));
+  } catch (error) {
+    throw new ConnectorError(
+      "invalid_argument",
+      `Cannot read the peer's certificate: ${reasonOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+/** The identity in a parsed certificate. */
+export function identityOf({ subject, alternativeNames }: Certificate): PeerIdentity {
+  const valuesOf = (type: string) =>
+    alternativeNames.filter((name) => name.type === type).slice(0, MAX_KEPT_NAMES)
+      .map(({ value }) => printable(value));
+  const spiffe = valuesOf("url").find((uri) => uri.toLowerCase().startsWith("spiffe://"));
+  return {
+    subject: printable(subject),
+    ...(spiffe === undefined ? {} : { spiffe }),
+    dnsNames: valuesOf("dns"),
+    ipAddresses: valuesOf("ip"),
+  };
+}
+
+function printable(text: string): string {
+  return text.slice(0, MAX_TEXT_LENGTH).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\ufffd");
+}
