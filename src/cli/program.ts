@@ -4,6 +4,7 @@
 import { Command, CommanderError, Option } from "commander";
 import config from "../../deno.json" with { type: "json" };
 import { ConnectorError } from "../errors.ts";
+import { generateCertsCommand } from "./generate_certs.ts";
 import {
   readRunOptions,
   RUN_FLAGS,
@@ -62,6 +63,7 @@ function createProgram(io: CliIo, setExitCode: (code: number) => void): Command 
       setExitCode(await io.runConnector(readRunOptions(settings)));
     }, io),
   );
+  program.addCommand(generateCertsCommand(io));
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

@@ -400,6 +400,7 @@ Deno.test("--help names the commands, on stdout", async () => {
   assert.equal(stderr, "");
   assert.match(stdout, /^Usage: connector /);
   assert.match(stdout, /^ {2}run /m);
+  assert.match(stdout, /^ {2}generate-certs /m);
 });
 
 Deno.test("no command prints the help on stderr and is a usage error", async () => {
@@ -427,6 +428,24 @@ Deno.test("an unknown command is refused with a suggestion", async () => {
     far.stderr,
     "error: unknown command 'something-else'\nhint: see connector --help\n",
   );
+});
+
+Deno.test("generate-certs has its own help and refuses wrong use as run does", async () => {
+  const help = await cli(["generate-certs", "--help"]);
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /^Usage: connector generate-certs /);
+  assert.deepEqual(await cli(["generate-certs", "--leef"]), {
+    code: 2,
+    stdout: "",
+    stderr: "error: unknown option '--leef'\nhint: did you mean --leaf?\n",
+    options: undefined,
+  });
+  assert.deepEqual(await cli(["generate-certs", "--colour"]), {
+    code: 2,
+    stdout: "",
+    stderr: "error: unknown option '--colour'\nhint: see connector generate-certs --help\n",
+    options: undefined,
+  });
 });
 
 Deno.test("the runner's exit code is the program's", async () => {
