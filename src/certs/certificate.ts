@@ -37,6 +37,8 @@ export interface Certificate {
   notAfter: Date;
   /** Whether it may sign certificates: basic constraints say so, and key usage does not forbid it. */
   isCa: boolean;
+  /** Whether its basic constraints say CA, whatever key usage says: TLS takes no such leaf. */
+  claimsCa: boolean;
   /** How many CAs may stand between it and a leaf; absent means any number. */
   pathLength?: number;
   /** Key usage bits, absent when it has no such extension, which allows every usage. */
@@ -100,6 +102,7 @@ export function parseCertificate(der: BufferSource): Certificate {
     notBefore: x509.notBefore,
     notAfter: x509.notAfter,
     isCa: constraints?.ca === true && maySign,
+    claimsCa: constraints?.ca === true,
     ...(constraints?.pathLength === undefined ? {} : { pathLength: constraints.pathLength }),
     ...(keyUsage === undefined ? {} : { keyUsage }),
     ...(extendedUsages === undefined ? {} : { extendedUsages: Array.from(extendedUsages, String) }),

@@ -85,7 +85,7 @@ function checkLeaf(leaf: LabelledCertificate): void {
   if (!certificate.hasExtensions) {
     throw unfit(leaf, "it has no extensions (X.509 version 1), want a version 3 certificate");
   }
-  if (certificate.isCa) throw unfit(leaf, "it is a CA, want a leaf that a root has signed");
+  if (certificate.claimsCa) throw unfit(leaf, "it is a CA, want a leaf that a root has signed");
   const { keyUsage } = certificate;
   if (keyUsage !== undefined && (keyUsage & KeyUsageFlags.digitalSignature) === 0) {
     throw unfit(leaf, "its key usage lacks digitalSignature, which TLS needs");

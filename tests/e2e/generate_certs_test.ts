@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+const MAIN = fileURLToPath(new URL("../../main.ts", import.meta.url));
 /** Long enough for a slow machine to load and make an ECDSA key. */
 const LIMIT_MS = 60_000;
 

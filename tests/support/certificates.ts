@@ -11,6 +11,7 @@ import {
   X509CertificateGenerator,
 } from "@peculiar/x509";
 import { createPrivateKey } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import type { PemText } from "../../src/certs/certificate.ts";
 
 export const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
@@ -89,7 +90,7 @@ export function referenceFile(name: "root.cert" | "root.key" | "leaf.cert" | "le
 
 /** Path of a file as `referenceFile` reads it. */
 export function referencePath(name: "root.cert" | "root.key" | "leaf.cert" | "leaf.key"): string {
-  return new URL(`../fixtures/reference_certs/${name}`, import.meta.url).pathname;
+  return fileURLToPath(new URL(`../fixtures/reference_certs/${name}`, import.meta.url));
 }
 
 function extensionsOf({ ca = false, pathLength, ...shape }: Shape): Extension[] {

@@ -148,8 +148,8 @@ for (
       says: `error: Cannot read root certificate "/nonexistent/r.cert": no such file\n`,
     },
     {
-      args: ["--leaf", "--root-ca", referencePath("root.cert"), "--root-key", "/"],
-      says: `error: Cannot read root key "/": it is a directory\n`,
+      args: ["--leaf", "--root-ca", referencePath("root.cert"), "--root-key", "/nonexistent/r.key"],
+      says: `error: Cannot read root key "/nonexistent/r.key": no such file\n`,
     },
     {
       args: [

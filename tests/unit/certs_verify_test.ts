@@ -12,6 +12,7 @@ import { ConnectorError } from "../../src/errors.ts";
 import {
   CLIENT_AUTH,
   DAY_MS,
+  DIGITAL_SIGNATURE,
   KEY_ENCIPHERMENT,
   labelled,
   type Made,
@@ -167,6 +168,11 @@ Deno.test("a self-signed leaf, a leaf as root and a CA as leaf are refused", asy
     check(filesOf(root, root)),
     `${LEAF}it is a CA, want a leaf that a root has signed`,
   );
+});
+
+Deno.test("a leaf that claims to be a CA is refused even if it may not sign", async () => {
+  const files = await pair({ ca: true, keyUsage: DIGITAL_SIGNATURE });
+  await refused(check(files), `${LEAF}it is a CA, want a leaf that a root has signed`);
 });
 
 Deno.test("a certificate without extensions is refused", async () => {
