@@ -1,6 +1,15 @@
 // Bytes in both directions: what a TCP connection and a tunnelled stream have in common, so that a splice
 // can copy between any two of them. A leaf: tcp/conn.ts and the streams of mux/ implement it.
 
+/** Why a channel was reset. */
+export type ResetCode =
+  | "connection_reset" // the TCP connection behind it was reset
+  | "refused" // the destination refused, or could not be reached in time
+  | "no_service" // there is no such service at the egress
+  | "limit" // a bound was reached
+  | "closing" // the service was removed, or the connector is closing
+  | "idle"; // half-open for too long without a byte
+
 /** Bytes in both directions, each of which ends on its own. A TCP connection and a stream both are one. */
 export interface ByteChannel {
   /**
@@ -18,8 +27,8 @@ export interface ByteChannel {
   write(bytes: Uint8Array): Promise<void>;
   /** Half-close: no more bytes will be written. What was written is still delivered. */
   finish(): Promise<void>;
-  /** Hard close, both directions, at once. */
-  reset(reason: string): void;
+  /** Hard close, both directions, at once; `reason` says why in words. Idempotent. */
+  reset(code: ResetCode, reason: string): void;
   /** Releases everything, after both directions have ended; before that it is a reset. Idempotent. */
   close(): void;
 }

@@ -34,6 +34,52 @@ export const protobufFileName = "connector.proto";
  * implementation: members may be added, but never relied on before the peer has said that it knows them.
  */
 
+/** Why a stream was reset. */
+export const ResetCode = {
+  /** CONNECTION_RESET - The TCP connection behind the stream was reset. */
+  CONNECTION_RESET: 0,
+  /** REFUSED - The destination refused, or could not be reached in time. */
+  REFUSED: 1,
+  /** NO_SERVICE - There is no such service here. */
+  NO_SERVICE: 2,
+  /** LIMIT - A bound was reached. */
+  LIMIT: 3,
+  /** CLOSING - The service was removed, or the connector is closing. */
+  CLOSING: 4,
+  /** IDLE - Half-open for too long without a byte. */
+  IDLE: 5,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ResetCode = typeof ResetCode[keyof typeof ResetCode];
+
+export namespace ResetCode {
+  export type CONNECTION_RESET = typeof ResetCode.CONNECTION_RESET;
+  export type REFUSED = typeof ResetCode.REFUSED;
+  export type NO_SERVICE = typeof ResetCode.NO_SERVICE;
+  export type LIMIT = typeof ResetCode.LIMIT;
+  export type CLOSING = typeof ResetCode.CLOSING;
+  export type IDLE = typeof ResetCode.IDLE;
+  export type UNRECOGNIZED = typeof ResetCode.UNRECOGNIZED;
+}
+
+/** Why a session ends. */
+export const GoAwayCode = {
+  /** SHUTDOWN - In order: the sender shuts down, or has nothing exposed any more. */
+  SHUTDOWN: 0,
+  /** BREACH - The receiver of the go-away broke the protocol. */
+  BREACH: 1,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type GoAwayCode = typeof GoAwayCode[keyof typeof GoAwayCode];
+
+export namespace GoAwayCode {
+  export type SHUTDOWN = typeof GoAwayCode.SHUTDOWN;
+  export type BREACH = typeof GoAwayCode.BREACH;
+  export type UNRECOGNIZED = typeof GoAwayCode.UNRECOGNIZED;
+}
+
 /** Which side of a tunnel listens for a service. */
 export const ServiceType = {
   /** LOCAL - The service is local to the dialler: the acceptor listens, the dialler dials the destination. */
@@ -112,7 +158,102 @@ export interface OpenData {
     | //
     /** Reserved by the contract: never sent, ignored when received. */
     { $case: "error"; value: Status }
+    | //
+    /** Native dialect: frames of tunnelled connections. Sent only to a peer that has negotiated it. */
+    { $case: "batch"; value: Batch }
     | undefined;
+}
+
+/** Native dialect: frames of any streams, in order. */
+export interface Batch {
+  /** At least one frame. */
+  frames: Frame[];
+}
+
+/** Native dialect: one event of one stream, or of the session. */
+export interface Frame {
+  /** The stream: odd if the dialler opened it, even if the acceptor did; 0 is the session. */
+  stream: number;
+  /** Exactly one is set. */
+  body:
+    | //
+    /** Ingress to egress: a visitor has come. */
+    { $case: "open"; value: Open }
+    | //
+    /** Egress to ingress: the destination is connected. */
+    { $case: "opened"; value: Opened }
+    | //
+    /** Bytes in order, at least one. */
+    { $case: "data"; value: Uint8Array }
+    | //
+    /** No more bytes in this direction. */
+    { $case: "finish"; value: Finish }
+    | //
+    /** Both directions have ended. */
+    { $case: "reset"; value: Reset }
+    | //
+    /** Leave to send more bytes. */
+    { $case: "grant"; value: Grant }
+    | //
+    /** Session: asks for a pong. */
+    { $case: "ping"; value: Ping }
+    | //
+    /** Session: answers a ping. */
+    { $case: "pong"; value: Pong }
+    | //
+    /** Session: the sender ends it. */
+    { $case: "goAway"; value: GoAway }
+    | undefined;
+}
+
+/** A visitor has come. */
+export interface Open {
+  /** Id of the service that was visited. */
+  serviceId: string;
+  /** host:port of the visitor's socket. */
+  visitor: string;
+}
+
+/** The destination is connected. */
+export interface Opened {
+}
+
+/** No more bytes in this direction. */
+export interface Finish {
+}
+
+/** Both directions of a stream have ended. */
+export interface Reset {
+  /** Why, for programs. */
+  code: ResetCode;
+  /** Why, in words, at most 1,024 bytes. */
+  reason: string;
+}
+
+/** Leave to send more bytes. */
+export interface Grant {
+  /** The receiver of the grant may send the stream's bytes before this offset, counted from 0. Only grows. */
+  offset: number;
+}
+
+/** Asks for a pong. */
+export interface Ping {
+  /** Any number. */
+  nonce: number;
+}
+
+/** Answers a ping. */
+export interface Pong {
+  /** The ping's number. */
+  nonce: number;
+}
+
+/** The sender ends the session. */
+export interface GoAway {
+  /** Why, for programs. */
+  code: GoAwayCode;
+  /** Why, in words, at most 1,024 bytes. */
+  reason: string;
 }
 
 /** Bytes of a tunnelled TCP connection. */
@@ -267,6 +408,9 @@ export const OpenData: MessageFns<OpenData> = {
       case "error":
         Status.encode(message.message.value, writer.uint32(98).fork()).join();
         break;
+      case "batch":
+        Batch.encode(message.message.value, writer.uint32(162).fork()).join();
+        break;
     }
     return writer;
   },
@@ -378,6 +522,586 @@ export const OpenData: MessageFns<OpenData> = {
             }
 
             message.message = { $case: "error", value: Status.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.message = { $case: "batch", value: Batch.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBatch(): Batch {
+  return { frames: [] };
+}
+
+export const Batch: MessageFns<Batch> = {
+  encode(message: Batch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.frames) {
+      Frame.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Batch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.frames.push(Frame.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFrame(): Frame {
+  return { stream: 0, body: undefined };
+}
+
+export const Frame: MessageFns<Frame> = {
+  encode(message: Frame, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stream !== 0) {
+      writer.uint32(8).uint32(message.stream);
+    }
+    switch (message.body?.$case) {
+      case "open":
+        Open.encode(message.body.value, writer.uint32(18).fork()).join();
+        break;
+      case "opened":
+        Opened.encode(message.body.value, writer.uint32(26).fork()).join();
+        break;
+      case "data":
+        writer.uint32(34).bytes(message.body.value);
+        break;
+      case "finish":
+        Finish.encode(message.body.value, writer.uint32(42).fork()).join();
+        break;
+      case "reset":
+        Reset.encode(message.body.value, writer.uint32(50).fork()).join();
+        break;
+      case "grant":
+        Grant.encode(message.body.value, writer.uint32(58).fork()).join();
+        break;
+      case "ping":
+        Ping.encode(message.body.value, writer.uint32(66).fork()).join();
+        break;
+      case "pong":
+        Pong.encode(message.body.value, writer.uint32(74).fork()).join();
+        break;
+      case "goAway":
+        GoAway.encode(message.body.value, writer.uint32(82).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Frame {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFrame();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.stream = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.body = { $case: "open", value: Open.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.body = { $case: "opened", value: Opened.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.body = { $case: "data", value: reader.bytes() };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.body = { $case: "finish", value: Finish.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.body = { $case: "reset", value: Reset.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.body = { $case: "grant", value: Grant.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.body = { $case: "ping", value: Ping.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.body = { $case: "pong", value: Pong.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.body = { $case: "goAway", value: GoAway.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOpen(): Open {
+  return { serviceId: "", visitor: "" };
+}
+
+export const Open: MessageFns<Open> = {
+  encode(message: Open, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serviceId !== "") {
+      writer.uint32(10).string(message.serviceId);
+    }
+    if (message.visitor !== "") {
+      writer.uint32(18).string(message.visitor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Open {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpen();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serviceId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.visitor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOpened(): Opened {
+  return {};
+}
+
+export const Opened: MessageFns<Opened> = {
+  encode(_: Opened, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Opened {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpened();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFinish(): Finish {
+  return {};
+}
+
+export const Finish: MessageFns<Finish> = {
+  encode(_: Finish, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Finish {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinish();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseReset(): Reset {
+  return { code: 0, reason: "" };
+}
+
+export const Reset: MessageFns<Reset> = {
+  encode(message: Reset, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.code !== 0) {
+      writer.uint32(8).int32(message.code);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reset {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReset();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.code = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGrant(): Grant {
+  return { offset: 0 };
+}
+
+export const Grant: MessageFns<Grant> = {
+  encode(message: Grant, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.offset !== 0) {
+      writer.uint32(8).uint64(message.offset);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Grant {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGrant();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.offset = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePing(): Ping {
+  return { nonce: 0 };
+}
+
+export const Ping: MessageFns<Ping> = {
+  encode(message: Ping, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nonce !== 0) {
+      writer.uint32(8).uint32(message.nonce);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Ping {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePing();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.nonce = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePong(): Pong {
+  return { nonce: 0 };
+}
+
+export const Pong: MessageFns<Pong> = {
+  encode(message: Pong, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nonce !== 0) {
+      writer.uint32(8).uint32(message.nonce);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Pong {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePong();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.nonce = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGoAway(): GoAway {
+  return { code: 0, reason: "" };
+}
+
+export const GoAway: MessageFns<GoAway> = {
+  encode(message: GoAway, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.code !== 0) {
+      writer.uint32(8).int32(message.code);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GoAway {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGoAway();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.code = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
             continue;
           }
         }
@@ -1071,6 +1795,17 @@ export const RemoteConnectionClient = makeGenericClientConstructor(
   service: typeof RemoteConnectionService;
   serviceName: string;
 };
+
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
+}
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

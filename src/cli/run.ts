@@ -8,6 +8,8 @@ import { clientCredentials, serverCredentials } from "../grpc/credentials.ts";
 import { dialLink } from "../grpc/dial.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import { configureLogging } from "../log.ts";
+import { DEFAULT_LIMITS } from "../mux/limits.ts";
+import { hello } from "../mux/negotiation.ts";
 import { Connector } from "../tunnel/connector.ts";
 import config from "../../deno.json" with { type: "json" };
 import type { RunOptions } from "./run_options.ts";
@@ -20,15 +22,18 @@ export async function runConnector(options: RunOptions): Promise<number> {
   stack.defer(() => logging[Symbol.asyncDispose]());
 
   const stop = stopSignal(stack);
+  const greeting = hello(DEFAULT_LIMITS);
   const connector = new Connector({
-    dial: (address) => dialLink(address, { credentials: clientCredentials() }),
+    dial: (address) => dialLink(address, { credentials: clientCredentials(), hello: greeting }),
     logger,
+    limits: DEFAULT_LIMITS,
     disableLocalExpose: options.disableLocalExpose,
     disableRemoteExpose: options.disableRemoteExpose,
   });
   const grpc = await GrpcServer.listen({
     bind: options.grpcBind,
     credentials: serverCredentials(),
+    hello: greeting,
     control: connector,
     onLink: (link) => connector.accept(link),
   });

@@ -1,9 +1,9 @@
 // A gRPC call as a link, whichever side opened it. Messages are raw bytes: what they mean is the codec's
 // business. grpc-js holds the peer back when nobody reads, and says when to stop writing.
 
-import type { ClientDuplexStream, ServerDuplexStream } from "@grpc/grpc-js";
+import { type ClientDuplexStream, Metadata, type ServerDuplexStream } from "@grpc/grpc-js";
 import { ConnectorError } from "../errors.ts";
-import type { Link, LinkEnd, PeerInfo } from "../mux/link.ts";
+import type { Hello, Link, LinkEnd, PeerInfo } from "../mux/link.ts";
 
 /** The call of either side, with messages as raw bytes. */
 export type RawCall =
@@ -18,13 +18,35 @@ export interface CallEnds {
   release?: () => void;
 }
 
+/** The metadata in which either side says what it speaks. docs/PROTOCOL.md, "Negotiation". */
+const VERSION_KEY = "connector-protocol";
+const LIMITS_KEY = "connector-limits";
+
+/** What a side says of itself, as metadata. */
+export function helloToMetadata({ version, limits }: Hello): Metadata {
+  const metadata = new Metadata();
+  metadata.set(VERSION_KEY, version);
+  metadata.set(LIMITS_KEY, limits);
+  return metadata;
+}
+
+/** What the peer said of itself; undefined when it said nothing. */
+export function helloFromMetadata(metadata: Metadata): Hello | undefined {
+  const [version] = metadata.get(VERSION_KEY);
+  const [limits] = metadata.get(LIMITS_KEY);
+  if (version === undefined) return undefined;
+  return { version: String(version), limits: String(limits ?? "") };
+}
+
 /** A link over one gRPC call. */
 export class CallLink implements Link {
   readonly peer: PeerInfo;
+  readonly hello: Promise<Hello | undefined>;
   readonly closed: Promise<LinkEnd>;
   readonly #call: RawCall;
   readonly #ends: CallEnds;
   #settle: (end: LinkEnd) => void = () => {};
+  #settleHello: (hello: Hello | undefined) => void = () => {};
   #ended = false;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
@@ -34,6 +56,7 @@ export class CallLink implements Link {
     this.#call = call;
     this.#ends = ends;
     this.closed = new Promise((resolve) => this.#settle = resolve);
+    this.hello = new Promise((resolve) => this.#settleHello = resolve);
     call.on("readable", () => this.#wake());
     call.on("drain", () => this.#wake());
   }
@@ -68,10 +91,16 @@ export class CallLink implements Link {
     this.#ends.abort(reason);
   }
 
+  /** The peer's metadata has arrived: told by whoever watches for it. */
+  greet(metadata: Metadata): void {
+    this.#settleHello(helloFromMetadata(metadata));
+  }
+
   /** The call has ended: told by whoever watches its events. Idempotent. */
   end(reason: LinkEnd): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#settleHello(undefined);
     this.#wake();
     this.#settle(reason);
     this.#ends.release?.();

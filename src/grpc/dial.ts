@@ -1,12 +1,12 @@
 // Opens a link to a peer: one HTTP/2 connection with one OpenStream call. Trying again is not its business.
 
-import { ChannelCredentials, Client, type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
+import { type ChannelCredentials, Client, type ClientDuplexStream } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { type Address, formatAddress, isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
-import type { Link } from "../mux/link.ts";
-import { CallLink } from "./call_link.ts";
+import type { Hello, Link } from "../mux/link.ts";
+import { CallLink, helloToMetadata } from "./call_link.ts";
 import { fromStatus } from "./status.ts";
 import { CLIENT_WINDOW_OPTIONS } from "./windows.ts";
 
@@ -14,13 +14,15 @@ import { CLIENT_WINDOW_OPTIONS } from "./windows.ts";
 export interface DialLinkOptions {
   /** Plaintext, or certificates. */
   credentials: ChannelCredentials;
+  /** What we say of ourselves. */
+  hello: Hello;
 }
 
 /**
  * Starts to open a link. It is returned at once: messages sent are delivered once it is up, and when it
  * cannot be opened it ends with the reason.
  */
-export function dialLink(address: Address, { credentials }: DialLinkOptions): Link {
+export function dialLink(address: Address, { credentials, hello }: DialLinkOptions): Link {
   const client = new Client(target(address), credentials, {
     ...CLIENT_WINDOW_OPTIONS,
     // Without it a second client to the same address would share this one's connection and its back-off.
@@ -32,12 +34,13 @@ export function dialLink(address: Address, { credentials }: DialLinkOptions): Li
     RemoteConnectionService.openStream.path,
     toBuffer,
     (bytes: Uint8Array) => bytes,
-    new Metadata(),
+    helloToMetadata(hello),
   );
   const link = new CallLink(call, {
     peer: { address: formatAddress(address) },
     ends: { abort: () => call.cancel(), release: () => client.close() },
   });
+  call.on("metadata", (metadata) => link.greet(metadata));
   // The reason of an error comes with the status, right after it.
   call.on("error", () => {});
   call.on("status", (status) => link.end(fromStatus(status)));

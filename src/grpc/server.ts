@@ -2,6 +2,7 @@
 
 import {
   type handleUnaryCall,
+  Metadata,
   Server,
   type ServerCredentials,
   type ServerDuplexStream,
@@ -17,11 +18,11 @@ import {
 } from "../../proto/gen/connector.ts";
 import { type Address, formatAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
-import type { Link } from "../mux/link.ts";
+import type { Hello, Link } from "../mux/link.ts";
 import type { Control } from "../service.ts";
 import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import { checkAddress, serviceFromMessage, serviceToMessage } from "../wire/service_message.ts";
-import { CallLink } from "./call_link.ts";
+import { CallLink, helloFromMetadata, helloToMetadata } from "./call_link.ts";
 import { toBuffer } from "./dial.ts";
 import { toStatus } from "./status.ts";
 import { windowed } from "./windows.ts";
@@ -35,6 +36,8 @@ const ABORT_GRACE_MS = 1000;
 export interface GrpcServerOptions {
   bind: Address;
   credentials: ServerCredentials;
+  /** What we say of ourselves to a peer that negotiates. */
+  hello: Hello;
   /** Answers the control API. */
   control: Control;
   /** Takes over a link that a peer opened. */
@@ -135,7 +138,7 @@ function bindError(error: unknown, bind: Address): ConnectorError {
   return ConnectorError.from(error, action);
 }
 
-function addServices(server: Server, { control, onLink }: GrpcServerOptions): void {
+function addServices(server: Server, { control, hello, onLink }: GrpcServerOptions): void {
   // OpenStream passes raw messages: decoding them is the session's business.
   const definition = {
     ...RemoteConnectionService,
@@ -146,7 +149,8 @@ function addServices(server: Server, { control, onLink }: GrpcServerOptions): vo
     },
   };
   server.addService(definition, {
-    openStream: (call: ServerDuplexStream<Uint8Array, Uint8Array>) => onLink(acceptLink(call)),
+    openStream: (call: ServerDuplexStream<Uint8Array, Uint8Array>) =>
+      onLink(acceptLink(call, hello)),
     exposeService: unary<ExposeRequest, ExposeResponse>(async ({ service }) => {
       const request = serviceFromMessage(service);
       checkAddress("remote_connector_addr", request.remoteConnectorAddr);
@@ -174,7 +178,10 @@ function unary<Request, Response>(
   };
 }
 
-function acceptLink(call: ServerDuplexStream<Uint8Array, Uint8Array>): Link {
+function acceptLink(call: ServerDuplexStream<Uint8Array, Uint8Array>, hello: Hello): Link {
+  // A peer that negotiates waits for the answer; one that does not gets what the reference sends.
+  const offered = helloFromMetadata(call.metadata) !== undefined;
+  call.sendMetadata(offered ? helloToMetadata(hello) : new Metadata());
   const link = new CallLink(call, {
     peer: { address: call.getPeer() },
     ends: {
@@ -185,6 +192,7 @@ function acceptLink(call: ServerDuplexStream<Uint8Array, Uint8Array>): Link {
       },
     },
   });
+  link.greet(call.metadata);
   call.on("error", (error) => link.end(ConnectorError.from(error, "The call failed")));
   call.on("cancelled", () => {
     link.end(new ConnectorError("unavailable", "the peer's connection was lost"));

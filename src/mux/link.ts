@@ -6,10 +6,20 @@ import type { ConnectorError } from "../errors.ts";
 /** Why a link ended: `undefined` when either side ended it in order. */
 export type LinkEnd = ConnectorError | undefined;
 
+/** What a side says of itself when a link opens: the dialler offers, the acceptor answers. */
+export interface Hello {
+  /** The text of `connector-protocol`. */
+  version: string;
+  /** The text of `connector-limits`. */
+  limits: string;
+}
+
 /** One bidirectional stream of messages to a peer. */
 export interface Link {
   /** Who is at the other end, for logs and lists. */
   readonly peer: PeerInfo;
+  /** What the peer said of itself; undefined when it said nothing. Known before its first message. Never rejects. */
+  readonly hello: Promise<Hello | undefined>;
   /**
    * Takes over one message. Returns false when the caller must wait for `writable` before the next one;
    * the message is taken all the same. On an ended link the message is dropped.

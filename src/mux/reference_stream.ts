@@ -2,6 +2,7 @@
 // from the peer ends its bytes, and our own `closed` is held back while an answer may still come, because
 // a reference peer that receives it closes both directions. docs/PROTOCOL.md, "Reference dialect".
 
+import type { ResetCode } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
 import { MAX_DATA_BYTES } from "../wire/frame.ts";
 import type { Stream } from "./stream.ts";
@@ -32,7 +33,6 @@ const LATE_BYTES_MS = 30_000;
 
 /** A stream of the reference dialect. */
 export class ReferenceStream implements Stream {
-  readonly id: string;
   readonly serviceId: string;
   readonly connectionId: string;
   readonly #role: StreamRole;
@@ -63,7 +63,6 @@ export class ReferenceStream implements Stream {
     },
     carrier: ReferenceCarrier,
   ) {
-    this.id = connectionId;
     this.serviceId = serviceId;
     this.connectionId = connectionId;
     this.#role = role;
@@ -108,7 +107,10 @@ export class ReferenceStream implements Stream {
     return Promise.resolve();
   }
 
-  reset(reason: string): void {
+  /** The dialect has no word for it. */
+  accept(): void {}
+
+  reset(_code: ResetCode, reason: string): void {
     if (this.#failure) return;
     this.#failure = new ConnectorError("unavailable", reason);
     this.#carrier.release(this.#queue.reduce((sum, bytes) => sum + bytes.length, this.#reading));
@@ -123,7 +125,7 @@ export class ReferenceStream implements Stream {
   }
 
   close(): void {
-    this.reset("the connection was closed");
+    this.reset("closing", "the connection was closed");
   }
 
   /** Takes bytes from the peer; returns how many now count against the session's budget. */

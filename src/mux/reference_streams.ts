@@ -6,7 +6,7 @@ import type { ReferenceFrame } from "../wire/frame.ts";
 import { encodeFrame } from "../wire/reference_codec.ts";
 import type { Outbox } from "./outbox.ts";
 import { type ReferenceCarrier, ReferenceStream, type StreamRole } from "./reference_stream.ts";
-import type { Stream } from "./stream.ts";
+import type { OnStream, Stream } from "./stream.ts";
 
 /**
  * Bytes of all streams of a session that may wait for slow readers. Beyond it the session reads no more and
@@ -16,9 +16,6 @@ export const INBOUND_BUDGET_BYTES = 8 * 1024 * 1024;
 
 /** The most streams of a session, either way: what bounds the table. */
 export const MAX_STREAMS = 10_000;
-
-/** Tells what a peer opened. */
-export type OnStream = (stream: Stream) => void;
 
 const EMPTY = new Uint8Array(0);
 
@@ -46,7 +43,7 @@ export class ReferenceStreams implements ReferenceCarrier {
    *
    * @throws {ConnectorError} `resource_exhausted` when the session has too many streams.
    */
-  open(serviceId: string): Stream {
+  open(serviceId: string, _visitor: string): Stream {
     if (this.#streams.size >= MAX_STREAMS) {
       throw new ConnectorError("resource_exhausted", `The link has ${MAX_STREAMS} streams already`);
     }

@@ -1,41 +1,63 @@
-// The multiplexer over one link: control frames to its owner, tunnelled connections as streams. The same
-// engine on both ends; who dialled matters to its owner only. It owns the link and every stream over it.
+// The multiplexer over one link: control frames to its owner, tunnelled connections as streams, in the
+// dialect that both sides negotiated. The same engine on both ends; who dialled matters to its owner, and to
+// the parity of stream numbers. It owns the link and every stream over it.
 
 import { ConnectorError } from "../errors.ts";
-import { type ControlFrame, type Frame, MAX_MESSAGE_BYTES } from "../wire/frame.ts";
+import { type ControlFrame, MAX_MESSAGE_BYTES } from "../wire/frame.ts";
+import { isBatch } from "../wire/native_codec.ts";
 import { decodeFrame, encodeFrame } from "../wire/reference_codec.ts";
+import { Batcher } from "./batcher.ts";
+import type { SessionLimits } from "./limits.ts";
 import type { Link, LinkEnd, PeerInfo } from "./link.ts";
+import { Liveness } from "./liveness.ts";
+import { NativeStreams } from "./native_streams.ts";
+import { type PeerLimits, readAnswer, readOffer } from "./negotiation.ts";
 import { Outbox } from "./outbox.ts";
-import { type OnStream, ReferenceStreams } from "./reference_streams.ts";
-import type { Stream } from "./stream.ts";
+import { ReferenceStreams } from "./reference_streams.ts";
+import type { OnStream, Stream } from "./stream.ts";
 
 /** How long a peer may take to end a link that we have ended, in milliseconds. */
 const CLOSE_GRACE_MS = 1000;
 
-/** What the owner of a session is told. Neither call may block or throw. */
-export interface SessionHandler {
-  /** The peer sent a control frame. */
+/** What a session is made of. */
+export interface SessionOptions {
+  role: "dialler" | "acceptor";
+  limits: SessionLimits;
+  /** The peer sent a control frame. May not block or throw. */
   onControl: (frame: ControlFrame) => void;
-  /** The peer opened a stream: its user must read it, or reset it. */
   onStream: OnStream;
+}
+
+/** How data travels. */
+export type Dialect = "reference" | "native";
+
+/** The data half of a session, of either dialect. */
+interface Streams {
+  readonly size: number;
+  open(serviceId: string, visitor: string): Stream;
+  stopHolding(): void;
+  end(reason: ConnectorError): void;
 }
 
 /** A session with a peer, for as long as its link lives. */
 export class Session {
-  /** Resolves when the session has ended and every stream was told. Never rejects. */
+  /** Resolves with the reason when the session has ended and every stream was told. Never rejects. */
   readonly closed: Promise<LinkEnd>;
   readonly #link: Link;
+  readonly #options: SessionOptions;
   readonly #outbox: Outbox;
-  readonly #streams: ReferenceStreams;
-  readonly #handler: SessionHandler;
+  #batcher: Batcher | undefined;
+  #liveness: Liveness | undefined;
+  #streams: Streams | undefined;
+  /** Set when we ended it for a reason of our own. */
+  #reason: ConnectorError | undefined;
 
-  constructor(link: Link, handler: SessionHandler) {
+  constructor(link: Link, options: SessionOptions) {
     this.#link = link;
-    this.#handler = handler;
+    this.#options = options;
     this.#outbox = new Outbox(link);
-    this.#streams = new ReferenceStreams(this.#outbox, handler.onStream);
     // What the link still holds when it ends is dispatched without holding back: nobody is left to hold.
-    link.closed.then(() => this.#streams.stopHolding());
+    link.closed.then(() => this.#streams?.stopHolding());
     this.closed = this.#run();
   }
 
@@ -44,9 +66,15 @@ export class Session {
     return this.#link.peer;
   }
 
+  /** How data travels; undefined until the peer has said what it speaks. */
+  get dialect(): Dialect | undefined {
+    if (this.#streams === undefined) return undefined;
+    return this.#batcher === undefined ? "reference" : "native";
+  }
+
   /** How many streams are open. */
   get streamCount(): number {
-    return this.#streams.size;
+    return this.#streams?.size ?? 0;
   }
 
   /** Sends a control frame, ahead of data that waits. */
@@ -55,63 +83,130 @@ export class Session {
   }
 
   /**
-   * Opens a stream to the destination of a service at the peer.
+   * Opens a stream to the destination of a service at the peer, for the visitor at `visitor` (host:port).
    *
-   * @throws {ConnectorError} `resource_exhausted`.
+   * @throws {ConnectorError} `resource_exhausted` when a limit is reached, `unavailable` before the peer has answered.
    */
-  open(serviceId: string): Stream {
-    return this.#streams.open(serviceId);
+  open(serviceId: string, visitor: string): Stream {
+    if (this.#streams === undefined) {
+      throw new ConnectorError("unavailable", "The peer has not answered yet");
+    }
+    return this.#streams.open(serviceId, visitor);
   }
 
   /** Ends the link in order; a peer that does not follow is cut off. Streams that are open are reset. */
   close(): void {
+    this.#batcher?.send({ kind: "goAway", code: "shutdown", reason: "" });
+    this.#batcher?.flush();
+    this.#closeLink();
+  }
+
+  /** Ends the link for a reason, which the peer is told. Every stream ends now. */
+  abort(reason: ConnectorError): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#liveness?.stop();
+    this.#batcher?.send({ kind: "goAway", code: "breach", reason: reason.message });
+    this.#batcher?.flush();
+    this.#batcher?.end();
+    this.#outbox.end();
+    this.#streams?.end(reason);
+    this.#closeLink();
+  }
+
+  #closeLink(): void {
     this.#link.close();
     const timer = setTimeout(() => {
-      this.#link.abort(new ConnectorError("deadline_exceeded", "the peer did not end the link"));
+      this.#link.abort(
+        this.#reason ?? new ConnectorError("deadline_exceeded", "the peer did not end the link"),
+      );
     }, CLOSE_GRACE_MS);
     this.#link.closed.then(() => clearTimeout(timer));
   }
 
-  /** Ends the link at once. */
-  abort(reason: ConnectorError): void {
-    this.#link.abort(reason);
-  }
-
   async #run(): Promise<LinkEnd> {
     try {
+      await this.#negotiate();
       await this.#receiveAll();
     } catch (error) {
-      // Only decoding throws: the peer broke the protocol.
-      this.#link.abort(ConnectorError.from(error, "The peer broke the protocol"));
+      // The peer broke the protocol, and what it did is in the error.
+      this.abort(ConnectorError.from(error, "The peer broke the protocol"));
     }
     const end = await this.#link.closed;
+    this.#liveness?.stop();
+    this.#batcher?.end();
     this.#outbox.end();
-    this.#streams.end(end ?? new ConnectorError("unavailable", "the link was closed"));
-    return end;
+    const reason = this.#reason ?? end;
+    this.#streams?.end(reason ?? new ConnectorError("unavailable", "the link was closed"));
+    return reason;
+  }
+
+  async #negotiate(): Promise<void> {
+    const { role, onStream } = this.#options;
+    const hello = await this.#link.hello;
+    if (hello === undefined) {
+      this.#streams = new ReferenceStreams(this.#outbox, onStream);
+      return;
+    }
+    this.#startNative(role === "acceptor" ? readOffer(hello) : readAnswer(hello));
+  }
+
+  #startNative(peerLimits: PeerLimits): void {
+    const { role, limits, onStream } = this.#options;
+    const batcher = new Batcher(this.#link, (error) => this.abort(error));
+    const liveness = new Liveness({
+      ping: (nonce) => batcher.send({ kind: "ping", nonce }),
+      onSilence: () =>
+        this.abort(new ConnectorError("deadline_exceeded", "the peer does not answer any more")),
+    });
+    this.#batcher = batcher;
+    this.#liveness = liveness;
+    this.#streams = new NativeStreams({
+      role,
+      limits,
+      peerLimits,
+      batcher,
+      liveness,
+      onStream,
+      onGoAway: ({ code, reason }) => {
+        if (code === "breach") {
+          this.#reason ??= new ConnectorError("internal", `The peer ended the link: ${reason}`);
+        }
+        this.#closeLink();
+      },
+      onExhausted: () => this.close(),
+    });
+    liveness.start();
   }
 
   async #receiveAll(): Promise<void> {
     for (;;) {
       const message = await this.#link.receive();
-      if (message === null) return;
+      if (message === null || this.#reason !== undefined) return;
       if (message.length > MAX_MESSAGE_BYTES) {
         throw new ConnectorError("resource_exhausted", `a message of ${message.length} bytes`);
       }
       // A promise here holds the peer back: the session reads no more until it resolves.
-      const pause = this.#dispatch(decodeFrame(message));
+      const pause = this.#dispatch(message);
       if (pause) await pause;
     }
   }
 
-  #dispatch(frame: Frame): Promise<void> | undefined {
+  #dispatch(message: Uint8Array): Promise<void> | undefined {
+    const streams = this.#streams;
+    if (streams instanceof NativeStreams) {
+      if (isBatch(message)) return streams.receive(message);
+    }
+    const frame = decodeFrame(message);
     switch (frame.kind) {
       case "data":
       case "closed":
-        return this.#streams.receive(frame);
+        if (streams instanceof ReferenceStreams) return streams.receive(frame);
+        throw new ConnectorError("internal", `The peer sent ${frame.kind} of the other dialect`);
       case "ignored":
         return undefined;
       default:
-        this.#handler.onControl(frame);
+        this.#options.onControl(frame);
         return undefined;
     }
   }

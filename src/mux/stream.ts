@@ -5,8 +5,11 @@ import type { ByteChannel } from "../byte_channel.ts";
 
 /** A channel inside a session. */
 export interface Stream extends ByteChannel {
-  /** Unique within the session, for logs. */
-  readonly id: string;
   /** The service that it belongs to. */
   readonly serviceId: string;
+  /** Egress: tells the ingress that the destination is connected. */
+  accept(): void;
 }
+
+/** Tells what the peer opened: its user must read the stream, or reset it. It may not block or throw. */
+export type OnStream = (stream: Stream) => void;

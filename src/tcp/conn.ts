@@ -2,7 +2,7 @@
 // `conn.readable` is not used: read to its end it closes the whole socket, and half-close would be lost.
 
 import { type Address, formatAddress } from "../address.ts";
-import type { ByteChannel } from "../byte_channel.ts";
+import type { ByteChannel, ResetCode } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
 
 /** The smallest read buffer, in bytes: what an idle connection pins. */
@@ -97,7 +97,7 @@ export class Conn implements ByteChannel {
     }
   }
 
-  reset(_reason: string): void {
+  reset(_code: ResetCode, _reason: string): void {
     this.close();
   }
 

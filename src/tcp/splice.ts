@@ -1,7 +1,7 @@
 // Copies bytes both ways between two channels until both directions have ended, keeping half-close and
 // reset what they are. It owns neither the copying's speed limits (the channels hold back) nor any log.
 
-import type { ByteChannel } from "../byte_channel.ts";
+import type { ByteChannel, ResetCode } from "../byte_channel.ts";
 import { reasonOf } from "../errors.ts";
 
 /** How to splice. */
@@ -29,12 +29,16 @@ export async function splice(
   { halfOpenMs, onBytes }: SpliceOptions,
 ): Promise<SpliceResult> {
   const result: SpliceResult = { up: 0, down: 0, reason: "" };
-  const fail = (reason: string) => {
+  const reset = (code: ResetCode, reason: string) => {
     result.reason ||= reason;
-    a.reset(reason);
-    b.reset(reason);
+    a.reset(code, reason);
+    b.reset(code, reason);
   };
-  const idle = new IdleTimer(halfOpenMs, () => fail("half-open for too long without a byte"));
+  const fail = (reason: string) => reset("connection_reset", reason);
+  const idle = new IdleTimer(
+    halfOpenMs,
+    () => reset("idle", "half-open for too long without a byte"),
+  );
   const ended = { up: false, down: false };
   let refusal: string | undefined;
   const hooks = (direction: "up" | "down"): CopyHooks => ({

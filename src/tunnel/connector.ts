@@ -4,6 +4,7 @@
 import type { Logger } from "@logtape/logtape";
 import { type Address, formatAddress, parseAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
+import type { SessionLimits } from "../mux/limits.ts";
 import type { Link } from "../mux/link.ts";
 import type { Control, Service, ServiceReport, ServiceRequest } from "../service.ts";
 import { Guest } from "./guest.ts";
@@ -15,6 +16,7 @@ export interface ConnectorOptions {
   /** Starts to open a link to a peer. */
   dial: (address: Address) => Link;
   logger: Logger;
+  limits: SessionLimits;
   /** Never dial a destination: nothing reachable from here is exposed. */
   disableLocalExpose: boolean;
   /** Never listen for a service: nothing of other connectors is reachable here. */
@@ -77,6 +79,7 @@ export class Connector implements Control {
     const guest = new Guest(link, {
       visitors: this.#visitors,
       logger: this.#options.logger,
+      limits: this.#options.limits,
       admit: (service) =>
         this.#admit(service.type === "local" ? "ingress" : "egress", `service "${service.name}"`),
       takeOver: (serviceId, taker) => {
@@ -97,12 +100,13 @@ export class Connector implements Control {
   }
 
   #createPeer(text: string, address: Address): Peer {
-    const { dial, logger } = this.#options;
+    const { dial, logger, limits } = this.#options;
     const peer = new Peer({
       address,
       dial,
       visitors: this.#visitors,
       logger: logger.with({ peer: formatAddress(address) }),
+      limits,
     });
     this.#peers.set(text, peer);
     return peer;

@@ -30,8 +30,9 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
   } catch (error) {
     const reason = reasonOf(error);
     logger.warn("destination cannot be reached", { service: name, reason });
-    return stream.reset(reason);
+    return stream.reset("refused", reason);
   }
+  stream.accept();
   await visitors.carry(conn, stream, {
     serviceId: stream.serviceId,
     service: name,

@@ -4,6 +4,7 @@
 import type { Logger } from "@logtape/logtape";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { Link } from "../mux/link.ts";
+import type { SessionLimits } from "../mux/limits.ts";
 import { Session } from "../mux/session.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { Service, ServiceReport } from "../service.ts";
@@ -20,6 +21,7 @@ const MAX_SERVICES_PER_LINK = 1000;
 export interface GuestOptions {
   visitors: Visitors;
   logger: Logger;
+  limits: SessionLimits;
   /** Refuses a service that may not be taken up here. @throws {ConnectorError} with the reason. */
   admit: (service: Service) => void;
   /** Makes any other guest give up a service of this id: its peer has come back over this link. */
@@ -46,6 +48,8 @@ export class Guest {
     this.#options = options;
     this.#logger = options.logger.with({ peer: link.peer.address });
     this.#session = new Session(link, {
+      role: "acceptor",
+      limits: options.limits,
       onControl: (frame) => this.#onControl(frame),
       onStream: (stream) => this.#onStream(stream),
     });
@@ -153,7 +157,7 @@ export class Guest {
   #onStream(stream: Stream): void {
     const entry = this.#services.get(stream.serviceId);
     if (entry === undefined || entry.service.type !== "remote") {
-      return stream.reset("no such service");
+      return stream.reset("no_service", "there is no such service");
     }
     const { name, destinationAddr } = entry.service;
     const { visitors, logger } = this.#options;

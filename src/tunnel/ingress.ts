@@ -51,7 +51,7 @@ export class Ingress {
         });
         return conn.close();
       }
-      const stream = current.open(serviceId);
+      const stream = current.open(serviceId, conn.remote);
       visitors.carry(conn, stream, {
         serviceId,
         service: name,

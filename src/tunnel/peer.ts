@@ -5,6 +5,7 @@ import type { Logger } from "@logtape/logtape";
 import type { Address } from "../address.ts";
 import { delay } from "../delay.ts";
 import { ConnectorError } from "../errors.ts";
+import type { SessionLimits } from "../mux/limits.ts";
 import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
 import type { Stream } from "../mux/stream.ts";
@@ -32,6 +33,7 @@ export interface PeerOptions {
   dial: (address: Address) => Link;
   visitors: Visitors;
   logger: Logger;
+  limits: SessionLimits;
 }
 
 interface PeerService {
@@ -140,6 +142,8 @@ export class Peer {
   async #tryOnce(): Promise<string> {
     const link = this.#options.dial(this.#options.address);
     const session = new Session(link, {
+      role: "dialler",
+      limits: this.#options.limits,
       onControl: (frame) => this.#onControl(frame, first),
       onStream: (stream) => this.#onStream(stream),
     });
@@ -194,7 +198,7 @@ export class Peer {
   #onStream(stream: Stream): void {
     const entry = this.#services.get(stream.serviceId);
     if (entry === undefined || entry.service.type !== "local") {
-      return stream.reset("no such service");
+      return stream.reset("no_service", "there is no such service");
     }
     const { name, destinationAddr } = entry.service;
     const { visitors, logger } = this.#options;

@@ -44,8 +44,8 @@ export class Visitors {
     this.#open.set(key, {
       serviceId: info.serviceId,
       reset(reason) {
-        socket.reset(reason);
-        stream.reset(reason);
+        socket.reset("closing", reason);
+        stream.reset("closing", reason);
       },
     });
     const { up, down, reason } = await splice(socket, stream, { halfOpenMs: HALF_OPEN_MS });

@@ -7,6 +7,8 @@ import { delay } from "../../src/delay.ts";
 import { clientCredentials, serverCredentials } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
+import { DEFAULT_LIMITS } from "../../src/mux/limits.ts";
+import { hello } from "../../src/mux/negotiation.ts";
 import type { ServiceReport, ServiceType } from "../../src/service.ts";
 import { Connector, type ConnectorOptions } from "../../src/tunnel/connector.ts";
 
@@ -23,9 +25,11 @@ export async function startConnector(
   options: Partial<ConnectorOptions> & { bind?: string } = {},
 ): Promise<TestConnector> {
   const { bind = "127.0.0.1:0", ...rest } = options;
+  const greeting = hello(rest.limits ?? DEFAULT_LIMITS);
   const connector = new Connector({
-    dial: (address) => dialLink(address, { credentials: clientCredentials() }),
+    dial: (address) => dialLink(address, { credentials: clientCredentials(), hello: greeting }),
     logger: getLogger(["test"]),
+    limits: DEFAULT_LIMITS,
     disableLocalExpose: false,
     disableRemoteExpose: false,
     ...rest,
@@ -33,6 +37,7 @@ export async function startConnector(
   const server = await GrpcServer.listen({
     bind: parseAddress(bind, { bind: true }),
     credentials: serverCredentials(),
+    hello: greeting,
     control: connector,
     onLink: (link) => connector.accept(link),
   });

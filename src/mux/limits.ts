@@ -1,0 +1,27 @@
+// The bounds of a session, each with its default and reason. They are options of the program.
+
+import type { PeerLimits } from "./negotiation.ts";
+
+/** Bounds of one session. */
+export interface SessionLimits extends PeerLimits {
+  /** A stream's receive window grows up to this, in bytes. */
+  maxWindow: number;
+  /** Bytes that all windows of a session may grow by, and that may wait for slow readers in all its streams. */
+  budget: number;
+}
+
+/** What is used where nothing else is asked for. */
+export const DEFAULT_LIMITS: Readonly<SessionLimits> = {
+  // Far above what one peer's users open at once, and about 100 MiB of memory if they do.
+  streams: 10_000,
+  // A burst of visitors while destinations are dialled; one that cannot be reached holds its place for 10 s.
+  opens: 1_000,
+  // Large enough to make the cost of a frame small, small enough for streams to take turns within 1 ms.
+  frame: 64 * 1024,
+  // One round trip of 2 ms at 1 Gbit/s: a local network needs no growth.
+  window: 256 * 1024,
+  // 1 Gbit/s over a path of 130 ms.
+  maxWindow: 16 * 1024 * 1024,
+  // Four streams at full window; what a hostile peer can make a session hold.
+  budget: 64 * 1024 * 1024,
+};

@@ -1,0 +1,293 @@
+// One tunnelled connection in the native dialect: half-close each way, resets with a reason, credit by
+// absolute offsets. It checks what the peer does with it; a breach is thrown to the session.
+
+import type { ResetCode } from "../byte_channel.ts";
+import { ConnectorError } from "../errors.ts";
+import type { NativeFrame } from "../wire/native_frame.ts";
+import type { Stream } from "./stream.ts";
+import type { ReceiveWindow, SendWindow } from "./window.ts";
+
+/** What a stream asks of the session that carries it. */
+export interface NativeCarrier {
+  /** The most bytes of one data frame that the peer takes. */
+  readonly maxFrameBytes: number;
+  /** The round trip to the peer, in milliseconds. */
+  readonly roundTrip: number;
+  /** Queues a frame that is not data. */
+  send(frame: Exclude<NativeFrame, { kind: "data" }>): void;
+  /** Sends bytes when the stream's turn comes; nothing is sent once `wanted` says no. */
+  sendData(stream: number, bytes: Uint8Array, wanted: () => boolean): Promise<void>;
+  /** Received bytes were consumed or dropped. */
+  release(count: number): void;
+  /** Our open was answered, or needs no answer any more. */
+  answered(stream: NativeStream): void;
+  /** Both directions have ended on both sides. */
+  forget(stream: NativeStream): void;
+}
+
+/** Who opened a stream, and whether its open was answered. */
+type OpenState =
+  | "waiting" // ours: not sent yet, because the peer has too many to answer
+  | "opening" // sent or received, not answered
+  | "open"; // answered
+
+/** What a stream is made of. */
+export interface NativeStreamOptions {
+  serviceId: string;
+  /** host:port of the visitor's socket. */
+  visitor: string;
+  /** Whether this side opened it. */
+  ours: boolean;
+  sendWindow: SendWindow;
+  receiveWindow: ReceiveWindow;
+}
+
+/** A stream of the native dialect. */
+export class NativeStream implements Stream {
+  readonly serviceId: string;
+  readonly visitor: string;
+  /** Whether this side opened it. */
+  readonly ours: boolean;
+  readonly #carrier: NativeCarrier;
+  readonly #sendWindow: SendWindow;
+  readonly #receiveWindow: ReceiveWindow;
+  readonly #queue: Uint8Array[] = [];
+  #id = 0;
+  #state: OpenState;
+  /** Bytes given to the reader by the last read, not yet consumed. */
+  #reading = 0;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+  /** Set when it was reset, by either side. */
+  #failure: ConnectorError | undefined;
+  /** Set when the link is gone: what has arrived is still delivered. */
+  #linkFailure: ConnectorError | undefined;
+  #sent: "nothing" | "finish" | "reset" = "nothing";
+  #received: "nothing" | "finish" | "reset" = "nothing";
+
+  constructor(options: NativeStreamOptions, carrier: NativeCarrier) {
+    this.serviceId = options.serviceId;
+    this.visitor = options.visitor;
+    this.ours = options.ours;
+    this.#sendWindow = options.sendWindow;
+    this.#receiveWindow = options.receiveWindow;
+    this.#carrier = carrier;
+    this.#state = options.ours ? "waiting" : "opening";
+  }
+
+  /** Its number in the session; 0 while it waits to be opened. */
+  get id(): number {
+    return this.#id;
+  }
+
+  /** Whether its open was sent or received, and neither answered nor made void. */
+  get unanswered(): boolean {
+    return this.#state === "opening";
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    this.#consumed();
+    for (;;) {
+      if (this.#failure) throw this.#failure;
+      const bytes = this.#queue.shift();
+      if (bytes !== undefined) {
+        this.#reading = bytes.length;
+        return bytes;
+      }
+      if (this.#received === "finish") return null;
+      if (this.#linkFailure) throw this.#linkFailure;
+      await new Promise<void>((resolve) => this.#wakeReader = resolve);
+    }
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let offset = 0; offset < bytes.length;) {
+      this.#throwIfEnded();
+      const room = this.#state === "waiting" ? 0 : this.#sendWindow.available;
+      if (room === 0) {
+        await new Promise<void>((resolve) => this.#wakeWriter = resolve);
+        continue;
+      }
+      const count = Math.min(room, bytes.length - offset, this.#carrier.maxFrameBytes);
+      this.#sendWindow.take(count);
+      const chunk = bytes.subarray(offset, offset + count);
+      await this.#carrier.sendData(this.#id, chunk, () => this.#failure === undefined);
+      offset += count;
+    }
+    this.#throwIfEnded();
+  }
+
+  async finish(): Promise<void> {
+    while (this.#state === "waiting" && !this.#failure && !this.#linkFailure) {
+      await new Promise<void>((resolve) => this.#wakeWriter = resolve);
+    }
+    if (this.#sent !== "nothing" || this.#linkFailure) return;
+    this.#sent = "finish";
+    this.#carrier.send({ kind: "finish", stream: this.#id });
+    this.#settle();
+  }
+
+  accept(): void {
+    if (this.#state !== "opening" || this.#failure || this.#linkFailure) return;
+    this.#state = "open";
+    this.#carrier.send({ kind: "opened", stream: this.#id });
+    this.#carrier.answered(this);
+  }
+
+  reset(code: ResetCode, reason: string): void {
+    if (this.#failure) return;
+    this.#fail(new ConnectorError("unavailable", reason));
+    if (this.#ended || this.#linkFailure) return;
+    if (this.#state === "waiting") {
+      // The peer has never heard of it.
+      this.#state = "open";
+      this.#carrier.forget(this);
+      return;
+    }
+    this.#sent = "reset";
+    this.#carrier.send({ kind: "reset", stream: this.#id, code, reason });
+    this.#voidOpen();
+    this.#settle();
+  }
+
+  close(): void {
+    this.reset("closing", "the connection was closed");
+  }
+
+  /** Ours: its open is about to be sent under this number. */
+  opening(id: number): void {
+    this.#id = id;
+    this.#state = "opening";
+    this.#wake();
+  }
+
+  /** The peer's: its number. */
+  adopt(id: number): this {
+    this.#id = id;
+    return this;
+  }
+
+  /** The peer has connected the destination. @throws {ConnectorError} when that makes no sense. */
+  receiveOpened(): void {
+    if (!this.ours || this.#received !== "nothing") throw this.#breach("opened");
+    if (this.#state !== "opening") {
+      // We have reset it before the answer came.
+      if (this.#sent === "reset") return;
+      throw this.#breach("opened twice");
+    }
+    this.#state = "open";
+    this.#carrier.answered(this);
+  }
+
+  /** Takes bytes. Returns how many now wait. @throws {ConnectorError} when they were not allowed. */
+  receiveData(bytes: Uint8Array): number {
+    if (this.#received !== "nothing") throw this.#breach(`data after ${this.#received}`);
+    if (this.#tooEarly) throw this.#breach("data before opened");
+    this.#receiveWindow.receive(bytes.length);
+    if (this.#failure) return 0;
+    // A view keeps the whole message in memory: fine for a reader that waits, not for bytes that may lie long.
+    this.#queue.push(this.#wakeReader === undefined ? bytes.slice() : bytes);
+    this.#wakeReader?.();
+    this.#wakeReader = undefined;
+    return bytes.length;
+  }
+
+  /** The peer has finished. @throws {ConnectorError} when it had before. */
+  receiveFinish(): void {
+    if (this.#received !== "nothing") throw this.#breach(`finish after ${this.#received}`);
+    if (this.#tooEarly) throw this.#breach("finish before opened");
+    this.#received = "finish";
+    this.#wake();
+    this.#settle();
+  }
+
+  /** The peer has reset it. @throws {ConnectorError} when it had before. */
+  receiveReset(reason: string): void {
+    if (this.#received === "reset") throw this.#breach("reset twice");
+    this.#received = "reset";
+    if (this.#sent === "nothing") {
+      this.#sent = "reset";
+      this.#carrier.send({ kind: "reset", stream: this.#id, code: "closing", reason: "" });
+    }
+    this.#fail(new ConnectorError("unavailable", reason || "reset by peer"));
+    this.#voidOpen();
+    this.#settle();
+  }
+
+  /** The peer grants bytes. @throws {ConnectorError} when the offset does not grow. */
+  receiveGrant(offset: number): void {
+    this.#sendWindow.grant(offset);
+    this.#wakeWriter?.();
+    this.#wakeWriter = undefined;
+  }
+
+  /** The link is gone. */
+  linkLost(error: ConnectorError): void {
+    this.#linkFailure = error;
+    this.#receiveWindow.release();
+    this.#wake();
+  }
+
+  /** The egress speaks before it has said that the destination is connected. */
+  get #tooEarly(): boolean {
+    return this.ours && this.#state === "opening";
+  }
+
+  /** Both directions have ended in order or were given up: nothing is to be told to the peer. */
+  get #ended(): boolean {
+    return this.#sent !== "nothing" && this.#received !== "nothing";
+  }
+
+  #throwIfEnded(): void {
+    const failure = this.#failure ?? this.#linkFailure;
+    if (failure) throw failure;
+    if (this.#sent === "finish") throw new TypeError("write after finish");
+  }
+
+  /** What the last read returned was taken: grants more when it is time. */
+  #consumed(): void {
+    const count = this.#reading;
+    if (count === 0) return;
+    this.#reading = 0;
+    this.#carrier.release(count);
+    const offset = this.#receiveWindow.consume(count, {
+      now: performance.now(),
+      roundTrip: this.#carrier.roundTrip,
+    });
+    if (offset === undefined || this.#received !== "nothing" || this.#linkFailure) return;
+    this.#carrier.send({ kind: "grant", stream: this.#id, offset });
+  }
+
+  #fail(error: ConnectorError): void {
+    if (this.#failure) return;
+    this.#failure = error;
+    this.#carrier.release(this.#queue.reduce((sum, bytes) => sum + bytes.length, this.#reading));
+    this.#queue.length = 0;
+    this.#reading = 0;
+    this.#wake();
+  }
+
+  /** An end that comes before `opened` is an answer, too. */
+  #voidOpen(): void {
+    if (this.#state !== "opening") return;
+    this.#state = "open";
+    this.#carrier.answered(this);
+  }
+
+  #settle(): void {
+    if (!this.#ended) return;
+    this.#receiveWindow.release();
+    this.#carrier.forget(this);
+  }
+
+  #wake(): void {
+    this.#wakeReader?.();
+    this.#wakeReader = undefined;
+    this.#wakeWriter?.();
+    this.#wakeWriter = undefined;
+  }
+
+  #breach(what: string): ConnectorError {
+    return new ConnectorError("internal", `The peer sent ${what} on stream ${this.#id}`);
+  }
+}

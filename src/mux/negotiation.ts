@@ -1,0 +1,92 @@
+// What two connectors agree on before they speak the native dialect: a version, and each side's limits. Pure
+// text to values; that it travels as gRPC metadata is grpc/'s business. docs/PROTOCOL.md, "Negotiation".
+
+import { ConnectorError } from "../errors.ts";
+import type { Hello } from "./link.ts";
+
+/** The version of the native dialect that is spoken here. */
+export const PROTOCOL_VERSION = 1;
+
+/** What one side lets the other do. */
+export interface PeerLimits {
+  /** Streams that the peer may have open at once. */
+  streams: number;
+  /** Of those, streams that wait for `opened`. */
+  opens: number;
+  /** Bytes of one data frame. */
+  frame: number;
+  /** Bytes that may be sent on a new stream before the first grant. */
+  window: number;
+}
+
+/** The lowest and highest value of each limit. */
+const RANGES: Record<keyof PeerLimits, readonly [number, number]> = {
+  streams: [1, 1_000_000],
+  opens: [1, 1_000_000],
+  frame: [1024, 1024 * 1024],
+  window: [1024, 16 * 1024 * 1024],
+};
+
+/** What we offer as dialler, and answer as acceptor. */
+export function hello(limits: PeerLimits): Hello {
+  const names = ["streams", "opens", "frame", "window"] as const;
+  return {
+    version: String(PROTOCOL_VERSION),
+    limits: names.map((name) => `${name}=${limits[name]}`).join(","),
+  };
+}
+
+/**
+ * Reads what a dialler offered. Whatever version it speaks, it speaks all below it, too.
+ *
+ * @throws {ConnectorError} `invalid_argument` when it is no offer.
+ */
+export function readOffer({ version, limits }: Hello): PeerLimits {
+  if (!/^[1-9]\d{0,8}$/.test(version)) {
+    throw new ConnectorError(
+      "invalid_argument",
+      `"${version.slice(0, 50)}" is not a version of the protocol: want a number from 1`,
+    );
+  }
+  return readLimits(limits);
+}
+
+/**
+ * Reads what an acceptor answered.
+ *
+ * @throws {ConnectorError} `failed_precondition` when it was not offered, `invalid_argument` when it is no answer.
+ */
+export function readAnswer({ version, limits }: Hello): PeerLimits {
+  if (version !== String(PROTOCOL_VERSION)) {
+    throw new ConnectorError(
+      "failed_precondition",
+      `The peer wants protocol version "${version.slice(0, 50)}": ${PROTOCOL_VERSION} was offered`,
+    );
+  }
+  return readLimits(limits);
+}
+
+function readLimits(text: string): PeerLimits {
+  const members = new Map(
+    text.slice(0, 500).split(",").map((member) => {
+      const [name = "", value = ""] = member.split("=", 2);
+      return [name.trim(), value.trim()] as const;
+    }),
+  );
+  const read = (name: keyof PeerLimits): number => {
+    const [lowest, highest] = RANGES[name];
+    const value = members.get(name) ?? "";
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : NaN;
+    if (number >= lowest && number <= highest) return number;
+    throw new ConnectorError(
+      "invalid_argument",
+      `The peer's limit "${name}" is "${value}", want a number from ${lowest} to ${highest}`,
+    );
+  };
+  return {
+    streams: read("streams"),
+    opens: read("opens"),
+    frame: read("frame"),
+    window: read("window"),
+  };
+}

@@ -1,0 +1,35 @@
+// Frames of the native dialect as plain values. docs/PROTOCOL.md, "Native dialect", says what each means.
+
+import type { ResetCode } from "../byte_channel.ts";
+
+/** Why a session was ended. */
+export type GoAwayCode =
+  | "shutdown" // in order
+  | "breach"; // the receiver broke the protocol
+
+/** Bytes of a stream, at least one: the frame that has to be fast. */
+export interface DataFrame {
+  kind: "data";
+  stream: number;
+  bytes: Uint8Array;
+}
+
+/** One event of one stream, or of the session. */
+export type NativeFrame =
+  | { kind: "open"; stream: number; serviceId: string; visitor: string }
+  | { kind: "opened"; stream: number }
+  | DataFrame
+  | { kind: "finish"; stream: number }
+  | { kind: "reset"; stream: number; code: ResetCode; reason: string }
+  /** The receiver of the grant may send the bytes before `offset`. */
+  | { kind: "grant"; stream: number; offset: number }
+  | { kind: "ping"; nonce: number }
+  | { kind: "pong"; nonce: number }
+  | { kind: "goAway"; code: GoAwayCode; reason: string };
+
+/** The largest batch that is taken, in bytes: room for 128 KiB of data and many small frames. */
+export const MAX_BATCH_BYTES = 256 * 1024;
+/** The longest text of a frame, in bytes of UTF-8. */
+export const MAX_TEXT_BYTES = 1024;
+/** The highest stream id: what a signed 32-bit number holds, so that ids stay cheap in every language. */
+export const MAX_STREAM_ID = 2 ** 31 - 1;
