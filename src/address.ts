@@ -72,9 +72,10 @@ export function isIpv4(text: string): boolean {
 
 /** Whether the text is an IPv6 address, without brackets; a zone (`%eth0`) may follow it. */
 export function isIpv6(text: string): boolean {
-  const [address = "", zone] = text.split("%", 2);
-  if (zone !== undefined && !/^[A-Za-z0-9_.-]+$/.test(zone)) return false;
-  return address.includes(":") && URL.canParse(`http://[${address}]/`);
+  const match = /^([0-9A-Fa-f:.]+)(%[A-Za-z0-9_.-]+)?$/.exec(text);
+  const address = match?.[1];
+  // URL drops blanks and line ends: only what cannot hold any is given to it.
+  return address !== undefined && address.includes(":") && URL.canParse(`http://[${address}]/`);
 }
 
 function isHostName(text: string): boolean {

@@ -37,7 +37,10 @@ export class ConnectorError extends Error {
   /** Wraps anything that was thrown; `action` opens the message, as in `Cannot listen on port 80`. */
   static from(error: unknown, action: string): ConnectorError {
     const { code, reason } = classify(error);
-    return new ConnectorError(code, `${action}: ${reason}`, { cause: error });
+    return new ConnectorError(code, `${action}: ${reason}`, {
+      cause: error,
+      ...(error instanceof ConnectorError && error.hint !== undefined && { hint: error.hint }),
+    });
   }
 }
 

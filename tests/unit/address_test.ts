@@ -164,3 +164,13 @@ Deno.test("IPv4 and IPv6 addresses are told from names", () => {
     assert.ok(!isIpv6(text), text);
   }
 });
+
+Deno.test("an IPv6 address has one zone at most", () => {
+  assert.ok(!isIpv6("fe80::1%eth0%eth1"));
+});
+
+Deno.test("nothing that a URL would take apart passes for an IPv6 address", () => {
+  for (const text of ["::1]/x[", "::1]:80/[", "::1\t", "\n::1", "::1#", "::1]@[::2"]) {
+    assert.ok(!isIpv6(text), JSON.stringify(text));
+  }
+});

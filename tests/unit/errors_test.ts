@@ -63,6 +63,11 @@ for (const [thrown, code, reason] of PLATFORM) {
   });
 }
 
+Deno.test("wrapping a ConnectorError keeps its hint", () => {
+  const inner = new ConnectorError("not_found", "No such file", { hint: "make it" });
+  assert.equal(ConnectorError.from(inner, "Cannot start").hint, "make it");
+});
+
 async function failureOf(action: () => Promise<unknown>): Promise<ConnectorError> {
   try {
     await action();
