@@ -64,6 +64,12 @@ export function formatAddress({ host, port }: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** The IPv4 address inside an IPv6 one that stands for it (RFC 4291 section 2.5.5.2); any other as it is. */
+export function unmapIpv4(host: string): string {
+  const mapped = /^::ffff:(.*)$/i.exec(host)?.[1];
+  return mapped !== undefined && isIpv4(mapped) ? mapped : host;
+}
+
 /** Whether the text is an IPv4 address in dotted form. */
 export function isIpv4(text: string): boolean {
   return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) &&

@@ -1,6 +1,8 @@
 // What a service is, what is known of it now, and what can be asked about services. A leaf: types only,
 // used by the wire codecs, the tunnel, and the skins over it (REST, gRPC, command line).
 
+import type { PeerInfo } from "./peer_identity.ts";
+
 /** Which side listens: `local` is reachable at the remote connector, `remote` at this one. */
 export type ServiceType = "local" | "remote";
 
@@ -38,6 +40,8 @@ export interface ServiceReport extends Service {
   message?: string;
   /** When the present status began. */
   since: Date;
+  /** Who is at the other end of the link, while there is one. */
+  peer?: PeerInfo;
 }
 
 /** What can be asked of a connector, whoever asks: REST, gRPC or the command line. */

@@ -2,15 +2,18 @@
 
 import type { Logger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
+import type { LeafIssuer } from "../certs/leaf_issuer.ts";
 import { ConnectorError, type ErrorCode } from "../errors.ts";
 import type { Control } from "../service.ts";
 import { BadBody, readJsonObject } from "./body.ts";
 import { refusalOf } from "./guards.ts";
-import { readExposeBody, toListEntry, UnfitBody } from "./schemas.ts";
+import { readCertificateBody, readExposeBody, toListEntry, UnfitBody } from "./schemas.ts";
 
 /** What the API needs. */
 export interface AppOptions {
   control: Control;
+  /** Issues certificates for `POST /certificate`; without it there is no such call. */
+  issuer: LeafIssuer | undefined;
   /** Further names, lower case, by which a browser may address the API. */
   allowedHosts: readonly string[];
   logger: Logger;
@@ -42,7 +45,7 @@ const METHODS = {
 } as const;
 
 /** Makes the API. */
-export function createApp({ control, allowedHosts, logger }: AppOptions): App {
+export function createApp({ control, issuer, allowedHosts, logger }: AppOptions): App {
   const app = new Hono();
   app.use(async (context, next) => {
     const started = performance.now();
@@ -76,7 +79,16 @@ export function createApp({ control, allowedHosts, logger }: AppOptions): App {
     await control.destroy(context.req.param("id"));
     return context.body(null, 200);
   });
-  for (const [path, methods] of Object.entries(METHODS)) {
+  if (issuer !== undefined) {
+    app.post("/certificate", async (context) => {
+      const request = readCertificateBody(await readJsonObject(context.req.raw));
+      const { ca, certificate, privateKey, notAfter } = await issuer.issue(request);
+      logger.info("certificate issued", { ...request, notAfter: notAfter.toISOString() });
+      return context.json({ ca, certificate, private_key: privateKey });
+    });
+  }
+  const paths = issuer === undefined ? METHODS : { ...METHODS, "/certificate": ["POST"] };
+  for (const [path, methods] of Object.entries(paths)) {
     app.all(path, (context) => {
       context.header("Allow", methods.join(", "));
       return fail(context, 405, `${path} takes ${methods.join(", ")}`);

@@ -2,7 +2,9 @@
 
 import { z } from "zod";
 import { parseAddress } from "../address.ts";
+import type { LeafRequest } from "../certs/leaf_issuer.ts";
 import { ConnectorError } from "../errors.ts";
+import type { PeerInfo } from "../peer_identity.ts";
 import type { ServiceReport, ServiceRequest } from "../service.ts";
 
 /** The longest name of a service, in characters. */
@@ -36,6 +38,25 @@ const exposeBody = z.object({
   type: body.type,
 }));
 
+/** The most names of one kind that a certificate is issued for. */
+const MAX_CERTIFICATE_NAMES = 100;
+/** The longest name, in characters: a DNS name with a port. */
+const MAX_SUBJECT_NAME_LENGTH = 260;
+
+const subjectNames = z.array(z.string().min(1).max(MAX_SUBJECT_NAME_LENGTH))
+  .max(MAX_CERTIFICATE_NAMES).optional().default([]);
+
+/** The body of `POST /certificate`. What a name may be is the issuer's to say. */
+const certificateBody = z.object({
+  name: z.string().min(1).max(MAX_NAME_LENGTH),
+  ip_addresses: subjectNames,
+  dns_names: subjectNames,
+}).transform((body): LeafRequest => ({
+  name: body.name,
+  ipAddresses: body.ip_addresses,
+  dnsNames: body.dns_names,
+}));
+
 /** What was wanted of each field, for the sentence that refuses it. */
 const WANTED: Record<string, string> = {
   name: `want a text of 1 to ${MAX_NAME_LENGTH} characters without control characters`,
@@ -43,6 +64,8 @@ const WANTED: Record<string, string> = {
   remote_connector_addr: "want host:port",
   destination_addr: "want host:port",
   type: 'want "local" or "remote"',
+  ip_addresses: `want a list of at most ${MAX_CERTIFICATE_NAMES} IP addresses`,
+  dns_names: `want a list of at most ${MAX_CERTIFICATE_NAMES} DNS names`,
 };
 
 /** A body that does not fit: one line for each field at fault. */
@@ -56,7 +79,20 @@ export class UnfitBody extends Error {
  * @throws {UnfitBody} naming each field at fault, what it is and what was wanted.
  */
 export function readExposeBody(body: object): ServiceRequest {
-  const result = exposeBody.safeParse(body);
+  return read(exposeBody, body);
+}
+
+/**
+ * Reads the body of `POST /certificate`.
+ *
+ * @throws {UnfitBody} as above.
+ */
+export function readCertificateBody(body: object): LeafRequest {
+  return read(certificateBody, body);
+}
+
+function read<T>(schema: z.ZodType<T>, body: object): T {
+  const result = schema.safeParse(body);
   if (result.success) return result.data;
   const fields = new Set(result.error.issues.map(({ path }) => String(path[0])));
   throw new UnfitBody([...fields].map((field) => describe(field, body)).join("\n"));
@@ -87,5 +123,18 @@ export function toListEntry(report: ServiceReport): Record<string, unknown> {
     status: report.status.toUpperCase(),
     ...(report.message !== undefined && { message: report.message }),
     since: report.since.toISOString(),
+    ...(report.peer !== undefined && { peer: toPeerEntry(report.peer) }),
+  };
+}
+
+function toPeerEntry({ address, identity }: PeerInfo): Record<string, unknown> {
+  return {
+    address,
+    ...(identity !== undefined && {
+      subject: identity.subject,
+      spiffe: identity.spiffe,
+      dns_names: identity.dnsNames,
+      ip_addresses: identity.ipAddresses,
+    }),
   };
 }

@@ -2,18 +2,8 @@
 // was verified by TLS before; its text is still a stranger's, so it is bounded and made printable here.
 
 import { ConnectorError, reasonOf } from "../errors.ts";
+import type { PeerIdentity } from "../peer_identity.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
-
-/** The identity in a certificate. */
-export interface PeerIdentity {
-  /** Subject, such as `O=Jumppad, CN=Connector Leaf`. */
-  subject: string;
-  /** The first URI among its names whose scheme is `spiffe`. */
-  spiffe?: string;
-  /** DNS names, those that carry a port too. */
-  dnsNames: string[];
-  ipAddresses: string[];
-}
 
 /** The longest text that is kept of a subject or a name, in characters. */
 const MAX_TEXT_LENGTH = 512;

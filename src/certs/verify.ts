@@ -5,9 +5,10 @@
 import "reflect-metadata"; // @peculiar/x509 does not load without it
 import { ExtendedKeyUsage, KeyUsageFlags } from "@peculiar/x509";
 import { X509Certificate as NodeCertificate } from "node:crypto";
+import type { PeerIdentity } from "../peer_identity.ts";
 import { parseCertificates, type PemText } from "./certificate.ts";
 import { findChain, type LabelledCertificate, unfit } from "./chain.ts";
-import { identityOf, type PeerIdentity } from "./identity.ts";
+import { identityOf } from "./identity.ts";
 import { readPrivateKey } from "./private_key.ts";
 
 /** The three files of a connector. */

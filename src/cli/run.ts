@@ -4,7 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import { type Address, formatAddress } from "../address.ts";
 import { createApp } from "../api/app.ts";
 import { ConnectorError } from "../errors.ts";
-import { clientCredentials, serverCredentials } from "../grpc/credentials.ts";
+import { secureChannels, serverCredentials, type TlsPem } from "../grpc/credentials.ts";
 import { dialLink } from "../grpc/dial.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import { configureLogging } from "../log.ts";
@@ -13,6 +13,7 @@ import { hello } from "../mux/negotiation.ts";
 import { Connector } from "../tunnel/connector.ts";
 import config from "../../deno.json" with { type: "json" };
 import type { RunOptions } from "./run_options.ts";
+import type { LoadedTls } from "./tls.ts";
 
 /** Runs a connector until SIGINT or SIGTERM. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
 export async function runConnector(options: RunOptions): Promise<number> {
@@ -22,9 +23,21 @@ export async function runConnector(options: RunOptions): Promise<number> {
   stack.defer(() => logging[Symbol.asyncDispose]());
 
   const stop = stopSignal(stack);
+  const tls = options.tls && await loadTlsOnDemand(options.tls, {
+    rootKeyPath: options.rootCertKeyPath,
+    logger,
+  });
+  // Without TLS no peer has a certificate that could be described.
+  const describePeer = tls?.describePeer ?? noPeerHasCertificate;
+  const secure = secureChannels(tls?.pem);
   const greeting = hello(DEFAULT_LIMITS);
   const connector = new Connector({
-    dial: (address) => dialLink(address, { credentials: clientCredentials(), hello: greeting }),
+    dial: (address) =>
+      dialLink(address, {
+        secure,
+        hello: greeting,
+        describePeer,
+      }),
     logger,
     limits: DEFAULT_LIMITS,
     disableLocalExpose: options.disableLocalExpose,
@@ -32,15 +45,22 @@ export async function runConnector(options: RunOptions): Promise<number> {
   });
   const grpc = await GrpcServer.listen({
     bind: options.grpcBind,
-    credentials: serverCredentials(),
+    credentials: serverCredentials(tls?.pem),
     hello: greeting,
+    describePeer,
+    onRefused: (peer, reason) => logger.warn("connection refused", { peer, reason }),
     control: connector,
     onLink: (link) => connector.accept(link),
   });
   stack.defer(() => grpc.close());
   stack.defer(() => connector.close());
-  const app = createApp({ control: connector, allowedHosts: options.httpAllowedHosts, logger });
-  const http = serveHttp(options.httpBind, app.fetch);
+  const app = createApp({
+    control: connector,
+    issuer: tls?.issuer,
+    allowedHosts: options.httpAllowedHosts,
+    logger,
+  });
+  const http = serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.pem });
   // Unwound last in, first out: nothing new is let in before anything is ended.
   stack.defer(() => grpc.stopAccepting());
   stack.defer(() => http.close());
@@ -54,8 +74,26 @@ export async function runConnector(options: RunOptions): Promise<number> {
   return 0;
 }
 
+async function loadTlsOnDemand(
+  ...args: Parameters<typeof import("./tls.ts").loadTls>
+): Promise<LoadedTls> {
+  // What reads certificates takes a quarter of a second to load.
+  const { loadTls } = await import("./tls.ts");
+  return await loadTls(...args);
+}
+
+function noPeerHasCertificate(): never {
+  throw new TypeError("a plaintext link has no certificate");
+}
+
 /** How long requests of the REST API may take once it is told to end, in milliseconds. */
 const HTTP_GRACE_MS = 500;
+
+/** What is served, and whether over TLS. No client certificate is asked for. */
+interface HttpContent {
+  fetch: Deno.ServeHandler;
+  tls: TlsPem | undefined;
+}
 
 interface HttpServer {
   port: number;
@@ -64,9 +102,9 @@ interface HttpServer {
 }
 
 /** Serves the REST API. An empty host means every interface. @throws {ConnectorError} when the address cannot be had. */
-function serveHttp(bind: Address, fetch: Deno.ServeHandler): HttpServer {
+function serveHttp(bind: Address, content: HttpContent): HttpServer {
   const ended = new AbortController();
-  const server = serveOnAnyFamily(bind, fetch, ended.signal);
+  const server = serveOnAnyFamily(bind, content, ended.signal);
   return {
     port: server.addr.port,
     async close() {
@@ -79,11 +117,12 @@ function serveHttp(bind: Address, fetch: Deno.ServeHandler): HttpServer {
 
 function serveOnAnyFamily(
   bind: Address,
-  fetch: Deno.ServeHandler,
+  { fetch, tls }: HttpContent,
   signal: AbortSignal,
 ): Deno.HttpServer<Deno.NetAddr> {
+  const secure = tls && { cert: tls.certificate, key: tls.key };
   const serve = (hostname: string) =>
-    Deno.serve({ hostname, port: bind.port, signal, onListen: () => {} }, fetch);
+    Deno.serve({ hostname, port: bind.port, signal, onListen: () => {}, ...secure }, fetch);
   try {
     return serve(bind.host || "::");
   } catch (error) {

@@ -3,12 +3,16 @@
 
 import { type ClientDuplexStream, Metadata, type ServerDuplexStream } from "@grpc/grpc-js";
 import { ConnectorError } from "../errors.ts";
-import type { Hello, Link, LinkEnd, PeerInfo } from "../mux/link.ts";
+import type { Hello, Link, LinkEnd } from "../mux/link.ts";
+import type { PeerIdentity, PeerInfo } from "../peer_identity.ts";
 
 /** The call of either side, with messages as raw bytes. */
 export type RawCall =
   | ClientDuplexStream<Uint8Array, Uint8Array>
   | ServerDuplexStream<Uint8Array, Uint8Array>;
+
+/** Reads who a peer is from its certificate in DER. @throws {ConnectorError} when it cannot be read. */
+export type DescribePeer = (certificate: Uint8Array) => PeerIdentity;
 
 /** How the side that made the call ends it. */
 export interface CallEnds {
@@ -92,7 +96,14 @@ export class CallLink implements Link {
   }
 
   /** The peer's metadata has arrived: told by whoever watches for it. */
-  greet(metadata: Metadata): void {
+  greet(metadata: Metadata, describePeer: DescribePeer): void {
+    try {
+      const certificate = this.#call.getAuthContext()?.sslPeerCertificate;
+      // An empty object stands for none.
+      if (certificate?.raw) this.peer.identity = describePeer(certificate.raw);
+    } catch (error) {
+      return this.abort(ConnectorError.from(error, "Cannot tell who the peer is"));
+    }
     this.#settleHello(helloFromMetadata(metadata));
   }
 

@@ -1,7 +1,9 @@
 // What secures links: nothing, or mTLS. Certificates were checked before they come here.
 
-import { ChannelCredentials, ServerCredentials } from "@grpc/grpc-js";
+import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
+import { isIP } from "node:net";
+import { checkServerIdentity as tlsCheckServerIdentity, type PeerCertificate } from "node:tls";
 
 /** PEM texts of one connector. */
 export interface TlsPem {
@@ -13,14 +15,38 @@ export interface TlsPem {
   key: string;
 }
 
-/** Credentials for links that we open; plaintext without PEM texts. */
-export function clientCredentials(tls?: TlsPem): ChannelCredentials {
-  if (tls === undefined) return ChannelCredentials.createInsecure();
-  return ChannelCredentials.createSsl(
-    Buffer.from(tls.root),
-    Buffer.from(tls.key),
-    Buffer.from(tls.certificate),
-  );
+/** How a channel to one host is secured. */
+export interface ChannelSecurity {
+  credentials: ChannelCredentials;
+  options: ChannelOptions;
+}
+
+/** Makes the security of a channel to a host: an IP address, or a name. */
+export type SecureChannel = (host: string) => ChannelSecurity;
+
+/**
+ * The server name that is asked for when the host is an IP address. TLS knows no addresses as server names
+ * (RFC 6066 section 3), and grpc-js always asks for one; no server has this one (RFC 2606 section 2).
+ */
+const NO_SERVER_NAME = "connector.invalid";
+
+/** Security for links that we open; plaintext without PEM texts. */
+export function secureChannels(tls?: TlsPem): SecureChannel {
+  if (tls === undefined) {
+    return () => ({ credentials: ChannelCredentials.createInsecure(), options: {} });
+  }
+  const root = Buffer.from(tls.root);
+  const key = Buffer.from(tls.key);
+  const certificate = Buffer.from(tls.certificate);
+  return (host) => {
+    // The peer must be who was dialled, whatever name was asked for.
+    const checkServerIdentity = (_name: string, peer: PeerCertificate) =>
+      tlsCheckServerIdentity(host, peer);
+    return {
+      credentials: ChannelCredentials.createSsl(root, key, certificate, { checkServerIdentity }),
+      options: isIP(host) === 0 ? {} : { "grpc.ssl_target_name_override": NO_SERVER_NAME },
+    };
+  };
 }
 
 /** Credentials for links that peers open: with PEM texts, only peers that chain to the root. */

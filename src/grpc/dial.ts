@@ -1,29 +1,36 @@
 // Opens a link to a peer: one HTTP/2 connection with one OpenStream call. Trying again is not its business.
 
-import { type ChannelCredentials, Client, type ClientDuplexStream } from "@grpc/grpc-js";
+import { Client, type ClientDuplexStream } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { type Address, formatAddress, isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import type { Hello, Link } from "../mux/link.ts";
-import { CallLink, helloToMetadata } from "./call_link.ts";
+import { CallLink, type DescribePeer, helloToMetadata } from "./call_link.ts";
+import type { SecureChannel } from "./credentials.ts";
 import { fromStatus } from "./status.ts";
 import { CLIENT_WINDOW_OPTIONS } from "./windows.ts";
 
 /** How to dial a peer. */
 export interface DialLinkOptions {
   /** Plaintext, or certificates. */
-  credentials: ChannelCredentials;
+  secure: SecureChannel;
   /** What we say of ourselves. */
   hello: Hello;
+  describePeer: DescribePeer;
 }
 
 /**
  * Starts to open a link. It is returned at once: messages sent are delivered once it is up, and when it
  * cannot be opened it ends with the reason.
  */
-export function dialLink(address: Address, { credentials, hello }: DialLinkOptions): Link {
+export function dialLink(
+  address: Address,
+  { secure, hello, describePeer }: DialLinkOptions,
+): Link {
+  const { credentials, options } = secure(address.host);
   const client = new Client(target(address), credentials, {
+    ...options,
     ...CLIENT_WINDOW_OPTIONS,
     // Without it a second client to the same address would share this one's connection and its back-off.
     "grpc.use_local_subchannel_pool": 1,
@@ -40,7 +47,7 @@ export function dialLink(address: Address, { credentials, hello }: DialLinkOptio
     peer: { address: formatAddress(address) },
     ends: { abort: () => call.cancel(), release: () => client.close() },
   });
-  call.on("metadata", (metadata) => link.greet(metadata));
+  call.on("metadata", (metadata) => link.greet(metadata, describePeer));
   // The reason of an error comes with the status, right after it.
   call.on("error", () => {});
   call.on("status", (status) => link.end(fromStatus(status)));

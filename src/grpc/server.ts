@@ -16,15 +16,16 @@ import {
   type NullMessage,
   RemoteConnectionService,
 } from "../../proto/gen/connector.ts";
-import { type Address, formatAddress } from "../address.ts";
+import { type Address, formatAddress, unmapIpv4 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import type { Hello, Link } from "../mux/link.ts";
 import type { Control } from "../service.ts";
 import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import { checkAddress, serviceFromMessage, serviceToMessage } from "../wire/service_message.ts";
-import { CallLink, helloFromMetadata, helloToMetadata } from "./call_link.ts";
+import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
 import { toBuffer } from "./dial.ts";
 import { toStatus } from "./status.ts";
+import { watchRefusals } from "./refusals.ts";
 import { windowed } from "./windows.ts";
 
 /** Calls that one connection may have open at once: a peer needs one, tools a few. */
@@ -38,6 +39,9 @@ export interface GrpcServerOptions {
   credentials: ServerCredentials;
   /** What we say of ourselves to a peer that negotiates. */
   hello: Hello;
+  describePeer: DescribePeer;
+  /** A connection was refused before it became a call: who it was, and why. */
+  onRefused: (address: string, reason: string) => void;
   /** Answers the control API. */
   control: Control;
   /** Takes over a link that a peer opened. */
@@ -70,7 +74,10 @@ export class GrpcServer {
         "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
         "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       }),
-      (http2Server) => track(http2Server, sessions),
+      (http2Server) => {
+        track(http2Server, sessions);
+        watchRefusals(http2Server, options.onRefused);
+      },
     );
     addServices(server, options);
     const hosts = bind.host === "" ? ["::", "0.0.0.0"] : [bind.host];
@@ -138,7 +145,8 @@ function bindError(error: unknown, bind: Address): ConnectorError {
   return ConnectorError.from(error, action);
 }
 
-function addServices(server: Server, { control, hello, onLink }: GrpcServerOptions): void {
+function addServices(server: Server, options: GrpcServerOptions): void {
+  const { control, onLink } = options;
   // OpenStream passes raw messages: decoding them is the session's business.
   const definition = {
     ...RemoteConnectionService,
@@ -150,7 +158,7 @@ function addServices(server: Server, { control, hello, onLink }: GrpcServerOptio
   };
   server.addService(definition, {
     openStream: (call: ServerDuplexStream<Uint8Array, Uint8Array>) =>
-      onLink(acceptLink(call, hello)),
+      onLink(acceptLink(call, options)),
     exposeService: unary<ExposeRequest, ExposeResponse>(async ({ service }) => {
       const request = serviceFromMessage(service);
       checkAddress("remote_connector_addr", request.remoteConnectorAddr);
@@ -178,12 +186,24 @@ function unary<Request, Response>(
   };
 }
 
-function acceptLink(call: ServerDuplexStream<Uint8Array, Uint8Array>, hello: Hello): Link {
+/** grpc-js writes IPv6 peers without brackets. */
+function peerAddress(text: string): string {
+  const colon = text.lastIndexOf(":");
+  const port = Number(text.slice(colon + 1));
+  return Number.isInteger(port)
+    ? formatAddress({ host: unmapIpv4(text.slice(0, colon)), port })
+    : text;
+}
+
+function acceptLink(
+  call: ServerDuplexStream<Uint8Array, Uint8Array>,
+  { hello, describePeer }: GrpcServerOptions,
+): Link {
   // A peer that negotiates waits for the answer; one that does not gets what the reference sends.
   const offered = helloFromMetadata(call.metadata) !== undefined;
   call.sendMetadata(offered ? helloToMetadata(hello) : new Metadata());
   const link = new CallLink(call, {
-    peer: { address: call.getPeer() },
+    peer: { address: peerAddress(call.getPeer()) },
     ends: {
       abort(reason) {
         call.emit("error", toStatus(reason));
@@ -192,7 +212,7 @@ function acceptLink(call: ServerDuplexStream<Uint8Array, Uint8Array>, hello: Hel
       },
     },
   });
-  link.greet(call.metadata);
+  link.greet(call.metadata, describePeer);
   call.on("error", (error) => link.end(ConnectorError.from(error, "The call failed")));
   call.on("cancelled", () => {
     link.end(new ConnectorError("unavailable", "the peer's connection was lost"));

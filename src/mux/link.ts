@@ -2,6 +2,7 @@
 // A link keeps messages whole, in order, and tells when to hold back; it knows nothing of their content.
 
 import type { ConnectorError } from "../errors.ts";
+import type { PeerInfo } from "../peer_identity.ts";
 
 /** Why a link ended: `undefined` when either side ended it in order. */
 export type LinkEnd = ConnectorError | undefined;
@@ -16,7 +17,7 @@ export interface Hello {
 
 /** One bidirectional stream of messages to a peer. */
 export interface Link {
-  /** Who is at the other end, for logs and lists. */
+  /** Who is at the other end; a dialler knows its identity once `hello` has resolved. */
   readonly peer: PeerInfo;
   /** What the peer said of itself; undefined when it said nothing. Known before its first message. Never rejects. */
   readonly hello: Promise<Hello | undefined>;
@@ -35,10 +36,4 @@ export interface Link {
   abort(reason: ConnectorError): void;
   /** Resolves when the link has ended, whoever ended it. Never rejects. */
   readonly closed: Promise<LinkEnd>;
-}
-
-/** What is known of a peer. */
-export interface PeerInfo {
-  /** host:port, as dialled or as seen. */
-  address: string;
 }

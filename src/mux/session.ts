@@ -3,12 +3,13 @@
 // the parity of stream numbers. It owns the link and every stream over it.
 
 import { ConnectorError } from "../errors.ts";
+import type { PeerInfo } from "../peer_identity.ts";
 import { type ControlFrame, MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import { isBatch } from "../wire/native_codec.ts";
 import { decodeFrame, encodeFrame } from "../wire/reference_codec.ts";
 import { Batcher } from "./batcher.ts";
 import type { SessionLimits } from "./limits.ts";
-import type { Link, LinkEnd, PeerInfo } from "./link.ts";
+import type { Link, LinkEnd } from "./link.ts";
 import { Liveness } from "./liveness.ts";
 import { NativeStreams } from "./native_streams.ts";
 import { type PeerLimits, readAnswer, readOffer } from "./negotiation.ts";

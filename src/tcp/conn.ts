@@ -1,7 +1,7 @@
 // The only owner of `Deno.Conn`: dialling, reading into buffers that adapt, writing whole chunks, half-close.
 // `conn.readable` is not used: read to its end it closes the whole socket, and half-close would be lost.
 
-import { type Address, formatAddress } from "../address.ts";
+import { type Address, formatAddress, unmapIpv4 } from "../address.ts";
 import type { ByteChannel, ResetCode } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
 
@@ -31,7 +31,8 @@ export class Conn implements ByteChannel {
 
   constructor(conn: Deno.TcpConn) {
     this.#conn = conn;
-    this.remote = formatAddress({ host: conn.remoteAddr.hostname, port: conn.remoteAddr.port });
+    const { hostname, port } = conn.remoteAddr;
+    this.remote = formatAddress({ host: unmapIpv4(hostname), port });
     try {
       conn.setNoDelay(true);
     } catch (error) {

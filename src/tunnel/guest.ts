@@ -9,6 +9,7 @@ import { Session } from "../mux/session.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import type { ControlFrame } from "../wire/frame.ts";
+import { identityFields } from "../peer_identity.ts";
 import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";
 import { carryToDestination } from "./egress.ts";
 import { Ingress } from "./ingress.ts";
@@ -53,7 +54,7 @@ export class Guest {
       onControl: (frame) => this.#onControl(frame),
       onStream: (stream) => this.#onStream(stream),
     });
-    this.#logger.info("peer connected");
+    this.#logger.info("peer connected", identityFields(link.peer));
     this.closed = this.#awaitEnd();
   }
 
@@ -63,6 +64,7 @@ export class Guest {
       ...service,
       status: "complete",
       since,
+      peer: this.#session.peer,
     }));
   }
 

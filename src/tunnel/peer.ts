@@ -10,6 +10,7 @@ import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
 import type { Stream } from "../mux/stream.ts";
 import { Backoff } from "../retry.ts";
+import { identityFields } from "../peer_identity.ts";
 import type { Service, ServiceReport, ServiceStatus } from "../service.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { serviceToMessage } from "../wire/service_message.ts";
@@ -55,6 +56,8 @@ export class Peer {
   /** Ends the wait before the next try. */
   #hurry = new AbortController();
   #session: Session | undefined;
+  /** The last session over which the peer has answered. */
+  #answered: Session | undefined;
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -74,6 +77,7 @@ export class Peer {
       status,
       ...(message === undefined ? {} : { message }),
       since,
+      ...(this.#session?.dialect && { peer: this.#session.peer }),
     }));
   }
 
@@ -144,10 +148,10 @@ export class Peer {
     const session = new Session(link, {
       role: "dialler",
       limits: this.#options.limits,
-      onControl: (frame) => this.#onControl(frame, first),
+      onControl: (frame) => this.#onControl(frame, answerTimer),
       onStream: (stream) => this.#onStream(stream),
     });
-    const first = setTimeout(() => {
+    const answerTimer = setTimeout(() => {
       session.abort(new ConnectorError("deadline_exceeded", "the peer did not answer"));
     }, FIRST_ANSWER_MS);
     this.#session = session;
@@ -155,7 +159,7 @@ export class Peer {
     session.send({ kind: "ping" });
     for (const { service } of this.#services.values()) this.#expose(session, service);
     const end = await session.closed;
-    clearTimeout(first);
+    clearTimeout(answerTimer);
     this.#session = undefined;
     const reason = end?.message ?? "the peer closed the link";
     for (const entry of this.#services.values()) {
@@ -172,8 +176,8 @@ export class Peer {
     });
   }
 
-  #onControl(frame: ControlFrame, first: ReturnType<typeof setTimeout>): void {
-    clearTimeout(first);
+  #onControl(frame: ControlFrame, answerTimer: ReturnType<typeof setTimeout>): void {
+    this.#noteAnswer(answerTimer);
     switch (frame.kind) {
       case "status": {
         const entry = this.#services.get(frame.serviceId);
@@ -193,6 +197,15 @@ export class Peer {
           message: "only the connector that opened the link can expose over it",
         });
     }
+  }
+
+  /** The first answer over a link shows that it is open. */
+  #noteAnswer(timer: ReturnType<typeof setTimeout>): void {
+    clearTimeout(timer);
+    if (this.#session === undefined || this.#answered === this.#session) return;
+    this.#answered = this.#session;
+    const { dialect, peer } = this.#session;
+    this.#logger.info("link opened", { dialect, ...identityFields(peer) });
   }
 
   #onStream(stream: Stream): void {

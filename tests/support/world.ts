@@ -4,7 +4,8 @@
 import { getLogger } from "@logtape/logtape";
 import { parseAddress } from "../../src/address.ts";
 import { delay } from "../../src/delay.ts";
-import { clientCredentials, serverCredentials } from "../../src/grpc/credentials.ts";
+import { describePeer } from "../../src/certs/identity.ts";
+import { secureChannels, serverCredentials, type TlsPem } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
 import { DEFAULT_LIMITS } from "../../src/mux/limits.ts";
@@ -22,12 +23,13 @@ export interface TestConnector extends AsyncDisposable {
 
 /** Starts a connector on a free port of 127.0.0.1. */
 export async function startConnector(
-  options: Partial<ConnectorOptions> & { bind?: string } = {},
+  options: Partial<ConnectorOptions> & { bind?: string; tls?: TlsPem } = {},
 ): Promise<TestConnector> {
-  const { bind = "127.0.0.1:0", ...rest } = options;
+  const { bind = "127.0.0.1:0", tls, ...rest } = options;
   const greeting = hello(rest.limits ?? DEFAULT_LIMITS);
   const connector = new Connector({
-    dial: (address) => dialLink(address, { credentials: clientCredentials(), hello: greeting }),
+    dial: (address) =>
+      dialLink(address, { secure: secureChannels(tls), hello: greeting, describePeer }),
     logger: getLogger(["test"]),
     limits: DEFAULT_LIMITS,
     disableLocalExpose: false,
@@ -36,8 +38,10 @@ export async function startConnector(
   });
   const server = await GrpcServer.listen({
     bind: parseAddress(bind, { bind: true }),
-    credentials: serverCredentials(),
+    credentials: serverCredentials(tls),
     hello: greeting,
+    describePeer,
+    onRefused: () => {},
     control: connector,
     onLink: (link) => connector.accept(link),
   });
