@@ -2,10 +2,12 @@
 
 import {
   type handleUnaryCall,
+  logVerbosity,
   Metadata,
   Server,
   type ServerCredentials,
   type ServerDuplexStream,
+  setLogVerbosity,
 } from "@grpc/grpc-js";
 import type { Http2Server, ServerHttp2Session } from "node:http2";
 import {
@@ -68,6 +70,8 @@ export class GrpcServer {
    */
   static async listen(options: GrpcServerOptions): Promise<GrpcServer> {
     const { bind, credentials } = options;
+    // grpc-js writes lines of its own to stderr; what matters of them arrives as errors.
+    if (!Deno.env.has("GRPC_VERBOSITY")) setLogVerbosity(logVerbosity.NONE);
     const sessions = new Set<ServerHttp2Session>();
     const server = windowed(
       new Server({

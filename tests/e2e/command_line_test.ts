@@ -1,0 +1,101 @@
+// The command line as a process: help, version, refusals with their exit codes and words, and options from the
+// environment. What every option means is tested in process, in tests/unit/cli_test.ts.
+
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import config from "../../deno.json" with { type: "json" };
+import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_options.ts";
+import { RestClient, runCommand, spawnConnector, startCommand } from "../support/processes.ts";
+import { freePort, until } from "../support/world.ts";
+
+Deno.test("run --help lists every flag with its default and variable", async () => {
+  const { code, stdout, stderr } = await runCommand(["run", "--help"]);
+  deepStrictEqual({ code, stderr }, { code: 0, stderr: "" });
+  const help = stdout.replace(/\s+/g, " ");
+  for (const flag of Object.values<RunFlag>(RUN_FLAGS)) {
+    ok(help.includes(flag.flags), flag.flags);
+    ok(help.includes(`env: ${flag.variable}`), flag.variable);
+    if (flag.default !== undefined) {
+      ok(help.includes(`(default: ${flag.default}, env: ${flag.variable})`));
+    }
+  }
+  match(help, /Examples:/);
+});
+
+Deno.test("--version prints the version", async () => {
+  const { code, stdout, stderr } = await runCommand(["--version"]);
+  deepStrictEqual({ code, stdout, stderr }, {
+    code: 0,
+    stdout: `connector ${config.version}\n`,
+    stderr: "",
+  });
+});
+
+Deno.test("an unknown flag exits with 2 and a suggestion", async () => {
+  const { code, stdout, stderr } = await runCommand(["run", "--grcp-bind=:9090"]);
+  deepStrictEqual({ code, stdout }, { code: 2, stdout: "" });
+  match(stderr, /^error: .*--grcp-bind.*\nhint: .*--grpc-bind.*\n$/);
+});
+
+for (const flag of ["--grpc-bind", "--http-bind"]) {
+  Deno.test(`a busy port for ${flag} exits with 1 and one clear sentence`, async () => {
+    using busy = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    for (const host of ["127.0.0.1", ""]) {
+      const args = ["--grpc-bind=127.0.0.1:0", "--http-bind=127.0.0.1:0"]
+        .filter((arg) => !arg.startsWith(flag));
+      const bind = `${host}:${busy.addr.port}`;
+      const { code, stdout, stderr } = await runCommand(["run", ...args, `${flag}=${bind}`]);
+      deepStrictEqual({ code, stdout }, { code: 1, stdout: "" }, stderr);
+      match(stderr, /^error: [^\n]* in use[^\n]*\n(hint: [^\n]*\n)?$/);
+      ok(stderr.includes(bind), stderr);
+    }
+  });
+}
+
+Deno.test("a certificate that cannot be read exits with 1 and one clear sentence", async () => {
+  const { code, stdout, stderr } = await runCommand([
+    "run",
+    "--grpc-bind=127.0.0.1:0",
+    "--http-bind=127.0.0.1:0",
+    "--root-cert-path=/does/not/exist/root.cert",
+    "--server-cert-path=/does/not/exist/leaf.cert",
+    "--server-key-path=/does/not/exist/leaf.key",
+  ]);
+  deepStrictEqual({ code, stdout }, { code: 1, stdout: "" }, stderr);
+  match(stderr, /^error: [^\n]*\/does\/not\/exist\/[^\n]*\n(hint: [^\n]*\n)?$/);
+});
+
+Deno.test("options come from the environment, and flags win over it", async () => {
+  const httpPort = freePort();
+  await using connector = startCommand(["run", "--log-format=json"], {
+    env: {
+      CONNECTOR_GRPC_BIND: "127.0.0.1:0",
+      CONNECTOR_HTTP_BIND: `127.0.0.1:${httpPort}`,
+      CONNECTOR_LOG_FORMAT: "text",
+    },
+  });
+  const [line] = await connector.waitFor(/^.*connector started.*$/m);
+  strictEqual(JSON.parse(line).fields.http, `127.0.0.1:${httpPort}`);
+  const rest = new RestClient(`http://127.0.0.1:${httpPort}`);
+  await until(async () => (await rest.request("GET", "/health")).body === "OK", "it is healthy");
+  strictEqual((await connector.stop()).code, 0);
+});
+
+Deno.test("a connector that may neither dial nor listen refuses both types", async () => {
+  await using connector = await spawnConnector({
+    args: ["--disable-local-expose", "--disable-remote-expose"],
+  });
+  for (const type of ["local", "remote"]) {
+    const { status, body } = await connector.rest.request("POST", "/expose", {
+      body: {
+        name: "web",
+        source_port: freePort(),
+        remote_connector_addr: "127.0.0.1:1",
+        destination_addr: "127.0.0.1:1",
+        type,
+      },
+    });
+    strictEqual(status, 403, body);
+    match(body, new RegExp(`--disable-?${type}-?expose`, "i"));
+  }
+  deepStrictEqual(await connector.rest.list(), []);
+});

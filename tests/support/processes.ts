@@ -1,0 +1,245 @@
+// Connectors as processes of their own, driven by their REST API and by signals, for the end-to-end tests. They
+// run from source, or, where the variable CONNECTOR_EXECUTABLE names one, from an executable. Leaving the scope
+// (`await using`) ends them and fails the test when one does not end as it should.
+
+import { strictEqual } from "node:assert/strict";
+import * as path from "node:path";
+import type { ServiceType } from "../../src/service.ts";
+import { Child, type ChildOptions, type Exit, runProgram } from "./child.ts";
+import { freePort, until } from "./world.ts";
+
+/** The project's root. */
+export const ROOT = path.resolve(import.meta.dirname ?? ".", "..", "..");
+/** How long one REST request may take, in milliseconds. */
+const REQUEST_TIMEOUT_MS = 15_000;
+/** How long a connector may take to end, in milliseconds. */
+const STOP_TIMEOUT_MS = 5000;
+
+/** How to start a connector. */
+export interface ConnectorProcessOptions {
+  /** Default: a free port of 127.0.0.1. */
+  grpcBind?: string;
+  /** Default: a free port of 127.0.0.1. */
+  httpBind?: string;
+  /** Further flags. */
+  args?: string[];
+  env?: Record<string, string>;
+}
+
+/** A running connector. */
+export interface ConnectorProcess extends AsyncDisposable {
+  rest: RestClient;
+  grpcPort: number;
+  httpPort: number;
+  /** host:port by which a connector on this machine reaches it. */
+  address: string;
+  /** What it has logged. */
+  logs(): string;
+  /** What it has printed on stdout. */
+  stdout(): string;
+  /** Sends a signal and resolves when it has ended; fails when that takes more than 5 s. */
+  stop(signal: Deno.Signal): Promise<Exit>;
+}
+
+/** Starts a connector and resolves when its REST API says that it is healthy. */
+export async function spawnConnector(
+  options: ConnectorProcessOptions = {},
+): Promise<ConnectorProcess> {
+  const { grpcBind = "127.0.0.1:0", httpBind = "127.0.0.1:0", args = [], env = {} } = options;
+  const child = startCommand(
+    ["run", `--grpc-bind=${grpcBind}`, `--http-bind=${httpBind}`, ...args],
+    { env },
+  );
+  let stopped = false;
+  const stop = (signal: Deno.Signal) => {
+    stopped = true;
+    return child.stop({ signal, timeoutMs: STOP_TIMEOUT_MS });
+  };
+  try {
+    // Text or JSON: `grpc=127.0.0.1:9090`, `"grpc":"127.0.0.1:9090"`.
+    const [, grpc, http] = await child.waitFor(
+      /connector started.*\bgrpc"?[=:]"?\S*?:(\d+)"?[ ,}].*\bhttp"?[=:]"?\S*?:(\d+)"?[ ,}\n]/,
+    );
+    const rest = new RestClient(`http://${reachableHost(httpBind)}:${http}`);
+    await until(async () => (await rest.request("GET", "/health")).status === 200, "it is healthy");
+    return {
+      rest,
+      grpcPort: Number(grpc),
+      httpPort: Number(http),
+      address: `${reachableHost(grpcBind)}:${grpc}`,
+      logs: () => child.stderr,
+      stdout: () => child.stdout,
+      stop,
+      async [Symbol.asyncDispose]() {
+        if (stopped) return;
+        const { code } = await stop("SIGTERM");
+        if (code !== 0) throw child.failure(`ended with code ${code}`);
+      },
+    };
+  } catch (error) {
+    child.kill("SIGKILL");
+    await child.exited;
+    throw error;
+  }
+}
+
+/** Two connectors, of which `local` exposes to `remote`. */
+export async function spawnPair(
+  options: { local?: ConnectorProcessOptions; remote?: ConnectorProcessOptions } = {},
+): Promise<{ local: ConnectorProcess; remote: ConnectorProcess } & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const start = async (each: ConnectorProcessOptions = {}) => {
+    return stack.use(await spawnConnector(each));
+  };
+  const started = await Promise.allSettled([start(options.local), start(options.remote)]);
+  const [local, remote] = started.map((each) => {
+    if (each.status === "rejected") throw each.reason;
+    return each.value;
+  });
+  if (!local || !remote) throw new TypeError("two were started");
+  const kept = stack.move();
+  return { local, remote, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** Starts the command line with these arguments. */
+export function startCommand(args: string[], options: Pick<ChildOptions, "env"> = {}): Child {
+  const { command, options: built } = commandLine(args, options);
+  return new Child(command, built);
+}
+
+/** Runs the command line with these arguments to its end. */
+export function runCommand(
+  args: string[],
+  options: Pick<ChildOptions, "env"> = {},
+): Promise<Exit & { stdout: string; stderr: string }> {
+  const { command, options: built } = commandLine(args, options);
+  return runProgram(command, built);
+}
+
+/** What a connector's REST API answered. */
+export interface RestAnswer {
+  status: number;
+  body: string;
+  headers: Headers;
+}
+
+/** One entry of `GET /list`. */
+export interface ListedService {
+  id: string;
+  name: string;
+  source_port: number;
+  remote_connector_addr: string;
+  destination_addr: string;
+  type: "LOCAL" | "REMOTE";
+  status: "PENDING" | "COMPLETE" | "ERROR";
+}
+
+/** The REST API as curl would use it. */
+export class RestClient {
+  readonly url: string;
+
+  constructor(url: string) {
+    this.url = url;
+  }
+
+  /** Sends a request; a body that is no string goes as JSON. */
+  async request(
+    method: string,
+    path: string,
+    { body, headers = {} }: { body?: unknown; headers?: Record<string, string> } = {},
+  ): Promise<RestAnswer> {
+    const response = await fetch(`${this.url}${path}`, {
+      method,
+      // What `curl -d` sends.
+      headers: { "Content-Type": "application/x-www-form-urlencoded", ...headers },
+      ...(body === undefined
+        ? {}
+        : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    });
+    return {
+      status: response.status,
+      body: await response.text(),
+      headers: response.headers,
+    };
+  }
+
+  /** The listed services. */
+  async list(): Promise<ListedService[]> {
+    const { status, body } = await this.request("GET", "/list");
+    strictEqual(status, 200, body);
+    return JSON.parse(body);
+  }
+
+  /** The status of a service; undefined when it is not listed. */
+  async statusOf(id: string): Promise<ListedService["status"] | undefined> {
+    return (await this.list()).find((service) => service.id === id)?.status;
+  }
+}
+
+/** What to expose. */
+export interface ExposeOptions {
+  /** host:port of the other connector. */
+  to: string;
+  type: ServiceType;
+  /** host:port, or a port of 127.0.0.1. */
+  destination: string | number;
+  name?: string;
+  /** Default: one that is free. */
+  sourcePort?: number;
+}
+
+/** Exposes a service and resolves once it is complete, with its id and the port to visit. */
+export async function exposeService(
+  connector: ConnectorProcess,
+  options: ExposeOptions,
+): Promise<{ id: string; port: number }> {
+  const { to, type, destination, name = "test", sourcePort: port = freePort() } = options;
+  const { status, body: id } = await connector.rest.request("POST", "/expose", {
+    body: {
+      name,
+      source_port: port,
+      remote_connector_addr: to,
+      destination_addr: typeof destination === "number" ? `127.0.0.1:${destination}` : destination,
+      type,
+    },
+  });
+  strictEqual(status, 200, id);
+  await untilComplete(connector, id);
+  return { id, port };
+}
+
+/** Waits until a service is complete; fails at once when it is in error. */
+export async function untilComplete(connector: ConnectorProcess, id: string): Promise<void> {
+  await until(
+    async () => {
+      const status = await connector.rest.statusOf(id);
+      if (status === "ERROR") throw new Error(`Service ${id} is in error: ${connector.logs()}`);
+      return status === "COMPLETE";
+    },
+    `service ${id} is complete`,
+    { timeoutMs: 20_000 },
+  );
+}
+
+function commandLine(
+  args: string[],
+  { env = {} }: Pick<ChildOptions, "env">,
+): { command: string; options: ChildOptions } {
+  const executable = Deno.env.get("CONNECTOR_EXECUTABLE");
+  return {
+    command: executable ?? Deno.execPath(),
+    options: {
+      args: executable ? args : ["run", "--quiet", "-P", "main.ts", ...args],
+      cwd: ROOT,
+      env,
+      // Options of whoever runs the tests are not the tests' own.
+      withoutEnv: /^CONNECTOR_/,
+    },
+  };
+}
+
+function reachableHost(bind: string): string {
+  const host = bind.slice(0, bind.lastIndexOf(":"));
+  return host === "" ? "127.0.0.1" : host;
+}
