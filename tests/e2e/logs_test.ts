@@ -1,0 +1,71 @@
+// What connectors say on stderr: lines in the wanted format, one when a connection opens and one when it closes,
+// and never a byte of what is carried.
+
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { exposeService, spawnPair } from "../support/processes.ts";
+import { echo, readAll, serveTcp, until, writeAll } from "../support/world.ts";
+
+const TEXT_LINE = /^\d{4}-\d\d-\d\dT[\d:.]+Z (ERROR|WARN |INFO |DEBUG|TRACE) \S.*$/;
+/** What is carried: it must be nowhere in the logs, in no form. */
+const SECRET = "payload-that-is-nobody's-business-0123456789";
+
+Deno.test("logs have one line when a connection opens, one when it closes, and no payload", async () => {
+  await using server = serveTcp(echo);
+  await using pair = await spawnPair({
+    local: { args: ["--log-level=trace", "--log-format=json"] },
+    remote: { args: ["--log-level=debug", "--log-format=text"] },
+  });
+  const { id, port } = await exposeService(pair.local, {
+    to: pair.remote.address,
+    type: "local",
+    destination: server.port,
+    name: "echo",
+  });
+  using visitor = await Deno.connect({ port });
+  await writeAll(visitor, new TextEncoder().encode(SECRET));
+  await visitor.closeWrite();
+  strictEqual(new TextDecoder().decode(await readAll(visitor)), SECRET);
+  await pair.local.rest.request("DELETE", `/expose/${id}`);
+  for (const { logs } of [pair.local, pair.remote]) {
+    await until(() => /connection closed/.test(logs()), "the connection is logged");
+  }
+  await Promise.all([pair.local.stop("SIGTERM"), pair.remote.stop("SIGTERM")]);
+
+  const json = lines(pair.local.logs()).map((line) => JSON.parse(line));
+  for (const entry of json) {
+    deepStrictEqual(Object.keys(entry), ["time", "level", "logger", "message", "fields"]);
+  }
+  const [opened, closed, ...more] = json.filter(({ message }) => /^connection/.test(message));
+  deepStrictEqual(more, []);
+  deepStrictEqual([opened.level, opened.message], ["debug", "connection opened"]);
+  strictEqual(opened.fields.service, "echo");
+  strictEqual(opened.fields.side, "egress");
+  deepStrictEqual([closed.level, closed.message], ["debug", "connection closed"]);
+  deepStrictEqual([closed.fields.bytesIn, closed.fields.bytesOut], [SECRET.length, SECRET.length]);
+  strictEqual(Number.isInteger(closed.fields.durationMs), true);
+  strictEqual(typeof closed.fields.reason, "string");
+
+  const text = lines(pair.remote.logs());
+  for (const line of text) match(line, TEXT_LINE);
+  const carried = text.filter((line) => / connection (opened|closed)/.test(line));
+  strictEqual(carried.length, 2, carried.join("\n"));
+  match(carried[0] ?? "", / DEBUG connection opened .*service=echo .*side=ingress/);
+  match(
+    carried[1] ?? "",
+    / DEBUG connection closed .*bytesIn=44 bytesOut=44 durationMs=\d+ reason=/,
+  );
+
+  for (const { logs, stdout } of [pair.local, pair.remote]) {
+    strictEqual(stdout(), "");
+    const bytes = new TextEncoder().encode(SECRET);
+    for (
+      const form of ["payload-that", bytes.toBase64().slice(0, 16), bytes.toHex().slice(0, 16)]
+    ) {
+      strictEqual(logs().includes(form), false, form);
+    }
+  }
+});
+
+function lines(logs: string): string[] {
+  return logs.trimEnd().split("\n");
+}
