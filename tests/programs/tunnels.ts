@@ -1,0 +1,47 @@
+// One running pair of connectors for a program's test: its port through a tunnel of each type, and a folder of
+// its own. The programs are Debian's and must be installed; a missing one fails its test.
+
+import * as path from "node:path";
+import type { ServiceType } from "../../src/service.ts";
+import { exposeService, spawnPair } from "../support/processes.ts";
+import { until } from "../support/world.ts";
+
+/** Runs `use` with a port that leads to the destination: first by a service of type local, then remote. */
+export async function throughTunnels(
+  destination: number,
+  use: (port: number, type: ServiceType) => Promise<void>,
+): Promise<void> {
+  await using pair = await spawnPair();
+  for (const type of ["local", "remote"] as const) {
+    const { port } = await exposeService(pair.local, {
+      to: pair.remote.address,
+      type,
+      destination,
+    });
+    await use(port, type);
+  }
+}
+
+/** A folder that is removed with everything in it. */
+export async function tempFolder(): Promise<{ file: (name: string) => string } & AsyncDisposable> {
+  const folder = await Deno.makeTempDir({ prefix: "connector-test-" });
+  return {
+    file: (name) => path.join(folder, name),
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+/** Waits until something on this machine accepts connections on a port. */
+export async function untilListening(port: number): Promise<void> {
+  await until(
+    () =>
+      Deno.connect({ hostname: "127.0.0.1", port }).then((conn) => {
+        conn.close();
+        return true;
+      }, () => false),
+    `port ${port} accepts connections`,
+  );
+}
+
+/** Whether the tests run as root, which some programs treat apart. */
+export const IS_ROOT = Deno.uid() === 0;
