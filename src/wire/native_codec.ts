@@ -243,9 +243,14 @@ function clip(reason: string): string {
 }
 
 function text(value: string): string {
-  if (value.length > MAX_TEXT_BYTES) throw breach(`a text of ${value.length} characters`);
+  // At most three bytes for every UTF-16 unit: short ones need no count.
+  if (value.length <= MAX_TEXT_BYTES / 3) return value;
+  const { length } = UTF8.encode(value);
+  if (length > MAX_TEXT_BYTES) throw breach(`a text of ${length} bytes`);
   return value;
 }
+
+const UTF8 = new TextEncoder();
 
 function breach(what: string): ConnectorError {
   return new ConnectorError("internal", `The peer sent ${what}`);
