@@ -76,6 +76,7 @@ export class ReceiveWindow {
   #received = 0;
   #consumed = 0;
   #grantedAt = -Infinity;
+  #released = false;
 
   constructor({ initialBytes, maxBytes, budget }: ReceiveWindowOptions) {
     this.#initialBytes = initialBytes;
@@ -114,6 +115,8 @@ export class ReceiveWindow {
     { now, roundTrip }: { now: number; roundTrip: number },
   ): number | undefined {
     this.#consumed += count;
+    // A reader may still drain what had arrived: that must not take of the budget again.
+    if (this.#released) return undefined;
     const used = this.#size - (this.#granted - this.#consumed);
     if (used < this.#size / 2) return undefined;
     // Half a window in less than two round trips: the sender was waiting for grants.
@@ -123,8 +126,9 @@ export class ReceiveWindow {
     return this.#granted;
   }
 
-  /** Gives what it took of the budget back. Nothing is granted any more. */
+  /** Gives what it took of the budget back. Nothing is granted any more. Idempotent. */
   release(): void {
+    this.#released = true;
     this.#budget.giveBack(this.#size - this.#initialBytes);
     this.#size = this.#initialBytes;
   }
