@@ -19,11 +19,14 @@ export interface PeerLimits {
   window: number;
 }
 
-/** The lowest and highest value of each limit. */
+/** The longest list of limits that is read, in characters: room for many names of later versions. */
+const MAX_LIMITS_LENGTH = 2000;
+
+/** The lowest and highest value of each limit. A frame has to fit into a batch, beside others. */
 const RANGES: Record<keyof PeerLimits, readonly [number, number]> = {
   streams: [1, 1_000_000],
   opens: [1, 1_000_000],
-  frame: [1024, 1024 * 1024],
+  frame: [1024, 128 * 1024],
   window: [1024, 16 * 1024 * 1024],
 };
 
@@ -67,20 +70,26 @@ export function readAnswer({ version, limits }: Hello): PeerLimits {
 }
 
 function readLimits(text: string): PeerLimits {
-  const members = new Map(
-    text.slice(0, 500).split(",").map((member) => {
-      const [name = "", value = ""] = member.split("=", 2);
-      return [name.trim(), value.trim()] as const;
-    }),
-  );
+  if (text.length > MAX_LIMITS_LENGTH) {
+    throw new ConnectorError(
+      "invalid_argument",
+      `The peer's limits are ${text.length} characters long: want at most ${MAX_LIMITS_LENGTH}`,
+    );
+  }
+  const members = text.split(",").map((member) => {
+    const [name = "", ...value] = member.split("=");
+    return [name.trim(), value.join("=").trim()] as const;
+  });
   const read = (name: keyof PeerLimits): number => {
     const [lowest, highest] = RANGES[name];
-    const value = members.get(name) ?? "";
-    const number = /^\d{1,9}$/.test(value) ? Number(value) : NaN;
+    const values = members.filter(([key]) => key === name).map(([, value]) => value);
+    const [value = ""] = values;
+    const number = values.length === 1 && /^\d{1,9}$/.test(value) ? Number(value) : NaN;
     if (number >= lowest && number <= highest) return number;
     throw new ConnectorError(
       "invalid_argument",
-      `The peer's limit "${name}" is "${value}", want a number from ${lowest} to ${highest}`,
+      `The peer's limit "${name}" is "${values.join(",").slice(0, 50)}", ` +
+        `want a number from ${lowest} to ${highest}`,
     );
   };
   return {
