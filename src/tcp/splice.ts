@@ -48,9 +48,11 @@ export async function splice(
       onBytes?.(direction, count);
     },
     onRefusal(reason) {
+      // A second refusal is the other direction's: nobody takes anything any more.
+      const over = refusal !== undefined || ended.up || ended.down;
       refusal ??= reason;
       idle.start();
-      if (ended.up || ended.down) fail(refusal);
+      if (over) fail(refusal);
     },
     onEnd() {
       ended[direction] = true;
