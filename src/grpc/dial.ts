@@ -35,6 +35,8 @@ export function dialLink(
     // Without it a second client to the same address would share this one's connection and its back-off.
     "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_retries": 0,
+    // It never tries again by itself: a failed client must not wait, in milliseconds, before it is released.
+    "grpc.initial_reconnect_backoff_ms": 1,
     "grpc.service_config_disable_resolution": 1,
   });
   const call: ClientDuplexStream<Uint8Array, Uint8Array> = client.makeBidiStreamRequest(
