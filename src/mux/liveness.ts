@@ -27,6 +27,7 @@ export class Liveness {
   #nonce = 0;
   #sentAt: number | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #stopped = false;
 
   constructor(hooks: LivenessHooks) {
     this.#hooks = hooks;
@@ -53,12 +54,14 @@ export class Liveness {
     this.#samples.push(performance.now() - this.#sentAt);
     if (this.#samples.length > SAMPLES) this.#samples.shift();
     this.#sentAt = undefined;
+    if (this.#stopped) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.start(), PING_INTERVAL_MS);
   }
 
   /** Sends no more pings. */
   stop(): void {
+    this.#stopped = true;
     clearTimeout(this.#timer);
   }
 }
