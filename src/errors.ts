@@ -58,6 +58,8 @@ function classify(error: unknown): { code: ErrorCode; reason: string } {
   for (const [type, code, reason] of PLATFORM_ERRORS) {
     if (error instanceof type) return { code, reason };
   }
+  const byCode = NODE_ERRORS[nodeCodeOf(error)];
+  if (byCode) return byCode;
   const text = error instanceof Error ? error.message : String(error);
   // Name resolution has no class of its own in Deno: it is a plain Error with this text.
   if (/failed to lookup address|name or service not known|no such host/i.test(text)) {
@@ -68,6 +70,34 @@ function classify(error: unknown): { code: ErrorCode; reason: string } {
   }
   return { code: "internal", reason: text };
 }
+
+/** Node's errors carry a code; one that stands for several attempts carries them in `errors`. */
+function nodeCodeOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) {
+    return nodeCodeOf(error.errors[0]);
+  }
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+const NODE_ERRORS: Record<string, { code: ErrorCode; reason: string }> = {
+  EADDRINUSE: { code: "already_exists", reason: "the port is already in use" },
+  EADDRNOTAVAIL: {
+    code: "invalid_argument",
+    reason: "the address does not belong to this machine",
+  },
+  EACCES: { code: "permission_denied", reason: "permission denied" },
+  ECONNREFUSED: { code: "unavailable", reason: "connection refused" },
+  ECONNRESET: { code: "unavailable", reason: "connection reset by peer" },
+  ECONNABORTED: { code: "unavailable", reason: "connection aborted" },
+  EPIPE: { code: "unavailable", reason: "connection closed by peer" },
+  ENETUNREACH: { code: "unavailable", reason: "the network is unreachable" },
+  EHOSTUNREACH: { code: "unavailable", reason: "the host is unreachable" },
+  ETIMEDOUT: { code: "deadline_exceeded", reason: "timed out" },
+  ENOTFOUND: { code: "unavailable", reason: "the host name could not be resolved" },
+  EAI_AGAIN: { code: "unavailable", reason: "the host name could not be resolved" },
+  EMFILE: { code: "resource_exhausted", reason: "no file descriptor is left" },
+  ENFILE: { code: "resource_exhausted", reason: "no file descriptor is left" },
+};
 
 const PLATFORM_ERRORS: [new (message: string) => Error, ErrorCode, string][] = [
   [Deno.errors.AddrInUse, "already_exists", "the port is already in use"],

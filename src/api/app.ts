@@ -1,116 +1,135 @@
-// The REST API as a function from Request to Response: a thin skin over `Control`. It opens no socket.
+// The REST API: a thin skin over `Control`, from Request to Response. It owns no socket; cli/run.ts serves it.
+// What holds for every answer (guard, headers, one log line, never a rejection) is around Hono, so that it
+// holds whatever happens inside.
 
-import type { Logger } from "@logtape/logtape";
+import { getLogger, type Logger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
 import type { LeafIssuer } from "../certs/leaf_issuer.ts";
-import { ConnectorError, type ErrorCode } from "../errors.ts";
+import { ConnectorError } from "../errors.ts";
 import type { Control } from "../service.ts";
-import { BadBody, readJsonObject } from "./body.ts";
+import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import { refusalOf } from "./guards.ts";
-import { readCertificateBody, readExposeBody, toListEntry, UnfitBody } from "./schemas.ts";
+import { quoteValue } from "./quote.ts";
+import { errorResponse, textResponse } from "./responses.ts";
+import { parseCertificateBody, parseExposeBody, serviceToJson } from "./schemas.ts";
 
-/** What the API needs. */
+/** What the API is made of. */
 export interface AppOptions {
   control: Control;
   /** Issues certificates for `POST /certificate`; without it there is no such call. */
-  issuer: LeafIssuer | undefined;
-  /** Further names, lower case, by which a browser may address the API. */
-  allowedHosts: readonly string[];
-  logger: Logger;
+  issuer?: LeafIssuer | undefined;
+  /** Names besides localhost by which browsers may use the API. Default: none. */
+  allowedHosts?: readonly string[];
+  /** Default: the logger `connector.api`. */
+  logger?: Logger;
+  /** Bounds of request bodies, for tests. */
+  bodies?: BodyReaderOptions;
 }
 
-/** The REST API. */
+/** The API, to be given to a server. */
 export interface App {
-  fetch: (request: Request) => Response | Promise<Response>;
+  /** Answers a request. Never rejects. */
+  fetch: (request: Request) => Promise<Response>;
 }
 
-/** The HTTP status of an error; what is missing here is a defect or a breach, and 500. */
-const STATUS_OF: Partial<Record<ErrorCode, 403 | 404 | 409 | 422 | 429 | 502 | 504>> = {
-  invalid_argument: 422,
-  already_exists: 409,
-  failed_precondition: 409,
-  not_found: 404,
-  permission_denied: 403,
-  resource_exhausted: 429,
-  unavailable: 502,
-  deadline_exceeded: 504,
-};
-
-/** Methods of each path, for the answer to any other. */
-const METHODS = {
-  "/health": ["GET"],
-  "/expose": ["POST"],
-  "/expose/:id": ["DELETE"],
-  "/list": ["GET"],
-} as const;
+/** Headers of every answer: it is not to be guessed at, and not to be kept. */
+const COMMON_HEADERS = { "x-content-type-options": "nosniff", "cache-control": "no-store" };
 
 /** Makes the API. */
-export function createApp({ control, issuer, allowedHosts, logger }: AppOptions): App {
-  const app = new Hono();
-  app.use(async (context, next) => {
-    const started = performance.now();
-    await next();
-    context.header("X-Content-Type-Options", "nosniff");
-    context.header("Cache-Control", "no-store");
-    logger.debug("request answered", () => ({
-      method: context.req.method,
-      path: context.req.path,
-      status: context.res.status,
-      durationMs: Math.round(performance.now() - started),
-    }));
-  });
-  app.use(async (context, next) => {
-    const refusal = refusalOf(
-      { url: context.req.url, headers: context.req.raw.headers },
-      allowedHosts,
-    );
-    if (refusal !== undefined) return fail(context, 403, `The request is refused: ${refusal}`);
-    await next();
-    return undefined;
-  });
+export function createApp(options: AppOptions): App {
+  const { allowedHosts = [], logger = getLogger(["connector", "api"]) } = options;
+  const allowed = new Set(allowedHosts.map((host) => host.toLowerCase()));
+  const routes = createRoutes(options, logger);
 
-  app.get("/health", (context) => context.text("OK"));
-  app.get("/list", (context) => context.json(control.list().map(toListEntry)));
-  app.post("/expose", async (context) => {
-    const request = readExposeBody(await readJsonObject(context.req.raw));
-    return context.text(await control.expose(request));
-  });
-  app.delete("/expose/:id", async (context) => {
-    await control.destroy(context.req.param("id"));
-    return context.body(null, 200);
-  });
-  if (issuer !== undefined) {
-    app.post("/certificate", async (context) => {
-      const request = readCertificateBody(await readJsonObject(context.req.raw));
-      const { ca, certificate, privateKey, notAfter } = await issuer.issue(request);
-      logger.info("certificate issued", { ...request, notAfter: notAfter.toISOString() });
-      return context.json({ ca, certificate, private_key: privateKey });
-    });
-  }
-  const paths = issuer === undefined ? METHODS : { ...METHODS, "/certificate": ["POST"] };
-  for (const [path, methods] of Object.entries(paths)) {
-    app.all(path, (context) => {
-      context.header("Allow", methods.join(", "));
-      return fail(context, 405, `${path} takes ${methods.join(", ")}`);
-    });
+  async function answer(request: Request): Promise<Response> {
+    const refusal = refusalOf(request, allowed);
+    return refusal === undefined ? await routes.fetch(request) : textResponse(403, refusal);
   }
 
-  app.notFound((context) => fail(context, 404, "There is nothing here"));
-  app.onError((error, context) => {
-    if (error instanceof BadBody) return fail(context, error.status, error.message);
-    if (error instanceof UnfitBody) return fail(context, 422, error.message);
-    if (error instanceof ConnectorError) {
-      const status = STATUS_OF[error.code];
-      if (status !== undefined) return fail(context, status, error.message);
-    }
-    logger.error("request failed", { method: context.req.method, path: context.req.path, error });
-    return fail(context, 500, "Internal error");
-  });
-  return { fetch: (request) => app.fetch(request) };
+  function explain(error: unknown, request: Request): Response {
+    const response = errorResponse(error);
+    if (response !== undefined) return response;
+    logger.error("request failed", {
+      method: request.method,
+      path: pathOf(request),
+      error,
+      // Anything else is a defect, which is looked for by its place.
+      stack: error instanceof Error && !(error instanceof ConnectorError) ? error.stack : undefined,
+    });
+    return textResponse(500, "Internal error, see the log of the connector");
+  }
+
+  return {
+    async fetch(request) {
+      const start = performance.now();
+      let response = await answer(request).catch((error) => explain(error, request));
+      // A server drops the body of an answer to HEAD; a caller without a server must not get one either.
+      if (request.method === "HEAD") response = new Response(null, response);
+      for (const [key, value] of Object.entries(COMMON_HEADERS)) response.headers.set(key, value);
+      logger.debug("request answered", {
+        method: request.method,
+        path: pathOf(request),
+        status: response.status,
+        durationMs: Math.round(performance.now() - start),
+      });
+      return response;
+    },
+  };
 }
 
-type FailureStatus = 400 | 403 | 404 | 405 | 408 | 409 | 413 | 422 | 429 | 500 | 502 | 504;
+/** Every path and method there is. Each path ends with its answer to all other methods. */
+function createRoutes({ control, issuer, bodies: bounds }: AppOptions, logger: Logger): Hono {
+  const bodies = new BodyReader(bounds);
+  const routes = new Hono();
 
-function fail(context: Context, status: FailureStatus, text: string): Response {
-  return context.text(`${text}\n`, status);
+  routes.get("/health", (c) => c.text("OK"));
+  routes.all("/health", methodNotAllowed("GET, HEAD"));
+
+  routes.post("/expose", async (c) => {
+    const request = parseExposeBody(await bodies.read(c.req.raw));
+    return c.text(await control.expose(request));
+  });
+  routes.all("/expose", methodNotAllowed("POST"));
+
+  routes.delete("/expose/:id", async (c) => {
+    await control.destroy(c.req.param("id"));
+    return c.body(null, 200);
+  });
+  routes.all("/expose/:id", methodNotAllowed("DELETE"));
+
+  routes.get("/list", (c) => c.json(control.list().map(serviceToJson)));
+  routes.all("/list", methodNotAllowed("GET, HEAD"));
+
+  if (issuer !== undefined) {
+    routes.post("/certificate", async (c) => {
+      const request = parseCertificateBody(await bodies.read(c.req.raw));
+      const { ca, certificate, privateKey, notAfter } = await issuer.issue(request);
+      logger.info("certificate issued", { ...request, notAfter });
+      return c.json({ ca, certificate, private_key: privateKey });
+    });
+    routes.all("/certificate", methodNotAllowed("POST"));
+  }
+
+  routes.notFound((c) => textResponse(404, `There is nothing at ${quoteValue(c.req.path)}`));
+  // Hono would turn errors into answers itself; they are left to `explain`.
+  routes.onError((error) => {
+    throw error;
+  });
+  return routes;
+}
+
+function methodNotAllowed(allow: string): (c: Context) => Response {
+  return (c) => {
+    const response = textResponse(
+      405,
+      `Cannot answer ${quoteValue(c.req.method)} at ${quoteValue(c.req.path)}: want ${allow}`,
+    );
+    response.headers.set("allow", allow);
+    return response;
+  };
+}
+
+/** The path without the query, as it was sent: the URL of a hostile request need not parse. */
+function pathOf(request: Request): string {
+  return /^[a-z]+:\/\/[^/?#]*([^?#]*)/.exec(request.url)?.[1] ?? "";
 }

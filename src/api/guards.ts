@@ -1,49 +1,90 @@
-// Who may ask: nobody through a browser that another site steers. The API has no login, because it is for
-// programs on this machine and in this network; a web page that the user happens to visit is neither.
+// Keeps web pages away from the API: a page that a user happens to visit must not drive a connector on the
+// user's machine or network, neither from its own site nor by DNS rebinding (its name made to point here).
+// Programs such as curl are let through, whatever name they use. Used by app.ts for every request.
 
 import { isIpv4, isIpv6 } from "../address.ts";
-
-/** What is looked at of a request. */
-export interface GuardedRequest {
-  url: string;
-  headers: Headers;
-}
+import { quoteValue } from "./quote.ts";
 
 /**
- * Why a request is refused, or undefined when it may pass. A browser tells where a request comes from in
- * `Origin`, `Sec-Fetch-Site` or `Referer`: that must be the API itself. And the name by which a browser
- * found the API must be one that a stranger's DNS cannot claim (DNS rebinding).
+ * Headers that browsers send and programs do not. Sec-Fetch-Mode is left out: Node.js's fetch sends it, and a
+ * browser never sends it without the others. Browsers send Sec-Fetch only over TLS or to this machine, so it
+ * takes the others too to know one. https://www.w3.org/TR/fetch-metadata/#append-the-fetch-metadata-headers-for-a-request
+ */
+const BROWSER_HEADERS = [
+  "origin",
+  "referer",
+  "sec-fetch-site",
+  "sec-fetch-dest",
+  "sec-fetch-user",
+  "upgrade-insecure-requests",
+  "priority",
+];
+
+/** `Host`: a name or an address, with or without a port. */
+const HOST = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/;
+
+/**
+ * Why a request is refused, or `undefined` when it is not.
+ *
+ * @param allowedHosts Further names, lower case, by which browsers may use the API.
  */
 export function refusalOf(
-  { url, headers }: GuardedRequest,
-  allowedHosts: readonly string[],
+  request: Request,
+  allowedHosts: ReadonlySet<string>,
 ): string | undefined {
-  const own = new URL(url).origin;
+  const { headers } = request;
+  const host = hostOf(request);
+  const own = ownOrigin(request, host);
+
   const origin = headers.get("origin");
-  if (origin !== null && origin.toLowerCase() !== own) return "it comes from another site";
+  if (origin !== null && origin !== own) return foreign("Origin", origin);
+  const referer = headers.get("referer");
+  if (referer !== null && (own === undefined || URL.parse(referer)?.origin !== own)) {
+    return foreign("Referer", referer);
+  }
   const site = headers.get("sec-fetch-site");
   if (site !== null && site !== "same-origin" && site !== "none") {
-    return "it comes from another site";
+    return foreign("Sec-Fetch-Site", site);
   }
-  const referer = headers.get("referer");
-  if (referer !== null && !(URL.canParse(referer) && new URL(referer).origin === own)) {
-    return "it comes from another site";
-  }
-  if (isBrowser(headers) && !isOwnName(new URL(url).hostname, allowedHosts)) {
-    return "it was sent to a host name that is not allowed, see --http-allowed-host";
+  if (isBrowser(headers) && !isOwnHost(host, allowedHosts)) {
+    return `Cannot answer a browser under the host name ${quoteValue(host)}: ` +
+      "want localhost, an IP address, or a name given with --http-allowed-host";
   }
   return undefined;
 }
 
-function isBrowser(headers: Headers): boolean {
-  return headers.has("origin") || headers.has("referer") ||
-    [...headers.keys()].some((name) => name.startsWith("sec-fetch-")) ||
-    /^Mozilla\//.test(headers.get("user-agent") ?? "");
+function foreign(header: string, value: string): string {
+  return `Cannot answer a web page of another site: ` +
+    `the request has ${header} ${quoteValue(value)}, want the API's own or none`;
 }
 
-/** localhost is the machine itself; an address cannot be rebound, only a name can. */
-function isOwnName(hostname: string, allowedHosts: readonly string[]): boolean {
-  const name = hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "").toLowerCase();
-  return name === "localhost" || name.endsWith(".localhost") || isIpv4(name) || isIpv6(name) ||
-    allowedHosts.includes(name);
+/** The host and port that the client asked for. HTTP/2 has no Host header: there the URL holds it. */
+function hostOf(request: Request): string {
+  return request.headers.get("host") ?? /^https?:\/\/([^/?#]*)/.exec(request.url)?.[1] ?? "";
+}
+
+/** The API's origin as the client sees it, or `undefined` when the host is none. */
+function ownOrigin(request: Request, host: string): string | undefined {
+  if (!HOST.test(host)) return undefined;
+  const scheme = request.url.startsWith("https:") ? "https" : "http";
+  return URL.parse(`${scheme}://${host}`)?.origin;
+}
+
+function isBrowser(headers: Headers): boolean {
+  if (BROWSER_HEADERS.some((name) => headers.has(name))) return true;
+  // The fetch of Node.js and Deno sends `*`, which no browser does by itself.
+  if ((headers.get("accept-language") ?? "*") !== "*") return true;
+  const agent = headers.get("user-agent") ?? "";
+  // PowerShell's Invoke-WebRequest calls itself Mozilla and is no browser: it runs no pages.
+  return agent.startsWith("Mozilla/") && !agent.includes("PowerShell/");
+}
+
+/** Whether a browser that uses this host cannot have been led here by somebody else's DNS. */
+function isOwnHost(host: string, allowedHosts: ReadonlySet<string>): boolean {
+  const name = HOST.exec(host)?.[1]?.toLowerCase().replace(/\.$/, "");
+  if (name === undefined) return false;
+  if (name.startsWith("[")) return isIpv6(name.slice(1, -1));
+  // Nobody can register a name under .localhost (RFC 6761, section 6.3).
+  return isIpv4(name) || name === "localhost" || name.endsWith(".localhost") ||
+    allowedHosts.has(name);
 }

@@ -1,32 +1,28 @@
-// What the REST API takes and gives, as schemas: JSON keys in snake_case outside, our own names inside.
+// The JSON of the API: what is read, checked field by field, and what is written. Pure: nothing here knows
+// HTTP beyond the status of a refusal.
 
-import { z } from "zod";
+import { HTTPException } from "hono/http-exception";
+import * as z from "zod";
 import { parseAddress } from "../address.ts";
 import type { LeafRequest } from "../certs/leaf_issuer.ts";
-import { ConnectorError } from "../errors.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import type { ServiceReport, ServiceRequest } from "../service.ts";
+import { quoteValue } from "./quote.ts";
 
 /** The longest name of a service, in characters. */
 const MAX_NAME_LENGTH = 255;
-/** So much of a refused value is quoted, in characters. */
-const MAX_QUOTED_LENGTH = 100;
+/** The longest address, in characters: a host name of 253, a dot, a colon and a port. */
+const MAX_ADDRESS_LENGTH = 260;
 
-const address = z.string().check((context) => {
-  try {
-    parseAddress(context.value);
-  } catch (error) {
-    if (!(error instanceof ConnectorError)) throw error;
-    // The sentence quotes the value itself.
-    const message = error.message.slice(0, 3 * MAX_QUOTED_LENGTH);
-    context.issues.push({ code: "custom", message, input: context.value });
-  }
-});
+const port = z.int().min(1).max(65535);
+const name = z.string().min(1).max(MAX_NAME_LENGTH)
+  .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text));
+const address = z.string().max(MAX_ADDRESS_LENGTH, { abort: true }).refine(isAddress);
 
-/** The body of `POST /expose`. Keys beside these are ignored, as the reference does. */
+/** The body of `POST /expose`, read as what the tunnel takes. Other keys are ignored. */
 const exposeBody = z.object({
-  name: z.string().min(1).max(MAX_NAME_LENGTH).regex(/^\P{C}*$/u, "want no control characters"),
-  source_port: z.int().min(1).max(65535),
+  name,
+  source_port: port,
   remote_connector_addr: address,
   destination_addr: address,
   type: z.enum(["local", "remote"]),
@@ -40,15 +36,14 @@ const exposeBody = z.object({
 
 /** The most names of one kind that a certificate is issued for. */
 const MAX_CERTIFICATE_NAMES = 100;
-/** The longest name, in characters: a DNS name with a port. */
-const MAX_SUBJECT_NAME_LENGTH = 260;
 
-const subjectNames = z.array(z.string().min(1).max(MAX_SUBJECT_NAME_LENGTH))
-  .max(MAX_CERTIFICATE_NAMES).optional().default([]);
+/** A DNS name may carry a port here, so it is as long as an address. What a name may be is the issuer's to say. */
+const subjectNames = z.array(z.string().min(1).max(MAX_ADDRESS_LENGTH)).max(MAX_CERTIFICATE_NAMES)
+  .optional().default([]);
 
-/** The body of `POST /certificate`. What a name may be is the issuer's to say. */
+/** The body of `POST /certificate`, read as what the issuer takes. Other keys are ignored. */
 const certificateBody = z.object({
-  name: z.string().min(1).max(MAX_NAME_LENGTH),
+  name,
   ip_addresses: subjectNames,
   dns_names: subjectNames,
 }).transform((body): LeafRequest => ({
@@ -57,62 +52,39 @@ const certificateBody = z.object({
   dnsNames: body.dns_names,
 }));
 
-/** What was wanted of each field, for the sentence that refuses it. */
-const WANTED: Record<string, string> = {
-  name: `want a text of 1 to ${MAX_NAME_LENGTH} characters without control characters`,
-  source_port: "want a whole number from 1 to 65535",
-  remote_connector_addr: "want host:port",
-  destination_addr: "want host:port",
-  type: 'want "local" or "remote"',
-  ip_addresses: `want a list of at most ${MAX_CERTIFICATE_NAMES} IP addresses`,
-  dns_names: `want a list of at most ${MAX_CERTIFICATE_NAMES} DNS names`,
-};
+type Field = keyof z.input<typeof exposeBody> | keyof z.input<typeof certificateBody>;
 
-/** A body that does not fit: one line for each field at fault. */
-export class UnfitBody extends Error {
-  override readonly name = "UnfitBody";
-}
+/** What each field must be, in words; the lines of an answer have this order. */
+const WANTED: Readonly<Record<Field, string>> = {
+  name: `text of 1 to ${MAX_NAME_LENGTH} characters without control characters`,
+  source_port: "a whole number from 1 to 65535",
+  remote_connector_addr: 'host:port of the other connector, as "server1:9090"',
+  destination_addr: 'host:port of the service, as "localhost:8080"',
+  type: '"local" or "remote"',
+  ip_addresses: `a list of at most ${MAX_CERTIFICATE_NAMES} IP addresses`,
+  dns_names: `a list of at most ${MAX_CERTIFICATE_NAMES} DNS names`,
+};
 
 /**
  * Reads the body of `POST /expose`.
  *
- * @throws {UnfitBody} naming each field at fault, what it is and what was wanted.
+ * @throws {HTTPException} 400 when it is no JSON object; 422 with a line for each wrong field.
  */
-export function readExposeBody(body: object): ServiceRequest {
-  return read(exposeBody, body);
+export function parseExposeBody(bytes: Uint8Array): ServiceRequest {
+  return parseBody(exposeBody, bytes);
 }
 
 /**
  * Reads the body of `POST /certificate`.
  *
- * @throws {UnfitBody} as above.
+ * @throws {HTTPException} as above.
  */
-export function readCertificateBody(body: object): LeafRequest {
-  return read(certificateBody, body);
+export function parseCertificateBody(bytes: Uint8Array): LeafRequest {
+  return parseBody(certificateBody, bytes);
 }
 
-function read<T>(schema: z.ZodType<T>, body: object): T {
-  const result = schema.safeParse(body);
-  if (result.success) return result.data;
-  const fields = new Set(result.error.issues.map(({ path }) => String(path[0])));
-  throw new UnfitBody([...fields].map((field) => describe(field, body)).join("\n"));
-}
-
-function describe(field: string, body: object): string {
-  const value: unknown = Object.getOwnPropertyDescriptor(body, field)?.value;
-  const wanted = WANTED[field] ?? "want something else";
-  return value === undefined
-    ? `${field} is missing, ${wanted}`
-    : `${field} is ${quote(value)}, ${wanted}`;
-}
-
-function quote(value: unknown): string {
-  const text = JSON.stringify(value);
-  return text.length <= MAX_QUOTED_LENGTH ? text : `${text.slice(0, MAX_QUOTED_LENGTH)}…`;
-}
-
-/** An entry of `GET /list`: the contract's keys first, then ours. */
-export function toListEntry(report: ServiceReport): Record<string, unknown> {
+/** A service as `GET /list` shows it: the keys that clients of the contract know, then ours. */
+export function serviceToJson(report: ServiceReport): Record<string, unknown> {
   return {
     id: report.id,
     name: report.name,
@@ -121,20 +93,65 @@ export function toListEntry(report: ServiceReport): Record<string, unknown> {
     destination_addr: report.destinationAddr,
     type: report.type.toUpperCase(),
     status: report.status.toUpperCase(),
-    ...(report.message !== undefined && { message: report.message }),
+    ...(report.message === undefined ? {} : { message: report.message }),
     since: report.since.toISOString(),
-    ...(report.peer !== undefined && { peer: toPeerEntry(report.peer) }),
+    ...(report.peer === undefined ? {} : { peer: peerToJson(report.peer) }),
   };
 }
 
-function toPeerEntry({ address, identity }: PeerInfo): Record<string, unknown> {
+function peerToJson({ address, identity }: PeerInfo): Record<string, unknown> {
+  if (identity === undefined) return { address };
   return {
     address,
-    ...(identity !== undefined && {
-      subject: identity.subject,
-      spiffe: identity.spiffe,
-      dns_names: identity.dnsNames,
-      ip_addresses: identity.ipAddresses,
-    }),
+    subject: identity.subject,
+    spiffe: identity.spiffe,
+    dns_names: identity.dnsNames,
+    ip_addresses: identity.ipAddresses,
   };
+}
+
+function parseBody<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
+  const body = parseObject(bytes);
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const wrong = new Set(result.error.issues.map((issue) => issue.path[0]));
+  const lines = Object.entries(WANTED)
+    .filter(([field]) => wrong.has(field))
+    .map(([field, wanted]) =>
+      Object.hasOwn(body, field)
+        ? `${field}: got ${quoteValue(body[field])}, want ${wanted}`
+        : `${field}: missing, want ${wanted}`
+    );
+  throw new HTTPException(422, { message: lines.join("\n") });
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw malformed(bytes.length === 0 ? "it is empty" : "it cannot be parsed", error);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw malformed(`got ${quoteValue(value)}`);
+  }
+  // JSON.parse makes plain objects, whose keys are text.
+  return value as Record<string, unknown>;
+}
+
+function malformed(problem: string, cause?: unknown): HTTPException {
+  return new HTTPException(400, {
+    message: `The request body is not a JSON object: ${problem}`,
+    cause,
+  });
+}
+
+function isAddress(text: string): boolean {
+  try {
+    parseAddress(text);
+    return true;
+  } catch {
+    // Its message quotes the text without a bound; the answer says what was wanted in its own words.
+    return false;
+  }
 }

@@ -1,126 +1,187 @@
-// The only owner of `Deno.Conn`: dialling, reading into buffers that adapt, writing whole chunks, half-close.
-// `conn.readable` is not used: read to its end it closes the whole socket, and half-close would be lost.
+// The only owner of TCP connections: reading into buffers that adapt, writing whole chunks, half-close, and
+// real resets. Sockets are node's, because `Deno.Conn` cannot send a reset: it says FIN before it closes,
+// whatever is asked, and a cut-off upload would pass for a whole one. docs/ARCHITECTURE.md, "Sockets".
 
-import { type Address, formatAddress, unmapIpv4 } from "../address.ts";
+import { type OnReadOpts, Socket } from "node:net";
+import { formatAddress, unmapIpv4 } from "../address.ts";
 import type { ByteChannel, ResetCode } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
 
-/** The smallest read buffer, in bytes: what an idle connection pins. */
-const MIN_READ_BYTES = 4 * 1024;
+/** The smallest read buffer, in bytes: an idle connection pins one. */
+const MIN_READ_BYTES = 2 * 1024;
 /** The largest read buffer, in bytes: what makes a read cheap for bulk, and one turn of a stream. */
 const MAX_READ_BYTES = 64 * 1024;
-/** So many reads in a row that leave three quarters of the buffer empty halve it. */
+/** So many reads in a row that leave seven eighths of the buffer empty halve it. */
 const SMALL_READS_TO_SHRINK = 8;
 
-/** How to dial. */
-export interface DialOptions {
-  /** The longest the dial may take, in milliseconds. */
-  timeoutMs: number;
-  /** Gives up when aborted. */
-  signal: AbortSignal;
-}
+const EMPTY = new Uint8Array(0);
 
 /** A TCP connection. */
 export class Conn implements ByteChannel {
   /** host:port of the other end. */
   readonly remote: string;
-  readonly #conn: Deno.TcpConn;
-  #buffer = new Uint8Array(MIN_READ_BYTES);
-  #smallReads = 0;
-  #closed = false;
+  readonly #socket: Socket;
+  readonly #reads: ReadBuffers;
 
-  constructor(conn: Deno.TcpConn) {
-    this.#conn = conn;
-    const { hostname, port } = conn.remoteAddr;
-    this.remote = formatAddress({ host: unmapIpv4(hostname), port });
-    try {
-      conn.setNoDelay(true);
-    } catch (error) {
-      // Some systems refuse it on a connection whose other end has gone already; reading will tell.
-      if (error instanceof TypeError) throw error;
-    }
+  private constructor(socket: Socket, reads: ReadBuffers) {
+    this.#socket = socket;
+    this.#reads = reads;
+    const { remoteAddress = "unknown", remotePort = 0 } = socket;
+    this.remote = formatAddress({ host: unmapIpv4(remoteAddress), port: remotePort });
+    socket.setNoDelay(true);
+    socket.on("error", (error) => {
+      reads.fail(ConnectorError.from(error, `The connection to ${this.remote} failed`));
+    });
+    socket.on("end", () => reads.end());
+    socket.on("close", () => {
+      reads.fail(new ConnectorError("cancelled", `The connection to ${this.remote} was closed`));
+    });
   }
 
-  /**
-   * Connects to an address; host names are resolved, and both families are tried.
-   *
-   * @throws {ConnectorError} `unavailable`, `deadline_exceeded` or `cancelled`, naming the address.
-   */
-  static async dial(address: Address, { timeoutMs, signal }: DialOptions): Promise<Conn> {
-    const timeout = AbortSignal.timeout(timeoutMs);
-    try {
-      const conn = await Deno.connect({
-        hostname: address.host,
-        port: address.port,
-        signal: AbortSignal.any([signal, timeout]),
+  /** Takes over a connection that a listener accepted and has not begun to read. */
+  static accepted(socket: Socket): Conn {
+    // Node gives read buffers to a new socket only, so one is made around the handle of the accepted one. It
+    // goes on counting for its server, which waits for the end of what it has accepted.
+    const from = socket as unknown as SocketInternals;
+    const reads = new ReadBuffers();
+    const options: unknown = { handle: from._handle, allowHalfOpen: true, onread: reads.hooks };
+    from._handle = null;
+    const own = new Socket(options as ConstructorParameters<typeof Socket>[0]);
+    const to = own as unknown as SocketInternals;
+    to.server = from.server;
+    to._server = from._server;
+    own.resume();
+    return new Conn(own, reads);
+  }
+
+  /** Takes over a socket that has connected; it was made with the hooks of `reads` and is not read yet. */
+  static connected(socket: Socket, reads: ReadBuffers): Conn {
+    return new Conn(socket, reads);
+  }
+
+  read(): Promise<Uint8Array | null> {
+    return this.#reads.read(this.#socket);
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(bytes, (error) => error ? reject(this.#writeError(error)) : resolve());
+    });
+  }
+
+  finish(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      // Older types leave out that it tells of an error.
+      this.#socket.end((error?: Error | null) => {
+        if (error) reject(this.#writeError(error));
+        else resolve();
       });
-      return new Conn(conn);
-    } catch (error) {
-      const action = `Cannot connect to ${formatAddress(address)}`;
-      if (timeout.aborted) {
-        throw new ConnectorError(
-          "deadline_exceeded",
-          `${action}: no answer in ${timeoutMs / 1000} s`,
-        );
-      }
-      throw ConnectorError.from(error, action);
-    }
-  }
-
-  async read(): Promise<Uint8Array | null> {
-    let count: number | null;
-    try {
-      count = await this.#conn.read(this.#buffer);
-    } catch (error) {
-      throw ConnectorError.from(error, `Cannot read from ${this.remote}`);
-    }
-    if (count === null) return null;
-    const bytes = this.#buffer.subarray(0, count);
-    this.#adapt(count);
-    return bytes;
-  }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    try {
-      let offset = await this.#conn.write(bytes);
-      while (offset < bytes.length) offset += await this.#conn.write(bytes.subarray(offset));
-    } catch (error) {
-      throw ConnectorError.from(error, `Cannot write to ${this.remote}`);
-    }
-  }
-
-  async finish(): Promise<void> {
-    if (this.#closed) return;
-    try {
-      await this.#conn.closeWrite();
-    } catch (error) {
-      throw ConnectorError.from(error, `Cannot end the stream to ${this.remote}`);
-    }
+    });
   }
 
   reset(_code: ResetCode, _reason: string): void {
-    this.close();
+    this.#socket.resetAndDestroy();
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#conn.close();
+    this.#socket.destroy();
   }
 
-  /** Grows the buffer while reads fill it, shrinks it when they stay small. The last view stays valid. */
-  #adapt(count: number): void {
-    const size = this.#buffer.length;
+  #writeError(error: Error): ConnectorError {
+    return ConnectorError.from(error, `Cannot write to ${this.remote}`);
+  }
+}
+
+/** The members of a socket that node keeps to itself. */
+interface SocketInternals {
+  _handle: unknown;
+  server: unknown;
+  _server: unknown;
+}
+
+/**
+ * What a socket reads into, and who waits for it. Two buffers take turns: the reader holds one while the
+ * socket fills the other; then the socket is paused until the reader comes back.
+ */
+export class ReadBuffers {
+  /** What the socket is made with. */
+  readonly hooks: OnReadOpts = {
+    buffer: () => this.#bufferToFill(),
+    callback: (count) => this.#receive(count),
+  };
+  readonly #buffers: [Uint8Array, Uint8Array] = [EMPTY, EMPTY];
+  #filling: 0 | 1 = 0;
+  #size = MIN_READ_BYTES;
+  #smallReads = 0;
+  /** Bytes that came while nobody was waiting for them. The socket is paused until they are read. */
+  #waiting: Uint8Array | undefined;
+  #reader: ((bytes: Uint8Array | null) => void) | undefined;
+  #ended = false;
+  #failure: ConnectorError | undefined;
+
+  async read(socket: Socket): Promise<Uint8Array | null> {
+    let bytes: Uint8Array | null = this.#waiting ?? null;
+    if (bytes !== null) {
+      this.#waiting = undefined;
+      socket.resume();
+      return bytes;
+    }
+    if (!this.#ended && !this.#failure) {
+      bytes = await new Promise<Uint8Array | null>((resolve) => this.#reader = resolve);
+      if (bytes !== null) return bytes;
+    }
+    if (this.#ended) return null;
+    throw this.#failure;
+  }
+
+  /** The other side has finished. */
+  end(): void {
+    this.#ended = true;
+    this.#deliver(null);
+  }
+
+  /** The socket is gone; what has arrived can still be read. The first reason counts. */
+  fail(error: ConnectorError): void {
+    this.#failure ??= error;
+    this.#deliver(null);
+  }
+
+  #bufferToFill(): Uint8Array {
+    const buffer = this.#buffers[this.#filling];
+    if (buffer.length === this.#size) return buffer;
+    return this.#buffers[this.#filling] = new Uint8Array(this.#size);
+  }
+
+  #receive(count: number): boolean {
+    const buffer = this.#buffers[this.#filling];
+    const bytes = buffer.subarray(0, count);
+    this.#filling = this.#filling === 0 ? 1 : 0;
+    this.#adapt(count, buffer.length);
+    if (this.#deliver(bytes)) return true;
+    this.#waiting = bytes;
+    // The reader may still hold the buffer that would be filled next.
+    return false;
+  }
+
+  #adapt(count: number, size: number): void {
     if (count === size && size < MAX_READ_BYTES) {
-      this.#buffer = new Uint8Array(size * 4);
+      this.#size = Math.min(size * 4, MAX_READ_BYTES);
       this.#smallReads = 0;
-    } else if (count <= size / 4 && size > MIN_READ_BYTES) {
+    } else if (count <= size / 8 && size > MIN_READ_BYTES) {
       this.#smallReads += 1;
       if (this.#smallReads < SMALL_READS_TO_SHRINK) return;
-      this.#buffer = new Uint8Array(size / 4);
+      this.#size = size / 2;
       this.#smallReads = 0;
     } else {
       this.#smallReads = 0;
     }
+  }
+
+  /** Returns whether somebody was waiting. */
+  #deliver(bytes: Uint8Array | null): boolean {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.(bytes);
+    return reader !== undefined;
   }
 }

@@ -1,75 +1,74 @@
 // A listening TCP socket for one service, on every interface, both address families.
 
+import { createServer, type Server } from "node:net";
 import { ConnectorError } from "../errors.ts";
-import { delay } from "../delay.ts";
 import { Conn } from "./conn.ts";
 
-/** The wait after a failed accept, in milliseconds: long enough not to spin while descriptors are short. */
-const ACCEPT_RETRY_MS = 50;
+/** Connections that may wait to be accepted. Linux cuts it to net.core.somaxconn, 4,096 by default. */
+const BACKLOG = 4096;
 
 /** Accepts connections until it is closed. */
 export class Listener {
   /** The port that it listens on. */
   readonly port: number;
-  readonly #listeners: Deno.TcpListener[];
-  #closed = false;
+  readonly #servers: Server[];
 
-  private constructor(listeners: Deno.TcpListener[], port: number) {
-    this.#listeners = listeners;
+  private constructor(servers: Server[], port: number) {
+    this.#servers = servers;
     this.port = port;
   }
 
   /**
-   * Listens on a port; 0 means any free one.
+   * Listens on a port, 0 for any free one, and gives each connection to `onConn`.
    *
    * @throws {ConnectorError} `already_exists` when the port is in use, `permission_denied` when it may not be had.
    */
-  static listen(port: number): Listener {
+  static async listen(port: number, onConn: (conn: Conn) => void): Promise<Listener> {
     try {
-      const first = listenOnAnyFamily(port);
-      const listeners = [first];
+      const first = await listenOnAnyFamily(port, onConn);
+      const servers = [first];
+      const actual = portOf(first);
       // Windows keeps the families apart: "::" takes IPv6 only there.
-      if (Deno.build.os === "windows" && first.addr.hostname === "::") {
-        listeners.push(Deno.listen({ hostname: "0.0.0.0", port: first.addr.port }));
-      }
-      return new Listener(listeners, first.addr.port);
+      if (Deno.build.os === "windows") servers.push(await listenOn("0.0.0.0", actual, onConn));
+      return new Listener(servers, actual);
     } catch (error) {
       throw ConnectorError.from(error, `Cannot listen on port ${port}`);
     }
   }
 
-  /** Gives each connection to `onConn`, until closed. Errors of single accepts are passed over. */
-  async serve(onConn: (conn: Conn) => void): Promise<void> {
-    await Promise.all(this.#listeners.map((listener) => this.#accept(listener, onConn)));
-  }
-
   /** Stops listening; accepted connections live on. Idempotent. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const listener of this.#listeners) listener.close();
-  }
-
-  async #accept(listener: Deno.TcpListener, onConn: (conn: Conn) => void): Promise<void> {
-    while (!this.#closed) {
-      try {
-        onConn(new Conn(await listener.accept()));
-      } catch (error) {
-        if (this.#closed) return;
-        if (error instanceof TypeError) throw error;
-        // A visitor that left before it was accepted, or no file descriptor left: neither ends the service.
-        await delay(ACCEPT_RETRY_MS);
-      }
-    }
+    for (const server of this.#servers) server.close();
   }
 }
 
-function listenOnAnyFamily(port: number): Deno.TcpListener {
+async function listenOnAnyFamily(port: number, onConn: (conn: Conn) => void): Promise<Server> {
   try {
-    return Deno.listen({ hostname: "::", port });
+    return await listenOn("::", port, onConn);
   } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) throw error;
-    // A machine without IPv6 has no "::".
-    return Deno.listen({ hostname: "0.0.0.0", port });
+    // A machine without IPv6 has no "::"; a busy port is busy on either.
+    if (error instanceof Error && "code" in error && error.code === "EADDRINUSE") throw error;
+    return await listenOn("0.0.0.0", port, onConn);
   }
+}
+
+function listenOn(host: string, port: number, onConn: (conn: Conn) => void): Promise<Server> {
+  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
+    onConn(Conn.accepted(socket));
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port, backlog: BACKLOG }, () => {
+      server.off("error", reject);
+      // Failures of single accepts end nothing.
+      server.on("error", () => {});
+      resolve(server);
+    });
+  });
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new TypeError("not a TCP listener");
+  return address.port;
 }

@@ -37,7 +37,6 @@ export class Connector implements Control {
     this.#visitors = new Visitors(options.logger);
   }
 
-  // deno-lint-ignore require-await -- the contract of Control is asynchronous: an error is a rejection
   async expose(request: ServiceRequest): Promise<string> {
     this.#admit(request.type === "local" ? "egress" : "ingress", `service "${request.name}"`);
     const address = parseAddress(request.remoteConnectorAddr);
@@ -46,7 +45,7 @@ export class Connector implements Control {
     const known = this.#peers.get(request.remoteConnectorAddr);
     const peer = known ?? this.#createPeer(request.remoteConnectorAddr, address);
     try {
-      peer.add(service);
+      await peer.add(service);
     } catch (error) {
       if (peer.idle) this.#drop(request.remoteConnectorAddr, peer);
       throw ConnectorError.from(error, `Cannot expose service "${request.name}"`);
@@ -54,7 +53,7 @@ export class Connector implements Control {
     return service.id;
   }
 
-  // deno-lint-ignore require-await -- as above
+  // deno-lint-ignore require-await -- the contract of Control is asynchronous: an error is a rejection
   async destroy(id: string): Promise<void> {
     for (const [text, peer] of this.#peers) {
       if (!peer.remove(id)) continue;

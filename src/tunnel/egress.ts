@@ -4,7 +4,8 @@ import type { Logger } from "@logtape/logtape";
 import { parseAddress } from "../address.ts";
 import { reasonOf } from "../errors.ts";
 import type { Stream } from "../mux/stream.ts";
-import { Conn } from "../tcp/conn.ts";
+import type { Conn } from "../tcp/conn.ts";
+import { dialTcp } from "../tcp/dial.ts";
 import type { Visitors } from "./visitors.ts";
 
 /** The longest that dialling a destination may take, in milliseconds. */
@@ -26,7 +27,7 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
   const { name, destinationAddr, signal, visitors, logger } = options;
   let conn: Conn;
   try {
-    conn = await Conn.dial(parseAddress(destinationAddr), { timeoutMs: DIAL_TIMEOUT_MS, signal });
+    conn = await dialTcp(parseAddress(destinationAddr), { timeoutMs: DIAL_TIMEOUT_MS, signal });
   } catch (error) {
     const reason = reasonOf(error);
     logger.warn("destination cannot be reached", { service: name, reason });

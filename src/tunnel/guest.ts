@@ -44,6 +44,9 @@ export class Guest {
   readonly #logger: Logger;
   readonly #services = new Map<string, GuestService>();
   readonly #ended = new AbortController();
+  /** Ends when every control frame so far is done. */
+  #work: Promise<void> = Promise.resolve();
+  #pending = 0;
 
   constructor(link: Link, options: GuestOptions) {
     this.#options = options;
@@ -94,6 +97,7 @@ export class Guest {
   async #awaitEnd(): Promise<void> {
     const reason = await this.#session.closed;
     this.#ended.abort();
+    await this.#work;
     for (const id of [...this.#services.keys()]) this.release(id);
     this.#logger.info("peer disconnected", { reason: reason?.message ?? "closed in order" });
   }
@@ -101,10 +105,12 @@ export class Guest {
   #onControl(frame: ControlFrame): void {
     switch (frame.kind) {
       case "expose":
-        return this.#expose(frame);
+        return this.#enqueue(() => this.#expose(frame));
       case "destroy":
-        this.release(frame.serviceId);
-        return;
+        return this.#enqueue(() => {
+          this.release(frame.serviceId);
+          return Promise.resolve();
+        });
       case "ping":
         return;
       case "status":
@@ -112,10 +118,23 @@ export class Guest {
     }
   }
 
-  #expose({ serviceId, service: message }: ControlFrame & { kind: "expose" }): void {
+  /** Control is done in the order in which it came: opening a listener takes a moment. */
+  #enqueue(work: () => Promise<void>): void {
+    if (this.#pending >= MAX_SERVICES_PER_LINK) {
+      const reason = `The peer sent more than ${MAX_SERVICES_PER_LINK} requests at once`;
+      return this.#session.abort(new ConnectorError("resource_exhausted", reason));
+    }
+    this.#pending += 1;
+    this.#work = this.#work.then(work).finally(() => this.#pending -= 1);
+  }
+
+  async #expose(
+    { serviceId, service: message }: ControlFrame & { kind: "expose" },
+  ): Promise<void> {
+    if (this.#ended.signal.aborted) return;
     try {
       const service = { ...serviceFromMessage(message), id: checkServiceId(serviceId) };
-      this.#takeUp(service);
+      await this.#takeUp(service);
       this.#session.send({ kind: "status", serviceId, status: "complete", message: "" });
     } catch (error) {
       const reason = reasonOf(error);
@@ -124,7 +143,7 @@ export class Guest {
     }
   }
 
-  #takeUp(service: Service): void {
+  async #takeUp(service: Service): Promise<void> {
     const { admit, takeOver, visitors, logger } = this.#options;
     const known = this.#services.get(service.id);
     if (known !== undefined && sameService(known.service, service)) return;
@@ -138,7 +157,7 @@ export class Guest {
       );
     }
     const { id, name, sourcePort, type, destinationAddr } = service;
-    const ingress = type === "remote" ? undefined : new Ingress({
+    const ingress = type === "remote" ? undefined : await Ingress.open({
       serviceId: id,
       name,
       port: sourcePort,

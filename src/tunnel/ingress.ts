@@ -20,51 +20,52 @@ export interface IngressOptions {
 
 /** A listening service. */
 export class Ingress {
-  readonly #options: IngressOptions;
   readonly #listener: Listener;
 
+  private constructor(listener: Listener) {
+    this.#listener = listener;
+  }
+
   /**
-   * Listens at once.
+   * Listens.
    *
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
-  constructor(options: IngressOptions) {
-    this.#options = options;
-    this.#listener = Listener.listen(options.port);
-    this.#listener.serve((conn) => this.#admit(conn));
+  static async open(options: IngressOptions): Promise<Ingress> {
+    return new Ingress(await Listener.listen(options.port, (conn) => admit(conn, options)));
   }
 
   /** Stops listening. Open connections live on. Idempotent. */
   close(): void {
     this.#listener.close();
   }
+}
 
-  #admit(conn: Conn): void {
-    const { serviceId, name, session, visitors, logger } = this.#options;
-    try {
-      const current = session();
-      if (current === undefined) {
-        logger.debug("visitor turned away", {
-          service: name,
-          remote: conn.remote,
-          reason: "no link to the peer",
-        });
-        return conn.close();
-      }
-      const stream = current.open(serviceId, conn.remote);
-      visitors.carry(conn, stream, {
-        serviceId,
+function admit(conn: Conn, options: IngressOptions): void {
+  const { serviceId, name, session, visitors, logger } = options;
+  try {
+    const current = session();
+    if (current === undefined) {
+      logger.debug("visitor turned away", {
         service: name,
         remote: conn.remote,
-        side: "ingress",
+        reason: "no link to the peer",
       });
-    } catch (error) {
-      logger.warn("visitor turned away", {
-        service: name,
-        remote: conn.remote,
-        reason: reasonOf(error),
-      });
-      conn.close();
+      return conn.reset("closing", "no link to the peer");
     }
+    const stream = current.open(serviceId, conn.remote);
+    visitors.carry(conn, stream, {
+      serviceId,
+      service: name,
+      remote: conn.remote,
+      side: "ingress",
+    });
+  } catch (error) {
+    logger.warn("visitor turned away", {
+      service: name,
+      remote: conn.remote,
+      reason: reasonOf(error),
+    });
+    conn.reset("limit", reasonOf(error));
   }
 }

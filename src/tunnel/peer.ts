@@ -86,10 +86,10 @@ export class Peer {
    *
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
-  add(service: Service): void {
+  async add(service: Service): Promise<void> {
     const { visitors, logger } = this.#options;
     const { id, name, type, sourcePort, destinationAddr } = service;
-    const ingress = type === "local" ? undefined : new Ingress({
+    const ingress = type === "local" ? undefined : await Ingress.open({
       serviceId: id,
       name,
       port: sourcePort,
@@ -97,6 +97,10 @@ export class Peer {
       visitors,
       logger,
     });
+    if (this.#closing.signal.aborted) {
+      ingress?.close();
+      throw new ConnectorError("unavailable", "the connector is shutting down");
+    }
     this.#services.set(id, {
       service,
       status: "pending",

@@ -1,0 +1,36 @@
+// What goes wrong, as an HTTP answer: the one place where an error of the tunnel gets its status. Errors that
+// only HTTP knows (a body too large, a wrong method) are Hono's own `HTTPException`.
+
+import { HTTPException } from "hono/http-exception";
+import { ConnectorError, type ErrorCode } from "../errors.ts";
+import { oneLine } from "./quote.ts";
+
+/** The status of each code that says something to the caller; the others are ours to look into. */
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  invalid_argument: 422,
+  not_found: 404,
+  already_exists: 409,
+  failed_precondition: 409,
+  permission_denied: 403,
+  resource_exhausted: 429,
+  unavailable: 502,
+  deadline_exceeded: 504,
+};
+
+/** An answer of plain text that ends its line. */
+export function textResponse(status: number, text: string): Response {
+  return new Response(`${text}\n`, {
+    status,
+    headers: { "content-type": "text/plain;charset=UTF-8" },
+  });
+}
+
+/** The answer to a request that failed, or `undefined` when the error is no caller's business. */
+export function errorResponse(error: unknown): Response | undefined {
+  if (error instanceof HTTPException) return textResponse(error.status, error.message);
+  if (!(error instanceof ConnectorError)) return undefined;
+  const status = STATUS[error.code];
+  if (status === undefined) return undefined;
+  const lines = error.hint === undefined ? [error.message] : [error.message, error.hint];
+  return textResponse(status, lines.map(oneLine).join("\n"));
+}
