@@ -18,7 +18,8 @@ import { type Figure, Results, type Sample } from "./results.ts";
 import {
   measureHandshake,
   measureIdleMemory,
-  measureRelayProcess,
+  measureRelayMemory,
+  measureRelayStartUp,
   measureStartUp,
 } from "./single_connector.ts";
 import { startSshPath } from "./ssh_path.ts";
@@ -176,12 +177,15 @@ class Bench {
   /** Start-up, idle memory and handshake of one connector, with and without mTLS. */
   async measureSingleConnectors(): Promise<void> {
     const { rows, launch } = this.#options;
-    if (rows.has("start-up") || rows.has("memory")) {
-      const samples = await this.attempt(
-        "a relay process",
-        () => measureRelayProcess(this.#processes),
-      );
-      this.#add("relay", samples ?? []);
+    if (rows.has("start-up")) {
+      await this.attempt("start-up of a relay", async () => {
+        this.#add("relay", await measureRelayStartUp(this.#processes));
+      });
+    }
+    if (rows.has("memory")) {
+      await this.attempt("memory of a relay", async () => {
+        this.#add("relay", await measureRelayMemory(this.#processes));
+      });
     }
     for (const { path, certificates } of this.#kinds()) {
       const started = { ...launch, ...(certificates === undefined ? {} : { certificates }) };

@@ -14,6 +14,9 @@ const WRITE_BYTES = 64 * 1024;
 /** One message of the visitor that is timed, in bytes. */
 const MESSAGE_BYTES = 32;
 
+/** An echo that takes longer, in milliseconds, is no figure: the session itself is stuck. */
+const ECHO_LIMIT_MS = 10_000;
+
 /** Times the echoes of one visitor, first alone, then while another one's bytes are stuck. */
 export async function measureStuckReader(
   processes: ProcessGroup,
@@ -88,7 +91,7 @@ async function echoTimes(visitor: Deno.TcpConn, seconds: number): Promise<number
     const before = performance.now();
     await visitor.write(message);
     for (let length = 0; length < MESSAGE_BYTES;) {
-      const read = await visitor.read(answer.subarray(length));
+      const read = await withLimit(visitor.read(answer.subarray(length)));
       if (read === null) throw new Error("The echoing upstream ended the connection");
       length += read;
     }
@@ -98,6 +101,19 @@ async function echoTimes(visitor: Deno.TcpConn, seconds: number): Promise<number
     }
   }
   return times;
+}
+
+async function withLimit<T>(echo: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new Error(`An echo took more than ${ECHO_LIMIT_MS} ms`)),
+    ECHO_LIMIT_MS,
+  );
+  try {
+    return await Promise.race([echo, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Not `Math.max(...times)`: there are too many for a call's arguments. */
