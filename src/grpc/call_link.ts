@@ -1,6 +1,7 @@
 // A gRPC call as a link, whichever side opened it. Messages are raw bytes: what they mean is the codec's
 // business. grpc-js holds the peer back when nobody reads, and says when to stop writing.
 
+import "./session_guard.ts";
 import { type ClientDuplexStream, Metadata, type ServerDuplexStream } from "@grpc/grpc-js";
 import { ConnectorError } from "../errors.ts";
 import type { Hello, Link, LinkEnd } from "../mux/link.ts";

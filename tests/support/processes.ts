@@ -232,7 +232,8 @@ function commandLine(
     options: {
       args: executable ? args : ["run", "--quiet", "-P", "main.ts", ...args],
       cwd: ROOT,
-      env,
+      // glibc overwrites what is freed, so that a use of it by the runtime's native parts shows.
+      env: { MALLOC_PERTURB_: "165", ...env },
       // Options of whoever runs the tests are not the tests' own.
       withoutEnv: /^CONNECTOR_/,
     },
