@@ -14,6 +14,9 @@ const MAX_READ_BYTES = 64 * 1024;
 /** So many reads in a row that leave seven eighths of the buffer empty halve it. */
 const SMALL_READS_TO_SHRINK = 8;
 
+/** Codes of errors that a write to a socket meets which was closed or reset before. */
+const GONE = /^(ERR_STREAM_.*|ECANCELED)$/;
+
 const EMPTY = new Uint8Array(0);
 
 /** A TCP connection. */
@@ -70,6 +73,8 @@ export class Conn implements ByteChannel {
   }
 
   finish(): Promise<void> {
+    // A destroyed socket never calls back, and a splice would wait for good.
+    if (this.#socket.destroyed) return Promise.resolve();
     return new Promise((resolve, reject) => {
       // Older types leave out that it tells of an error.
       this.#socket.end((error?: Error | null) => {
@@ -88,7 +93,13 @@ export class Conn implements ByteChannel {
   }
 
   #writeError(error: Error): ConnectorError {
-    return ConnectorError.from(error, `Cannot write to ${this.remote}`);
+    const action = `Cannot write to ${this.remote}`;
+    // Node's own words for a stream that is gone ("write after end") are about the stream, not the connection.
+    if ("code" in error && GONE.test(String(error.code))) {
+      const cause = { cause: error };
+      return new ConnectorError("unavailable", `${action}: the connection was closed`, cause);
+    }
+    return ConnectorError.from(error, action);
   }
 }
 
