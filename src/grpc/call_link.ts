@@ -53,8 +53,10 @@ export class CallLink implements Link {
   #settle: (end: LinkEnd) => void = () => {};
   #settleHello: (hello: Hello | undefined) => void = () => {};
   #ended = false;
+  #closing = false;
   #wakeReader: (() => void) | undefined;
-  #wakeWriter: (() => void) | undefined;
+  /** For all who wait until there is room. */
+  #room: PromiseWithResolvers<void> | undefined;
 
   constructor(call: RawCall, { peer, ends }: { peer: PeerInfo; ends: CallEnds }) {
     this.peer = peer;
@@ -62,18 +64,25 @@ export class CallLink implements Link {
     this.#ends = ends;
     this.closed = new Promise((resolve) => this.#settle = resolve);
     this.hello = new Promise((resolve) => this.#settleHello = resolve);
-    call.on("readable", () => this.#wake());
-    call.on("drain", () => this.#wake());
+    call.on("readable", () => this.#wakeReaders());
+    call.on("drain", () => this.#wakeWriters());
+  }
+
+  /** Whether we have ended our half in order: whatever ends the call then is no failure. */
+  get closing(): boolean {
+    return this.#closing;
   }
 
   send(message: Uint8Array): boolean {
-    if (this.#ended) return true;
+    // A write after the end would destroy the call, and what was sent before would be lost.
+    if (this.#ended || this.#closing) return true;
     return this.#call.write(message);
   }
 
-  async writable(): Promise<void> {
-    if (this.#ended) return;
-    await new Promise<void>((resolve) => this.#wakeWriter = resolve);
+  writable(): Promise<void> {
+    if (this.#ended) return Promise.resolve();
+    this.#room ??= Promise.withResolvers();
+    return this.#room.promise;
   }
 
   async receive(): Promise<Uint8Array | null> {
@@ -87,7 +96,9 @@ export class CallLink implements Link {
   }
 
   close(): void {
-    if (!this.#ended) this.#call.end();
+    if (this.#ended || this.#closing) return;
+    this.#closing = true;
+    this.#call.end();
   }
 
   abort(reason: ConnectorError): void {
@@ -113,15 +124,19 @@ export class CallLink implements Link {
     if (this.#ended) return;
     this.#ended = true;
     this.#settleHello(undefined);
-    this.#wake();
+    this.#wakeReaders();
+    this.#wakeWriters();
     this.#settle(reason);
     this.#ends.release?.();
   }
 
-  #wake(): void {
+  #wakeReaders(): void {
     this.#wakeReader?.();
     this.#wakeReader = undefined;
-    this.#wakeWriter?.();
-    this.#wakeWriter = undefined;
+  }
+
+  #wakeWriters(): void {
+    this.#room?.resolve();
+    this.#room = undefined;
   }
 }

@@ -219,7 +219,9 @@ function acceptLink(
   link.greet(call.metadata, describePeer);
   call.on("error", (error) => link.end(ConnectorError.from(error, "The call failed")));
   call.on("cancelled", () => {
-    link.end(new ConnectorError("unavailable", "the peer's connection was lost"));
+    // Our own orderly end is reported like this, too.
+    const lost = new ConnectorError("unavailable", "the peer's connection was lost");
+    link.end(link.closing ? undefined : lost);
   });
   call.on("end", () => {
     call.end();
