@@ -10,7 +10,7 @@ import type { ServiceRequest, ServiceStatus } from "../../src/service.ts";
 import { pick, referenceDials, sameMessage } from "../fixtures/reference_traffic/recorded.ts";
 import { type ReferenceAcceptor, startReferenceAcceptor } from "../support/reference_link.ts";
 import { bytesOf } from "../support/reference_peer.ts";
-import { exchange, readExactly, testRole } from "../support/reference_scenarios.ts";
+import { exchange, freePorts, readExactly, testRole } from "../support/reference_scenarios.ts";
 import {
   echo,
   freePort,
@@ -92,12 +92,12 @@ Deno.test("many services share one link, each with its own destination", async (
   await using peer = await startReferenceAcceptor();
   await using ours = await startConnector();
   await using stack = new AsyncDisposableStack();
-  const ports = await Promise.all(Array.from({ length: 20 }, async (_, index) => {
+  const ports = freePorts(20);
+  await Promise.all(ports.map(async (sourcePort, index) => {
     const server = stack.use(serveTcp(async (conn) => {
       await conn.read(new Uint8Array(1));
       await writeAll(conn, Uint8Array.of(index));
     }));
-    const sourcePort = freePort();
     const id = await expose(ours, peer, {
       name: `service ${index}`,
       sourcePort,
@@ -105,7 +105,6 @@ Deno.test("many services share one link, each with its own destination", async (
       type: index % 2 === 0 ? "local" : "remote",
     });
     await untilStatus(ours, id, "complete");
-    return sourcePort;
   }));
   await Promise.all(ports.map(async (port, index) => {
     using conn = await Deno.connect({ port });

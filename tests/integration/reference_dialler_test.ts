@@ -11,7 +11,7 @@ import {
 import { pick, referenceAccepts, sameMessage } from "../fixtures/reference_traffic/recorded.ts";
 import { dialAsReference } from "../support/reference_link.ts";
 import { bytesOf, type ReferenceSession } from "../support/reference_peer.ts";
-import { exchange, readExactly, testRole } from "../support/reference_scenarios.ts";
+import { exchange, freePorts, readExactly, testRole } from "../support/reference_scenarios.ts";
 import { closedCounts, startReferenceTunnel } from "../support/reference_tunnel.ts";
 import {
   echo,
@@ -280,12 +280,12 @@ Deno.test("many services share one link, each with its own destination", async (
   await using ours = await startConnector();
   await using peer = dialAsReference(ours.address);
   await using stack = new AsyncDisposableStack();
-  const ports = await Promise.all(Array.from({ length: 20 }, async (_, index) => {
+  const ports = freePorts(20);
+  await Promise.all(ports.map(async (sourcePort, index) => {
     const server = stack.use(serveTcp(async (conn) => {
       await writeAll(conn, bytes(`service ${index}`));
       await readAll(conn);
     }));
-    const sourcePort = freePort();
     const type = index % 2 === 0 ? ServiceType.LOCAL : ServiceType.REMOTE;
     const answer = await peer.session.expose({
       type,
@@ -293,7 +293,6 @@ Deno.test("many services share one link, each with its own destination", async (
       destinationAddr: `127.0.0.1:${server.port}`,
     });
     strictEqual(answer.status, ServiceStatus.COMPLETE);
-    return sourcePort;
   }));
   await Promise.all(ports.map(async (port, index) => {
     using conn = await Deno.connect({ port });

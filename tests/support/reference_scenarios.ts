@@ -215,6 +215,13 @@ async function untilStill(value: () => number): Promise<void> {
   );
 }
 
+/** So many different ports that were free a moment ago: one by one, the same could come twice. */
+export function freePorts(count: number): number[] {
+  const held = Array.from({ length: count }, () => Deno.listen({ hostname: "0.0.0.0", port: 0 }));
+  for (const listener of held) listener.close();
+  return held.map((listener) => listener.addr.port);
+}
+
 /** How many descriptors this process has, where the system tells. */
 function openDescriptors(): number {
   return Deno.build.os === "linux" ? [...Deno.readDirSync("/proc/self/fd")].length : 0;
