@@ -12,8 +12,11 @@ import {
 import type { DataFrame, NativeFrame } from "../wire/native_frame.ts";
 import type { Link } from "./link.ts";
 
-/** A batch takes no more frames once it is this large, in bytes. A data frame may carry it beyond. */
-const BATCH_BYTES = 128 * 1024;
+/**
+ * A batch takes no more frames once it is this large, in bytes. A data frame may carry it beyond: with the
+ * largest, of 128 KiB, it stays within what a peer takes.
+ */
+const BATCH_BYTES = 120 * 1024;
 /** The most control that may wait for a peer that does not read, in bytes, before it counts as a breach. */
 const MAX_CONTROL_BYTES = 1024 * 1024;
 

@@ -1,0 +1,202 @@
+// The sending side of a native session: what leaves in which message, and what waits.
+
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { ConnectorError } from "../../src/errors.ts";
+import { Batcher } from "../../src/mux/batcher.ts";
+import type { Link } from "../../src/mux/link.ts";
+import { decodeBatch } from "../../src/wire/native_codec.ts";
+import { type DataFrame, MAX_BATCH_BYTES, type NativeFrame } from "../../src/wire/native_frame.ts";
+import { memoryLinks, seeded, turn } from "../support/memory_link.ts";
+
+const ALWAYS = () => true;
+
+/** A batcher over a link that takes one message at a time. */
+function overLink(bound = 1000): { batcher: Batcher; acceptor: Link; overflows: ConnectorError[] } {
+  const { dialler, acceptor } = memoryLinks({ bound });
+  const overflows: ConnectorError[] = [];
+  const batcher = new Batcher(dialler, (error) => overflows.push(error));
+  return { batcher, acceptor, overflows };
+}
+
+/** The frames of the next message. */
+async function nextBatch(link: Link): Promise<NativeFrame[]> {
+  const message = await link.receive();
+  const frames: NativeFrame[] = [];
+  if (message !== null) decodeBatch(message, (frame) => frames.push(frame));
+  return frames;
+}
+
+/** What a frame is, in short. */
+function names(frames: NativeFrame[]): string[] {
+  return frames.map((frame) => "stream" in frame ? `${frame.kind} ${frame.stream}` : frame.kind);
+}
+
+function data(stream: number, length = 10): DataFrame {
+  return { kind: "data", stream, bytes: new Uint8Array(length) };
+}
+
+/** Queues without waiting, and notes when it is done. */
+function queue(batcher: Batcher, frame: DataFrame, wanted = ALWAYS): { done: boolean } {
+  const state = { done: false };
+  batcher.sendData(frame, wanted).then(() => state.done = true);
+  return state;
+}
+
+Deno.test("frames of one turn leave in one message, control before data", async () => {
+  const { batcher, acceptor } = overLink();
+  queue(batcher, data(1));
+  batcher.send({ kind: "grant", stream: 3, offset: 5 });
+  queue(batcher, data(2));
+  batcher.send({ kind: "ping", nonce: 1 });
+  deepStrictEqual(names(await nextBatch(acceptor)), ["grant 3", "ping", "data 1", "data 2"]);
+});
+
+Deno.test("nothing waits for a timer: a single byte leaves in the turn in which it was queued", async () => {
+  const { batcher, acceptor } = overLink();
+  let arrived = false;
+  nextBatch(acceptor).then(() => arrived = true);
+  queue(batcher, data(1, 1));
+  await turn();
+  strictEqual(arrived, true);
+});
+
+Deno.test("data is done when its message has been made, and its buffer may be reused", async () => {
+  const { batcher, acceptor } = overLink();
+  const bytes = new Uint8Array([1, 2, 3]);
+  await batcher.sendData({ kind: "data", stream: 1, bytes }, ALWAYS);
+  bytes.fill(9);
+  deepStrictEqual(await nextBatch(acceptor), [
+    { kind: "data", stream: 1, bytes: new Uint8Array([1, 2, 3]) },
+  ]);
+});
+
+Deno.test("streams take turns: who has waited longest goes first", async () => {
+  const { batcher, acceptor } = overLink();
+  const order: string[] = [];
+  const stream = async (id: number, frames: number) => {
+    for (let count = 0; count < frames; count += 1) {
+      await batcher.sendData(data(id, 64 * 1024), ALWAYS);
+    }
+  };
+  const sending = Promise.all([stream(1, 6), stream(3, 3), stream(5, 3)]);
+  while (order.length < 12) order.push(...names(await nextBatch(acceptor)));
+  await sending;
+  const first = order.slice(0, 9);
+  for (const name of ["data 1", "data 3", "data 5"]) {
+    strictEqual(first.filter((each) => each === name).length, 3, order.join(", "));
+  }
+});
+
+Deno.test("a batch is never larger than may be sent, whatever was queued", async () => {
+  const random = seeded(7);
+  for (let round = 0; round < 30; round += 1) {
+    const { batcher, acceptor } = overLink();
+    const count = 1 + random(60);
+    for (let index = 0; index < count; index += 1) {
+      const lengths = [1, 1024, 30_000, 64 * 1024, 128 * 1024];
+      const length = lengths[random(lengths.length)] ?? 1;
+      if (random(3) > 0) queue(batcher, data(2 ** 31 - 1, length));
+      else batcher.send({ kind: "reset", stream: 1, code: "limit", reason: "x".repeat(256) });
+    }
+    for (let received = 0; received < count;) {
+      const message = await acceptor.receive();
+      ok(message !== null && message.length <= MAX_BATCH_BYTES, `${message?.length} bytes`);
+      decodeBatch(message, () => received += 1);
+    }
+  }
+});
+
+Deno.test("a batch that was nearly full takes the largest frame all the same", async () => {
+  const { batcher, acceptor } = overLink();
+  // Each adds ten bytes: together one less than 128 KiB.
+  for (const length of [65_536, 65_515]) queue(batcher, data(1, length));
+  queue(batcher, data(2 ** 31 - 1, 128 * 1024));
+  for (let received = 0; received < 3;) received += (await nextBatch(acceptor)).length;
+});
+
+Deno.test("while the link is full data waits, and control goes ahead of it afterwards", async () => {
+  const { batcher, acceptor } = overLink(1);
+  await batcher.sendData(data(1), ALWAYS);
+  const waiting = queue(batcher, data(3));
+  batcher.send({ kind: "ping", nonce: 7 });
+  await turn();
+  strictEqual(waiting.done, false);
+  deepStrictEqual(names(await nextBatch(acceptor)), ["data 1"]);
+  deepStrictEqual(names(await nextBatch(acceptor)), ["ping", "data 3"]);
+  strictEqual(waiting.done, true);
+});
+
+Deno.test("data that is not wanted any more when its turn comes is done and not sent", async () => {
+  const { batcher, acceptor } = overLink(1);
+  await batcher.sendData(data(1), ALWAYS);
+  let wanted = true;
+  const dropped = queue(batcher, data(3), () => wanted);
+  queue(batcher, data(5));
+  wanted = false;
+  deepStrictEqual(names(await nextBatch(acceptor)), ["data 1"]);
+  deepStrictEqual(names(await nextBatch(acceptor)), ["data 5"]);
+  strictEqual(dropped.done, true);
+});
+
+Deno.test("a peer that does not read its answers is reported once they are too many, once", async () => {
+  const { batcher, overflows } = overLink(1);
+  await batcher.sendData(data(1), ALWAYS);
+  const waiting = queue(batcher, data(3));
+  let sent = 0;
+  for (; overflows.length === 0 && sent < 1_000_000; sent += 1) {
+    batcher.send({ kind: "pong", nonce: 2 ** 31 });
+  }
+  // Eight bytes each: two tags, a length, and five of the number.
+  ok(sent * 8 > 1024 * 1024 && sent * 8 < 1024 * 1024 + 100, `${sent} pongs`);
+  for (let more = 0; more < 1000; more += 1) batcher.send({ kind: "pong", nonce: 1 });
+  await turn();
+  deepStrictEqual(overflows.map(({ code }) => code), ["resource_exhausted"]);
+  strictEqual(waiting.done, true);
+});
+
+Deno.test("answers that are read are forgotten: any number may be sent over time", async () => {
+  const { batcher, acceptor, overflows } = overLink(1);
+  // Together 1.6 MB.
+  for (let round = 0; round < 20; round += 1) {
+    const reason = "x".repeat(200);
+    for (let count = 0; count < 400; count += 1) {
+      batcher.send({ kind: "reset", stream: 1, code: "closing", reason });
+    }
+    for (let received = 0; received < 400;) received += (await nextBatch(acceptor)).length;
+  }
+  deepStrictEqual(overflows, []);
+});
+
+Deno.test("the end lets everybody go who waits, and nothing is sent after it", async () => {
+  const { batcher, acceptor } = overLink(1);
+  await batcher.sendData(data(1), ALWAYS);
+  const waiting = [queue(batcher, data(3)), queue(batcher, data(5))];
+  batcher.send({ kind: "ping", nonce: 1 });
+  batcher.end();
+  await batcher.sendData(data(7), ALWAYS);
+  batcher.send({ kind: "ping", nonce: 2 });
+  deepStrictEqual(waiting, [{ done: true }, { done: true }]);
+  deepStrictEqual(names(await nextBatch(acceptor)), ["data 1"]);
+  let more = false;
+  acceptor.receive().then(() => more = true);
+  for (let count = 0; count < 5; count += 1) await turn();
+  strictEqual(more, false);
+});
+
+Deno.test("what is flushed leaves at once", async () => {
+  const { batcher, acceptor } = overLink();
+  batcher.send({ kind: "goAway", code: "breach", reason: "x" });
+  batcher.flush();
+  batcher.end();
+  deepStrictEqual(names(await nextBatch(acceptor)), ["goAway"]);
+});
+
+Deno.test("a hundred thousand streams that wait cost no more each than a few", async () => {
+  const { batcher, acceptor } = overLink(1);
+  await batcher.sendData(data(1), ALWAYS);
+  const started = performance.now();
+  for (let count = 0; count < 100_000; count += 1) queue(batcher, data(3, 1));
+  for (let received = 0; received < 100_000;) received += (await nextBatch(acceptor)).length;
+  // A queue that shifts an array would take minutes.
+  ok(performance.now() - started < 10_000);
+});
