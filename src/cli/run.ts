@@ -8,7 +8,6 @@ import { secureChannels, serverCredentials, type TlsPem } from "../grpc/credenti
 import { dialLink } from "../grpc/dial.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import { configureLogging } from "../log.ts";
-import { DEFAULT_LIMITS } from "../mux/limits.ts";
 import { hello } from "../mux/negotiation.ts";
 import { Connector } from "../tunnel/connector.ts";
 import config from "../../deno.json" with { type: "json" };
@@ -30,7 +29,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
   const secure = secureChannels(tls?.pem);
-  const greeting = hello(DEFAULT_LIMITS);
+  const greeting = hello(options.limits);
   const connector = new Connector({
     dial: (address) =>
       dialLink(address, {
@@ -39,7 +38,8 @@ export async function runConnector(options: RunOptions): Promise<number> {
         describePeer,
       }),
     logger,
-    limits: DEFAULT_LIMITS,
+    limits: options.limits,
+    halfOpenMs: options.halfOpenMs,
     disableLocalExpose: options.disableLocalExpose,
     disableRemoteExpose: options.disableRemoteExpose,
   });

@@ -3,7 +3,9 @@
 
 import { type Address, parseAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
+import { DEFAULT_LIMITS, LIMIT_RANGES, type SessionLimits } from "../limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
+import { formatDuration, formatSize, parseDuration, parseSize } from "./quantities.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What `connector run` was asked to do. */
@@ -26,6 +28,10 @@ export interface RunOptions {
   disableRemoteExpose: boolean;
   /** Further names, lower case, by which a browser may address the REST API. */
   httpAllowedHosts: string[];
+  /** Bounds of the session with each peer. */
+  limits: SessionLimits;
+  /** Once one direction of a connection has ended, so long without a byte ends the other, in milliseconds. */
+  halfOpenMs: number;
 }
 
 /** PEM files of mTLS; all three or none. */
@@ -121,6 +127,48 @@ export const RUN_FLAGS = {
     description: "further name by which browsers may use the REST API; repeats, or a comma list",
     repeats: true,
   },
+  maxStreams: {
+    flags: "--max-streams <count>",
+    variable: "CONNECTOR_MAX_STREAMS",
+    description: "connections that a peer may have open over its link",
+    default: String(DEFAULT_LIMITS.streams),
+  },
+  maxUnansweredOpens: {
+    flags: "--max-unanswered-opens <count>",
+    variable: "CONNECTOR_MAX_UNANSWERED_OPENS",
+    description: "of those, connections whose destination is still being dialled",
+    default: String(DEFAULT_LIMITS.opens),
+  },
+  maxFrame: {
+    flags: "--max-frame <size>",
+    variable: "CONNECTOR_MAX_FRAME",
+    description: "bytes that a peer may put into one data frame",
+    default: formatSize(DEFAULT_LIMITS.frame),
+  },
+  initialWindow: {
+    flags: "--initial-window <size>",
+    variable: "CONNECTOR_INITIAL_WINDOW",
+    description: "bytes that a peer may send ahead on a new connection",
+    default: formatSize(DEFAULT_LIMITS.window),
+  },
+  maxWindow: {
+    flags: "--max-window <size>",
+    variable: "CONNECTOR_MAX_WINDOW",
+    description: "bytes that it may send ahead once the path has shown to need it",
+    default: formatSize(DEFAULT_LIMITS.maxWindow),
+  },
+  linkMemory: {
+    flags: "--link-memory <size>",
+    variable: "CONNECTOR_LINK_MEMORY",
+    description: "bytes that may wait for slow readers over one link",
+    default: formatSize(DEFAULT_LIMITS.budget),
+  },
+  halfOpenTimeout: {
+    flags: "--half-open-timeout <duration>",
+    variable: "CONNECTOR_HALF_OPEN_TIMEOUT",
+    description: "reset a connection that one side has finished after so long without a byte",
+    default: "1h",
+  },
 } as const satisfies Record<string, RunFlag>;
 
 export type RunFlagName = keyof typeof RUN_FLAGS;
@@ -178,7 +226,56 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     disableLocalExpose: readBoolean(settings.disableLocalExpose),
     disableRemoteExpose: readBoolean(settings.disableRemoteExpose),
     httpAllowedHosts: readHosts(settings.httpAllowedHost),
+    limits: readLimits(settings),
+    halfOpenMs: readQuantity(settings.halfOpenTimeout, HALF_OPEN_RANGE),
   };
+}
+
+/** A quantity that an option takes. */
+interface QuantityRange {
+  lowest: number;
+  highest: number;
+  parse: (text: string) => number | undefined;
+  format: (value: number) => string;
+}
+
+const HALF_OPEN_RANGE: QuantityRange = {
+  lowest: 1000,
+  highest: 7 * 24 * 3_600_000,
+  parse: parseDuration,
+  format: formatDuration,
+};
+
+function readLimits(settings: RunSettings): SessionLimits {
+  const count = ([lowest, highest]: readonly [number, number]): QuantityRange => ({
+    lowest,
+    highest,
+    parse: (text) => /^\d{1,9}$/.test(text) ? Number(text) : undefined,
+    format: String,
+  });
+  const size = ([lowest, highest]: readonly [number, number]): QuantityRange => ({
+    lowest,
+    highest,
+    parse: parseSize,
+    format: formatSize,
+  });
+  return {
+    streams: readQuantity(settings.maxStreams, count(LIMIT_RANGES.streams)),
+    opens: readQuantity(settings.maxUnansweredOpens, count(LIMIT_RANGES.opens)),
+    frame: readQuantity(settings.maxFrame, size(LIMIT_RANGES.frame)),
+    window: readQuantity(settings.initialWindow, size(LIMIT_RANGES.window)),
+    maxWindow: readQuantity(settings.maxWindow, size(LIMIT_RANGES.maxWindow)),
+    budget: readQuantity(settings.linkMemory, size(LIMIT_RANGES.budget)),
+  };
+}
+
+function readQuantity(
+  setting: Setting | undefined,
+  { lowest, highest, parse, format }: QuantityRange,
+): number {
+  const value = parse(present(setting).text);
+  if (value !== undefined && value >= lowest && value <= highest) return value;
+  throw unfit(setting, `from ${format(lowest)} to ${format(highest)}`);
 }
 
 function readAddress(setting: Setting | undefined): Address {

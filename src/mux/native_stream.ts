@@ -121,7 +121,8 @@ export class NativeStream implements Stream {
     while (this.#state === "waiting" && !this.#failure && !this.#linkFailure) {
       await new Promise<void>((resolve) => this.#wakeWriter = resolve);
     }
-    if (this.#sent !== "nothing" || this.#linkFailure) return;
+    // Reset while it waited, it has no number under which the peer could be told.
+    if (this.#sent !== "nothing" || this.#failure || this.#linkFailure) return;
     this.#sent = "finish";
     this.#carrier.send({ kind: "finish", stream: this.#id });
     this.#settle();

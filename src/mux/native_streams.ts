@@ -5,10 +5,9 @@ import { ConnectorError } from "../errors.ts";
 import { decodeBatch } from "../wire/native_codec.ts";
 import { MAX_STREAM_ID, type NativeFrame } from "../wire/native_frame.ts";
 import type { Batcher } from "./batcher.ts";
-import type { SessionLimits } from "./limits.ts";
+import type { PeerLimits, SessionLimits } from "../limits.ts";
 import type { Liveness } from "./liveness.ts";
 import { type NativeCarrier, NativeStream } from "./native_stream.ts";
-import type { PeerLimits } from "./negotiation.ts";
 import type { OnStream, Stream } from "./stream.ts";
 import { ReceiveWindow, SendWindow, WindowBudget } from "./window.ts";
 
@@ -113,6 +112,7 @@ export class NativeStreams implements NativeCarrier {
     for (const stream of [...this.#streams.values(), ...this.#waiting]) stream.linkLost(reason);
     this.#streams.clear();
     this.#waiting.clear();
+    this.#count.ours = this.#count.theirs = 0;
   }
 
   send(frame: Exclude<NativeFrame, { kind: "data" }>): void {

@@ -2,33 +2,14 @@
 // text to values; that it travels as gRPC metadata is grpc/'s business. docs/PROTOCOL.md, "Negotiation".
 
 import { ConnectorError } from "../errors.ts";
+import { LIMIT_RANGES, type PeerLimits } from "../limits.ts";
 import type { Hello } from "./link.ts";
 
 /** The version of the native dialect that is spoken here. */
 export const PROTOCOL_VERSION = 1;
 
-/** What one side lets the other do. */
-export interface PeerLimits {
-  /** Streams that the peer may have open at once. */
-  streams: number;
-  /** Of those, streams that wait for `opened`. */
-  opens: number;
-  /** Bytes of one data frame. */
-  frame: number;
-  /** Bytes that may be sent on a new stream before the first grant. */
-  window: number;
-}
-
 /** The longest list of limits that is read, in characters: room for many names of later versions. */
 const MAX_LIMITS_LENGTH = 2000;
-
-/** The lowest and highest value of each limit. A frame has to fit into a batch, beside others. */
-const RANGES: Record<keyof PeerLimits, readonly [number, number]> = {
-  streams: [1, 1_000_000],
-  opens: [1, 1_000_000],
-  frame: [1024, 128 * 1024],
-  window: [1024, 16 * 1024 * 1024],
-};
 
 /** What we offer as dialler, and answer as acceptor. */
 export function hello(limits: PeerLimits): Hello {
@@ -81,7 +62,7 @@ function readLimits(text: string): PeerLimits {
     return [name.trim(), value.join("=").trim()] as const;
   });
   const read = (name: keyof PeerLimits): number => {
-    const [lowest, highest] = RANGES[name];
+    const [lowest, highest] = LIMIT_RANGES[name];
     const values = members.filter(([key]) => key === name).map(([, value]) => value);
     const [value = ""] = values;
     const number = values.length === 1 && /^\d{1,9}$/.test(value) ? Number(value) : NaN;

@@ -23,14 +23,19 @@ const EMPTY = new Uint8Array(0);
 export class ReferenceStreams implements ReferenceCarrier {
   readonly #outbox: Outbox;
   readonly #onStream: OnStream;
+  readonly #connects: (serviceId: string) => boolean;
   readonly #streams = new Map<string, ReferenceStream>();
   #waitingBytes = 0;
   #wakeReceiver: (() => void) | undefined;
   #holding = true;
 
-  constructor(outbox: Outbox, onStream: OnStream) {
+  constructor(
+    outbox: Outbox,
+    { onStream, connects }: { onStream: OnStream; connects: (serviceId: string) => boolean },
+  ) {
     this.#outbox = outbox;
     this.#onStream = onStream;
+    this.#connects = connects;
   }
 
   /** How many streams are open, or wait for the peer's `closed`. */
@@ -57,7 +62,12 @@ export class ReferenceStreams implements ReferenceCarrier {
     const { serviceId, connectionId } = frame;
     let stream = this.#streams.get(key(serviceId, connectionId));
     if (frame.kind === "closed") {
-      stream?.receiveClosed();
+      // A reference ingress says nothing before its visitor does: one that left without a word is unknown
+      // here, and keeps its socket until it is told `closed`. Only the egress tells: no answer to an answer.
+      if (stream !== undefined) stream.receiveClosed();
+      else if (this.#connects(serviceId)) {
+        this.#outbox.sendControl(encodeFrame({ kind: "closed", serviceId, connectionId }));
+      }
       return undefined;
     }
     if (stream === undefined) {

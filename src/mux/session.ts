@@ -8,11 +8,11 @@ import { type ControlFrame, MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import { isBatch } from "../wire/native_codec.ts";
 import { decodeFrame, encodeFrame } from "../wire/reference_codec.ts";
 import { Batcher } from "./batcher.ts";
-import type { SessionLimits } from "./limits.ts";
+import type { PeerLimits, SessionLimits } from "../limits.ts";
 import type { Link, LinkEnd } from "./link.ts";
 import { Liveness } from "./liveness.ts";
 import { NativeStreams } from "./native_streams.ts";
-import { type PeerLimits, readAnswer, readOffer } from "./negotiation.ts";
+import { readAnswer, readOffer } from "./negotiation.ts";
 import { Outbox } from "./outbox.ts";
 import { ReferenceStreams } from "./reference_streams.ts";
 import type { OnStream, Stream } from "./stream.ts";
@@ -27,6 +27,8 @@ export interface SessionOptions {
   /** The peer sent a control frame. May not block or throw. */
   onControl: (frame: ControlFrame) => void;
   onStream: OnStream;
+  /** Whether we dial the destination of a service. Asked in the reference dialect only. */
+  connects: (serviceId: string) => boolean;
 }
 
 /** How data travels. */
@@ -112,7 +114,9 @@ export class Session {
     this.#batcher?.end();
     this.#outbox.end();
     this.#streams?.end(reason);
-    this.#closeLink();
+    // Without a go-away only the call's status can tell the reason.
+    if (this.#batcher === undefined) this.#link.abort(reason);
+    else this.#closeLink();
   }
 
   #closeLink(): void {
@@ -143,10 +147,10 @@ export class Session {
   }
 
   async #negotiate(): Promise<void> {
-    const { role, onStream } = this.#options;
+    const { role, onStream, connects } = this.#options;
     const hello = await this.#link.hello;
     if (hello === undefined) {
-      this.#streams = new ReferenceStreams(this.#outbox, onStream);
+      this.#streams = new ReferenceStreams(this.#outbox, { onStream, connects });
       return;
     }
     this.#startNative(role === "acceptor" ? readOffer(hello) : readAnswer(hello));

@@ -4,7 +4,7 @@
 import type { Logger } from "@logtape/logtape";
 import { type Address, formatAddress, parseAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
-import type { SessionLimits } from "../mux/limits.ts";
+import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
 import type { Control, Service, ServiceReport, ServiceRequest } from "../service.ts";
 import { Guest } from "./guest.ts";
@@ -17,6 +17,8 @@ export interface ConnectorOptions {
   dial: (address: Address) => Link;
   logger: Logger;
   limits: SessionLimits;
+  /** Once one direction of a connection has ended, so long without a byte ends the other, in milliseconds. */
+  halfOpenMs: number;
   /** Never dial a destination: nothing reachable from here is exposed. */
   disableLocalExpose: boolean;
   /** Never listen for a service: nothing of other connectors is reachable here. */
@@ -34,7 +36,7 @@ export class Connector implements Control {
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
-    this.#visitors = new Visitors(options.logger);
+    this.#visitors = new Visitors(options);
   }
 
   async expose(request: ServiceRequest): Promise<string> {

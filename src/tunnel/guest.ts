@@ -4,7 +4,7 @@
 import type { Logger } from "@logtape/logtape";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { Link } from "../mux/link.ts";
-import type { SessionLimits } from "../mux/limits.ts";
+import type { SessionLimits } from "../limits.ts";
 import { Session } from "../mux/session.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { Service, ServiceReport } from "../service.ts";
@@ -56,6 +56,7 @@ export class Guest {
       limits: options.limits,
       onControl: (frame) => this.#onControl(frame),
       onStream: (stream) => this.#onStream(stream),
+      connects: (serviceId) => this.#services.get(serviceId)?.service.type === "remote",
     });
     this.#logger.info("peer connected", identityFields(link.peer));
     this.closed = this.#awaitEnd();

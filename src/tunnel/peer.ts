@@ -5,7 +5,7 @@ import type { Logger } from "@logtape/logtape";
 import type { Address } from "../address.ts";
 import { delay } from "../delay.ts";
 import { ConnectorError } from "../errors.ts";
-import type { SessionLimits } from "../mux/limits.ts";
+import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
 import type { Stream } from "../mux/stream.ts";
@@ -154,6 +154,7 @@ export class Peer {
       limits: this.#options.limits,
       onControl: (frame) => this.#onControl(frame, answerTimer),
       onStream: (stream) => this.#onStream(stream),
+      connects: (serviceId) => this.#services.get(serviceId)?.service.type === "local",
     });
     const answerTimer = setTimeout(() => {
       session.abort(new ConnectorError("deadline_exceeded", "the peer did not answer"));

@@ -5,12 +5,6 @@ import type { Logger } from "@logtape/logtape";
 import type { ByteChannel } from "../byte_channel.ts";
 import { splice } from "../tcp/splice.ts";
 
-/**
- * Once one direction has ended, so long without a byte ends the other, in milliseconds. One hour: longer than
- * any answer is computed, and short enough that a forgotten half does not stay for good.
- */
-const HALF_OPEN_MS = 60 * 60 * 1000;
-
 /** What a connection is, for the log. */
 export interface VisitorInfo {
   serviceId: string;
@@ -24,10 +18,13 @@ export interface VisitorInfo {
 /** Splices, counted and logged. */
 export class Visitors {
   readonly #logger: Logger;
+  readonly #halfOpenMs: number;
   readonly #open = new Map<object, { serviceId: string; reset: (reason: string) => void }>();
 
-  constructor(logger: Logger) {
+  /** `halfOpenMs`: once one direction has ended, so long without a byte ends the other. */
+  constructor({ logger, halfOpenMs }: { logger: Logger; halfOpenMs: number }) {
     this.#logger = logger;
+    this.#halfOpenMs = halfOpenMs;
   }
 
   /** How many are open. */
@@ -48,7 +45,9 @@ export class Visitors {
         stream.reset("closing", reason);
       },
     });
-    const { up, down, reason } = await splice(socket, stream, { halfOpenMs: HALF_OPEN_MS });
+    const { up, down, reason } = await splice(socket, stream, {
+      halfOpenMs: this.#halfOpenMs,
+    });
     this.#open.delete(key);
     logger.debug("connection closed", {
       bytesIn: up,

@@ -8,7 +8,7 @@ import { describePeer } from "../../src/certs/identity.ts";
 import { secureChannels, serverCredentials, type TlsPem } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
-import { DEFAULT_LIMITS } from "../../src/mux/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import type { ServiceReport, ServiceType } from "../../src/service.ts";
 import { Connector, type ConnectorOptions } from "../../src/tunnel/connector.ts";
@@ -32,6 +32,7 @@ export async function startConnector(
       dialLink(address, { secure: secureChannels(tls), hello: greeting, describePeer }),
     logger: getLogger(["test"]),
     limits: DEFAULT_LIMITS,
+    halfOpenMs: 60_000,
     disableLocalExpose: false,
     disableRemoteExpose: false,
     ...rest,

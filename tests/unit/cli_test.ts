@@ -5,6 +5,7 @@ import config from "../../deno.json" with { type: "json" };
 import { runCli } from "../../src/cli/program.ts";
 import { RUN_FLAGS, type RunFlag, type RunOptions } from "../../src/cli/run_options.ts";
 import { ConnectorError } from "../../src/errors.ts";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
 
 interface Outcome {
   code: number;
@@ -41,6 +42,8 @@ async function optionsOf(args: string[], env: Record<string, string> = {}): Prom
 }
 
 const DEFAULTS: RunOptions = {
+  limits: DEFAULT_LIMITS,
+  halfOpenMs: 3_600_000,
   grpcBind: { host: "", port: 9090 },
   httpBind: { host: "", port: 9091 },
   logLevel: "info",
@@ -75,8 +78,24 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     ["--disableLocalExpose", "true"],
     ["--disable-remote-expose", "true"],
     ["--http-allowed-host", "Connector.example"],
+    ["--max-streams", "500"],
+    ["--max-unanswered-opens", "50"],
+    ["--max-frame", "32KiB"],
+    ["--initial-window", "65536"],
+    ["--max-window", "1MiB"],
+    ["--link-memory", "1GiB"],
+    ["--half-open-timeout", "90s"],
   ] as const;
   const wanted: RunOptions = {
+    limits: {
+      streams: 500,
+      opens: 50,
+      frame: 32 * 1024,
+      window: 64 * 1024,
+      maxWindow: 1024 ** 2,
+      budget: 1024 ** 3,
+    },
+    halfOpenMs: 90_000,
     grpcBind: { host: "127.0.0.1", port: 60000 },
     httpBind: { host: "::1", port: 60001 },
     tls: { rootCertPath: "root.cert", serverCertPath: "leaf.cert", serverKeyPath: "leaf.key" },
@@ -91,6 +110,24 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
   assert.deepEqual(await optionsOf(pairs.flat()), wanted);
   assert.deepEqual(await optionsOf(pairs.map(([flag, value]) => `${flag}=${value}`)), wanted);
 });
+
+const BAD_QUANTITIES: [flag: string, text: string, wanted: string][] = [
+  ["--max-streams", "0", "from 1 to 1000000"],
+  ["--max-streams", "many", "from 1 to 1000000"],
+  ["--max-unanswered-opens", "-1", "from 1 to 1000000"],
+  ["--max-frame", "1MiB", "from 1KiB to 128KiB"],
+  ["--initial-window", "64kb", "from 1KiB to 16MiB"],
+  ["--max-window", "2GiB", "from 1KiB to 1GiB"],
+  ["--link-memory", "1MiB", "from 16MiB to 16GiB"],
+  ["--half-open-timeout", "60", "from 1s to 168h"],
+];
+for (const [flag, text, wanted] of BAD_QUANTITIES) {
+  Deno.test(`${flag}=${text} is refused`, async () => {
+    const { code, stderr } = await cli(["run", `${flag}=${text}`]);
+    assert.equal(code, 2);
+    assert.ok(stderr.includes(`${flag} cannot be "${text}", want ${wanted}`), stderr);
+  });
+}
 
 Deno.test("boolean flags stand alone, in both spellings, and can be turned off", async () => {
   assert.equal((await optionsOf(["--disableLocalExpose"])).disableLocalExpose, true);
@@ -124,6 +161,13 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_DISABLE_LOCAL_EXPOSE: "1",
     CONNECTOR_DISABLE_REMOTE_EXPOSE: "true",
     CONNECTOR_HTTP_ALLOWED_HOST: "a,b",
+    CONNECTOR_MAX_STREAMS: "1",
+    CONNECTOR_MAX_UNANSWERED_OPENS: "2",
+    CONNECTOR_MAX_FRAME: "3KiB",
+    CONNECTOR_INITIAL_WINDOW: "4KiB",
+    CONNECTOR_MAX_WINDOW: "5KiB",
+    CONNECTOR_LINK_MEMORY: "16MiB",
+    CONNECTOR_HALF_OPEN_TIMEOUT: "7m",
   };
   assert.deepEqual(await optionsOf([], env), {
     grpcBind: { host: "", port: 1 },
@@ -136,6 +180,15 @@ Deno.test("every flag has an environment variable", async () => {
     disableLocalExpose: true,
     disableRemoteExpose: true,
     httpAllowedHosts: ["a", "b"],
+    limits: {
+      streams: 1,
+      opens: 2,
+      frame: 3 * 1024,
+      window: 4 * 1024,
+      maxWindow: 5 * 1024,
+      budget: 16 * 1024 ** 2,
+    },
+    halfOpenMs: 420_000,
   });
   const known: string[] = Object.values(RUN_FLAGS).map((flag) => flag.variable);
   assert.deepEqual(known.filter((name) => !(name in env)), ["CONNECTOR_INTEGRATION"]);

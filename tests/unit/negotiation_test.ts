@@ -1,8 +1,8 @@
 // What two connectors say of themselves before they speak the native dialect, and what is refused.
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { DEFAULT_LIMITS } from "../../src/mux/limits.ts";
-import { hello, type PeerLimits, readAnswer, readOffer } from "../../src/mux/negotiation.ts";
+import { DEFAULT_LIMITS, type PeerLimits } from "../../src/limits.ts";
+import { hello, readAnswer, readOffer } from "../../src/mux/negotiation.ts";
 
 const LIMITS: PeerLimits = { streams: 10, opens: 5, frame: 2048, window: 4096 };
 const TEXT = "streams=10,opens=5,frame=2048,window=4096";

@@ -1,6 +1,17 @@
-// The bounds of a session, each with its default and reason. They are options of the program.
+// The bounds of a session, each with its default and reason. A leaf: options of the program, told to peers when
+// a link opens, and kept to in mux/.
 
-import type { PeerLimits } from "./negotiation.ts";
+/** What one side lets the other do. */
+export interface PeerLimits {
+  /** Streams that the peer may have open at once. */
+  streams: number;
+  /** Of those, streams that wait for `opened`. */
+  opens: number;
+  /** Bytes of one data frame. */
+  frame: number;
+  /** Bytes that may be sent on a new stream before the first grant. */
+  window: number;
+}
 
 /** Bounds of one session. */
 export interface SessionLimits extends PeerLimits {
@@ -24,4 +35,16 @@ export const DEFAULT_LIMITS: Readonly<SessionLimits> = {
   maxWindow: 16 * 1024 * 1024,
   // Four streams at full window; what a hostile peer can make a session hold.
   budget: 64 * 1024 * 1024,
+};
+
+/** The lowest and highest value of each bound. */
+export const LIMIT_RANGES: Readonly<Record<keyof SessionLimits, readonly [number, number]>> = {
+  streams: [1, 1_000_000],
+  opens: [1, 1_000_000],
+  // A frame has to fit into a batch, beside others.
+  frame: [1024, 128 * 1024],
+  window: [1024, 16 * 1024 * 1024],
+  maxWindow: [1024, 1024 ** 3],
+  // Less than the largest window that may be asked for would stall a single stream.
+  budget: [16 * 1024 * 1024, 16 * 1024 ** 3],
 };
