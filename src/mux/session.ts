@@ -54,6 +54,8 @@ export class Session {
   #streams: Streams | undefined;
   /** Set when we ended it for a reason of our own. */
   #reason: ConnectorError | undefined;
+  /** Set when the link was ended in order, by us. */
+  #closing = false;
 
   constructor(link: Link, options: SessionOptions) {
     this.#link = link;
@@ -120,6 +122,8 @@ export class Session {
   }
 
   #closeLink(): void {
+    if (this.#closing) return;
+    this.#closing = true;
     this.#link.close();
     const timer = setTimeout(() => {
       this.#link.abort(

@@ -12,6 +12,8 @@ export interface MemoryLinkOptions {
   bound?: number;
   /** How many turns of the event loop the next message takes; 0 is none at all. */
   turns?: () => number;
+  /** An end that arrives does not end the other direction: as with a peer that does not follow. */
+  lingering?: boolean;
   /** What the dialler offers; undefined when it says nothing. */
   offer?: Hello | undefined;
   /** What the acceptor answers; undefined when it says nothing. */
@@ -26,12 +28,24 @@ export interface LinkPair {
 
 /** Joins two links. */
 export function memoryLinks(options: MemoryLinkOptions = {}): LinkPair {
-  const { bound = 8, turns = () => 0, offer, answer } = options;
+  const { bound = 8, turns = () => 0, lingering = false, offer, answer } = options;
   const up = new Pipe(bound, turns);
   const down = new Pipe(bound, turns);
   return {
-    dialler: new MemoryLink({ out: up, in: down, hello: answer, address: "memory:acceptor" }),
-    acceptor: new MemoryLink({ out: down, in: up, hello: offer, address: "memory:dialler" }),
+    dialler: new MemoryLink({
+      out: up,
+      in: down,
+      hello: answer,
+      address: "memory:acceptor",
+      lingering,
+    }),
+    acceptor: new MemoryLink({
+      out: down,
+      in: up,
+      hello: offer,
+      address: "memory:dialler",
+      lingering,
+    }),
   };
 }
 
@@ -120,6 +134,7 @@ interface Half {
   in: Pipe;
   hello: Hello | undefined;
   address: string;
+  lingering: boolean;
 }
 
 class MemoryLink implements Link {
@@ -143,6 +158,7 @@ class MemoryLink implements Link {
     this.#in.onArrival = () => this.#wakeReader?.();
     this.#out.onRoom = () => this.#wakeWriters();
     this.#in.onEnd = () => {
+      if (half.lingering) return;
       this.#out.push(null);
       this.#end(undefined);
     };
