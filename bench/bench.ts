@@ -60,7 +60,7 @@ export interface BenchReport {
   figures: Figure[];
   /** One line for each thing that was left out because a tool is missing. */
   leftOut: string[];
-  /** One entry for each run that failed. */
+  /** One entry for each run that failed and each server that ended before its time. */
   failures: string[];
 }
 
@@ -92,7 +92,11 @@ export async function runBench(
   if (loads.length > 0) await bench.measureLoads(loads, folder);
   await bench.measureSingleConnectors();
   await bench.measurePairs();
-  return { figures: bench.results.figures(), leftOut: bench.leftOut, failures: bench.failures };
+  return {
+    figures: bench.results.figures(),
+    leftOut: bench.leftOut,
+    failures: [...bench.failures, ...processes.casualties],
+  };
 }
 
 class Bench {

@@ -79,7 +79,7 @@ export async function measureThroughput(
   await using _server = await processes.start([
     ...[iperf3, "-s", "-1", "--forceflush"],
     ...["-B", "127.0.0.1", "-p", String(upstreamPort)],
-  ], { ready: /^Server listening/ });
+  ], { ready: /^Server listening/, endsByItself: true });
   const output = await processes.run([
     ...[iperf3, "-c", "127.0.0.1", "-p", String(port)],
     ...["-t", String(seconds), "-i", "0", "-J"],

@@ -56,6 +56,8 @@ export interface Machine {
   kernel: string;
   deno: string;
   date: string;
+  /** Processes that ran or waited to, over the last minute: well under 1 on a quiet machine. */
+  loadBefore: number;
 }
 
 /** Describes this machine. */
@@ -66,6 +68,7 @@ export async function describeMachine(): Promise<Machine> {
     kernel: `${Deno.build.os} ${Deno.osRelease()}`,
     deno: Deno.version.deno,
     date: new Date().toISOString().slice(0, 10),
+    loadBefore: Deno.loadavg()[0] ?? NaN,
   };
 }
 

@@ -153,10 +153,11 @@ function print(
   { figures, leftOut, failures }: BenchReport,
   { machine, flags }: { machine: Machine; flags: Flags },
 ): void {
-  const { cores, cpu, kernel, deno, date } = machine;
+  const { cores, cpu, kernel, deno, date, loadBefore } = machine;
   const runs = flags.rounds === 1 ? "one run" : `median of ${flags.rounds} runs`;
   const connector = flags.executable ?? "from source";
   console.log(`\n${cores} cores (${cpu}), ${kernel}, Deno ${deno}, ${date}`);
+  console.log(`load average before: ${loadBefore.toFixed(2)}`);
   console.log(
     `${runs} of ${flags.seconds} s, type ${flags.type}, connector ${connector}; loopback`,
   );

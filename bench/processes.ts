@@ -14,6 +14,8 @@ const READY_MS = 20_000;
 export interface StartOptions {
   cwd?: string;
   env?: Record<string, string>;
+  /** It ends after its work; without this, an end that was not asked for is a failure. */
+  endsByItself?: boolean;
   /** The line, on stdout or stderr, that says it is ready. Without it, it is ready at once. */
   ready?: RegExp;
 }
@@ -27,6 +29,8 @@ export interface RunOptions {
 
 /** Every child process of one bench. */
 export class ProcessGroup implements AsyncDisposable {
+  /** Servers that ended although nobody asked them to: figures taken after that are doubtful. */
+  readonly casualties: string[] = [];
   readonly #living = new Set<OwnedProcess>();
   #closed = false;
 
@@ -43,6 +47,15 @@ export class ProcessGroup implements AsyncDisposable {
     } catch (error) {
       await child[Symbol.asyncDispose]();
       throw error;
+    }
+    if (!options.endsByItself) {
+      void child.exited.then(({ code, signal }) => {
+        if (child.stopped) return;
+        const end = signal === null ? `code ${code}` : signal;
+        this.casualties.push(
+          `${command.join(" ")} ended with ${end}: ${child.recent() || "it said nothing"}`,
+        );
+      });
     }
     return child;
   }
@@ -96,6 +109,7 @@ export class OwnedProcess implements AsyncDisposable {
   readonly #lines: string[] = [];
   readonly #watchers = new Set<(line: string) => void>();
   #ended = false;
+  #stopped = false;
 
   constructor(
     command: readonly string[],
@@ -150,6 +164,11 @@ export class OwnedProcess implements AsyncDisposable {
     }
   }
 
+  /** Whether it was told to end. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   /** Its last lines of output. */
   recent(): string {
     return this.#lines.join("\n");
@@ -157,7 +176,9 @@ export class OwnedProcess implements AsyncDisposable {
 
   /** Does nothing when it has ended already. */
   kill(signal: Deno.Signal): void {
-    if (!this.#ended) this.#child.kill(signal);
+    if (this.#ended) return;
+    this.#stopped = true;
+    this.#child.kill(signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

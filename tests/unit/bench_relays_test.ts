@@ -67,6 +67,19 @@ Deno.test("a process group ends its processes when it is disposed", async () => 
   await assert.rejects(processes.start(["true"]), /the bench is ending/);
 });
 
+Deno.test("a server that ends unasked is noted, one that was told to is not", async () => {
+  await using processes = new ProcessGroup();
+  const told = await processes.start([Deno.execPath(), "eval", "setInterval(() => {}, 1000)"]);
+  await told[Symbol.asyncDispose]();
+  const unasked = await processes.start([
+    ...[Deno.execPath(), "eval"],
+    "console.log('ready'); console.error('oh no'); Deno.exit(4)",
+  ], { ready: /^ready$/ });
+  await unasked.exited;
+  assert.equal(processes.casualties.length, 1);
+  assert.match(processes.casualties[0] ?? "", /ended with code 4: (ready\n)?oh no/);
+});
+
 Deno.test("a program that fails is reported with its code and its last words", async () => {
   await using processes = new ProcessGroup();
   await assert.rejects(
