@@ -43,6 +43,7 @@ export function identityOf({ subject, alternativeNames }: Certificate): PeerIden
   };
 }
 
-function printable(text: string): string {
+/** A stranger's text, bounded, with whatever does not print replaced. */
+export function printable(text: string): string {
   return text.slice(0, MAX_TEXT_LENGTH).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\ufffd");
 }

@@ -49,6 +49,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     hello: greeting,
     describePeer,
     onRefused: (peer, reason) => logger.warn("connection refused", { peer, reason }),
+    explainRefusal: tls?.explainRefusal,
     control: connector,
     onLink: (link) => connector.accept(link),
   });

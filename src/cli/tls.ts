@@ -5,15 +5,18 @@ import type { Logger } from "@logtape/logtape";
 import { describePeer } from "../certs/identity.ts";
 import { type LeafIssuer, openLeafIssuer } from "../certs/leaf_issuer.ts";
 import { readPemFile } from "../certs/pem_files.ts";
+import { explainRefusal } from "../certs/refusal.ts";
 import { checkServerCertificates } from "../certs/verify.ts";
 import type { DescribePeer } from "../grpc/call_link.ts";
 import type { TlsPem } from "../grpc/credentials.ts";
+import type { ExplainRefusal } from "../grpc/refusals.ts";
 import type { TlsPaths } from "./run_options.ts";
 
 /** What was read. */
 export interface LoadedTls {
   pem: TlsPem;
   describePeer: DescribePeer;
+  explainRefusal: ExplainRefusal;
   /** Issues leaves, when the root's key was given. */
   issuer: LeafIssuer | undefined;
 }
@@ -43,6 +46,7 @@ export async function loadTls(
   return {
     pem: { root: root.pem, certificate: certificate.pem, key: key.pem },
     describePeer,
+    explainRefusal,
     issuer,
   };
 }

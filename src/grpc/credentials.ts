@@ -3,7 +3,7 @@
 import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
-import { checkServerIdentity as tlsCheckServerIdentity, type PeerCertificate } from "node:tls";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 
 /** PEM texts of one connector. */
 export interface TlsPem {
@@ -39,14 +39,28 @@ export function secureChannels(tls?: TlsPem): SecureChannel {
   const key = Buffer.from(tls.key);
   const certificate = Buffer.from(tls.certificate);
   return (host) => {
-    // The peer must be who was dialled, whatever name was asked for.
-    const checkServerIdentity = (_name: string, peer: PeerCertificate) =>
-      tlsCheckServerIdentity(host, peer);
     return {
-      credentials: ChannelCredentials.createSsl(root, key, certificate, { checkServerIdentity }),
+      credentials: ChannelCredentials.createSsl(root, key, certificate, {
+        // The peer must be who was dialled, whatever name was asked for.
+        checkServerIdentity: (_name: string, peer: PeerCertificate) => checkHost(host, peer),
+      }),
       options: isIP(host) === 0 ? {} : { "grpc.ssl_target_name_override": NO_SERVER_NAME },
     };
   };
+}
+
+/** The longest list of names that is quoted, in characters. */
+const MAX_NAMES_LENGTH = 200;
+
+/** Why a certificate is not the host's; undefined when it is. Only alternative names count, no common name. */
+function checkHost(host: string, peer: PeerCertificate): Error | undefined {
+  const problem = checkServerIdentity(host, { ...peer, subject: { ...peer.subject, CN: "" } });
+  if (problem === undefined) return undefined;
+  const names = (peer.subjectaltname ?? "").split(", ").flatMap((name) => {
+    const [, value] = /^(?:DNS|IP Address):(.*)$/.exec(name) ?? [];
+    return value === undefined ? [] : [value];
+  }).join(", ").slice(0, MAX_NAMES_LENGTH);
+  return new Error(`its certificate is for ${names || "no host"} and not for ${host}`);
 }
 
 /** Credentials for links that peers open: with PEM texts, only peers that chain to the root. */

@@ -27,7 +27,7 @@ import { checkAddress, serviceFromMessage, serviceToMessage } from "../wire/serv
 import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
 import { toBuffer } from "./dial.ts";
 import { toStatus } from "./status.ts";
-import { watchRefusals } from "./refusals.ts";
+import { type ExplainRefusal, watchRefusals } from "./refusals.ts";
 import { windowed } from "./windows.ts";
 
 /** Calls that one connection may have open at once: a peer needs one, tools a few. */
@@ -44,6 +44,8 @@ export interface GrpcServerOptions {
   describePeer: DescribePeer;
   /** A connection was refused before it became a call: who it was, and why. */
   onRefused: (address: string, reason: string) => void;
+  /** Says what is wrong with a certificate that TLS refused. */
+  explainRefusal?: ExplainRefusal | undefined;
   /** Answers the control API. */
   control: Control;
   /** Takes over a link that a peer opened. */
@@ -56,10 +58,19 @@ export class GrpcServer {
   readonly address: Address;
   readonly #server: Server;
   readonly #sessions: Set<ServerHttp2Session>;
+  readonly #cutAttempts: (() => void)[];
 
-  private constructor(server: Server, sessions: Set<ServerHttp2Session>, address: Address) {
+  private constructor(
+    server: Server,
+    { sessions, cutAttempts, address }: {
+      sessions: Set<ServerHttp2Session>;
+      cutAttempts: (() => void)[];
+      address: Address;
+    },
+  ) {
     this.#server = server;
     this.#sessions = sessions;
+    this.#cutAttempts = cutAttempts;
     this.address = address;
   }
 
@@ -73,6 +84,7 @@ export class GrpcServer {
     // grpc-js writes lines of its own to stderr; what matters of them arrives as errors.
     if (!Deno.env.has("GRPC_VERBOSITY")) setLogVerbosity(logVerbosity.NONE);
     const sessions = new Set<ServerHttp2Session>();
+    const cutAttempts: (() => void)[] = [];
     const server = windowed(
       new Server({
         "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
@@ -80,7 +92,7 @@ export class GrpcServer {
       }),
       (http2Server) => {
         track(http2Server, sessions);
-        watchRefusals(http2Server, options.onRefused);
+        cutAttempts.push(watchRefusals(http2Server, options));
       },
     );
     addServices(server, options);
@@ -88,7 +100,8 @@ export class GrpcServer {
     for (const [index, host] of hosts.entries()) {
       try {
         const port = await bindOne(server, formatAddress({ host, port: bind.port }), credentials);
-        return new GrpcServer(server, sessions, { host: bind.host, port });
+        const address = { host: bind.host, port };
+        return new GrpcServer(server, { sessions, cutAttempts, address });
       } catch (error) {
         // A machine without IPv6 has no "::"; a busy port is busy on either.
         const last = index === hosts.length - 1 || /EADDRINUSE/.test(String(error));
@@ -109,6 +122,7 @@ export class GrpcServer {
   close(): void {
     this.#server.forceShutdown();
     for (const session of this.#sessions) session.destroy();
+    for (const cut of this.#cutAttempts) cut();
   }
 }
 

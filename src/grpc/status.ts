@@ -38,11 +38,36 @@ export function fromStatus({ code, details }: Pick<StatusObject, "code" | "detai
   return new ConnectorError(errorCode, plainDetails(details));
 }
 
-/** grpc-js reports a failed connection with its own words around the platform's: keep the platform's. */
+/** grpc-js reports a failed connection with its own words around the platform's: say what those mean. */
 function plainDetails(details: string): string {
-  const lastError = /Last error: (.*?)(?:\. Resolution note: .*)?$/s.exec(details)?.[1];
-  return (lastError ?? details).replaceAll(/\s+/g, " ").slice(0, MAX_DETAILS_LENGTH);
+  const failed = /Last error: (?:Error(?: \[\w+\])?: )?(.*?)(?:\. Resolution note: .*)?$/s
+    .exec(details)?.[1];
+  const text = (failed ?? details).replaceAll(/\s+/g, " ").slice(0, MAX_DETAILS_LENGTH);
+  // What a peer says of itself is left as it is.
+  if (failed === undefined && !text.startsWith("Name resolution failed")) return text;
+  return CONNECT_REASONS.find(([pattern]) => pattern.test(text))?.[1] ?? text;
 }
+
+/** The platform's words for a connection that could not be opened, and what they mean. */
+const CONNECT_REASONS: [RegExp, string][] = [
+  [/self-signed certificate|issuer certificate/, "its certificate does not chain to our root"],
+  [
+    /unable to verify the first certificate/,
+    "its certificate is not valid now, is not for servers, or was not signed by our root",
+  ],
+  [/wrong version number/, "it does not speak TLS"],
+  [/alert: CertificateRequired/, "it wants a certificate, and there is none here"],
+  [/alert: \w*(Certificate|UnknownCA|AccessDenied)/, "it does not accept our certificate"],
+  [/ECONNREFUSED/, "connection refused"],
+  [/EHOSTUNREACH/, "the host is unreachable"],
+  [/ENETUNREACH/, "the network is unreachable"],
+  [/ETIMEDOUT/, "the host did not answer"],
+  [/Name resolution failed/, "the host name could not be resolved"],
+  [
+    /^Failed to connect|ECONNRESET|socket hang up|disconnected before secure/,
+    "it closed the connection before anything was said: its log may tell why",
+  ],
+];
 
 /** Whether a thrown value is what grpc-js reports a failed call with. */
 export function isServiceError(error: unknown): error is ServiceError {

@@ -1,0 +1,259 @@
+// Connectors with certificates, in this process and as processes of their own, and the clients that tests send
+// against them: over HTTPS as `curl -k` would, over gRPC with any certificate.
+
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import http2 from "node:http2";
+import https from "node:https";
+import net from "node:net";
+import * as path from "node:path";
+import tls, { type SecureVersion, type TLSSocket } from "node:tls";
+import { RemoteConnectionService } from "../../proto/gen/connector.ts";
+import { explainRefusal } from "../../src/certs/refusal.ts";
+import { describePeer } from "../../src/certs/identity.ts";
+import { serverCredentials, type TlsPem } from "../../src/grpc/credentials.ts";
+import { GrpcServer } from "../../src/grpc/server.ts";
+import type { Link } from "../../src/mux/link.ts";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { hello } from "../../src/mux/negotiation.ts";
+import { type Made, makeCertificate, type Shape } from "./certificates.ts";
+import type { Child } from "./child.ts";
+import { type ListedService, startCommand } from "./processes.ts";
+import { freePort, settle, until } from "./world.ts";
+
+/** How long one request may take, in milliseconds. */
+const REQUEST_TIMEOUT_MS = 15_000;
+/** How long a connector may take to end, in milliseconds. */
+const STOP_TIMEOUT_MS = 5000;
+
+/** By which tests dial this machine. */
+export const LOOPBACK: NonNullable<Shape["names"]> = [
+  { type: "dns", value: "localhost" },
+  { type: "ip", value: "127.0.0.1" },
+  { type: "ip", value: "::1" },
+];
+
+/** A root, and a good leaf of it for this machine. */
+export async function makePki(): Promise<{ root: Made; leaf: Made }> {
+  const root = await makeCertificate({ ca: true });
+  return { root, leaf: await makeCertificate({ names: LOOPBACK }, root) };
+}
+
+/** What a connector with this leaf is given, when it trusts this root. */
+export function pemOf(root: Pick<Made, "certificate">, leaf: Made): TlsPem {
+  return { root: root.certificate, certificate: leaf.certificate, key: leaf.key };
+}
+
+/** Writes PEM texts to a folder and returns the three flags that name them. */
+export async function writeTls(
+  folder: string,
+  { root, certificate, key }: TlsPem,
+): Promise<{ flags: string[] }> {
+  const files = { "root.cert": root, "leaf.cert": certificate, "leaf.key": key };
+  await Deno.mkdir(folder, { recursive: true });
+  for (const [name, text] of Object.entries(files)) {
+    await Deno.writeTextFile(path.join(folder, name), text);
+  }
+  return {
+    flags: [
+      `--root-cert-path=${path.join(folder, "root.cert")}`,
+      `--server-cert-path=${path.join(folder, "leaf.cert")}`,
+      `--server-key-path=${path.join(folder, "leaf.key")}`,
+    ],
+  };
+}
+
+/** A folder that is removed with everything in it. */
+export async function tempFolder(): Promise<{ path: string } & AsyncDisposable> {
+  const folder = await Deno.makeTempDir({ prefix: "connector-test-" });
+  return { path: folder, [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+}
+
+/** A gRPC server in this process that takes links and keeps what it refused. */
+export interface BareServer extends AsyncDisposable {
+  port: number;
+  /** host:port of the peer, and why it was refused. */
+  refused: { peer: string; reason: string }[];
+  links: Link[];
+}
+
+/** Starts a server; plaintext without `tls`. */
+export async function startServer(tls?: TlsPem): Promise<BareServer> {
+  const refused: BareServer["refused"] = [];
+  const links: Link[] = [];
+  const server = await GrpcServer.listen({
+    bind: { host: "127.0.0.1", port: 0 },
+    credentials: serverCredentials(tls),
+    hello: hello(DEFAULT_LIMITS),
+    describePeer,
+    explainRefusal,
+    onRefused: (peer, reason) => refused.push({ peer, reason }),
+    control: {
+      expose: () => Promise.reject(new TypeError("nothing is exposed here")),
+      destroy: () => Promise.resolve(),
+      list: () => [],
+    },
+    onLink: (link) => links.push(link),
+  });
+  return {
+    port: server.address.port,
+    refused,
+    links,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await settle();
+    },
+  };
+}
+
+/** Asks a gRPC server for its services; resolves with "answered", or with why that failed. */
+export async function callServer(
+  port: number,
+  { trusted, own }: { trusted?: string; own?: Pick<Made, "certificate" | "key"> | undefined },
+): Promise<string> {
+  const address = { host: "127.0.0.1", port };
+  const socket = trusted === undefined ? net.connect(address) : tls.connect({
+    ...address,
+    servername: "localhost",
+    ca: trusted,
+    ALPNProtocols: ["h2"],
+    ...(own ? { cert: own.certificate, key: own.key } : {}),
+  });
+  const client = http2.connect("http://localhost", { createConnection: () => socket });
+  const outcome = await new Promise<string>((resolve) => {
+    const fail = (error?: Error) => resolve(`failed: ${error?.message ?? "closed"}`);
+    socket.on("error", fail);
+    client.on("error", fail);
+    client.on("close", fail);
+    const call = client.request({
+      ":method": "POST",
+      ":path": RemoteConnectionService.listServices.path,
+      "content-type": "application/grpc",
+      "te": "trailers",
+    });
+    call.on("error", fail);
+    call.on("trailers", (trailers) => {
+      resolve(trailers["grpc-status"] === "0" ? "answered" : `status ${trailers["grpc-status"]}`);
+    });
+    // One message of no bytes: not compressed, length 0.
+    call.resume().end(new Uint8Array(5));
+  });
+  client.destroy();
+  socket.destroy();
+  await settle();
+  return outcome;
+}
+
+/** What an HTTPS server answered. */
+export interface HttpsAnswer {
+  status: number;
+  body: string;
+  /** `TLSv1.2` or `TLSv1.3`. */
+  protocol: string;
+}
+
+/** What to send over HTTPS. */
+export interface HttpsRequest {
+  method?: string;
+  /** Sent as JSON, unless it is a string. */
+  body?: unknown;
+  headers?: Record<string, string>;
+  maxVersion?: SecureVersion;
+  /** Verify the server by this root. Default: as `curl -k` does, not at all. */
+  trusted?: string;
+}
+
+/** Sends one HTTPS request over a connection of its own, without a client certificate. */
+export async function httpsRequest(url: string, options: HttpsRequest = {}): Promise<HttpsAnswer> {
+  const { body, trusted, method = body === undefined ? "GET" : "POST", maxVersion } = options;
+  const request = https.request(url, {
+    method,
+    agent: false,
+    timeout: REQUEST_TIMEOUT_MS,
+    headers: { "Content-Type": "application/x-www-form-urlencoded", ...options.headers },
+    ...(maxVersion === undefined ? {} : { maxVersion }),
+    ...(trusted === undefined ? { rejectUnauthorized: false } : { ca: trusted }),
+  });
+  request.on("timeout", () => request.destroy(new Error(`${url} did not answer in time`)));
+  request.end(body === undefined || typeof body === "string" ? body : JSON.stringify(body));
+  // What `response` hands over is an IncomingMessage, and its socket that of TLS.
+  const [response] = await once(request, "response") as [IncomingMessage];
+  const protocol = (response.socket as TLSSocket).getProtocol() ?? "none";
+  let text = "";
+  for await (const chunk of response.setEncoding("utf8")) text += chunk;
+  await settle();
+  return { status: response.statusCode ?? 0, body: text, protocol };
+}
+
+/** A running connector whose REST API is served over TLS. */
+export interface SecureProcess extends AsyncDisposable {
+  grpcPort: number;
+  /** https://localhost:port */
+  url: string;
+  child: Child;
+  /** The lines it has logged that fit. */
+  lines(pattern: RegExp): string[];
+  list(): Promise<(ListedService & { message?: string; peer?: Record<string, unknown> })[]>;
+  /** Exposes a service; resolves with its id and port. */
+  expose(
+    to: string,
+    options: { type: "local" | "remote"; destination: string; name?: string },
+  ): Promise<{ id: string; port: number }>;
+}
+
+/** Starts a connector with these flags and resolves when it is healthy. */
+export async function spawnSecure(
+  flags: string[],
+  { bind = "127.0.0.1:0" }: { bind?: string } = {},
+): Promise<SecureProcess> {
+  const child = startCommand(["run", `--grpc-bind=${bind}`, "--http-bind=127.0.0.1:0", ...flags]);
+  try {
+    const [, grpc, http] = await child.waitFor(
+      /connector started.*\bgrpc=\S*?:(\d+) .*\bhttp=\S*?:(\d+)\s/,
+    );
+    const url = `https://localhost:${http}`;
+    return {
+      grpcPort: Number(grpc),
+      url,
+      child,
+      lines: (pattern) => child.stderr.split("\n").filter((line) => pattern.test(line)),
+      list: async () => JSON.parse((await httpsRequest(`${url}/list`)).body),
+      async expose(to, { type, destination, name = "test" }) {
+        const port = freePort();
+        const { status, body: id } = await httpsRequest(`${url}/expose`, {
+          body: {
+            name,
+            source_port: port,
+            remote_connector_addr: to,
+            destination_addr: destination,
+            type,
+          },
+        });
+        if (status !== 200) throw new Error(`Cannot expose: ${status} ${id}`);
+        return { id, port };
+      },
+      async [Symbol.asyncDispose]() {
+        const { code } = await child.stop({ timeoutMs: STOP_TIMEOUT_MS });
+        if (code !== 0) throw child.failure(`ended with code ${code}`);
+      },
+    };
+  } catch (error) {
+    child.kill("SIGKILL");
+    await child.exited;
+    throw error;
+  }
+}
+
+/** Waits until a service is complete. */
+export async function untilComplete(connector: SecureProcess, id: string): Promise<void> {
+  await until(
+    async () => (await connector.list()).find((each) => each.id === id)?.status === "COMPLETE",
+    `service ${id} is complete`,
+  );
+}
+
+/** Waits until a connector has logged a line that fits, and returns it. */
+export async function untilLogged(connector: SecureProcess, pattern: RegExp): Promise<string> {
+  await until(() => connector.lines(pattern).length > 0, `${pattern} is logged`);
+  return connector.lines(pattern)[0] ?? "";
+}
