@@ -1,5 +1,6 @@
 // A pair of links over one real gRPC call, and the certificates for one that is secured.
 
+import { parseAddress } from "../../src/address.ts";
 import { describePeer } from "../../src/certs/identity.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { secureChannels, serverCredentials, type TlsPem } from "../../src/grpc/credentials.ts";
@@ -9,8 +10,7 @@ import type { Hello, Link } from "../../src/mux/link.ts";
 import type { Control } from "../../src/service.ts";
 import { makeCertificate } from "./certificates.ts";
 import type { LinkPair } from "./memory_link.ts";
-import { soon } from "./soon.ts";
-import { settle } from "./world.ts";
+import { settle, until } from "./world.ts";
 
 /** What a pair is opened with. */
 export interface GrpcLinksOptions {
@@ -26,11 +26,20 @@ const NO_CONTROL: Control = {
   list: () => [],
 };
 
-/** Joins two links over loopback. */
-export async function openGrpcLinks(
-  { offer, answer, tls }: GrpcLinksOptions,
-): Promise<LinkPair & AsyncDisposable> {
-  const accepted = Promise.withResolvers<Link>();
+/** A server that takes links and does nothing with them. */
+export interface LinkListener extends AsyncDisposable {
+  /** host:port. */
+  address: string;
+  /** The next link that a peer opens. */
+  next: () => Promise<Link>;
+}
+
+/** Listens on a free port of 127.0.0.1. */
+export async function listenForLinks(
+  { answer, tls }: Omit<GrpcLinksOptions, "offer">,
+): Promise<LinkListener> {
+  const links: Link[] = [];
+  let taken = 0;
   const server = await GrpcServer.listen({
     bind: { host: "127.0.0.1", port: 0 },
     credentials: serverCredentials(tls),
@@ -38,23 +47,41 @@ export async function openGrpcLinks(
     describePeer,
     onRefused: () => {},
     control: NO_CONTROL,
-    onLink: accepted.resolve,
+    onLink: (link) => links.push(link),
   });
-  const dialler = dialLink(server.address, {
-    secure: secureChannels(tls),
-    hello: offer,
-    describePeer,
-  });
-  const acceptor = await soon(accepted.promise, "the call has been accepted");
+  return {
+    address: `127.0.0.1:${server.address.port}`,
+    async next() {
+      const index = taken++;
+      await until(() => links.length > index, `link ${index} was opened`);
+      const link = links[index];
+      if (link === undefined) throw new TypeError("it was there a moment ago");
+      return link;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const link of links) link.abort(new ConnectorError("cancelled", "the test is over"));
+      server.close();
+      await Promise.all(links.map((link) => link.closed));
+      await settle();
+    },
+  };
+}
+
+/** Joins two links over loopback. */
+export async function openGrpcLinks(
+  { offer, answer, tls }: GrpcLinksOptions,
+): Promise<LinkPair & AsyncDisposable> {
+  const listener = await listenForLinks({ answer, ...tls && { tls } });
+  const secure = secureChannels(tls);
+  const dialler = dialLink(parseAddress(listener.address), { secure, hello: offer, describePeer });
+  const acceptor = await listener.next();
   return {
     dialler,
     acceptor,
     async [Symbol.asyncDispose]() {
-      const reason = new ConnectorError("cancelled", "the test is over");
-      for (const link of [dialler, acceptor]) link.abort(reason);
-      server.close();
-      await Promise.all([dialler.closed, acceptor.closed]);
-      await settle();
+      dialler.abort(new ConnectorError("cancelled", "the test is over"));
+      await listener[Symbol.asyncDispose]();
+      await dialler.closed;
     },
   };
 }
