@@ -34,14 +34,14 @@ export async function loadTls(
   const certificate = await readPemFile(paths.serverCertPath, "server certificate");
   const key = await readPemFile(paths.serverKeyPath, "server key");
   const checked = await checkServerCertificates({ root, certificate, key });
+  const issuer = rootKeyPath === undefined ? undefined : await openLeafIssuer({
+    certificate: root,
+    key: await readPemFile(rootKeyPath, "root key"),
+  });
   for (const warning of checked.warnings) logger.warn("certificate ends soon", { warning });
   logger.info("certificates loaded", {
     subject: checked.identity.subject,
     notAfter: checked.notAfter.toISOString(),
-  });
-  const issuer = rootKeyPath === undefined ? undefined : await openLeafIssuer({
-    certificate: root,
-    key: await readPemFile(rootKeyPath, "root key"),
   });
   return {
     pem: { root: root.pem, certificate: certificate.pem, key: key.pem },
