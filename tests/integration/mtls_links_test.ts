@@ -1,0 +1,268 @@
+// Links between whole connectors with certificates: by which hosts a peer may be dialled, whose certificates fit
+// together, and what is said when the peer that was dialled is not who it should be.
+
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { openAuthority } from "../../src/certs/authority.ts";
+import { issueLeaf } from "../../src/certs/issue.ts";
+import type { TlsPem } from "../../src/grpc/credentials.ts";
+import type { ServiceReport } from "../../src/service.ts";
+import {
+  CLIENT_AUTH,
+  DAY_MS,
+  makeCertificate,
+  referenceFile,
+  type Shape,
+} from "../support/certificates.ts";
+import { LOOPBACK, makePki, pemOf } from "../support/mtls.ts";
+import {
+  echo,
+  exposeThrough,
+  freePort,
+  randomBytes,
+  readAll,
+  serveTcp,
+  sha256,
+  startConnector,
+  type TestConnector,
+  until,
+  writeAll,
+} from "../support/world.ts";
+
+/** As leaves of the Go connector are: names with a port, and one for this machine. */
+const REFERENCE: TlsPem = {
+  root: referenceFile("root.cert"),
+  certificate: referenceFile("leaf.cert"),
+  key: referenceFile("leaf.key"),
+};
+
+/** Exposes something at this address and resolves with the first verdict on the link. */
+async function tryLink(
+  { connector }: TestConnector,
+  remoteConnectorAddr: string,
+): Promise<ServiceReport> {
+  const id = await connector.expose({
+    name: "try",
+    sourcePort: freePort(),
+    remoteConnectorAddr,
+    destinationAddr: "127.0.0.1:1",
+    type: "local",
+  });
+  const report = () => connector.list().find((each) => each.id === id);
+  await until(
+    () => report()?.status === "complete" || report()?.message !== undefined,
+    `there is a verdict on ${remoteConnectorAddr}`,
+  );
+  const verdict = report();
+  await connector.destroy(id);
+  if (verdict === undefined) throw new TypeError("the service was listed a moment ago");
+  return verdict;
+}
+
+const dns = (value: string) => ({ type: "dns", value } as const);
+const ip = (value: string) => ({ type: "ip", value } as const);
+
+for (
+  const { title, names, fits, refused } of [
+    {
+      title: "a name",
+      names: [dns("localhost")],
+      fits: ["localhost"],
+      refused: { "127.0.0.1": "its certificate is for localhost and not for 127.0.0.1" },
+    },
+    {
+      title: "an IPv4 address",
+      names: [ip("127.0.0.1")],
+      fits: ["127.0.0.1"],
+      refused: { localhost: "its certificate is for 127.0.0.1 and not for localhost" },
+    },
+    {
+      title: "an IPv6 address",
+      names: [ip("::1")],
+      fits: ["[::1]", "[0:0:0:0:0:0:0:1]"],
+      refused: { localhost: /^its certificate is for \S+ and not for localhost$/ },
+    },
+    {
+      title: "another name and another address",
+      names: [dns("elsewhere.example"), ip("10.9.9.9")],
+      fits: [],
+      refused: {
+        "127.0.0.1": "its certificate is for elsewhere.example, 10.9.9.9 and not for 127.0.0.1",
+        localhost: "its certificate is for elsewhere.example, 10.9.9.9 and not for localhost",
+        "[::1]": "its certificate is for elsewhere.example, 10.9.9.9 and not for ::1",
+      },
+    },
+    {
+      title: "names with a port beside one without",
+      names: [dns("localhost:9090"), dns(":30001"), dns("localhost")],
+      fits: ["localhost"],
+      refused: {
+        "127.0.0.1":
+          "its certificate is for localhost:9090, :30001, localhost and not for 127.0.0.1",
+      },
+    },
+    {
+      title: "names with a port only",
+      names: [dns("localhost:9090"), dns(":30001")],
+      fits: [],
+      refused: {
+        localhost: "its certificate is for localhost:9090, :30001 and not for localhost",
+      },
+    },
+    {
+      title: "a name in its subject only",
+      subject: "localhost",
+      names: [],
+      fits: [],
+      refused: { localhost: "its certificate is for no host and not for localhost" },
+    },
+  ] as {
+    title: string;
+    subject?: string;
+    names: NonNullable<Shape["names"]>;
+    fits: string[];
+    refused: Record<string, string | RegExp>;
+  }[]
+) {
+  Deno.test(`a peer whose certificate is for ${title} is dialled by that and nothing else`, async () => {
+    const { root, leaf } = await makePki();
+    const server = await makeCertificate({ names, name: "localhost" }, root);
+    // One port on both families: localhost may be either.
+    await using peer = await startConnector({ tls: pemOf(root, server), bind: ":0" });
+    await using ours = await startConnector({ tls: pemOf(root, leaf) });
+    for (const host of fits) {
+      const verdict = await tryLink(ours, `${host}:${peer.server.address.port}`);
+      deepStrictEqual([host, verdict.status], [host, "complete"]);
+    }
+    for (const [host, reason] of Object.entries(refused)) {
+      const { status, message = "" } = await tryLink(ours, `${host}:${peer.server.address.port}`);
+      strictEqual(status, "pending");
+      const text = message.replace(/^no link to the peer: /, "");
+      if (typeof reason === "string") strictEqual(text, reason);
+      else match(text, reason);
+    }
+    deepStrictEqual(peer.connector.list(), []);
+  });
+}
+
+Deno.test("a peer that shows a wrong certificate gets no link, and the reason is in words", async () => {
+  const { root, leaf } = await makePki();
+  const other = await makeCertificate({ ca: true, name: "Other CA" });
+  const unfit =
+    "its certificate is not valid now, is not for servers, or was not signed by our root";
+  const peers: Record<string, { tls: TlsPem | undefined; reason: string }> = {
+    "self-signed": {
+      tls: pemOf(root, await makeCertificate({ names: LOOPBACK })),
+      reason: "its certificate does not chain to our root",
+    },
+    "another root": {
+      tls: pemOf(root, await makeCertificate({ names: LOOPBACK }, other)),
+      reason: "its certificate does not chain to our root",
+    },
+    "expired": {
+      tls: pemOf(
+        root,
+        await makeCertificate({
+          names: LOOPBACK,
+          notBefore: new Date(Date.now() - 10 * DAY_MS),
+          notAfter: new Date(Date.now() - DAY_MS),
+        }, root),
+      ),
+      reason: unfit,
+    },
+    "not yet valid": {
+      tls: pemOf(
+        root,
+        await makeCertificate(
+          { names: LOOPBACK, notBefore: new Date(Date.now() + DAY_MS) },
+          root,
+        ),
+      ),
+      reason: unfit,
+    },
+    "for clients only": {
+      tls: pemOf(
+        root,
+        await makeCertificate({ names: LOOPBACK, extendedUsages: [CLIENT_AUTH] }, root),
+      ),
+      reason: unfit,
+    },
+    "plaintext": { tls: undefined, reason: "it does not speak TLS" },
+  };
+  await using ours = await startConnector({ tls: pemOf(root, leaf) });
+  for (const [label, { tls, reason }] of Object.entries(peers)) {
+    await using peer = await startConnector(tls === undefined ? {} : { tls });
+    const { status, message } = await tryLink(ours, peer.address);
+    deepStrictEqual([label, status, message], [label, "pending", `no link to the peer: ${reason}`]);
+    deepStrictEqual(peer.connector.list(), []);
+  }
+});
+
+Deno.test("a connector that is turned away says that the peer closed, and goes on", async () => {
+  const { root, leaf } = await makePki();
+  const stranger = await makeCertificate({ ca: true, name: "Other CA" });
+  const theirs = pemOf(stranger, await makeCertificate({ names: LOOPBACK }, stranger));
+  await using peer = await startConnector({ tls: pemOf(root, leaf) });
+  // It trusts the peer; the peer does not trust it.
+  await using turnedAway = await startConnector({ tls: { ...theirs, root: root.certificate } });
+  await using plain = await startConnector();
+  for (const ours of [turnedAway, plain]) {
+    const { status, message } = await tryLink(ours, peer.address);
+    strictEqual(status, "pending");
+    strictEqual(
+      message,
+      "no link to the peer: it closed the connection before anything was said: its log may tell why",
+    );
+  }
+  deepStrictEqual(peer.connector.list(), []);
+});
+
+for (const role of ["dialler", "acceptor", "both"] as const) {
+  Deno.test(`a root and leaves in the Go connector's form work as ${role}`, async () => {
+    // Ours for the other end: signed by the same root, as a connector that joins would have it.
+    const ours = await leafOfReferenceRoot();
+    await using local = await startConnector({ tls: role === "acceptor" ? ours : REFERENCE });
+    await using remote = await startConnector({ tls: role === "dialler" ? ours : REFERENCE });
+    await using server = serveTcp(echo);
+    for (const type of ["local", "remote"] as const) {
+      const { port } = await exposeThrough({ local, remote }, { type, destination: server.port });
+      using conn = await Deno.connect({ port });
+      const sent = randomBytes(1024 * 1024);
+      const [received] = await Promise.all([
+        readAll(conn),
+        writeAll(conn, sent).then(() => conn.closeWrite()),
+      ]);
+      strictEqual(await sha256(new Uint8Array(received)), await sha256(sent));
+    }
+  });
+}
+
+/** A leaf that our own code signed with the committed root: an RSA key in PKCS#1. */
+async function leafOfReferenceRoot(): Promise<TlsPem> {
+  const authority = await openAuthority({
+    certificate: { label: "root", pem: REFERENCE.root },
+    key: { label: "key", pem: referenceFile("root.key") },
+  });
+  const { certificate, privateKey } = await issueLeaf(authority, {
+    dnsNames: ["localhost"],
+    ipAddresses: ["127.0.0.1"],
+  });
+  return { root: REFERENCE.root, certificate, key: privateKey };
+}
+
+Deno.test("both ends know who the other is, and list it with each service", async () => {
+  const root = await makeCertificate({ ca: true });
+  const spiffe = (name: string) => ({ type: "url", value: `spiffe://example/${name}` } as const);
+  const leaf = async (name: string) =>
+    pemOf(root, await makeCertificate({ name, names: [...LOOPBACK, spiffe(name)] }, root));
+  await using local = await startConnector({ tls: await leaf("local") });
+  await using remote = await startConnector({ tls: await leaf("remote") });
+  await exposeThrough({ local, remote }, { type: "local", destination: 1 });
+  const identityOf = (connector: TestConnector) => connector.connector.list()[0]?.peer?.identity;
+  for (const [connector, name] of [[local, "remote"], [remote, "local"]] as const) {
+    const identity = identityOf(connector);
+    strictEqual(identity?.subject, `CN=${name}`);
+    strictEqual(identity?.spiffe, `spiffe://example/${name}`);
+    deepStrictEqual(identity?.dnsNames, ["localhost"]);
+    deepStrictEqual(identity?.ipAddresses, ["127.0.0.1", "::1"]);
+  }
+});
