@@ -2,9 +2,10 @@
 // What a command does is in its own file; here nothing listens, dials or logs.
 
 import { Command, CommanderError, Option } from "commander";
-import config from "../../deno.json" with { type: "json" };
 import { ConnectorError } from "../errors.ts";
+import { completionCommand } from "./completion.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
+import { healthCommand } from "./health.ts";
 import {
   readRunOptions,
   RUN_FLAGS,
@@ -14,6 +15,7 @@ import {
   type RunSettings,
 } from "./run_options.ts";
 import { UsageError } from "./usage_error.ts";
+import { type Build, versionText } from "./version.ts";
 
 /** What the command line needs of the world; tests give their own. */
 export interface CliIo {
@@ -22,6 +24,8 @@ export interface CliIo {
   env: Readonly<Record<string, string | undefined>>;
   /** Runs until it is told to end, and resolves with the exit code. */
   runConnector(options: RunOptions): Promise<number>;
+  /** What this executable was built from; nothing when it runs from source. */
+  build?: Build;
 }
 
 /** A foreseen failure, or a defect. */
@@ -43,12 +47,13 @@ export async function runCli(args: string[], given: Partial<CliIo> = {}): Promis
   }
 }
 
-function createProgram(io: CliIo, setExitCode: (code: number) => void): Command {
+/** Builds the program with all its commands; the code that a command asks to exit with goes to `setExitCode`. */
+export function createProgram(io: CliIo, setExitCode: (code: number) => void): Command {
   const program = new Command("connector")
     .description(
       "Exposes TCP services across networks, over one gRPC stream between two connectors.",
     )
-    .version(`connector ${config.version}`, "--version", "print the version")
+    .version(versionText(io.build), "--version", "print the version, the commit and the build date")
     .helpOption("-h, --help", "print help")
     .helpCommand("help [command]", "print help for a command")
     .exitOverride()
@@ -64,6 +69,8 @@ function createProgram(io: CliIo, setExitCode: (code: number) => void): Command 
     }, io),
   );
   program.addCommand(generateCertsCommand(io));
+  program.addCommand(healthCommand(io));
+  program.addCommand(completionCommand(io));
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }
@@ -195,9 +202,10 @@ function processIo(): CliIo {
   return {
     stdout: (text) => writeWhole(Deno.stdout, text),
     stderr: (text) => writeWhole(Deno.stderr, text),
-    get env() {
-      return Deno.env.toObject();
-    },
+    // One variable at a time: the program may not read all of them.
+    env: new Proxy({}, {
+      get: (_, name) => typeof name === "string" ? Deno.env.get(name) : undefined,
+    }),
     async runConnector(options) {
       // Loaded only now, so that help and version need not wait for the servers' code.
       const { runConnector } = await import("./run.ts");

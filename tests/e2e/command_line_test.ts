@@ -21,13 +21,15 @@ Deno.test("run --help lists every flag with its default and variable", async () 
   match(help, /Examples:/);
 });
 
-Deno.test("--version prints the version", async () => {
+Deno.test("--version prints the version, and what the program was made from", async () => {
   const { code, stdout, stderr } = await runCommand(["--version"]);
-  deepStrictEqual({ code, stdout, stderr }, {
-    code: 0,
-    stdout: `connector ${config.version}\n`,
-    stderr: "",
-  });
+  deepStrictEqual({ code, stderr }, { code: 0, stderr: "" });
+  const origin = Deno.env.has("CONNECTOR_EXECUTABLE")
+    ? /^\(commit [0-9a-f]{40}(-dirty)?, built \d{4}-\d\d-\d\d\)\n$/
+    : /^\(from source\)\n$/;
+  const start = `connector ${config.version} `;
+  strictEqual(stdout.slice(0, start.length), start);
+  match(stdout.slice(start.length), origin);
 });
 
 Deno.test("an unknown flag exits with 2 and a suggestion", async () => {

@@ -464,7 +464,7 @@ Deno.test("no command prints the help on stderr and is a usage error", async () 
 Deno.test("--version prints the version of deno.json", async () => {
   assert.deepEqual(await cli(["--version"]), {
     code: 0,
-    stdout: `connector ${config.version}\n`,
+    stdout: `connector ${config.version} (from source)\n`,
     stderr: "",
     options: undefined,
   });
