@@ -33,6 +33,22 @@ export interface Service extends ServiceRequest {
  */
 export type ServiceStatus = "pending" | "complete" | "error";
 
+/** What was counted of a service's connections, on this side, since it was taken up. */
+export interface ConnectionStats {
+  /** Open now. */
+  open: number;
+  /** Ever, those that came to nothing too. */
+  total: number;
+  /** Of those, the ones that did not end in order: refused, reset, or lost with the link. */
+  failed: number;
+  /** Bytes from visitors to the destination. */
+  bytesIn: number;
+  /** Bytes from the destination to visitors. */
+  bytesOut: number;
+  /** Why the last one ended, in words. */
+  lastClose?: string;
+}
+
 /** A service and what is true of it now. */
 export interface ServiceReport extends Service {
   status: ServiceStatus;
@@ -40,6 +56,7 @@ export interface ServiceReport extends Service {
   message?: string;
   /** When the present status began. */
   since: Date;
+  connections: ConnectionStats;
   /** Who is at the other end of the link, while there is one. */
   peer?: PeerInfo;
 }

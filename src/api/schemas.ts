@@ -6,7 +6,7 @@ import * as z from "zod";
 import { parseAddress } from "../address.ts";
 import type { LeafRequest } from "../certs/leaf_issuer.ts";
 import type { PeerInfo } from "../peer_identity.ts";
-import type { ServiceReport, ServiceRequest } from "../service.ts";
+import type { ConnectionStats, ServiceReport, ServiceRequest } from "../service.ts";
 import { quoteValue } from "./quote.ts";
 
 /** The longest name of a service, in characters. */
@@ -95,7 +95,19 @@ export function serviceToJson(report: ServiceReport): Record<string, unknown> {
     status: report.status.toUpperCase(),
     ...(report.message === undefined ? {} : { message: report.message }),
     since: report.since.toISOString(),
+    connections: connectionsToJson(report.connections),
     ...(report.peer === undefined ? {} : { peer: peerToJson(report.peer) }),
+  };
+}
+
+function connectionsToJson(stats: ConnectionStats): Record<string, unknown> {
+  return {
+    open: stats.open,
+    total: stats.total,
+    failed: stats.failed,
+    bytes_in: stats.bytesIn,
+    bytes_out: stats.bytesOut,
+    ...(stats.lastClose === undefined ? {} : { last_close: stats.lastClose }),
   };
 }
 

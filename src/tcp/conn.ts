@@ -9,8 +9,11 @@ import { ConnectorError } from "../errors.ts";
 
 /** The smallest read buffer, in bytes: an idle connection pins one. */
 const MIN_READ_BYTES = 2 * 1024;
-/** The largest read buffer, in bytes: what makes a read cheap for bulk, and one turn of a stream. */
-const MAX_READ_BYTES = 64 * 1024;
+/**
+ * The largest read buffer, in bytes: what makes a read cheap for bulk, and one turn of a stream. With the headers
+ * of its frame, batch and message it just fills four HTTP/2 frames of 16 KiB: the runtime sends each by itself.
+ */
+const MAX_READ_BYTES = 64 * 1024 - 64;
 /** So many reads in a row that leave seven eighths of the buffer empty halve it. */
 const SMALL_READS_TO_SHRINK = 8;
 

@@ -30,6 +30,7 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     conn = await dialTcp(parseAddress(destinationAddr), { timeoutMs: DIAL_TIMEOUT_MS, signal });
   } catch (error) {
     const reason = reasonOf(error);
+    visitors.countFailure(stream.serviceId, reason);
     logger.warn("destination cannot be reached", { service: name, reason });
     return stream.reset("refused", reason);
   }

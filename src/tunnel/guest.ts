@@ -68,6 +68,7 @@ export class Guest {
       ...service,
       status: "complete",
       since,
+      connections: this.#options.visitors.statsOf(service.id),
       peer: this.#session.peer,
     }));
   }

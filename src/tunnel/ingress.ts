@@ -1,7 +1,7 @@
 // The listening side of one service: accepts visitors and opens a stream to the peer for each.
 
 import type { Logger } from "@logtape/logtape";
-import { reasonOf } from "../errors.ts";
+import { ConnectorError, reasonOf } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { Conn } from "../tcp/conn.ts";
 import { Listener } from "../tcp/listener.ts";
@@ -46,12 +46,7 @@ function admit(conn: Conn, options: IngressOptions): void {
   try {
     const current = session();
     if (current === undefined) {
-      logger.debug("visitor turned away", {
-        service: name,
-        remote: conn.remote,
-        reason: "no link to the peer",
-      });
-      return conn.reset("closing", "no link to the peer");
+      throw new ConnectorError("unavailable", "no link to the peer");
     }
     const stream = current.open(serviceId, conn.remote);
     visitors.carry(conn, stream, {
@@ -61,11 +56,9 @@ function admit(conn: Conn, options: IngressOptions): void {
       side: "ingress",
     });
   } catch (error) {
-    logger.warn("visitor turned away", {
-      service: name,
-      remote: conn.remote,
-      reason: reasonOf(error),
-    });
-    conn.reset("limit", reasonOf(error));
+    const reason = reasonOf(error);
+    visitors.countFailure(serviceId, reason);
+    logger.warn("visitor turned away", { service: name, remote: conn.remote, reason });
+    conn.reset("limit", reason);
   }
 }

@@ -77,6 +77,7 @@ export class Peer {
       status,
       ...(message === undefined ? {} : { message }),
       since,
+      connections: this.#options.visitors.statsOf(service.id),
       ...(this.#session?.dialect && { peer: this.#session.peer }),
     }));
   }

@@ -1,12 +1,13 @@
 // Whole connectors over real gRPC and real sockets, both types of service.
 
-import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import type { ServiceType } from "../../src/service.ts";
 import {
   echo,
   exposeThrough,
   randomBytes,
   readAll,
+  reportOf,
   serveTcp,
   startPair,
   until,
@@ -83,5 +84,32 @@ for (const type of TYPES) {
         }, () => true),
       "the port refuses",
     );
+  });
+}
+
+for (const type of TYPES) {
+  Deno.test(`${type}: connections, bytes and failures are counted on both sides`, async () => {
+    await using pair = await startPair();
+    await using server = serveTcp(echo);
+    const { port, id } = await exposeThrough(pair, { type, destination: server.port });
+    {
+      using conn = await Deno.connect({ port });
+      await writeAll(conn, new Uint8Array(1000));
+      await conn.closeWrite();
+      strictEqual((await readAll(conn)).length, 1000);
+    }
+    await server[Symbol.asyncDispose]();
+    using refused = await Deno.connect({ port });
+    await refused.read(new Uint8Array(1)).catch(() => null);
+    for (const side of [pair.local, pair.remote]) {
+      const stats = () => reportOf(side, id)?.connections;
+      await until(
+        () => stats()?.failed === 1 && stats()?.open === 0,
+        "both connections are counted",
+      );
+      const { lastClose, ...counted } = stats() ?? {};
+      deepStrictEqual(counted, { open: 0, total: 2, failed: 1, bytesIn: 1000, bytesOut: 1000 });
+      match(lastClose ?? "", /connection refused/);
+    }
   });
 }
