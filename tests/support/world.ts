@@ -131,6 +131,7 @@ export function serveTcp(
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const open = new Set<Deno.TcpConn>();
   const handled = new Set<Promise<void>>();
+  let closed = false;
   const accepting = (async () => {
     for await (const conn of listener) {
       open.add(conn);
@@ -149,6 +150,8 @@ export function serveTcp(
   return {
     port: listener.addr.port,
     async [Symbol.asyncDispose]() {
+      if (closed) return;
+      closed = true;
       listener.close();
       await accepting;
       for (const conn of open) conn.close();
