@@ -1,0 +1,510 @@
+// The REST API in process: every answer of every call against a small `Control` in memory, and that no body
+// whatever makes it fail.
+
+import { type Logger } from "@logtape/logtape";
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { type AppOptions, createApp } from "../../src/api/app.ts";
+import type { LeafRequest } from "../../src/certs/leaf_issuer.ts";
+import { ConnectorError, type ErrorCode } from "../../src/errors.ts";
+import type { ConnectionStats, Control, ServiceReport, ServiceRequest } from "../../src/service.ts";
+
+const BASE = "http://localhost:9091";
+const MAX_BODY_BYTES = 1024 * 1024;
+const SINCE = new Date("2026-01-02T03:04:05.678Z");
+const IDLE: ConnectionStats = { open: 0, total: 0, failed: 0, bytesIn: 0, bytesOut: 0 };
+
+const GOOD = {
+  name: "web",
+  source_port: 8080,
+  remote_connector_addr: "server1:9090",
+  destination_addr: "localhost:3000",
+  type: "local",
+};
+
+/** Behaves as the interface says, without a network. */
+class MemoryControl implements Control {
+  readonly services = new Map<string, ServiceReport>();
+
+  // deno-lint-ignore require-await -- the contract of Control is asynchronous
+  async expose(request: ServiceRequest): Promise<string> {
+    for (const { sourcePort, name } of this.services.values()) {
+      if (sourcePort === request.sourcePort) {
+        throw new ConnectorError(
+          "already_exists",
+          `Cannot expose service "${request.name}": the port is in use by service "${name}"`,
+        );
+      }
+    }
+    const id = crypto.randomUUID();
+    this.services.set(id, { ...request, id, status: "pending", since: SINCE, connections: IDLE });
+    return id;
+  }
+
+  // deno-lint-ignore require-await -- as above
+  async destroy(id: string): Promise<void> {
+    if (!this.services.delete(id)) {
+      throw new ConnectorError("not_found", `There is no service with the id "${id}"`);
+    }
+  }
+
+  list(): ServiceReport[] {
+    return [...this.services.values()];
+  }
+}
+
+/** A logger that keeps what it is told. */
+class LogLines {
+  readonly lines: { level: string; message: string; fields: Record<string, unknown> }[] = [];
+
+  /** As much of LogTape's interface as the API uses. */
+  get logger(): Logger {
+    const keep = (level: string) => (message: string, fields: Record<string, unknown>) => {
+      this.lines.push({ level, message, fields });
+    };
+    const part = { debug: keep("debug"), info: keep("info"), error: keep("error") };
+    // The API calls only these three, each with a message and fields.
+    return part as unknown as Logger;
+  }
+}
+
+function setUp(options: Partial<AppOptions> = {}) {
+  const control = new MemoryControl();
+  const log = new LogLines();
+  const app = createApp({ control, logger: log.logger, ...options });
+  return {
+    control,
+    log,
+    async call(method: string, path: string, body?: BodyInit) {
+      const response = await app.fetch(
+        new Request(`${BASE}${path}`, { method, ...(body !== undefined && { body }) }),
+      );
+      assert.equal(response.headers.get("x-content-type-options"), "nosniff");
+      assert.equal(response.headers.get("cache-control"), "no-store");
+      for (const header of response.headers.keys()) {
+        assert.ok(!header.startsWith("access-control-"), header);
+      }
+      return { status: response.status, headers: response.headers, body: await response.text() };
+    },
+  };
+}
+
+type Call = ReturnType<typeof setUp>["call"];
+
+async function expose(call: Call, body: unknown) {
+  return await call("POST", "/expose", JSON.stringify(body));
+}
+
+Deno.test("GET /health answers OK", async () => {
+  const { status, body } = await setUp().call("GET", "/health");
+  assert.deepEqual([status, body], [200, "OK"]);
+});
+
+Deno.test("POST /expose answers the bare id as text", async () => {
+  const { control, call } = setUp();
+  const { status, headers, body } = await expose(call, GOOD);
+  assert.equal(status, 200);
+  assert.equal(body.length, 36);
+  assert.deepEqual([...control.services.keys()], [body]);
+  assert.match(headers.get("content-type") ?? "", /^text\/plain/);
+});
+
+Deno.test("POST /expose takes any content type, further keys and a byte order mark", async () => {
+  const { control, call } = setUp();
+  const answer = await call(
+    "POST",
+    "/expose",
+    new Blob(["\ufeff", JSON.stringify({ ...GOOD, colour: "red" })], {
+      type: "application/x-www-form-urlencoded",
+    }),
+  );
+  assert.equal(answer.status, 200, answer.body);
+  const [service] = control.list();
+  assert.deepEqual(service, {
+    id: answer.body,
+    name: "web",
+    sourcePort: 8080,
+    remoteConnectorAddr: "server1:9090",
+    destinationAddr: "localhost:3000",
+    type: "local",
+    status: "pending",
+    since: SINCE,
+    connections: IDLE,
+  });
+});
+
+Deno.test("GET /list has the contract's keys first, then ours", async () => {
+  const { control, call } = setUp();
+  assert.deepEqual((await call("GET", "/list")).body, "[]");
+  const { body: id } = await expose(call, { ...GOOD, type: "remote" });
+  const service = control.services.get(id);
+  assert.ok(service);
+  const contract = `"id":"${id}","name":"web","source_port":8080,` +
+    `"remote_connector_addr":"server1:9090","destination_addr":"localhost:3000","type":"REMOTE"`;
+  const since = `"since":"2026-01-02T03:04:05.678Z",` +
+    `"connections":{"open":0,"total":0,"failed":0,"bytes_in":0,"bytes_out":0}`;
+
+  const { headers, body } = await call("GET", "/list");
+  assert.equal(body, `[{${contract},"status":"PENDING",${since}}]`);
+  assert.match(headers.get("content-type") ?? "", /^application\/json/);
+
+  control.services.set(id, { ...service, status: "error", message: "no" });
+  assert.equal(
+    (await call("GET", "/list")).body,
+    `[{${contract},"status":"ERROR","message":"no",${since}}]`,
+  );
+
+  control.services.set(id, { ...service, status: "complete", peer: { address: "server1:9090" } });
+  assert.equal(
+    (await call("GET", "/list")).body,
+    `[{${contract},"status":"COMPLETE",${since},"peer":{"address":"server1:9090"}}]`,
+  );
+
+  const identity = { subject: "CN=x", spiffe: "spiffe://a", dnsNames: ["b"], ipAddresses: ["::1"] };
+  control.services.set(id, { ...service, peer: { address: "s:1", identity } });
+  assert.deepEqual(JSON.parse((await call("GET", "/list")).body)[0].peer, {
+    address: "s:1",
+    subject: "CN=x",
+    spiffe: "spiffe://a",
+    dns_names: ["b"],
+    ip_addresses: ["::1"],
+  });
+});
+
+Deno.test("DELETE /expose/{id} answers nothing, and an unknown id is 404", async () => {
+  const { control, call } = setUp();
+  const { body: id } = await expose(call, GOOD);
+  const removed = await call("DELETE", `/expose/${id}`);
+  assert.deepEqual([removed.status, removed.body], [200, ""]);
+  assert.equal(control.services.size, 0);
+  const again = await call("DELETE", `/expose/${id}`);
+  assert.deepEqual([again.status, again.body], [404, `There is no service with the id "${id}"\n`]);
+  for (const text of ["x", "%", "%E0%A4%A", "a%2Fb", "%00", "😀", "__proto__", "x".repeat(5000)]) {
+    const { status, body } = await call("DELETE", `/expose/${text}`);
+    assert.equal(status, 404, text);
+    assert.match(body, /^There is no service with the id "[^\n]*\n$/);
+    assert.ok(body.length < 1100);
+  }
+});
+
+Deno.test("an answer keeps line ends of the request out", async () => {
+  const { body } = await setUp().call("DELETE", "/expose/a%0Ab%1B%5B31m%E2%80%AE");
+  assert.equal(body, 'There is no service with the id "a\\u{a}b\\u{1b}[31m\\u{202e}"\n');
+});
+
+Deno.test("a body that is no JSON object is 400", async () => {
+  const { call } = setUp();
+  const cases: [BodyInit | undefined, string][] = [
+    [undefined, "it is empty"],
+    ["", "it is empty"],
+    ["{", "it cannot be parsed"],
+    ["{} {}", "it cannot be parsed"],
+    ["name=web", "it cannot be parsed"],
+    [new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), "it cannot be parsed"],
+    ["null", "got null"],
+    ["7", "got 7"],
+    ['"a\\nb"', 'got "a\\nb"'],
+    ["[]", "got a list"],
+  ];
+  for (const [sent, problem] of cases) {
+    const { status, body } = await call("POST", "/expose", sent);
+    assert.deepEqual([status, body], [400, `The request body is not a JSON object: ${problem}\n`]);
+  }
+});
+
+const WANTED = {
+  name: "text of 1 to 255 characters without control characters",
+  source_port: "a whole number from 1 to 65535",
+  remote_connector_addr: 'host:port of the other connector, as "server1:9090"',
+  destination_addr: 'host:port of the service, as "localhost:8080"',
+  type: '"local" or "remote"',
+};
+
+Deno.test("missing fields are 422, a line for each", async () => {
+  const { status, body } = await expose(setUp().call, {});
+  assert.equal(status, 422);
+  const lines = Object.entries(WANTED).map(([field, wanted]) =>
+    `${field}: missing, want ${wanted}`
+  );
+  assert.equal(body, lines.join("\n") + "\n");
+});
+
+Deno.test("a bad field is 422 and its line says what it got and what was wanted", async () => {
+  const { control, call } = setUp();
+  const cases: [keyof typeof WANTED, unknown, string][] = [
+    ["name", "", '""'],
+    ["name", 7, "7"],
+    ["name", null, "null"],
+    ["name", {}, "an object"],
+    ["name", ["web"], "a list"],
+    ["name", "a\nb", '"a\\nb"'],
+    ["name", "\u009b31m", '"\\u{9b}31m"'],
+    ["name", "\ud800", '"\\ud800"'],
+    ["name", "x".repeat(256), `"${"x".repeat(100)}"…`],
+    ["source_port", 0, "0"],
+    ["source_port", -1, "-1"],
+    ["source_port", 65536, "65536"],
+    ["source_port", 80.5, "80.5"],
+    ["source_port", "8080", '"8080"'],
+    ["source_port", true, "true"],
+    ["remote_connector_addr", "server1", '"server1"'],
+    ["remote_connector_addr", ":9090", '":9090"'],
+    ["remote_connector_addr", "server1:0", '"server1:0"'],
+    ["remote_connector_addr", 9090, "9090"],
+    ["remote_connector_addr", `[fe80::1%${"z".repeat(300)}]:1`, `"[fe80::1%${"z".repeat(91)}"…`],
+    ["destination_addr", "", '""'],
+    ["destination_addr", "localhost:65536", '"localhost:65536"'],
+    ["destination_addr", "::1:80", '"::1:80"'],
+    ["destination_addr", "job.group.task:http", '"job.group.task:http"'],
+    ["type", "LOCAL", '"LOCAL"'],
+    ["type", "both", '"both"'],
+    ["type", 0, "0"],
+  ];
+  for (const [field, value, shown] of cases) {
+    const { status, body } = await expose(call, { ...GOOD, [field]: value });
+    assert.equal(body, `${field}: got ${shown}, want ${WANTED[field]}\n`);
+    assert.equal(status, 422);
+  }
+  assert.equal(control.services.size, 0);
+});
+
+Deno.test("a field counts only if the object itself has it", async () => {
+  const { status } = await setUp().call(
+    "POST",
+    "/expose",
+    `{"__proto__": ${JSON.stringify(GOOD)}}`,
+  );
+  assert.equal(status, 422);
+});
+
+Deno.test("the limits themselves are taken", async () => {
+  const { call } = setUp();
+  for (
+    const fields of [
+      { name: "x".repeat(255), source_port: 1 },
+      { name: "می‌خواهم 👩‍👧", source_port: 65535 },
+      { name: "v6", source_port: 2, destination_addr: "[::1]:65535" },
+    ]
+  ) {
+    const { status, body } = await expose(call, { ...GOOD, ...fields });
+    assert.equal(status, 200, body);
+  }
+});
+
+Deno.test("a port that is exposed already is 409 in the words of the tunnel", async () => {
+  const { call } = setUp();
+  await expose(call, GOOD);
+  const { status, body } = await expose(call, { ...GOOD, name: "other" });
+  assert.deepEqual(
+    [status, body],
+    [409, 'Cannot expose service "other": the port is in use by service "web"\n'],
+  );
+});
+
+const STATUSES: [ErrorCode, number][] = [
+  ["invalid_argument", 422],
+  ["already_exists", 409],
+  ["failed_precondition", 409],
+  ["not_found", 404],
+  ["permission_denied", 403],
+  ["resource_exhausted", 429],
+  ["unavailable", 502],
+  ["deadline_exceeded", 504],
+];
+
+for (const [code, expected] of STATUSES) {
+  Deno.test(`${code} of the tunnel is ${expected} and no error of ours`, async () => {
+    const control = new MemoryControl();
+    control.expose = () => Promise.reject(new ConnectorError(code, "Because", { hint: "Do this" }));
+    const { call, log } = setUp({ control });
+    const { status, body } = await expose(call, GOOD);
+    assert.deepEqual([status, body], [expected, "Because\nDo this\n"]);
+    assert.deepEqual(log.lines.map(({ level }) => level), ["debug"]);
+  });
+}
+
+const SECRET = "secret inside";
+const DEFECTS: [string, unknown][] = [
+  ["internal", new ConnectorError("internal", SECRET)],
+  ["cancelled", new ConnectorError("cancelled", SECRET)],
+  ["a TypeError", new TypeError(SECRET)],
+  ["text", SECRET],
+  ["undefined", undefined],
+  ["an object that poses as an answer", { getResponse: () => new Response(SECRET) }],
+];
+
+for (const [name, thrown] of DEFECTS) {
+  Deno.test(`${name}, thrown, is 500 without internals and logged once`, async () => {
+    const control = new MemoryControl();
+    control.list = () => {
+      throw thrown;
+    };
+    const { call, log } = setUp({ control });
+    const { status, body } = await call("GET", "/list");
+    assert.deepEqual([status, body], [500, "Internal error, see the log of the connector\n"]);
+    assert.deepEqual(
+      log.lines.map(({ level, message }) => [level, message]),
+      [["error", "request failed"], ["debug", "request answered"]],
+    );
+    assert.equal(log.lines[0]?.fields.error, thrown);
+    assert.equal(log.lines[0]?.fields.path, "/list");
+  });
+}
+
+Deno.test("each request is one line at debug, with the path and without the query or the body", async () => {
+  const { call, log } = setUp();
+  await call("POST", "/expose?token=t", JSON.stringify({ ...GOOD, name: "unseen" }));
+  const [line, ...more] = log.lines;
+  assert.ok(line);
+  assert.deepEqual(more, []);
+  const { durationMs, ...fields } = line.fields;
+  assert.deepEqual([line.level, line.message], ["debug", "request answered"]);
+  assert.deepEqual(fields, { method: "POST", path: "/expose", status: 200 });
+  assert.equal(typeof durationMs, "number");
+});
+
+Deno.test("a wrong method is 405 and says which are right", async () => {
+  const { call } = setUp();
+  const cases = [
+    ["/health", "GET, HEAD", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"]],
+    ["/expose", "POST", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]],
+    ["/expose/some-id", "DELETE", ["GET", "HEAD", "POST", "OPTIONS"]],
+    ["/list", "GET, HEAD", ["POST", "DELETE", "OPTIONS"]],
+  ] as const;
+  for (const [path, allow, methods] of cases) {
+    for (const method of methods) {
+      const { status, headers, body } = await call(method, path);
+      assert.equal(status, 405, `${method} ${path}`);
+      assert.equal(headers.get("allow"), allow);
+      const text = `Cannot answer "${method}" at "${path}": want ${allow}\n`;
+      assert.equal(body, method === "HEAD" ? "" : text);
+    }
+  }
+});
+
+Deno.test("an unknown path is 404", async () => {
+  const { call } = setUp();
+  for (const path of ["/", "/nothing", "/list/", "/expose/", "/expose/a/b", "/HEALTH", "//list"]) {
+    const { status, body } = await call("GET", path);
+    assert.deepEqual([status, body], [404, `There is nothing at "${path}"\n`]);
+  }
+  const { body } = await call("GET", `/${"x".repeat(10_000)}`);
+  assert.ok(body.length < 200);
+});
+
+Deno.test("HEAD answers as GET, without the body", async () => {
+  const { call } = setUp();
+  for (const path of ["/health", "/list"]) {
+    const { status, headers, body } = await call("HEAD", path);
+    assert.deepEqual([status, body], [200, ""]);
+    assert.equal(
+      headers.get("content-type"),
+      (await call("GET", path)).headers.get("content-type"),
+    );
+  }
+});
+
+Deno.test("a request whose URL does not parse is answered", async () => {
+  const { log } = setUp();
+  const app = createApp({ control: new MemoryControl(), logger: log.logger });
+  for (const [url, status] of [["http://a b</health", 200], ["http://a:1", 404]] as const) {
+    // Deno.serve hands on what the client sent; the Request constructor would refuse it.
+    const request = new Proxy(new Request(BASE), {
+      get: (target, key) => key === "url" ? url : Reflect.get(target, key, target),
+    });
+    assert.equal((await app.fetch(request)).status, status, url);
+  }
+});
+
+Deno.test("POST /certificate is 404 without an issuer", async () => {
+  const { status } = await setUp().call("POST", "/certificate", "{}");
+  assert.equal(status, 404);
+});
+
+Deno.test("POST /certificate answers what the issuer makes, and logs it without the key", async () => {
+  const asked: LeafRequest[] = [];
+  const issuer = {
+    issue: (request: LeafRequest) => {
+      asked.push(request);
+      return Promise.resolve({ ca: "C", certificate: "L", privateKey: "K", notAfter: SINCE });
+    },
+  };
+  const { call, log } = setUp({ issuer });
+  const names = { ip_addresses: ["127.0.0.1"], dns_names: ["localhost:9090"] };
+  const answer = await call("POST", "/certificate", JSON.stringify({ name: "x", ...names }));
+  assert.equal(answer.status, 200);
+  assert.equal(answer.body, '{"ca":"C","certificate":"L","private_key":"K"}');
+  const plain = await call("POST", "/certificate", '{"name":"y"}');
+  assert.equal(plain.status, 200, plain.body);
+  assert.deepEqual(asked, [
+    { name: "x", ipAddresses: ["127.0.0.1"], dnsNames: ["localhost:9090"] },
+    { name: "y", ipAddresses: [], dnsNames: [] },
+  ]);
+  const [line] = log.lines.filter(({ level }) => level === "info");
+  assert.equal(line?.message, "certificate issued");
+  assert.deepEqual(line.fields, { ...asked[0], notAfter: SINCE });
+
+  const bad = await call("POST", "/certificate", '{"ip_addresses":"::1","dns_names":[1]}');
+  assert.equal(bad.status, 422);
+  assert.equal(
+    bad.body,
+    "name: missing, want text of 1 to 255 characters without control characters\n" +
+      'ip_addresses: got "::1", want a list of at most 100 IP addresses\n' +
+      "dns_names: got a list, want a list of at most 100 DNS names\n",
+  );
+  const { status, headers } = await call("GET", "/certificate");
+  assert.deepEqual([status, headers.get("allow")], [405, "POST"]);
+});
+
+Deno.test("any body is 200, 400, 413 or 422", async () => {
+  const field = fc.oneof(fc.jsonValue(), fc.constantFrom("a:1", "local", 1, 65536, "[::1]:80"));
+  const body = fc.oneof(
+    fc.json(),
+    fc.string({ unit: "binary" }),
+    fc.uint8Array({ maxLength: 200 }).map((bytes) => new Uint8Array(bytes)),
+    fc.record(
+      {
+        name: field,
+        source_port: field,
+        remote_connector_addr: field,
+        destination_addr: field,
+        type: field,
+        extra: field,
+      },
+      { requiredKeys: [] },
+    ).map((value) => JSON.stringify(value)),
+    fc.constantFrom(1000, MAX_BODY_BYTES, MAX_BODY_BYTES + 1).map((size) => "[".repeat(size)),
+  );
+  await fc.assert(
+    fc.asyncProperty(body, async (sent) => {
+      const { status, body } = await setUp().call("POST", "/expose", sent);
+      assert.ok([200, 400, 413, 422].includes(status), `${status} ${body}`);
+      if (status !== 200) assert.match(body, /^[^\n]+\n([^\n]+\n)*$/);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("any valid request can be read back from the list", async () => {
+  const host = fc.oneof(fc.domain(), fc.ipV4(), fc.ipV6().map((text) => `[${text}]`));
+  const address = fc.tuple(host, fc.integer({ min: 1, max: 65535 }))
+    .map(([name, port]) => `${name}:${port}`);
+  const valid = fc.record({
+    name: fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 }),
+    source_port: fc.integer({ min: 1, max: 65535 }),
+    remote_connector_addr: address,
+    destination_addr: address,
+    type: fc.constantFrom("local", "remote"),
+  });
+  await fc.assert(
+    fc.asyncProperty(valid, async (sent) => {
+      const { call } = setUp();
+      const { status, body: id } = await expose(call, sent);
+      assert.equal(status, 200, id);
+      const { since: _since, connections: _connections, ...listed } =
+        JSON.parse((await call("GET", "/list")).body)[0];
+      assert.deepEqual(listed, { ...sent, id, type: sent.type.toUpperCase(), status: "PENDING" });
+    }),
+    { numRuns: 200 },
+  );
+});
