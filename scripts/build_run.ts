@@ -1,0 +1,42 @@
+// Runs the programs that a build needs. Used by build.ts and its parts.
+
+import * as path from "node:path";
+
+/** The project's root. */
+export const ROOT = path.resolve(import.meta.dirname ?? ".", "..");
+
+/** A program that ended with another code than 0. */
+export class ProgramError extends Error {
+  override readonly name = "ProgramError";
+  /** What it said. */
+  readonly output: string;
+
+  constructor(message: string, output: string) {
+    super(message);
+    this.output = output;
+  }
+}
+
+/** Runs a program to its end and resolves with its standard output. @throws {ProgramError} when it fails. */
+export async function run(
+  command: string,
+  { args, env = {} }: { args: string[]; env?: Record<string, string> },
+): Promise<Uint8Array> {
+  const { success, code, stdout, stderr } = await new Deno.Command(command, {
+    args,
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  if (success) return stdout;
+  const output = decode(stderr) + decode(stdout);
+  throw new ProgramError(
+    `${path.basename(command)} ${args[0] ?? ""} ended with code ${code}: ${output}`,
+    output,
+  );
+}
+
+export function decode(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}

@@ -1,0 +1,101 @@
+#!/bin/sh
+# Connector as one file: this script, and behind it a Deno runtime and the program, both compressed. The first
+# start unpacks them into the user's cache folder, named by their SHA-256; every start makes sure that nobody
+# else can change them there, and becomes the runtime: same process, same signals, same exit code.
+# scripts/build_self_extracting.ts fills in what stands between @ signs.
+set -eu
+
+runtime_sha256=@RUNTIME_SHA256@ runtime_size=@RUNTIME_SIZE@ runtime_start=@RUNTIME_START@ runtime_packed=@RUNTIME_PACKED@
+program_sha256=@PROGRAM_SHA256@ program_size=@PROGRAM_SIZE@ program_start=@PROGRAM_START@ program_packed=@PROGRAM_PACKED@
+
+fail() {
+  printf 'error: %s\nhint: %s\n' "$1" "$2" >&2
+  exit 1
+}
+
+another_place="Set XDG_CACHE_HOME to a folder of your own"
+
+# Prints what others could exchange on the way to a folder: symbolic links and folders of somebody else, and
+# folders that everybody may write to, unless they are sticky, as /tmp is.
+untrusted_on_the_way() {
+  path=$1
+  set -- /
+  while [ -n "$path" ]; do
+    if [ -e "$path" ] || [ -L "$path" ]; then set -- "$@" "$path"; fi
+    path=${path%/*}
+  done
+  find "$@" -prune \( -type l ! -user 0 ! -user "$uid" \
+    -o -type d \( ! -user 0 ! -user "$uid" -o -perm -002 ! -perm -1000 \) \) -print
+}
+
+sha256_of() {
+  if command -v sha256sum >/dev/null; then sha256sum <"$1"; else shasum -a 256 <"$1"; fi | cut -c 1-64
+}
+
+# Where it is, what it must be: path, size. Nobody but us may have written it.
+is_unpacked() {
+  [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] &&
+    [ -n "$(find "$1" -prune -size "${2}c" ! -perm -020 ! -perm -002 -print)" ]
+}
+
+# Unpacks to: path, SHA-256, start and size of what is packed. Another process may do the same: the last one
+# to rename wins, and both have the same bytes.
+unpack() {
+  temporary=$(mktemp "$store/.unpack.XXXXXX") || fail "Cannot write to $store" "$another_place"
+  trap 'rm -f "$temporary"' EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  tail -c "+$3" "$0" | head -c "$4" | gzip -dc >"$temporary" || true
+  [ "$(sha256_of "$temporary")" = "$2" ] ||
+    fail "Cannot unpack $0 into $store: what came out is not what was packed" \
+      "Is the disk full? Else the file is damaged: download it again"
+  chmod 0500 "$temporary"
+  mv -f "$temporary" "$1"
+  trap - EXIT HUP INT TERM
+}
+
+uid=$(id -u)
+case ${XDG_CACHE_HOME:-} in
+  /*) cache=$XDG_CACHE_HOME ;;
+  *)
+    case ${HOME:-} in
+      /*) cache=${HOME%/}/@CACHE@ ;;
+      *) fail "Cannot tell where to unpack to: HOME is not set" "$another_place" ;;
+    esac
+    ;;
+esac
+store=${cache%/}/connector
+
+if [ ! -d "$store" ]; then
+  untrusted=$(untrusted_on_the_way "$cache")
+  [ -z "$untrusted" ] || fail "Cannot unpack into $store: others can change $untrusted" "$another_place"
+  { mkdir -p -m 700 "$cache" && { mkdir -m 700 "$store" 2>/dev/null || [ -d "$store" ]; }; } ||
+    fail "Cannot make the folder $store" "$another_place"
+fi
+# From here on without symbolic links.
+given=$store
+store=$(cd -P "$given" && pwd -P) || fail "Cannot open the folder $given" "$another_place"
+untrusted=$(untrusted_on_the_way "$given" && untrusted_on_the_way "$store" &&
+  find "${store%/*}" -prune -perm -002 -print)
+[ -z "$untrusted" ] || fail "Cannot unpack into $given: others can change $untrusted" "$another_place"
+{ [ -O "$store" ] && [ -n "$(find "$store" -prune -perm 0700 -print)" ]; } ||
+  fail "Cannot unpack into $store: the folder is not yours alone" "Remove it, or give it the mode 0700"
+
+runtime=$store/deno-$runtime_sha256
+program=$store/connector-$program_sha256.js
+if ! is_unpacked "$runtime" "$runtime_size" || ! is_unpacked "$program" "$program_size"; then
+  # Left by a process that was killed.
+  find "$store" -name '.unpack.*' -mtime +0 -exec rm -f {} +
+  is_unpacked "$program" "$program_size" ||
+    unpack "$program" "$program_sha256" "$program_start" "$program_packed"
+  is_unpacked "$runtime" "$runtime_size" ||
+    unpack "$runtime" "$runtime_sha256" "$runtime_start" "$runtime_packed"
+fi
+
+# The runtime's own cache belongs beside it, and it has nothing to look for elsewhere.
+export DENO_DIR="$store/deno" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
+exec "$runtime" run --quiet --no-prompt --no-config --no-lock --no-remote --no-npm \
+  @PERMISSIONS@ "$program" "$@"
+# What follows is no script.
+exit 1
