@@ -171,6 +171,19 @@ Deno.test("GET /list has the contract's keys first, then ours", async () => {
   });
 });
 
+Deno.test("GET /list has what was counted of a service's connections", async () => {
+  const { control, call } = setUp();
+  const { body: id } = await expose(call, GOOD);
+  const service = control.services.get(id);
+  assert.ok(service);
+  const counted = { open: 1, total: 2, failed: 3, bytesIn: 4, bytesOut: 5, lastClose: "refused" };
+  control.services.set(id, { ...service, connections: counted });
+  assert.equal(
+    JSON.stringify(JSON.parse((await call("GET", "/list")).body)[0].connections),
+    '{"open":1,"total":2,"failed":3,"bytes_in":4,"bytes_out":5,"last_close":"refused"}',
+  );
+});
+
 Deno.test("DELETE /expose/{id} answers nothing, and an unknown id is 404", async () => {
   const { control, call } = setUp();
   const { body: id } = await expose(call, GOOD);
