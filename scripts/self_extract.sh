@@ -70,17 +70,18 @@ store=${cache%/}/connector
 if [ ! -d "$store" ]; then
   untrusted=$(untrusted_on_the_way "$cache")
   [ -z "$untrusted" ] || fail "Cannot unpack into $store: others can change $untrusted" "$another_place"
+  # shellcheck disable=SC2174 # what is above the cache folder gets the user's own mode
   { mkdir -p -m 700 "$cache" && { mkdir -m 700 "$store" 2>/dev/null || [ -d "$store" ]; }; } ||
     fail "Cannot make the folder $store" "$another_place"
 fi
 # From here on without symbolic links.
 given=$store
 store=$(cd -P "$given" && pwd -P) || fail "Cannot open the folder $given" "$another_place"
+{ [ -O "$store" ] && [ -n "$(find "$store" -prune -perm 0700 -print)" ]; } ||
+  fail "Cannot unpack into $store: the folder is not yours alone" "Remove it, or give it the mode 0700"
 untrusted=$(untrusted_on_the_way "$given" && untrusted_on_the_way "$store" &&
   find "${store%/*}" -prune -perm -002 -print)
 [ -z "$untrusted" ] || fail "Cannot unpack into $given: others can change $untrusted" "$another_place"
-{ [ -O "$store" ] && [ -n "$(find "$store" -prune -perm 0700 -print)" ]; } ||
-  fail "Cannot unpack into $store: the folder is not yours alone" "Remove it, or give it the mode 0700"
 
 runtime=$store/deno-$runtime_sha256
 program=$store/connector-$program_sha256.js
