@@ -46,18 +46,10 @@ export class Conn implements ByteChannel {
 
   /** Takes over a connection that a listener accepted and has not begun to read. */
   static accepted(socket: Socket): Conn {
-    // Node gives read buffers to a new socket only, so one is made around the handle of the accepted one. It
-    // goes on counting for its server, which waits for the end of what it has accepted.
-    const from = socket as unknown as SocketInternals;
     const reads = new ReadBuffers();
-    const options: unknown = { handle: from._handle, allowHalfOpen: true, onread: reads.hooks };
-    from._handle = null;
-    const own = new Socket(options as ConstructorParameters<typeof Socket>[0]);
-    const to = own as unknown as SocketInternals;
-    to.server = from.server;
-    to._server = from._server;
-    own.resume();
-    return new Conn(own, reads);
+    giveReadBuffers(socket, reads.hooks);
+    socket.resume();
+    return new Conn(socket, reads);
   }
 
   /** Takes over a socket that has connected; it was made with the hooks of `reads` and is not read yet. */
@@ -106,11 +98,32 @@ export class Conn implements ByteChannel {
   }
 }
 
-/** The members of a socket that node keeps to itself. */
-interface SocketInternals {
-  _handle: unknown;
-  server: unknown;
-  _server: unknown;
+/** Where node keeps what a socket was made with to be read into: symbols of its own. */
+const SOCKET_SYMBOLS = Object.getOwnPropertySymbols(new Socket());
+const BUFFER = socketSymbol("kBuffer");
+const BUFFER_CALLBACK = socketSymbol("kBufferCb");
+const BUFFER_MAKER = socketSymbol("kBufferGen");
+
+function socketSymbol(name: string): symbol {
+  const symbol = SOCKET_SYMBOLS.find(({ description }) => description === name);
+  if (symbol === undefined) throw new TypeError(`a socket of this runtime has no ${name}`);
+  return symbol;
+}
+
+/**
+ * Does for a socket that a server accepted what the option `onread` does for one that we make ourselves. Node has
+ * no option for it; a second socket around the same handle would do, and cost a third of a connection.
+ */
+function giveReadBuffers(socket: Socket, { buffer, callback }: OnReadOpts): void {
+  const internals = socket as unknown as {
+    [key: symbol]: unknown;
+    _handle: { useUserBuffer: (buffer: Uint8Array) => void } | null;
+  };
+  const first = typeof buffer === "function" ? buffer() : buffer;
+  internals[BUFFER] = first;
+  internals[BUFFER_CALLBACK] = callback;
+  internals[BUFFER_MAKER] = buffer;
+  internals._handle?.useUserBuffer(first);
 }
 
 /**
