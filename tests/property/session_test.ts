@@ -9,7 +9,7 @@ import type { Session, SessionOptions } from "../../src/mux/session.ts";
 import type { Stream } from "../../src/mux/stream.ts";
 import { seeded, turn } from "../support/memory_link.ts";
 import { type SessionPair, sessionPair, TINY_LIMITS, untilTurn } from "../support/session_pair.ts";
-import { soon } from "../support/soon.ts";
+import { soon, whileTimeLasts } from "../support/soon.ts";
 
 type Role = SessionOptions["role"];
 
@@ -73,6 +73,14 @@ const scenario = fc.record({
   visits: fc.array(visit, { minLength: 1, maxLength: 10, size: "max" }),
 });
 
+/** How a session ends before its streams have. */
+const endInTheMiddle = fc.record({
+  after: fc.nat({ max: 60 }),
+  by: fc.constantFrom("dialler" as const, "acceptor" as const),
+  how: fc.constantFrom("close" as const, "abort" as const),
+});
+
+type EndInTheMiddle = typeof endInTheMiddle extends fc.Arbitrary<infer Value> ? Value : never;
 type Scenario = typeof scenario extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** The bytes of one direction of one visit: the same for all, at other offsets. */
@@ -234,22 +242,12 @@ Deno.test("bytes out are bytes in, nothing stalls, and nothing is left", async (
     dialler.close();
     deepStrictEqual(await Promise.all([dialler.closed, acceptor.closed]), [undefined, undefined]);
   };
-  await fc.assert(
-    fc.asyncProperty(scenario, (plan) => soon(run(plan), "all streams have ended")),
-    { numRuns: 400, interruptAfterTimeLimit: 8000 },
-  );
+  const property = (plan: Scenario) => soon(run(plan), "all streams have ended");
+  await fc.assert(fc.asyncProperty(scenario, whileTimeLasts(8000, property)), { numRuns: 400 });
 });
 
 Deno.test("a session that ends in the middle ends every stream, and nothing is left", async () => {
-  const end = fc.record({
-    after: fc.nat({ max: 60 }),
-    by: fc.constantFrom("dialler" as const, "acceptor" as const),
-    how: fc.constantFrom("close" as const, "abort" as const),
-  });
-  const run = async (
-    plan: Scenario,
-    { after, by, how }: { after: number; by: Role; how: string },
-  ) => {
+  const run = async (plan: Scenario, { after, by, how }: EndInTheMiddle) => {
     const { pair, ended, interrupt } = start(plan);
     for (let left = after; left > 0; left -= 1) await turn();
     interrupt();
@@ -258,72 +256,10 @@ Deno.test("a session that ends in the middle ends every stream, and nothing is l
     await Promise.all([ended, pair.dialler.closed, pair.acceptor.closed]);
     deepStrictEqual([pair.dialler.streamCount, pair.acceptor.streamCount], [0, 0]);
   };
+  const property = (plan: Scenario, how: EndInTheMiddle) =>
+    soon(run(plan, how), "all streams have ended");
   await fc.assert(
-    fc.asyncProperty(scenario, end, (plan, how) => soon(run(plan, how), "all streams have ended")),
-    { numRuns: 200, interruptAfterTimeLimit: 6000 },
+    fc.asyncProperty(scenario, endInTheMiddle, whileTimeLasts(6000, property)),
+    { numRuns: 200 },
   );
 });
-
-Deno.test("readers that are stuck hold up nobody else, however many bytes wait for them", async () => {
-  const model = fc.record({
-    seed: fc.integer(),
-    bound: fc.integer({ min: 1, max: 5 }),
-    slowness: fc.nat({ max: 3 }),
-    stuck: fc.array(fc.constantFrom("dialler" as const, "acceptor" as const), {
-      minLength: 1,
-      maxLength: 3,
-    }),
-  });
-  await fc.assert(
-    fc.asyncProperty(model, async ({ seed, bound, slowness, stuck }) => {
-      const random = seeded(seed);
-      // Every stream is echoed, but for those that are never read.
-      const onStream = (stream: Stream) => {
-        stream.accept();
-        if (stream.serviceId === "echo") echo(stream);
-      };
-      const pair = sessionPair({
-        bound,
-        turns: () => random(slowness + 1),
-        limits: { ...TINY_LIMITS, streams: 10, opens: 10 },
-        onStream: { dialler: onStream, acceptor: onStream },
-      });
-      await untilTurn(() => pair.dialler.dialect !== undefined, "the dialler knows the dialect");
-      await untilTurn(() => pair.acceptor.dialect !== undefined, "the acceptor knows the dialect");
-      const writers = stuck.map((role) =>
-        pair[role].open("stuck", "v:1").write(CONTENT).then(() => "written", () => "ended")
-      );
-      for (const role of ["dialler", "acceptor"] as const) {
-        const stream = pair[role].open("echo", "v:1");
-        for (let round = 0; round < 10; round += 1) {
-          await soon(roundTrip(stream, 1 + random(3000)), "the echo has come back");
-        }
-        stream.reset("closing", "the test is over");
-      }
-      pair.dialler.close();
-      await Promise.all([pair.dialler.closed, pair.acceptor.closed]);
-      deepStrictEqual(await Promise.all(writers), stuck.map(() => "ended"));
-    }),
-    { numRuns: 60, interruptAfterTimeLimit: 5000 },
-  );
-});
-
-async function echo(stream: ByteChannel): Promise<void> {
-  try {
-    for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
-      await stream.write(bytes);
-    }
-  } catch (error) {
-    if (!(error instanceof ConnectorError)) throw error;
-  }
-}
-
-async function roundTrip(stream: ByteChannel, length: number): Promise<void> {
-  const writing = stream.write(CONTENT.slice(0, length));
-  for (let count = 0; count < length;) {
-    const bytes = await stream.read();
-    deepStrictEqual(bytes, CONTENT.subarray(count, count + (bytes?.length ?? 0)));
-    count += bytes?.length ?? fail("the echo");
-  }
-  await writing;
-}

@@ -19,3 +19,18 @@ export async function soon<T>(
     clearTimeout(timer);
   }
 }
+
+/**
+ * Makes a property that does nothing any more after so many milliseconds. A time limit of fast-check would leave the
+ * run that is under way to itself, with its timers.
+ */
+export function whileTimeLasts<Values extends unknown[]>(
+  ms: number,
+  run: (...values: Values) => Promise<void>,
+): (...values: Values) => Promise<void> {
+  let deadline: number | undefined;
+  return async (...values) => {
+    deadline ??= performance.now() + ms;
+    if (performance.now() < deadline) await run(...values);
+  };
+}
