@@ -6,14 +6,8 @@ import { ConnectorError } from "../errors.ts";
 import { completionCommand } from "./completion.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
 import { healthCommand } from "./health.ts";
-import {
-  readRunOptions,
-  RUN_FLAGS,
-  type RunFlag,
-  type RunFlagName,
-  type RunOptions,
-  type RunSettings,
-} from "./run_options.ts";
+import { RUN_FLAGS, type RunFlag, type RunFlagName } from "./run_flags.ts";
+import { readRunOptions, type RunOptions, type RunSettings } from "./run_options.ts";
 import { UsageError } from "./usage_error.ts";
 import { type Build, versionText } from "./version.ts";
 

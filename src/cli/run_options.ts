@@ -3,9 +3,10 @@
 
 import { type Address, parseAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
-import { DEFAULT_LIMITS, LIMIT_RANGES, type SessionLimits } from "../limits.ts";
+import { LIMIT_RANGES, type SessionLimits } from "../limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./quantities.ts";
+import type { RunFlagName } from "./run_flags.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What `connector run` was asked to do. */
@@ -40,138 +41,6 @@ export interface TlsPaths {
   serverCertPath: string;
   serverKeyPath: string;
 }
-
-/** A flag and its environment variable. */
-export interface RunFlag {
-  /** As the command line parser reads it: `--name <value>`, `[value]` for a boolean. */
-  flags: string;
-  variable: string;
-  description: string;
-  default?: string;
-  /** May be given several times; each may be a comma list. */
-  repeats?: true;
-}
-
-/** Every flag of `connector run`, in the order of the help. */
-export const RUN_FLAGS = {
-  grpcBind: {
-    flags: "--grpc-bind <address>",
-    variable: "CONNECTOR_GRPC_BIND",
-    description: "host:port or :port to serve gRPC on, for other connectors",
-    default: ":9090",
-  },
-  httpBind: {
-    flags: "--http-bind <address>",
-    variable: "CONNECTOR_HTTP_BIND",
-    description: "host:port or :port to serve the REST API on",
-    default: ":9091",
-  },
-  rootCertPath: {
-    flags: "--root-cert-path <path>",
-    variable: "CONNECTOR_ROOT_CERT_PATH",
-    description: "root certificate that peers must chain to (PEM); turns TLS on",
-  },
-  rootCertKey: {
-    flags: "--root-cert-key <path>",
-    variable: "CONNECTOR_ROOT_CERT_KEY",
-    description: "key of the root (PEM); lets POST /certificate issue certificates",
-  },
-  serverCertPath: {
-    flags: "--server-cert-path <path>",
-    variable: "CONNECTOR_SERVER_CERT_PATH",
-    description: "certificate of this connector (PEM)",
-  },
-  serverKeyPath: {
-    flags: "--server-key-path <path>",
-    variable: "CONNECTOR_SERVER_KEY_PATH",
-    description: "key of this connector's certificate (PEM)",
-  },
-  logLevel: {
-    flags: "--log-level <level>",
-    variable: "CONNECTOR_LOG_LEVEL",
-    description: `least important level to log: ${LOG_LEVELS.join(", ")}`,
-    default: "info",
-  },
-  logFormat: {
-    flags: "--log-format <format>",
-    variable: "CONNECTOR_LOG_FORMAT",
-    description: `how log lines look: ${LOG_FORMATS.join(", ")}`,
-    default: "text",
-  },
-  integration: {
-    flags: "--integration <name>",
-    variable: "CONNECTOR_INTEGRATION",
-    description: "scheduler to register services with: kubernetes, nomad (not in this version)",
-  },
-  namespace: {
-    flags: "--namespace <name>",
-    variable: "CONNECTOR_NAMESPACE",
-    description: "namespace to register services in",
-    default: "shipyard",
-  },
-  disableLocalExpose: {
-    flags: "--disable-local-expose, --disableLocalExpose [boolean]",
-    variable: "CONNECTOR_DISABLE_LOCAL_EXPOSE",
-    description: "refuse to expose services of type local",
-    default: "false",
-  },
-  disableRemoteExpose: {
-    flags: "--disable-remote-expose [boolean]",
-    variable: "CONNECTOR_DISABLE_REMOTE_EXPOSE",
-    description: "refuse to expose services of type remote",
-    default: "false",
-  },
-  httpAllowedHost: {
-    flags: "--http-allowed-host <name>",
-    variable: "CONNECTOR_HTTP_ALLOWED_HOST",
-    description: "further name by which browsers may use the REST API; repeats, or a comma list",
-    repeats: true,
-  },
-  maxStreams: {
-    flags: "--max-streams <count>",
-    variable: "CONNECTOR_MAX_STREAMS",
-    description: "connections that a peer may have open over its link",
-    default: String(DEFAULT_LIMITS.streams),
-  },
-  maxUnansweredOpens: {
-    flags: "--max-unanswered-opens <count>",
-    variable: "CONNECTOR_MAX_UNANSWERED_OPENS",
-    description: "of those, connections whose destination is still being dialled",
-    default: String(DEFAULT_LIMITS.opens),
-  },
-  maxFrame: {
-    flags: "--max-frame <size>",
-    variable: "CONNECTOR_MAX_FRAME",
-    description: "bytes that a peer may put into one data frame",
-    default: formatSize(DEFAULT_LIMITS.frame),
-  },
-  initialWindow: {
-    flags: "--initial-window <size>",
-    variable: "CONNECTOR_INITIAL_WINDOW",
-    description: "bytes that a peer may send ahead on a new connection",
-    default: formatSize(DEFAULT_LIMITS.window),
-  },
-  maxWindow: {
-    flags: "--max-window <size>",
-    variable: "CONNECTOR_MAX_WINDOW",
-    description: "bytes that it may send ahead once the path has shown to need it",
-    default: formatSize(DEFAULT_LIMITS.maxWindow),
-  },
-  linkMemory: {
-    flags: "--link-memory <size>",
-    variable: "CONNECTOR_LINK_MEMORY",
-    description: "bytes that may wait for slow readers over one link",
-    default: formatSize(DEFAULT_LIMITS.budget),
-  },
-  halfOpenTimeout: {
-    flags: "--half-open-timeout <duration>",
-    variable: "CONNECTOR_HALF_OPEN_TIMEOUT",
-    description: "reset a connection that one side has finished after so long without a byte",
-    default: "1h",
-  },
-} as const satisfies Record<string, RunFlag>;
-
-export type RunFlagName = keyof typeof RUN_FLAGS;
 
 /** What was written for a flag, and where: `--grpc-bind` or `CONNECTOR_GRPC_BIND`. */
 export interface Setting {

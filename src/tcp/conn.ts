@@ -197,7 +197,7 @@ export class ReadBuffers {
     } else if (count <= size / 8 && size > MIN_READ_BYTES) {
       this.#smallReads += 1;
       if (this.#smallReads < SMALL_READS_TO_SHRINK) return;
-      this.#size = size / 2;
+      this.#size = Math.max(size / 2, MIN_READ_BYTES);
       this.#smallReads = 0;
     } else {
       this.#smallReads = 0;

@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import config from "../../deno.json" with { type: "json" };
-import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_options.ts";
+import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
 import { RestClient, runCommand, spawnConnector, startCommand } from "../support/processes.ts";
 import { freePort, until } from "../support/world.ts";
 

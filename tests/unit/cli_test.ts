@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import config from "../../deno.json" with { type: "json" };
 import { runCli } from "../../src/cli/program.ts";
-import { RUN_FLAGS, type RunFlag, type RunOptions } from "../../src/cli/run_options.ts";
+import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
+import { type RunOptions } from "../../src/cli/run_options.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 

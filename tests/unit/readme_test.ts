@@ -1,7 +1,7 @@
 // What README.md promises: the pinned version, the two commands for a fresh machine, every flag.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_options.ts";
+import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const readme = await Deno.readTextFile(new URL("README.md", ROOT));
