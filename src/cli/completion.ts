@@ -40,6 +40,9 @@ export function completionCommand(io: CompletionIo): Command {
   });
 }
 
+/** The parser's own command, which is not among the program's. */
+const HELP = { name: "help", summary: "print help for a command" };
+
 /** A command as a shell needs to know it. */
 interface Completion {
   name: string;
@@ -73,7 +76,7 @@ function describe(program: Command): Completion[] {
       summary: command.summary() || command.description(),
       flags,
       words: command === program
-        ? [...program.commands.map((each) => each.name()), "help"]
+        ? [...program.commands.map((each) => each.name()), HELP.name]
         : command.registeredArguments[0]?.argChoices ?? [],
     };
   });
@@ -129,7 +132,9 @@ function quoteBash(text: string): string {
 function zshScript(commands: Completion[]): string {
   const [program, ...others] = commands;
   if (!program) throw new TypeError("there is always the program itself");
-  const listed = others.map(({ name, summary }) => `    ${quoteBash(`${name}:${summary}`)}`);
+  const listed = [...others, HELP].map(({ name, summary }) =>
+    `    ${quoteBash(`${name}:${summary}`)}`
+  );
   const cases = others.map((command) => {
     const first = command.words.length > 0
       ? `1:argument:(${command.words.join(" ")})`
@@ -144,7 +149,6 @@ _connector() {
   local -a commands
   commands=(
 ${listed.join("\n")}
-    'help:print help for a command'
   )
   if (( CURRENT == 2 )); then
     _describe command commands
@@ -178,7 +182,9 @@ function fishScript(commands: Completion[]): string {
     const start = `complete -c connector -n ${quoteFish(condition)}`;
     return [
       ...(name === ""
-        ? others.map((other) => `${start} -f -a ${other.name} -d ${quoteFish(other.summary)}`)
+        ? [...others, HELP].map((other) =>
+          `${start} -f -a ${other.name} -d ${quoteFish(other.summary)}`
+        )
         : words.map((word) => `${start} -f -a ${word}`)),
       ...flags.map((flag) => {
         const value = flag.isPath ? " -r -F" : flag.takesValue ? " -x" : "";

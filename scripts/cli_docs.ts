@@ -1,0 +1,48 @@
+// `deno task docs`: docs/cli.md, the help of every command, as the commands themselves print it; --check only compares.
+
+import * as path from "node:path";
+import type { Command } from "commander";
+import { createProgram } from "../src/cli/program.ts";
+import { ROOT } from "./build_run.ts";
+
+/** Characters of a line: a terminal's width must not show in the page. */
+const WIDTH = 100;
+
+/** The whole page. */
+export function cliDocs(): string {
+  let printed = "";
+  const program = createProgram({
+    stdout: (text) => printed += text,
+    stderr: (text) => printed += text,
+    env: {},
+    runConnector: () => Promise.resolve(0),
+  }, () => {});
+  const help = (command: Command) => {
+    printed = "";
+    command.configureOutput({ getOutHelpWidth: () => WIDTH, getOutHasColors: () => false });
+    command.outputHelp();
+    return printed.trim();
+  };
+  const sections = [program, ...program.commands].map((command) => {
+    const name = command === program ? "connector" : `connector ${command.name()}`;
+    return `## ${name}\n\n\`\`\`text\n${help(command)}\n\`\`\`\n`;
+  });
+  return `# Command line
+
+Made by \`deno task docs\` from the commands themselves. Exit codes: 0 when a command has done what it
+was asked to, 1 when it could not, 2 for a command line that cannot be followed. Errors are on stderr,
+as \`error:\` and often \`hint:\`.
+
+${sections.join("\n")}`;
+}
+
+if (import.meta.main) {
+  const file = path.join(ROOT, "docs", "cli.md");
+  const wanted = cliDocs();
+  if (!Deno.args.includes("--check")) {
+    await Deno.writeTextFile(file, wanted);
+  } else if (await Deno.readTextFile(file).catch(() => "") !== wanted) {
+    console.error("error: docs/cli.md is not what the commands say\nhint: run deno task docs");
+    Deno.exit(1);
+  }
+}

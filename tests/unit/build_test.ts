@@ -1,0 +1,181 @@
+// The parts of `deno task build` that need no runtime and no network: names, permissions, archives, the bill of
+// materials, and that the bundled program is the same wherever it is made.
+
+import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
+import * as path from "node:path";
+import config from "../../deno.json" with { type: "json" };
+import { tarGz, zip } from "../../scripts/build_archive.ts";
+import { isWithoutRuntime } from "../../scripts/build_compile.ts";
+import { permissionFlags } from "../../scripts/build_permissions.ts";
+import { bundleProgram } from "../../scripts/build_program.ts";
+import { decode, run } from "../../scripts/build_run.ts";
+import {
+  archiveName,
+  executableName,
+  findTarget,
+  hostTarget,
+  TARGETS,
+} from "../../scripts/build_targets.ts";
+import { readPackages, sbom } from "../../scripts/sbom.ts";
+import { randomBytes } from "../support/world.ts";
+
+const BUILD = { commit: "0123456789abcdef0123456789abcdef01234567", date: "2026-02-03" };
+
+Deno.test("files are named after the platform", () => {
+  deepStrictEqual(TARGETS.map((each) => [executableName(each), archiveName(each)]), [
+    ["connector-linux-x86_64", "connector-linux-x86_64.tar.gz"],
+    ["connector-linux-arm64", "connector-linux-arm64.tar.gz"],
+    ["connector-macos-x86_64", "connector-macos-x86_64.tar.gz"],
+    ["connector-macos-arm64", "connector-macos-arm64.tar.gz"],
+    ["connector-windows-x86_64.exe", "connector-windows-x86_64.zip"],
+  ]);
+  strictEqual(findTarget("linux-arm64"), findTarget("aarch64-unknown-linux-gnu"));
+  strictEqual(hostTarget().triple, Deno.build.target);
+  throws(
+    () => findTarget("plan9-mips"),
+    /Cannot build for "plan9-mips": want one of linux-x86_64, /,
+  );
+});
+
+Deno.test("an executable may use the network, files and its own variables, and nothing else", () => {
+  const flags = permissionFlags();
+  deepStrictEqual(flags.map((flag) => flag.split("=", 1)[0]).sort(), [
+    "--allow-env",
+    "--allow-net",
+    "--allow-read",
+    "--allow-write",
+  ]);
+  match(flags.join(" "), /--allow-env=CONNECTOR_\*,/);
+  for (const kind of ["run", "ffi", "all", "import"]) {
+    throws(() => permissionFlags({ [kind]: true }), new RegExp(`permission "${kind}"`));
+  }
+  throws(() => permissionFlags({ env: ["A'; rm -rf ~"] }), /into a script/);
+});
+
+Deno.test("docs/permissions.md has each permission of deno.json, with what it is for", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/permissions.md", import.meta.url));
+  const rows = [...page.matchAll(/^\| `([\w*]+)` +\| (.+) \|$/gm)];
+  const wanted = Object.entries(config.permissions.default).flatMap(([kind, value]) =>
+    Array.isArray(value) ? value : [kind]
+  );
+  deepStrictEqual(rows.map(([, name]) => name), wanted);
+  for (const [, , meaning] of rows) match(meaning ?? "", /\w+ \w+/);
+});
+
+Deno.test("the program is one file, the same wherever it is made, and names no folder of this machine", async () => {
+  const folders = [await Deno.makeTempDir(), await Deno.makeTempDir({ prefix: "another place " })];
+  try {
+    const [first, second] = await Promise.all(folders.map(async (folder) => {
+      return await Deno.readTextFile(await bundleProgram(BUILD, { folder }));
+    }));
+    ok(first && second);
+    ok(first === second);
+    ok(first.includes(BUILD.commit) && first.includes(BUILD.date));
+    ok(!first.includes(import.meta.dirname ?? "?") && !first.includes(folders[0] ?? "?"));
+    deepStrictEqual(
+      [...first.matchAll(/\bimport[^;"']{0,200}["']((?:npm|jsr|https?):[^"']*)["']/g)],
+      [],
+      "nothing is left to be fetched",
+    );
+  } finally {
+    for (const folder of folders) await Deno.remove(folder, { recursive: true });
+  }
+});
+
+const FILES = [
+  { name: "connector", bytes: randomBytes(70_000), executable: true },
+  { name: "LICENSE", bytes: new TextEncoder().encode("licence"), executable: false },
+  { name: "empty", bytes: new Uint8Array(), executable: false },
+];
+/** Unpacks the file that it is given into the working folder. */
+const UNZIP =
+  "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); assert z.testzip() is None; z.extractall()";
+const DATE = new Date("2026-02-03T00:00:00Z");
+
+for (
+  const [name, make, unpack] of [
+    ["archive.tar.gz", tarGz, (file: string) => ["tar", "-xpzf", file]],
+    // Python has an independent reader of zip files on every machine of ours; bsdtar reads them, too.
+    [
+      "archive.zip",
+      zip,
+      (file: string) =>
+        Deno.build.os === "linux" ? ["python3", "-c", UNZIP, file] : ["tar", "-xf", file],
+    ],
+  ] as const
+) {
+  Deno.test(`${name} holds the files with their modes, and is the same each time`, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const bytes = await make(FILES, DATE);
+      deepStrictEqual(await make(FILES, DATE), bytes);
+      await Deno.writeFile(path.join(folder, name), bytes);
+      const [command = "", ...args] = unpack(path.join(folder, name));
+      const { success, stderr } = await new Deno.Command(command, { args, cwd: folder }).output();
+      ok(success, decode(stderr));
+      for (const file of FILES) {
+        const out = path.join(folder, file.name);
+        deepStrictEqual(await Deno.readFile(out), file.bytes);
+        const { mode, mtime } = await Deno.stat(out);
+        if (Deno.build.os !== "windows" && name.endsWith(".tar.gz")) {
+          strictEqual((mode ?? 0) & 0o111, file.executable ? 0o111 : 0);
+          deepStrictEqual(mtime, DATE);
+        }
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+Deno.test("an archive refuses names with folders", async () => {
+  const file = { name: "../x", bytes: new Uint8Array(), executable: false };
+  for (const make of [tarGz, zip]) {
+    await make([file], DATE).then(() => ok(false), (error) => match(String(error), /"\.\.\/x"/));
+  }
+});
+
+Deno.test("the bill of materials has every package of the program, with its hash and licence", async () => {
+  const packages = await readPackages();
+  const names = packages.map(({ name }) => name);
+  for (const name of ["@grpc/grpc-js", "@peculiar/x509", "commander", "hono", "zod"]) {
+    ok(names.includes(name), name);
+  }
+  for (const name of ["ts-proto", "fast-check", "@bufbuild/buf", "@types/node"]) {
+    ok(!names.includes(name), name);
+  }
+  const bill = sbom(packages, { build: BUILD, deno: "1.2.3" });
+  strictEqual(bill.components.length, packages.length + 1);
+  const references = new Set(bill.components.map((each) => each["bom-ref"]));
+  strictEqual(references.size, bill.components.length);
+  for (const { ref, dependsOn } of bill.dependencies) {
+    ok(references.has(ref) || ref === bill.metadata.component["bom-ref"], ref);
+    for (const each of dependsOn) ok(references.has(each), each);
+  }
+  for (const { sha512, license, name } of packages) {
+    match(sha512, /^[0-9a-f]{128}$/, name);
+    match(license ?? "", /^[\w.() -]+$/, name);
+  }
+  const text = JSON.stringify(bill);
+  strictEqual(text, JSON.stringify(sbom(packages, { build: BUILD, deno: "1.2.3" })));
+  ok(text.includes("pkg:npm/%40grpc/grpc-js@"));
+});
+
+Deno.test("deno compile without its base runtime is told from other failures", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const entry = path.join(folder, "main.js");
+    await Deno.writeTextFile(entry, "");
+    const compile = (file: string) =>
+      run(Deno.execPath(), {
+        args: ["compile", "--no-config", `--output=${path.join(folder, "out")}`, file],
+        env: { DENORT_BIN: path.join(folder, "missing") },
+      }).then(() => "", (error) => String(error.output));
+    strictEqual(isWithoutRuntime(await compile(entry)), true);
+    const missing = await compile(path.join(folder, "missing.js"));
+    ok(missing !== "");
+    strictEqual(isWithoutRuntime(missing), false);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
