@@ -7,6 +7,7 @@ import http2 from "node:http2";
 import https from "node:https";
 import net from "node:net";
 import * as path from "node:path";
+import type { Duplex } from "node:stream";
 import tls, { type SecureVersion, type TLSSocket } from "node:tls";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { explainRefusal } from "../../src/certs/refusal.ts";
@@ -119,10 +120,18 @@ export async function callServer(
     ALPNProtocols: ["h2"],
     ...(own ? { cert: own.certificate, key: own.key } : {}),
   });
-  const client = http2.connect("http://localhost", { createConnection: () => socket });
+  const outcome = await callOver(socket);
+  socket.destroy();
+  await settle();
+  return outcome;
+}
+
+/** Asks for the services over a connection that is secured, or not, by whoever made it. */
+export async function callOver(connection: Duplex): Promise<string> {
+  const client = http2.connect("http://localhost", { createConnection: () => connection });
   const outcome = await new Promise<string>((resolve) => {
     const fail = (error?: Error) => resolve(`failed: ${error?.message ?? "closed"}`);
-    socket.on("error", fail);
+    connection.on("error", fail);
     client.on("error", fail);
     client.on("close", fail);
     const call = client.request({
@@ -139,8 +148,6 @@ export async function callServer(
     call.resume().end(new Uint8Array(5));
   });
   client.destroy();
-  socket.destroy();
-  await settle();
   return outcome;
 }
 
