@@ -10,8 +10,9 @@ const MAIN = fileURLToPath(new URL("../../main.ts", import.meta.url));
 const LIMIT_MS = 60_000;
 
 async function connector(args: string[], cwd: string): Promise<{ code: number; stderr: string }> {
-  const command = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-P", MAIN, "generate-certs", ...args],
+  const executable = Deno.env.get("CONNECTOR_EXECUTABLE");
+  const command = new Deno.Command(executable ?? Deno.execPath(), {
+    args: [...(executable ? [] : ["run", "-P", MAIN]), "generate-certs", ...args],
     cwd,
     env: { NO_COLOR: "1" },
     signal: AbortSignal.timeout(LIMIT_MS),

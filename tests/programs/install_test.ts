@@ -1,0 +1,130 @@
+// What is in install/: systemd takes the unit and finds it hardened, Kubernetes' schemas take the manifests, Nomad's
+// syntax and launchd's are right as far as they can be checked without those programs.
+
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { cliDocs } from "../../scripts/cli_docs.ts";
+import { runProgram } from "../support/child.ts";
+import { ROOT } from "../support/processes.ts";
+
+const UNIT = `${ROOT}/install/systemd/connector.service`;
+/** Of 10, where 10 is a service that may do anything. */
+const MOST_EXPOSURE = 1.5;
+
+Deno.test("systemd-analyze verify finds nothing wrong with the unit", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    // What it starts must be there.
+    const text = (await Deno.readTextFile(UNIT)).replace("/usr/local/bin/connector", "/bin/true");
+    await Deno.writeTextFile(`${folder}/connector.service`, text);
+    const verify = await runProgram("systemd-analyze", {
+      args: ["verify", `${folder}/connector.service`],
+    });
+    deepStrictEqual([verify.code, verify.stderr], [0, ""]);
+    await Deno.writeTextFile(`${folder}/connector.service`, text.replace("[Unit]", "[Unit]\nX=1"));
+    const wrong = await runProgram("systemd-analyze", {
+      args: ["verify", `${folder}/connector.service`],
+    });
+    match(wrong.stderr, /Unknown key .*'X'/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("systemd-analyze security finds the unit hardened", async () => {
+  const { code, stdout } = await runProgram("systemd-analyze", {
+    args: ["security", "--offline=true", "--no-pager", `--threshold=${MOST_EXPOSURE * 10}`, UNIT],
+  });
+  strictEqual(code, 0, stdout);
+  const [, exposure] = /Overall exposure level for connector\.service: ([\d.]+) /.exec(stdout) ??
+    [];
+  ok(Number(exposure) <= MOST_EXPOSURE, stdout);
+});
+
+Deno.test("the manifests fit Kubernetes' schemas, strictly", async () => {
+  const validate = (file: string) =>
+    runProgram("kubernetes-validate", { args: ["--strict", file], timeoutMs: 60_000 });
+  const folder = `${ROOT}/install/kubernetes`;
+  const manifests = [...Deno.readDirSync(folder)].map(({ name }) => `${folder}/${name}`);
+  ok(manifests.length > 0);
+  for (const file of manifests) {
+    const { code, stdout, stderr } = await validate(file);
+    strictEqual(code, 0, stdout + stderr);
+  }
+  const wrong = await Deno.makeTempFile({ suffix: ".yaml" });
+  try {
+    const text = await Deno.readTextFile(`${folder}/connector.yaml`);
+    await Deno.writeTextFile(wrong, text.replace("replicas: 1", "replica: 1"));
+    strictEqual((await validate(wrong)).code, 1);
+  } finally {
+    await Deno.remove(wrong);
+  }
+});
+
+Deno.test("the manifests give no rights but those to Services, and probe what is served", async () => {
+  const text = await Deno.readTextFile(`${ROOT}/install/kubernetes/connector.yaml`);
+  deepStrictEqual([...text.matchAll(/verbs: (.*)/g)].map(([, verbs]) => verbs), [
+    "[create, get, delete]",
+  ]);
+  ok(!text.includes("ClusterRole"));
+  deepStrictEqual([...text.matchAll(/(\w+)Probe:|path: (\S+),/g)].map(([, a, b]) => a ?? b), [
+    "startup",
+    "/health",
+    "liveness",
+    "/health",
+    "readiness",
+    "/ready",
+  ]);
+});
+
+Deno.test("the Nomad job parses as HCL2", async () => {
+  const { code, stdout, stderr } = await runProgram("python3", {
+    args: ["-c", "import hcl2, json, sys; print(json.dumps(hcl2.load(open(sys.argv[1]))))"]
+      .concat(`${ROOT}/install/nomad/connector.nomad.hcl`),
+  });
+  strictEqual(code, 0, stderr);
+  match(JSON.stringify(JSON.parse(stdout)), /"driver":"\\?"?docker/);
+});
+
+Deno.test("the launchd agent is a property list", async () => {
+  const { code, stdout, stderr } = await runProgram("python3", {
+    args: [
+      "-c",
+      "import plistlib, json, sys; print(json.dumps(plistlib.load(open(sys.argv[1],'rb'))))",
+    ]
+      .concat(`${ROOT}/install/launchd/dev.jumppad.connector.plist`),
+  });
+  strictEqual(code, 0, stderr);
+  const plist = JSON.parse(stdout);
+  strictEqual(plist.Label, "dev.jumppad.connector");
+  deepStrictEqual(plist.ProgramArguments.slice(1), ["run"]);
+});
+
+Deno.test("every flag and variable that the install files use is one of connector's", async () => {
+  const help = cliDocs().replaceAll(/\s+/g, " ");
+  const variables = new Set([...help.matchAll(/\benv: (\w+)/g)].map(([, name]) => name));
+  const names = new Set(help.match(/--[\w-]+/g));
+  ok(variables.size > 10 && names.size > 10);
+  const files = [
+    "install/systemd/connector.service",
+    "install/launchd/dev.jumppad.connector.plist",
+    "install/kubernetes/connector.yaml",
+    "install/nomad/connector.nomad.hcl",
+    "Dockerfile",
+  ];
+  for (const file of files) {
+    const text = await Deno.readTextFile(`${ROOT}/${file}`);
+    const used = [...text.matchAll(/\bCONNECTOR_[A-Z_]+[A-Z]\b(?!_)/g)].map(([name]) => name);
+    deepStrictEqual(used.filter((name) => !variables.has(name)), [], file);
+    const given = [...text.matchAll(/^ +- (--[\w-]+)/gm)].map(([, name = ""]) => name);
+    deepStrictEqual(given.filter((name) => !names.has(name)), [], file);
+  }
+});
+
+Deno.test("shellcheck finds nothing in the scripts", async () => {
+  for (const [shell, file] of [["sh", "scripts/self_extract.sh"], ["bash", ".ci/run"]]) {
+    const { code, stdout } = await runProgram("shellcheck", {
+      args: [`--shell=${shell}`, `${ROOT}/${file}`],
+    });
+    strictEqual(code, 0, stdout);
+  }
+});
