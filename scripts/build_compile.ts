@@ -46,9 +46,7 @@ export async function makeExecutable(options: CompileOptions): Promise<Kind> {
 
 /** Compiles. When the base runtime cannot be had it says so, and how to provide one, and returns the reason. */
 async function compile({ target, program, output }: CompileOptions): Promise<string | undefined> {
-  const env: Record<string, string> = {};
-  // The runtime that it names is for this platform.
-  if (targetName(target) !== targetName(hostTarget())) env.DENORT_BIN = "";
+  const forHost = targetName(target) === targetName(hostTarget());
   try {
     await run(Deno.execPath(), {
       args: [
@@ -61,7 +59,8 @@ async function compile({ target, program, output }: CompileOptions): Promise<str
         `--output=${output}`,
         program,
       ],
-      env,
+      // The runtime that it names is for this platform.
+      withoutEnv: forHost ? [] : ["DENORT_BIN"],
     });
     return undefined;
   } catch (error) {

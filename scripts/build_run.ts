@@ -20,11 +20,20 @@ export class ProgramError extends Error {
 /** Runs a program to its end and resolves with its standard output. @throws {ProgramError} when it fails. */
 export async function run(
   command: string,
-  { args, env = {} }: { args: string[]; env?: Record<string, string> },
+  { args, env = {}, withoutEnv = [] }: {
+    args: string[];
+    /** Added to this process's environment. */
+    env?: Record<string, string>;
+    /** Variables of this process that the program must not see. */
+    withoutEnv?: string[];
+  },
 ): Promise<Uint8Array> {
+  const inherited = Object.entries(Deno.env.toObject())
+    .filter(([name]) => !withoutEnv.includes(name));
   const { success, code, stdout, stderr } = await new Deno.Command(command, {
     args,
-    env: { NO_COLOR: "1", ...env },
+    clearEnv: true,
+    env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -5,7 +5,7 @@ import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/str
 import * as path from "node:path";
 import config from "../../deno.json" with { type: "json" };
 import { tarGz, zip } from "../../scripts/build_archive.ts";
-import { isWithoutRuntime } from "../../scripts/build_compile.ts";
+import { isWithoutRuntime, kindOf, makeExecutable } from "../../scripts/build_compile.ts";
 import { permissionFlags } from "../../scripts/build_permissions.ts";
 import { bundleProgram } from "../../scripts/build_program.ts";
 import { decode, run } from "../../scripts/build_run.ts";
@@ -176,6 +176,23 @@ Deno.test("deno compile without its base runtime is told from other failures", a
     ok(missing !== "");
     strictEqual(isWithoutRuntime(missing), false);
   } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("with a base runtime at hand, deno compile takes it and every flag", async () => {
+  const folder = await Deno.makeTempDir();
+  const given = Deno.env.get("DENORT_BIN");
+  try {
+    // Deno itself has the form of a base runtime, though it does not run what is embedded in it.
+    if (!given) Deno.env.set("DENORT_BIN", Deno.execPath());
+    const program = path.join(folder, "main.js");
+    const output = path.join(folder, "connector.exe");
+    await Deno.writeTextFile(program, "console.log(1)");
+    strictEqual(await makeExecutable({ target: hostTarget(), program, output }), "compiled");
+    strictEqual(await kindOf(output), "compiled");
+  } finally {
+    if (!given) Deno.env.delete("DENORT_BIN");
     await Deno.remove(folder, { recursive: true });
   }
 });
