@@ -33,20 +33,40 @@ const NO_SERVER_NAME = "connector.invalid";
 /** Security for links that we open; plaintext without PEM texts. */
 export function secureChannels(tls?: TlsPem): SecureChannel {
   if (tls === undefined) {
-    return () => ({ credentials: ChannelCredentials.createInsecure(), options: {} });
+    return () => ({ credentials: forOneTry(ChannelCredentials.createInsecure()), options: {} });
   }
   const root = Buffer.from(tls.root);
   const key = Buffer.from(tls.key);
   const certificate = Buffer.from(tls.certificate);
   return (host) => {
     return {
-      credentials: ChannelCredentials.createSsl(root, key, certificate, {
+      credentials: forOneTry(ChannelCredentials.createSsl(root, key, certificate, {
         // The peer must be who was dialled, whatever name was asked for.
         checkServerIdentity: (_name: string, peer: PeerCertificate) => checkHost(host, peer),
-      }),
+      })),
       options: isIP(host) === 0 ? {} : { "grpc.ssl_target_name_override": NO_SERVER_NAME },
     };
   };
+}
+
+/**
+ * Lets each address be tried once. As a connection fails, grpc-js opens the next before it says so, and nobody
+ * can stop it: the peer would meet, and log, every try twice. The second is closed without a word.
+ */
+function forOneTry(credentials: ChannelCredentials): ChannelCredentials {
+  const create = credentials._createSecureConnector.bind(credentials);
+  credentials._createSecureConnector = (...args) => {
+    const connector = create(...args);
+    const connect = connector.connect.bind(connector);
+    let tried = false;
+    connector.connect = (socket) => {
+      if (tried) return Promise.reject(new Error("the address was tried already"));
+      tried = true;
+      return connect(socket);
+    };
+    return connector;
+  };
+  return credentials;
 }
 
 /** The longest list of names that is quoted, in characters. */

@@ -4,7 +4,11 @@
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { openAuthority } from "../../src/certs/authority.ts";
 import { issueLeaf } from "../../src/certs/issue.ts";
-import type { TlsPem } from "../../src/grpc/credentials.ts";
+import { describePeer } from "../../src/certs/identity.ts";
+import { secureChannels, type TlsPem } from "../../src/grpc/credentials.ts";
+import { dialLink } from "../../src/grpc/dial.ts";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { hello } from "../../src/mux/negotiation.ts";
 import type { ServiceReport } from "../../src/service.ts";
 import {
   CLIENT_AUTH,
@@ -13,7 +17,7 @@ import {
   referenceFile,
   type Shape,
 } from "../support/certificates.ts";
-import { LOOPBACK, makePki, pemOf } from "../support/mtls.ts";
+import { LOOPBACK, makePki, pemOf, startServer } from "../support/mtls.ts";
 import {
   echo,
   exposeThrough,
@@ -21,6 +25,7 @@ import {
   randomBytes,
   readAll,
   serveTcp,
+  settle,
   sha256,
   startConnector,
   type TestConnector,
@@ -214,6 +219,31 @@ Deno.test("a connector that is turned away says that the peer closed, and goes o
     );
   }
   deepStrictEqual(peer.connector.list(), []);
+});
+
+Deno.test("one try to open a link is one connection, whatever becomes of it", async () => {
+  const { root, leaf } = await makePki();
+  const stranger = await makeCertificate({});
+  await using secure = await startServer(pemOf(root, leaf));
+  await using plain = await startServer();
+  for (
+    const [server, tls] of [
+      [secure, pemOf(root, stranger)],
+      [secure, undefined],
+      [plain, pemOf(root, leaf)],
+    ] as const
+  ) {
+    const before = server.refused.length;
+    const link = dialLink({ host: "127.0.0.1", port: server.port }, {
+      secure: secureChannels(tls),
+      hello: hello(DEFAULT_LIMITS),
+      describePeer,
+    });
+    strictEqual((await link.closed)?.code, "unavailable");
+    await until(() => server.refused.length > before, "the try is told of");
+    await settle();
+    strictEqual(server.refused.length, before + 1);
+  }
 });
 
 for (const role of ["dialler", "acceptor", "both"] as const) {
