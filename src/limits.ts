@@ -17,7 +17,10 @@ export interface PeerLimits {
 export interface SessionLimits extends PeerLimits {
   /** A stream's receive window grows up to this, in bytes. */
   maxWindow: number;
-  /** Bytes that all windows of a session may grow by, and that may wait for slow readers in all its streams. */
+  /**
+   * Bytes that may wait for slow readers in all streams of a session; beyond it the stream that holds most is
+   * reset. All its windows together may grow by half of it.
+   */
   budget: number;
 }
 
@@ -29,12 +32,12 @@ export const DEFAULT_LIMITS: Readonly<SessionLimits> = {
   opens: 1_000,
   // Large enough to make the cost of a frame small, small enough for streams to take turns within 1 ms.
   frame: 64 * 1024,
-  // One round trip of 2 ms at 1 Gbit/s: a local network needs no growth.
-  window: 256 * 1024,
+  // What a TCP receiver starts with. It doubles every round trip while it is what holds the sender back.
+  window: 64 * 1024,
   // 1 Gbit/s over a path of 130 ms.
   maxWindow: 16 * 1024 * 1024,
-  // Four streams at full window; what a hostile peer can make a session hold.
-  budget: 64 * 1024 * 1024,
+  // Four streams at full window, and a thousand stuck ones at their first.
+  budget: 128 * 1024 * 1024,
 };
 
 /** The lowest and highest value of each bound. */
@@ -45,6 +48,6 @@ export const LIMIT_RANGES: Readonly<Record<keyof SessionLimits, readonly [number
   frame: [1024, 128 * 1024],
   window: [1024, 16 * 1024 * 1024],
   maxWindow: [1024, 1024 ** 3],
-  // Less than the largest window that may be asked for would stall a single stream.
+  // A single stream's first window always fits.
   budget: [16 * 1024 * 1024, 16 * 1024 ** 3],
 };

@@ -123,7 +123,7 @@ export const RUN_FLAGS = {
   linkMemory: {
     flags: "--link-memory <size>",
     variable: "CONNECTOR_LINK_MEMORY",
-    description: "bytes that may wait for slow readers over one link",
+    description: "bytes that may wait for slow readers over one link, before the slowest is reset",
     default: formatSize(DEFAULT_LIMITS.budget),
   },
   halfOpenTimeout: {

@@ -6,10 +6,10 @@ import { type ChannelOptions, Server, type ServerCredentials } from "@grpc/grpc-
 import type { Http2Server, ServerHttp2Session } from "node:http2";
 
 /**
- * Bytes that a peer may send ahead of our reading, for the call and for its connection: a path of 50 ms
- * carries 1.3 Gbit/s with it.
+ * Bytes that a peer may send ahead of our reading, for the call and for its connection. HTTP/2 gives half a window
+ * back at a time, so that a path of 50 ms carries 1.3 Gbit/s with it.
  */
-export const RECEIVE_WINDOW_BYTES = 8 * 1024 * 1024;
+export const RECEIVE_WINDOW_BYTES = 16 * 1024 * 1024;
 
 /** What a client's channel needs for the window. */
 export const CLIENT_WINDOW_OPTIONS: ChannelOptions = {

@@ -17,8 +17,8 @@ export interface NativeCarrier {
   send(frame: Exclude<NativeFrame, { kind: "data" }>): void;
   /** Sends bytes when the stream's turn comes; nothing is sent once `wanted` says no. */
   sendData(stream: number, bytes: Uint8Array, wanted: () => boolean): Promise<void>;
-  /** Received bytes were consumed or dropped. */
-  release(count: number): void;
+  /** Received bytes of the stream were consumed or dropped. */
+  release(stream: NativeStream, count: number): void;
   /** Our open was answered, or needs no answer any more. */
   answered(stream: NativeStream): void;
   /** Both directions have ended on both sides. */
@@ -52,6 +52,8 @@ export class NativeStream implements Stream {
   readonly #sendWindow: SendWindow;
   readonly #receiveWindow: ReceiveWindow;
   readonly #queue: Uint8Array[] = [];
+  /** Bytes received and neither consumed nor dropped: queued, or given to the reader by its last read. */
+  #waitingBytes = 0;
   #id = 0;
   #state: OpenState;
   /** Bytes given to the reader by the last read, not yet consumed. */
@@ -78,6 +80,11 @@ export class NativeStream implements Stream {
   /** Its number in the session; 0 while it waits to be opened. */
   get id(): number {
     return this.#id;
+  }
+
+  /** Bytes that wait for its reader. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
   }
 
   /** Whether its open was sent or received, and neither answered nor made void. */
@@ -180,17 +187,18 @@ export class NativeStream implements Stream {
     this.#carrier.answered(this);
   }
 
-  /** Takes bytes. Returns how many now wait. @throws {ConnectorError} when they were not allowed. */
-  receiveData(bytes: Uint8Array): number {
+  /** Takes bytes. Returns whether they now wait. @throws {ConnectorError} when they were not allowed. */
+  receiveData(bytes: Uint8Array): boolean {
     if (this.#received !== "nothing") throw this.#breach(`data after ${this.#received}`);
     if (this.#tooEarly) throw this.#breach("data before opened");
     this.#receiveWindow.receive(bytes.length);
-    if (this.#failure) return 0;
+    if (this.#failure) return false;
     // A view keeps the whole message in memory: fine for a reader that waits, not for bytes that may lie long.
     this.#queue.push(this.#wakeReader === undefined ? bytes.slice() : bytes);
+    this.#waitingBytes += bytes.length;
     this.#wakeReader?.();
     this.#wakeReader = undefined;
-    return bytes.length;
+    return true;
   }
 
   /** The peer has finished. @throws {ConnectorError} when it had before. */
@@ -250,7 +258,8 @@ export class NativeStream implements Stream {
     const count = this.#reading;
     if (count === 0) return;
     this.#reading = 0;
-    this.#carrier.release(count);
+    this.#waitingBytes -= count;
+    this.#carrier.release(this, count);
     const offset = this.#receiveWindow.consume(count, {
       now: performance.now(),
       roundTrip: this.#carrier.roundTrip,
@@ -262,8 +271,10 @@ export class NativeStream implements Stream {
   #fail(error: ConnectorError): void {
     if (this.#failure) return;
     this.#failure = error;
-    this.#carrier.release(this.#queue.reduce((sum, bytes) => sum + bytes.length, this.#reading));
+    const dropped = this.#waitingBytes;
+    this.#waitingBytes = 0;
     this.#queue.length = 0;
+    this.#carrier.release(this, dropped);
     this.#reading = 0;
     this.#wake();
   }

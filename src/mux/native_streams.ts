@@ -38,13 +38,13 @@ export class NativeStreams implements NativeCarrier {
   readonly #unanswered = { ours: 0, theirs: 0 };
   /** The highest number used by either side. */
   readonly #last: { ours: number; theirs: number };
+  /** Streams whose bytes wait for their readers, those too that are forgotten otherwise; and how many bytes. */
+  readonly #holders = new Set<NativeStream>();
   #waitingBytes = 0;
-  #wakeReceiver: (() => void) | undefined;
-  #holding = true;
 
   constructor(options: NativeStreamsOptions) {
     this.#options = options;
-    this.#budget = new WindowBudget(options.limits.budget);
+    this.#budget = new WindowBudget(options.limits.budget / 2);
     const isDialler = options.role === "dialler";
     this.#last = { ours: isDialler ? -1 : 0, theirs: isDialler ? 0 : -1 };
   }
@@ -91,20 +91,13 @@ export class NativeStreams implements NativeCarrier {
   }
 
   /**
-   * Takes a batch of the peer. Resolves when the session may read on.
+   * Takes a batch of the peer.
    *
    * @throws {ConnectorError} when anything in it is not allowed.
    */
-  receive(message: Uint8Array): Promise<void> | undefined {
+  receive(message: Uint8Array): void {
     decodeBatch(message, (frame) => this.#dispatch(frame));
-    if (!this.#holding || this.#waitingBytes <= this.#options.limits.budget) return undefined;
-    return new Promise((resolve) => this.#wakeReceiver = resolve);
-  }
-
-  /** Takes what is still to come without regard to the budget. */
-  stopHolding(): void {
-    this.#holding = false;
-    this.#wakeReceiver?.();
+    while (this.#waitingBytes > this.#options.limits.budget) this.#resetLargest();
   }
 
   /** Ends every stream: the link is gone. */
@@ -123,12 +116,9 @@ export class NativeStreams implements NativeCarrier {
     return this.#options.batcher.sendData({ kind: "data", stream, bytes }, wanted);
   }
 
-  release(count: number): void {
+  release(stream: NativeStream, count: number): void {
     this.#waitingBytes -= count;
-    if (this.#wakeReceiver === undefined) return;
-    if (this.#waitingBytes > this.#options.limits.budget) return;
-    this.#wakeReceiver();
-    this.#wakeReceiver = undefined;
+    if (stream.waitingBytes === 0) this.#holders.delete(stream);
   }
 
   answered(stream: NativeStream): void {
@@ -182,7 +172,10 @@ export class NativeStreams implements NativeCarrier {
   #receiveData(frame: NativeFrame & { kind: "data" }): void {
     const { length } = frame.bytes;
     if (length > this.#options.limits.frame) throw breach(`a data frame of ${length} bytes`);
-    this.#waitingBytes += this.#find(frame).receiveData(frame.bytes);
+    const stream = this.#find(frame);
+    if (!stream.receiveData(frame.bytes)) return;
+    this.#waitingBytes += length;
+    this.#holders.add(stream);
   }
 
   #receiveOpen(frame: NativeFrame & { kind: "open" }): void {
@@ -206,6 +199,16 @@ export class NativeStreams implements NativeCarrier {
     this.#unanswered.theirs += 1;
     this.#streams.set(id, stream);
     onStream(stream);
+  }
+
+  /** Not reading on would stop every stream, and the answers to pings: one stream pays instead. */
+  #resetLargest(): void {
+    let largest: NativeStream | undefined;
+    for (const stream of this.#holders) {
+      if (stream.waitingBytes > (largest?.waitingBytes ?? 0)) largest = stream;
+    }
+    if (largest === undefined) throw new TypeError("bytes wait in no stream");
+    largest.reset("limit", "too much waits for slow readers over this link");
   }
 
   #find(frame: NativeFrame & { stream: number }): NativeStream {

@@ -38,7 +38,6 @@ export type Dialect = "reference" | "native";
 interface Streams {
   readonly size: number;
   open(serviceId: string, visitor: string): Stream;
-  stopHolding(): void;
   end(reason: ConnectorError): void;
 }
 
@@ -62,7 +61,9 @@ export class Session {
     this.#options = options;
     this.#outbox = new Outbox(link);
     // What the link still holds when it ends is dispatched without holding back: nobody is left to hold.
-    link.closed.then(() => this.#streams?.stopHolding());
+    link.closed.then(() => {
+      if (this.#streams instanceof ReferenceStreams) this.#streams.stopHolding();
+    });
     this.closed = this.#run();
   }
 
@@ -203,8 +204,9 @@ export class Session {
 
   #dispatch(message: Uint8Array): Promise<void> | undefined {
     const streams = this.#streams;
-    if (streams instanceof NativeStreams) {
-      if (isBatch(message)) return streams.receive(message);
+    if (streams instanceof NativeStreams && isBatch(message)) {
+      streams.receive(message);
+      return undefined;
     }
     const frame = decodeFrame(message);
     switch (frame.kind) {
@@ -212,6 +214,9 @@ export class Session {
       case "closed":
         if (streams instanceof ReferenceStreams) return streams.receive(frame);
         throw new ConnectorError("internal", `The peer sent ${frame.kind} of the other dialect`);
+      case "batch":
+        if (streams instanceof ReferenceStreams) return undefined;
+        throw new ConnectorError("internal", "The peer sent a batch with something else beside it");
       case "ignored":
         return undefined;
       default:

@@ -22,13 +22,13 @@ export type ReferenceFrame =
   /** The sender has read the end of its TCP connection. */
   | { kind: "closed"; serviceId: string; connectionId: string };
 
-/** A message that carries nothing for us: a reserved member, or one of a later version. */
-export interface IgnoredFrame {
-  kind: "ignored";
+/** A message that is no frame of these: a reserved member or one of a later version, or a batch of the native dialect. */
+export interface OtherFrame {
+  kind: "ignored" | "batch";
 }
 
 /** Anything that one message of the contract can be. */
-export type Frame = ControlFrame | ReferenceFrame | IgnoredFrame;
+export type Frame = ControlFrame | ReferenceFrame | OtherFrame;
 
 /** The most bytes we put into one data frame: enough to make the cost of a message small, and fair to others. */
 export const MAX_DATA_BYTES = 64 * 1024;

@@ -41,6 +41,8 @@ export function decodeFrame(bytes: Uint8Array): Frame {
       const { status, message: text } = message.value;
       return { kind: "status", serviceId, status: statusFromMessage(status), message: text };
     }
+    case "batch":
+      return { kind: "batch" };
     default:
       return { kind: "ignored" };
   }
