@@ -136,7 +136,7 @@ export class NativeStream implements Stream {
   }
 
   accept(): void {
-    if (this.#state !== "opening" || this.#failure || this.#linkFailure) return;
+    if (this.ours || this.#state !== "opening" || this.#failure || this.#linkFailure) return;
     this.#state = "open";
     this.#carrier.send({ kind: "opened", stream: this.#id });
     this.#carrier.answered(this);
