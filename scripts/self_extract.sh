@@ -35,7 +35,7 @@ sha256_of() {
 # Where it is, what it must be: path, size. Nobody but us may have written it.
 is_unpacked() {
   [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] &&
-    [ -n "$(find "$1" -prune -size "${2}c" ! -perm -020 ! -perm -002 -print)" ]
+    [ -n "$(find "$1" -prune -size "${2}c" -perm -100 ! -perm -020 ! -perm -002 -print)" ]
 }
 
 # Unpacks to: path, SHA-256, start and size of what is packed. Another process may do the same: the last one
@@ -94,6 +94,7 @@ if ! is_unpacked "$runtime" "$runtime_size" || ! is_unpacked "$program" "$progra
     unpack "$runtime" "$runtime_sha256" "$runtime_start" "$runtime_packed"
 fi
 
+[ -x "$runtime" ] || fail "Cannot run what is in $store: its file system forbids that" "$another_place"
 # The runtime's own cache belongs beside it, and it has nothing to look for elsewhere.
 export DENO_DIR="$store/deno" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 exec "$runtime" run --quiet --no-prompt --no-config --no-lock --no-remote --no-npm \

@@ -5,7 +5,7 @@ import config from "../../deno.json" with { type: "json" };
 
 /** Where an executable comes from. */
 export interface Build {
-  /** The commit's full hash, with `-dirty` behind it when files had been changed. */
+  /** The commit's full hash, with `-dirty` behind it when files had been changed, or `unknown`. */
   commit: string;
   /** The day of the commit, or of SOURCE_DATE_EPOCH, in UTC: `2026-01-31`. */
   date: string;

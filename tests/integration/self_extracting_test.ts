@@ -242,14 +242,16 @@ test("a folder of ours that others may read or write is refused", async (place) 
   }
 });
 
-test("an unpacked file that others may write is replaced", async (place) => {
+test("an unpacked file that others may write, or nobody may run, is replaced", async (place) => {
   await start(place);
   const runtime = runtimeIn(place.store);
-  const before = (await Deno.stat(runtime)).ino;
-  await Deno.chmod(runtime, 0o522);
-  strictEqual((await start(place, { args: ["exit0"] })).code, 0);
-  notStrictEqual((await Deno.stat(runtime)).ino, before);
-  deepStrictEqual(unpacked(place.store), WHOLE);
+  for (const mode of [0o522, 0o400]) {
+    const before = (await Deno.stat(runtime)).ino;
+    await Deno.chmod(runtime, mode);
+    strictEqual((await start(place, { args: ["exit0"] })).code, 0);
+    notStrictEqual((await Deno.stat(runtime)).ino, before);
+    deepStrictEqual(unpacked(place.store), WHOLE);
+  }
 });
 
 test("a link in the place of an unpacked file is replaced, not followed", async (place) => {

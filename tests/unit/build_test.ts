@@ -1,13 +1,13 @@
 // The parts of `deno task build` that need no runtime and no network: names, permissions, archives, the bill of
 // materials, and that the bundled program is the same wherever it is made.
 
-import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, match, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import * as path from "node:path";
 import config from "../../deno.json" with { type: "json" };
 import { tarGz, zip } from "../../scripts/build_archive.ts";
 import { isWithoutRuntime, kindOf, makeExecutable } from "../../scripts/build_compile.ts";
 import { permissionFlags } from "../../scripts/build_permissions.ts";
-import { bundleProgram } from "../../scripts/build_program.ts";
+import { bundleProgram, describeBuild } from "../../scripts/build_program.ts";
 import { decode, run } from "../../scripts/build_run.ts";
 import {
   archiveName,
@@ -82,6 +82,23 @@ Deno.test("the program is one file, the same wherever it is made, and names no f
   }
 });
 
+Deno.test("a build is described by its commit and that day, or SOURCE_DATE_EPOCH", async () => {
+  const given = Deno.env.get("SOURCE_DATE_EPOCH");
+  try {
+    Deno.env.delete("SOURCE_DATE_EPOCH");
+    const { commit, date } = await describeBuild();
+    match(commit, /^(unknown|[0-9a-f]{40}(-dirty)?)$/);
+    match(date, /^20\d\d-\d\d-\d\d$/);
+    Deno.env.set("SOURCE_DATE_EPOCH", "86400");
+    deepStrictEqual(await describeBuild(), { commit, date: "1970-01-02" });
+    Deno.env.set("SOURCE_DATE_EPOCH", "yesterday");
+    await rejects(describeBuild(), /SOURCE_DATE_EPOCH cannot be "yesterday"/);
+  } finally {
+    if (given === undefined) Deno.env.delete("SOURCE_DATE_EPOCH");
+    else Deno.env.set("SOURCE_DATE_EPOCH", given);
+  }
+});
+
 const FILES = [
   { name: "connector", bytes: randomBytes(70_000), executable: true },
   { name: "LICENSE", bytes: new TextEncoder().encode("licence"), executable: false },
@@ -131,7 +148,7 @@ for (
 Deno.test("an archive refuses names with folders", async () => {
   const file = { name: "../x", bytes: new Uint8Array(), executable: false };
   for (const make of [tarGz, zip]) {
-    await make([file], DATE).then(() => ok(false), (error) => match(String(error), /"\.\.\/x"/));
+    await rejects(make([file], DATE), /Cannot archive a file named "\.\.\/x"/);
   }
 });
 
