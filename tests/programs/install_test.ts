@@ -128,3 +128,16 @@ Deno.test("shellcheck finds nothing in the scripts", async () => {
     strictEqual(code, 0, stdout);
   }
 });
+
+Deno.test("the image runs the executable alone, not as root, on the ports that are its defaults", async () => {
+  const text = await Deno.readTextFile(`${ROOT}/Dockerfile`);
+  const last = text.slice(text.lastIndexOf("\nFROM "));
+  match(last, /^ENTRYPOINT \["\/connector"\]$/m);
+  match(last, /^USER 65532:65532$/m);
+  match(last, /^HEALTHCHECK .*CMD \["\/connector", "health"\]$/m);
+  deepStrictEqual(last.match(/^COPY .*$/gm), ["COPY --from=files /connector /connector"]);
+  const help = cliDocs().replaceAll(/\s+/g, " ");
+  const ports = [...help.matchAll(/\(default: :(\d+), env: CONNECTOR_(?:GRPC|HTTP)_BIND\)/g)]
+    .map(([, port]) => port);
+  strictEqual(/^EXPOSE (.*)$/m.exec(last)?.[1], ports.join(" "));
+});
