@@ -13,6 +13,8 @@ job "connector" {
         to = 60000
       }
 
+      # The REST API stays on the machine. Its client's configuration must have the network:
+      #   host_network "loopback" { cidr = "127.0.0.0/8" }
       port "http" {
         to           = 60001
         host_network = "loopback"

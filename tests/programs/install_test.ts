@@ -2,6 +2,7 @@
 // syntax and launchd's are right as far as they can be checked without those programs.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import config from "../../deno.json" with { type: "json" };
 import { cliDocs } from "../../scripts/cli_docs.ts";
 import { runProgram } from "../support/child.ts";
 import { ROOT } from "../support/processes.ts";
@@ -140,4 +141,13 @@ Deno.test("the image runs the executable alone, not as root, on the ports that a
   const ports = [...help.matchAll(/\(default: :(\d+), env: CONNECTOR_(?:GRPC|HTTP)_BIND\)/g)]
     .map(([, port]) => port);
   strictEqual(/^EXPOSE (.*)$/m.exec(last)?.[1], ports.join(" "));
+});
+
+Deno.test("the files of install/ name the image of this version", async () => {
+  for (const file of ["kubernetes/connector.yaml", "nomad/connector.nomad.hcl"]) {
+    const text = await Deno.readTextFile(`${ROOT}/install/${file}`);
+    deepStrictEqual([...text.matchAll(/\/connector:([\w.-]+)/g)].map(([, version]) => version), [
+      config.version,
+    ]);
+  }
 });
