@@ -104,46 +104,31 @@ const FILES = [
   { name: "LICENSE", bytes: new TextEncoder().encode("licence"), executable: false },
   { name: "empty", bytes: new Uint8Array(), executable: false },
 ];
-/** Unpacks the file that it is given into the working folder. */
-const UNZIP =
-  "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); assert z.testzip() is None; z.extractall()";
 const DATE = new Date("2026-02-03T00:00:00Z");
 
-for (
-  const [name, make, unpack] of [
-    ["archive.tar.gz", tarGz, (file: string) => ["tar", "-xpzf", file]],
-    // Python has an independent reader of zip files on every machine of ours; bsdtar reads them, too.
-    [
-      "archive.zip",
-      zip,
-      (file: string) =>
-        Deno.build.os === "linux" ? ["python3", "-c", UNZIP, file] : ["tar", "-xf", file],
-    ],
-  ] as const
-) {
-  Deno.test(`${name} holds the files with their modes, and is the same each time`, async () => {
-    const folder = await Deno.makeTempDir();
-    try {
-      const bytes = await make(FILES, DATE);
-      deepStrictEqual(await make(FILES, DATE), bytes);
-      await Deno.writeFile(path.join(folder, name), bytes);
-      const [command = "", ...args] = unpack(path.join(folder, name));
-      const { success, stderr } = await new Deno.Command(command, { args, cwd: folder }).output();
-      ok(success, decode(stderr));
-      for (const file of FILES) {
-        const out = path.join(folder, file.name);
-        deepStrictEqual(await Deno.readFile(out), file.bytes);
-        const { mode, mtime } = await Deno.stat(out);
-        if (Deno.build.os !== "windows" && name.endsWith(".tar.gz")) {
-          strictEqual((mode ?? 0) & 0o111, file.executable ? 0o111 : 0);
-          deepStrictEqual(mtime, DATE);
-        }
-      }
-    } finally {
-      await Deno.remove(folder, { recursive: true });
+Deno.test("an archive is the same each time", async () => {
+  for (const make of [tarGz, zip]) {
+    deepStrictEqual(await make(FILES, DATE), await make(FILES, DATE));
+  }
+});
+
+Deno.test("tar unpacks the files with their modes and date", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeFile(path.join(folder, "archive.tar.gz"), await tarGz(FILES, DATE));
+    const args = ["-xpzf", "archive.tar.gz"];
+    const { success, stderr } = await new Deno.Command("tar", { args, cwd: folder }).output();
+    ok(success, decode(stderr));
+    for (const { name, bytes, executable } of FILES) {
+      deepStrictEqual(await Deno.readFile(path.join(folder, name)), bytes);
+      const { mode, mtime } = await Deno.stat(path.join(folder, name));
+      deepStrictEqual(mtime, DATE);
+      if (Deno.build.os !== "windows") strictEqual((mode ?? 0) & 0o777, executable ? 0o755 : 0o644);
     }
-  });
-}
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 Deno.test("an archive refuses names with folders", async () => {
   const file = { name: "../x", bytes: new Uint8Array(), executable: false };
