@@ -16,6 +16,10 @@ export interface AddressRules {
   bind?: boolean;
 }
 
+/** The longest address, in characters: a host name of 253 and its dot, a colon and a port. */
+export const MAX_ADDRESS_LENGTH = 260;
+/** So much of a longer text is quoted, in characters. */
+const MAX_QUOTED_LENGTH = 100;
 /** The longest host name there is, in characters. RFC 1035 section 2.3.4. */
 const MAX_HOST_LENGTH = 253;
 const HOST_LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/;
@@ -27,11 +31,14 @@ const HOST_LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/;
  */
 export function parseAddress(text: string, rules: AddressRules = {}): Address {
   const wanted = rules.bind ? `host:port or :port` : `host:port`;
+  const tooLong = text.length > MAX_ADDRESS_LENGTH;
+  const quoted = tooLong ? `${text.slice(0, MAX_QUOTED_LENGTH)}…` : text;
   const fail = (problem: string) =>
     new ConnectorError(
       "invalid_argument",
-      `"${text}" is not an address: ${problem}, want ${wanted}`,
+      `"${quoted}" is not an address: ${problem}, want ${wanted}`,
     );
+  if (tooLong) throw fail(`it has over ${MAX_ADDRESS_LENGTH} characters`);
 
   const bracketed = /^\[([^\]]*)\](.*)$/s.exec(text);
   const colon = text.lastIndexOf(":");

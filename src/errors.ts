@@ -89,6 +89,7 @@ const NODE_ERRORS: Record<string, { code: ErrorCode; reason: string }> = {
   ECONNREFUSED: { code: "unavailable", reason: "connection refused" },
   ECONNRESET: { code: "unavailable", reason: "connection reset by peer" },
   ECONNABORTED: { code: "unavailable", reason: "connection aborted" },
+  EINVAL: { code: "unavailable", reason: "the address cannot be used here" },
   EPIPE: { code: "unavailable", reason: "connection closed by peer" },
   ENETUNREACH: { code: "unavailable", reason: "the network is unreachable" },
   EHOSTUNREACH: { code: "unavailable", reason: "the host is unreachable" },

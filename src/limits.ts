@@ -24,6 +24,9 @@ export interface SessionLimits extends PeerLimits {
   budget: number;
 }
 
+/** What a chunk that waits in memory costs besides its bytes, in bytes: counted, or tiny chunks would be free. */
+export const CHUNK_OVERHEAD_BYTES = 128;
+
 /** What is used where nothing else is asked for. */
 export const DEFAULT_LIMITS: Readonly<SessionLimits> = {
   // Far above what one peer's users open at once, and about 100 MiB of memory if they do.

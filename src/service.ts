@@ -1,10 +1,18 @@
-// What a service is, what is known of it now, and what can be asked about services. A leaf: types only,
-// used by the wire codecs, the tunnel, and the skins over it (REST, gRPC, command line).
+// What a service is, what is known of it now, and what can be asked about services. A leaf, used by the wire codecs, the tunnel, and the skins over it (REST, gRPC, command line).
 
 import type { PeerInfo } from "./peer_identity.ts";
 
 /** Which side listens: `local` is reachable at the remote connector, `remote` at this one. */
 export type ServiceType = "local" | "remote";
+
+/** The longest name of a service, in UTF-16 code units. */
+export const MAX_NAME_LENGTH = 255;
+
+/** Whether a text can name a service: not empty, not too long, and fit to be shown. */
+export function isServiceName(text: string): boolean {
+  return text.length >= 1 && text.length <= MAX_NAME_LENGTH && text.isWellFormed() &&
+    !/\p{Cc}/u.test(text);
+}
 
 /** What a user asks for. */
 export interface ServiceRequest {

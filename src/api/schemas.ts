@@ -3,20 +3,20 @@
 
 import { HTTPException } from "hono/http-exception";
 import * as z from "zod";
-import { parseAddress } from "../address.ts";
+import { MAX_ADDRESS_LENGTH, parseAddress } from "../address.ts";
 import type { LeafRequest } from "../certs/leaf_issuer.ts";
 import type { PeerInfo } from "../peer_identity.ts";
-import type { ConnectionStats, ServiceReport, ServiceRequest } from "../service.ts";
+import {
+  type ConnectionStats,
+  isServiceName,
+  MAX_NAME_LENGTH,
+  type ServiceReport,
+  type ServiceRequest,
+} from "../service.ts";
 import { quoteValue } from "./quote.ts";
 
-/** The longest name of a service, in characters. */
-const MAX_NAME_LENGTH = 255;
-/** The longest address, in characters: a host name of 253, a dot, a colon and a port. */
-const MAX_ADDRESS_LENGTH = 260;
-
 const port = z.int().min(1).max(65535);
-const name = z.string().min(1).max(MAX_NAME_LENGTH)
-  .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text));
+const name = z.string().refine(isServiceName);
 const address = z.string().max(MAX_ADDRESS_LENGTH, { abort: true }).refine(isAddress);
 
 /** The body of `POST /expose`, read as what the tunnel takes. Other keys are ignored. */

@@ -75,13 +75,15 @@ export const RUN_FLAGS = {
   disableLocalExpose: {
     flags: "--disable-local-expose, --disableLocalExpose [boolean]",
     variable: "CONNECTOR_DISABLE_LOCAL_EXPOSE",
-    description: "refuse to expose services of type local",
+    description:
+      "never dial a destination: refuse services of type local, and of type remote from peers",
     default: "false",
   },
   disableRemoteExpose: {
     flags: "--disable-remote-expose [boolean]",
     variable: "CONNECTOR_DISABLE_REMOTE_EXPOSE",
-    description: "refuse to expose services of type remote",
+    description:
+      "never listen for a service: refuse services of type remote, and of type local from peers",
     default: "false",
   },
   httpAllowedHost: {

@@ -23,9 +23,9 @@ export interface RunOptions {
   logFormat: LogFormat;
   /** Namespace that an integration registers services in. */
   namespace: string;
-  /** Refuse services of type local, asked for here or by a peer. */
+  /** Never dial a destination: refuse services of type local, and of type remote from peers. */
   disableLocalExpose: boolean;
-  /** Refuse services of type remote, asked for here or by a peer. */
+  /** Never listen for a service: refuse services of type remote, and of type local from peers. */
   disableRemoteExpose: boolean;
   /** Further names, lower case, by which a browser may address the REST API. */
   httpAllowedHosts: string[];

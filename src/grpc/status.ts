@@ -1,6 +1,6 @@
 // Errors as gRPC statuses, and statuses as errors: where they leave and enter.
 
-import { type ServiceError, status, type StatusObject } from "@grpc/grpc-js";
+import { status, type StatusObject } from "@grpc/grpc-js";
 import { ConnectorError, type ErrorCode } from "../errors.ts";
 
 const STATUS_OF: Record<ErrorCode, status> = {
@@ -61,6 +61,7 @@ const CONNECT_REASONS: [RegExp, string][] = [
   [/ECONNREFUSED/, "connection refused"],
   [/EHOSTUNREACH/, "the host is unreachable"],
   [/ENETUNREACH/, "the network is unreachable"],
+  [/EINVAL/, "the address cannot be used here"],
   [/ETIMEDOUT/, "the host did not answer"],
   [/Name resolution failed/, "the host name could not be resolved"],
   [
@@ -68,8 +69,3 @@ const CONNECT_REASONS: [RegExp, string][] = [
     "it closed the connection before anything was said: its log may tell why",
   ],
 ];
-
-/** Whether a thrown value is what grpc-js reports a failed call with. */
-export function isServiceError(error: unknown): error is ServiceError {
-  return error instanceof Error && "code" in error && "details" in error;
-}

@@ -3,6 +3,7 @@
 
 import type { ResetCode } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
+import { CHUNK_OVERHEAD_BYTES } from "../limits.ts";
 import type { NativeFrame } from "../wire/native_frame.ts";
 import type { Stream } from "./stream.ts";
 import type { ReceiveWindow, SendWindow } from "./window.ts";
@@ -52,7 +53,7 @@ export class NativeStream implements Stream {
   readonly #sendWindow: SendWindow;
   readonly #receiveWindow: ReceiveWindow;
   readonly #queue: Uint8Array[] = [];
-  /** Bytes received and neither consumed nor dropped: queued, or given to the reader by its last read. */
+  /** What was received and neither consumed nor dropped costs: queued, or given to the reader by its last read. */
   #waitingBytes = 0;
   #id = 0;
   #state: OpenState;
@@ -82,7 +83,7 @@ export class NativeStream implements Stream {
     return this.#id;
   }
 
-  /** Bytes that wait for its reader. */
+  /** What waits for its reader, in bytes, with what each chunk costs. */
   get waitingBytes(): number {
     return this.#waitingBytes;
   }
@@ -187,18 +188,19 @@ export class NativeStream implements Stream {
     this.#carrier.answered(this);
   }
 
-  /** Takes bytes. Returns whether they now wait. @throws {ConnectorError} when they were not allowed. */
-  receiveData(bytes: Uint8Array): boolean {
+  /** Takes bytes. Returns what they now cost while they wait. @throws {ConnectorError} when they were not allowed. */
+  receiveData(bytes: Uint8Array): number {
     if (this.#received !== "nothing") throw this.#breach(`data after ${this.#received}`);
     if (this.#tooEarly) throw this.#breach("data before opened");
     this.#receiveWindow.receive(bytes.length);
-    if (this.#failure) return false;
+    if (this.#failure) return 0;
     // A view keeps the whole message in memory: fine for a reader that waits, not for bytes that may lie long.
     this.#queue.push(this.#wakeReader === undefined ? bytes.slice() : bytes);
-    this.#waitingBytes += bytes.length;
+    const cost = bytes.length + CHUNK_OVERHEAD_BYTES;
+    this.#waitingBytes += cost;
     this.#wakeReader?.();
     this.#wakeReader = undefined;
-    return true;
+    return cost;
   }
 
   /** The peer has finished. @throws {ConnectorError} when it had before. */
@@ -258,8 +260,8 @@ export class NativeStream implements Stream {
     const count = this.#reading;
     if (count === 0) return;
     this.#reading = 0;
-    this.#waitingBytes -= count;
-    this.#carrier.release(this, count);
+    this.#waitingBytes -= count + CHUNK_OVERHEAD_BYTES;
+    this.#carrier.release(this, count + CHUNK_OVERHEAD_BYTES);
     const offset = this.#receiveWindow.consume(count, {
       now: performance.now(),
       roundTrip: this.#carrier.roundTrip,

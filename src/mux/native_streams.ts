@@ -173,8 +173,9 @@ export class NativeStreams implements NativeCarrier {
     const { length } = frame.bytes;
     if (length > this.#options.limits.frame) throw breach(`a data frame of ${length} bytes`);
     const stream = this.#find(frame);
-    if (!stream.receiveData(frame.bytes)) return;
-    this.#waitingBytes += length;
+    const cost = stream.receiveData(frame.bytes);
+    if (cost === 0) return;
+    this.#waitingBytes += cost;
     this.#holders.add(stream);
   }
 

@@ -6,7 +6,7 @@ import { LIMIT_RANGES, type PeerLimits } from "../limits.ts";
 import type { Hello } from "./link.ts";
 
 /** The version of the native dialect that is spoken here. */
-export const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 1;
 
 /** The longest list of limits that is read, in characters: room for many names of later versions. */
 const MAX_LIMITS_LENGTH = 2000;

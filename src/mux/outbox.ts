@@ -1,7 +1,16 @@
 // Sends messages over a link: control at once, data in turns. Between two turns the link may say that it
 // is full; then data waits where it is, in the reader's buffer, and so back to the sender's TCP socket.
 
+import { ConnectorError } from "../errors.ts";
 import type { Link } from "./link.ts";
+
+/**
+ * The most that may wait for a peer that does not read, in bytes, before it counts as a breach: room for the
+ * first messages of as many connections as a link carries.
+ */
+const MAX_CONTROL_BYTES = 8 * 1024 * 1024;
+/** What a waiting message costs besides its bytes. */
+const MESSAGE_OVERHEAD_BYTES = 128;
 
 /** Makes the message when its turn has come; null when it is not wanted any more. */
 export type MakeMessage = () => Uint8Array | null;
@@ -10,16 +19,34 @@ export type MakeMessage = () => Uint8Array | null;
 export class Outbox {
   readonly #link: Link;
   readonly #waiting: { make: MakeMessage; done: () => void }[] = [];
+  readonly #onOverflow: (error: ConnectorError) => void;
+  /** Control that waits while the link is full. */
+  #control: Uint8Array[] = [];
+  #controlBytes = 0;
   #full = false;
   #ended = false;
 
-  constructor(link: Link) {
+  /** `onOverflow` is told when too much control waits because the peer does not read. */
+  constructor(link: Link, onOverflow: (error: ConnectorError) => void) {
     this.#link = link;
+    this.#onOverflow = onOverflow;
   }
 
-  /** Sends a control message now, ahead of all data that waits. */
-  sendControl(message: Uint8Array): void {
+  /** Sends a message of our own making now. How many there are does not depend on the peer. */
+  send(message: Uint8Array): void {
     this.#send(message);
+  }
+
+  /** Sends a message that the peer or a visitor has caused, ahead of all data that waits. */
+  sendControl(message: Uint8Array): void {
+    if (!this.#full) return this.#send(message);
+    if (this.#ended) return;
+    this.#controlBytes += message.length + MESSAGE_OVERHEAD_BYTES;
+    this.#control.push(message);
+    if (this.#controlBytes <= MAX_CONTROL_BYTES) return;
+    this.end();
+    const reason = "The peer does not read our answers";
+    this.#onOverflow(new ConnectorError("resource_exhausted", reason));
   }
 
   /** Sends a data message when its turn comes: first come, first served. Never rejects. */
@@ -36,6 +63,7 @@ export class Outbox {
   /** Sends nothing more, and lets everybody go who waits. */
   end(): void {
     this.#ended = true;
+    this.#control = [];
     for (const { done } of this.#waiting.splice(0)) done();
   }
 
@@ -47,6 +75,10 @@ export class Outbox {
 
   #resume(): void {
     this.#full = false;
+    const control = this.#control;
+    this.#control = [];
+    this.#controlBytes = 0;
+    for (const message of control) this.sendControl(message);
     while (!this.#full) {
       const next = this.#waiting.shift();
       if (next === undefined) return;

@@ -4,6 +4,7 @@
 
 import type { ResetCode } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
+import { CHUNK_OVERHEAD_BYTES } from "../limits.ts";
 import { MAX_DATA_BYTES } from "../wire/frame.ts";
 import type { Stream } from "./stream.ts";
 
@@ -26,7 +27,7 @@ export interface ReferenceCarrier {
  * How long our `closed` waits for an answer's next byte, in milliseconds. A reference peer cuts an answer off
  * when `closed` arrives; a peer of ours only learns of the end later.
  */
-export const CLOSED_LINGER_MS = 2000;
+const CLOSED_LINGER_MS = 2000;
 
 /** How long a stream that ended here first is remembered when the peer never says `closed`, in milliseconds. */
 const LATE_BYTES_MS = 30_000;
@@ -38,7 +39,7 @@ export class ReferenceStream implements Stream {
   readonly #role: StreamRole;
   readonly #carrier: ReferenceCarrier;
   readonly #queue: Uint8Array[] = [];
-  /** Bytes given to the reader by the last read, still counted against the session's budget. */
+  /** What the bytes of the last read cost: still counted against the session's budget. */
   #reading = 0;
   #wakeReader: (() => void) | undefined;
   /** Reset by our user: nothing is delivered or sent any more. */
@@ -76,7 +77,7 @@ export class ReferenceStream implements Stream {
       if (this.#failure) throw this.#failure;
       const bytes = this.#queue.shift();
       if (bytes !== undefined) {
-        this.#reading = bytes.length;
+        this.#reading = costOf(bytes);
         return bytes;
       }
       if (this.#peerClosed) {
@@ -113,7 +114,7 @@ export class ReferenceStream implements Stream {
   reset(_code: ResetCode, reason: string): void {
     if (this.#failure) return;
     this.#failure = new ConnectorError("unavailable", reason);
-    this.#carrier.release(this.#queue.reduce((sum, bytes) => sum + bytes.length, this.#reading));
+    this.#carrier.release(this.#queue.reduce((sum, bytes) => sum + costOf(bytes), this.#reading));
     this.#queue.length = 0;
     this.#reading = 0;
     this.#wake();
@@ -128,13 +129,14 @@ export class ReferenceStream implements Stream {
     this.reset("closing", "the connection was closed");
   }
 
-  /** Takes bytes from the peer; returns how many now count against the session's budget. */
+  /** Takes bytes from the peer; returns what now counts against the session's budget. */
   receiveData(bytes: Uint8Array): number {
     if (this.#failure || this.#peerClosed || bytes.length === 0) return 0;
     this.#receivedAt = performance.now();
-    this.#queue.push(bytes);
+    // A view keeps the whole message in memory: fine for a reader that waits, not for bytes that may lie long.
+    this.#queue.push(this.#wakeReader === undefined ? bytes.slice() : bytes);
     this.#wake();
-    return bytes.length;
+    return costOf(bytes);
   }
 
   /** Takes the peer's `closed`: no more bytes will come. */
@@ -192,4 +194,8 @@ export class ReferenceStream implements Stream {
     clearTimeout(this.#timer);
     this.#carrier.forget(this);
   }
+}
+
+function costOf(bytes: Uint8Array): number {
+  return bytes.length + CHUNK_OVERHEAD_BYTES;
 }

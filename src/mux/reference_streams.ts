@@ -12,10 +12,10 @@ import type { OnStream, Stream } from "./stream.ts";
  * Bytes of all streams of a session that may wait for slow readers. Beyond it the session reads no more and
  * the peer is held back: the dialect has no credit by which only the slow stream could be.
  */
-export const INBOUND_BUDGET_BYTES = 8 * 1024 * 1024;
+const INBOUND_BUDGET_BYTES = 8 * 1024 * 1024;
 
 /** The most streams of a session, either way: what bounds the table. */
-export const MAX_STREAMS = 10_000;
+const MAX_STREAMS = 10_000;
 
 const EMPTY = new Uint8Array(0);
 
@@ -71,7 +71,8 @@ export class ReferenceStreams implements ReferenceCarrier {
       return undefined;
     }
     if (stream === undefined) {
-      if (this.#streams.size >= MAX_STREAMS) {
+      // For a service whose destination we do not dial, only bytes that come too late, or are nobody's.
+      if (!this.#connects(serviceId) || this.#streams.size >= MAX_STREAMS) {
         this.#outbox.sendControl(encodeFrame({ kind: "closed", serviceId, connectionId }));
         return undefined;
       }

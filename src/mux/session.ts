@@ -59,7 +59,7 @@ export class Session {
   constructor(link: Link, options: SessionOptions) {
     this.#link = link;
     this.#options = options;
-    this.#outbox = new Outbox(link);
+    this.#outbox = new Outbox(link, (error) => this.abort(error));
     // What the link still holds when it ends is dispatched without holding back: nobody is left to hold.
     link.closed.then(() => {
       if (this.#streams instanceof ReferenceStreams) this.#streams.stopHolding();
@@ -85,7 +85,9 @@ export class Session {
 
   /** Sends a control frame, ahead of data that waits. */
   send(frame: ControlFrame): void {
-    this.#outbox.sendControl(encodeFrame(frame));
+    const message = encodeFrame(frame);
+    if (frame.kind === "status") this.#outbox.sendControl(message);
+    else this.#outbox.send(message);
   }
 
   /**

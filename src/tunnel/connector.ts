@@ -25,6 +25,11 @@ export interface ConnectorOptions {
   disableRemoteExpose: boolean;
 }
 
+/** The most links that peers may have open to us. */
+const MAX_GUESTS = 1000;
+/** The most services of our own. */
+const MAX_SERVICES = 10_000;
+
 /** A connector, without its servers. */
 export class Connector implements Control {
   readonly #options: ConnectorOptions;
@@ -40,6 +45,9 @@ export class Connector implements Control {
   }
 
   async expose(request: ServiceRequest): Promise<string> {
+    if (this.#closing) {
+      throw new ConnectorError("unavailable", "The connector is shutting down");
+    }
     this.#admit(request.type === "local" ? "egress" : "ingress", `service "${request.name}"`);
     const address = parseAddress(request.remoteConnectorAddr);
     this.#refuseConflict(request);
@@ -76,6 +84,10 @@ export class Connector implements Control {
   accept(link: Link): void {
     if (this.#closing) {
       return link.abort(new ConnectorError("unavailable", "the connector is shutting down"));
+    }
+    if (this.#guests.size >= MAX_GUESTS) {
+      const reason = `This connector has ${MAX_GUESTS} links of peers already`;
+      return link.abort(new ConnectorError("resource_exhausted", reason));
     }
     const guest = new Guest(link, {
       visitors: this.#visitors,
@@ -121,7 +133,7 @@ export class Connector implements Control {
   #admit(side: "ingress" | "egress", what: string): void {
     const { disableLocalExpose, disableRemoteExpose } = this.#options;
     if (side === "egress" ? disableLocalExpose : disableRemoteExpose) {
-      const flag = side === "egress" ? "--disableLocalExpose" : "--disable-remote-expose";
+      const flag = side === "egress" ? "--disable-local-expose" : "--disable-remote-expose";
       throw new ConnectorError(
         "permission_denied",
         `Cannot expose ${what}: this connector runs with ${flag}`,
@@ -132,6 +144,10 @@ export class Connector implements Control {
   /** Two services cannot listen on one port: at one peer, or here. */
   #refuseConflict({ name, type, sourcePort, remoteConnectorAddr }: ServiceRequest): void {
     const own = [...this.#peers.values()].flatMap((peer) => peer.list());
+    if (own.length >= MAX_SERVICES) {
+      const reason = `Cannot expose service "${name}": there are ${MAX_SERVICES} services already`;
+      throw new ConnectorError("resource_exhausted", reason);
+    }
     for (const other of own) {
       if (other.sourcePort !== sourcePort || other.type !== type) continue;
       if (type === "local" && other.remoteConnectorAddr !== remoteConnectorAddr) continue;

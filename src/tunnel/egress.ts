@@ -6,7 +6,7 @@ import { reasonOf } from "../errors.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { Conn } from "../tcp/conn.ts";
 import { dialTcp } from "../tcp/dial.ts";
-import type { Visitors } from "./visitors.ts";
+import type { ServiceVisitors } from "./visitors.ts";
 
 /** The longest that dialling a destination may take, in milliseconds. */
 const DIAL_TIMEOUT_MS = 10_000;
@@ -16,29 +16,25 @@ export interface EgressOptions {
   name: string;
   /** host:port. */
   destinationAddr: string;
-  /** Gives up dialling when aborted. */
-  signal: AbortSignal;
-  visitors: Visitors;
+  visitors: ServiceVisitors;
   logger: Logger;
 }
 
 /** Dials the destination and carries the stream. A destination that cannot be reached resets it. Never rejects. */
 export async function carryToDestination(stream: Stream, options: EgressOptions): Promise<void> {
-  const { name, destinationAddr, signal, visitors, logger } = options;
+  const { name, destinationAddr, visitors, logger } = options;
   let conn: Conn;
   try {
-    conn = await dialTcp(parseAddress(destinationAddr), { timeoutMs: DIAL_TIMEOUT_MS, signal });
+    conn = await dialTcp(parseAddress(destinationAddr), {
+      timeoutMs: DIAL_TIMEOUT_MS,
+      signal: visitors.signal,
+    });
   } catch (error) {
     const reason = reasonOf(error);
-    visitors.countFailure(stream.serviceId, reason);
+    visitors.countFailure(reason);
     logger.warn("destination cannot be reached", { service: name, reason });
     return stream.reset("refused", reason);
   }
   stream.accept();
-  await visitors.carry(conn, stream, {
-    serviceId: stream.serviceId,
-    service: name,
-    remote: conn.remote,
-    side: "egress",
-  });
+  await visitors.carry(conn, stream, conn.remote);
 }

@@ -13,7 +13,7 @@ import { identityFields } from "../peer_identity.ts";
 import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";
 import { carryToDestination } from "./egress.ts";
 import { Ingress } from "./ingress.ts";
-import type { Visitors } from "./visitors.ts";
+import type { ServiceVisitors, Visitors } from "./visitors.ts";
 
 /** The most services that one peer may expose on us over one link. */
 const MAX_SERVICES_PER_LINK = 1000;
@@ -32,6 +32,7 @@ export interface GuestOptions {
 interface GuestService {
   service: Service;
   since: Date;
+  visitors: ServiceVisitors;
   ingress: Ingress | undefined;
 }
 
@@ -64,11 +65,11 @@ export class Guest {
 
   /** The services that this peer exposed on us. */
   list(): ServiceReport[] {
-    return [...this.#services.values()].map(({ service, since }) => ({
+    return [...this.#services.values()].map(({ service, since, visitors }) => ({
       ...service,
       status: "complete",
       since,
-      connections: this.#options.visitors.statsOf(service.id),
+      connections: visitors.stats,
       peer: this.#session.peer,
     }));
   }
@@ -79,7 +80,7 @@ export class Guest {
     if (entry === undefined) return false;
     this.#services.delete(serviceId);
     entry.ingress?.close();
-    this.#options.visitors.closeService(serviceId);
+    entry.visitors.close();
     this.#logger.info("service removed", { service: entry.service.name, id: serviceId });
     return true;
   }
@@ -150,24 +151,31 @@ export class Guest {
     const known = this.#services.get(service.id);
     if (known !== undefined && sameService(known.service, service)) return;
     admit(service);
-    takeOver(service.id, this);
-    this.release(service.id);
-    if (this.#services.size >= MAX_SERVICES_PER_LINK) {
+    if (known === undefined && this.#services.size >= MAX_SERVICES_PER_LINK) {
       throw new ConnectorError(
         "resource_exhausted",
         `The link has ${MAX_SERVICES_PER_LINK} services already`,
       );
     }
+    takeOver(service.id, this);
+    this.release(service.id);
     const { id, name, sourcePort, type, destinationAddr } = service;
-    const ingress = type === "remote" ? undefined : await Ingress.open({
-      serviceId: id,
-      name,
-      port: sourcePort,
-      session: () => this.#session,
-      visitors,
-      logger,
-    });
-    this.#services.set(id, { service, since: new Date(), ingress });
+    const own = visitors.openService(service, type === "local" ? "ingress" : "egress");
+    let ingress: Ingress | undefined;
+    try {
+      ingress = type === "remote" ? undefined : await Ingress.open({
+        serviceId: id,
+        name,
+        port: sourcePort,
+        session: () => this.#session,
+        visitors: own,
+        logger,
+      });
+    } catch (error) {
+      own.close();
+      throw error;
+    }
+    this.#services.set(id, { service, since: new Date(), visitors: own, ingress });
     this.#logger.info("service exposed by peer", {
       service: name,
       id,
@@ -183,14 +191,8 @@ export class Guest {
       return stream.reset("no_service", "there is no such service");
     }
     const { name, destinationAddr } = entry.service;
-    const { visitors, logger } = this.#options;
-    carryToDestination(stream, {
-      name,
-      destinationAddr,
-      signal: this.#ended.signal,
-      visitors,
-      logger,
-    });
+    const { logger } = this.#options;
+    carryToDestination(stream, { name, destinationAddr, visitors: entry.visitors, logger });
   }
 }
 

@@ -5,7 +5,7 @@ import { ConnectorError, reasonOf } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { Conn } from "../tcp/conn.ts";
 import { Listener } from "../tcp/listener.ts";
-import type { Visitors } from "./visitors.ts";
+import type { ServiceVisitors } from "./visitors.ts";
 
 /** What an ingress needs. */
 export interface IngressOptions {
@@ -14,7 +14,7 @@ export interface IngressOptions {
   port: number;
   /** The session that carries visitors now; undefined while there is none. */
   session: () => Session | undefined;
-  visitors: Visitors;
+  visitors: ServiceVisitors;
   logger: Logger;
 }
 
@@ -49,15 +49,10 @@ function admit(conn: Conn, options: IngressOptions): void {
       throw new ConnectorError("unavailable", "no link to the peer");
     }
     const stream = current.open(serviceId, conn.remote);
-    visitors.carry(conn, stream, {
-      serviceId,
-      service: name,
-      remote: conn.remote,
-      side: "ingress",
-    });
+    visitors.carry(conn, stream, conn.remote);
   } catch (error) {
     const reason = reasonOf(error);
-    visitors.countFailure(serviceId, reason);
+    visitors.countFailure(reason);
     logger.warn("visitor turned away", { service: name, remote: conn.remote, reason });
     conn.reset("limit", reason);
   }

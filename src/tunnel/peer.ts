@@ -16,7 +16,7 @@ import type { ControlFrame } from "../wire/frame.ts";
 import { serviceToMessage } from "../wire/service_message.ts";
 import { carryToDestination } from "./egress.ts";
 import { Ingress } from "./ingress.ts";
-import type { Visitors } from "./visitors.ts";
+import type { ServiceVisitors, Visitors } from "./visitors.ts";
 
 /** The first wait before a peer is dialled again, in milliseconds. */
 const RETRY_INITIAL_MS = 200;
@@ -42,6 +42,7 @@ interface PeerService {
   status: ServiceStatus;
   message: string | undefined;
   since: Date;
+  visitors: ServiceVisitors;
   ingress: Ingress | undefined;
 }
 
@@ -55,6 +56,8 @@ export class Peer {
   readonly #closing = new AbortController();
   /** Ends the wait before the next try. */
   #hurry = new AbortController();
+  /** Services whose listeners are being opened. */
+  #adding = 0;
   #session: Session | undefined;
   /** The last session over which the peer has answered. */
   #answered: Session | undefined;
@@ -65,19 +68,19 @@ export class Peer {
     this.closed = this.#run();
   }
 
-  /** Whether nothing is exposed to it. */
+  /** Whether nothing is exposed to it, or about to be. */
   get idle(): boolean {
-    return this.#services.size === 0;
+    return this.#services.size === 0 && this.#adding === 0;
   }
 
   /** The services exposed to it. */
   list(): ServiceReport[] {
-    return [...this.#services.values()].map(({ service, status, message, since }) => ({
+    return [...this.#services.values()].map(({ service, status, message, since, visitors }) => ({
       ...service,
       status,
       ...(message === undefined ? {} : { message }),
       since,
-      connections: this.#options.visitors.statsOf(service.id),
+      connections: visitors.stats,
       ...(this.#session?.dialect && { peer: this.#session.peer }),
     }));
   }
@@ -88,25 +91,42 @@ export class Peer {
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
   async add(service: Service): Promise<void> {
+    this.#adding += 1;
+    try {
+      await this.#add(service);
+    } finally {
+      this.#adding -= 1;
+    }
+  }
+
+  async #add(service: Service): Promise<void> {
     const { visitors, logger } = this.#options;
     const { id, name, type, sourcePort, destinationAddr } = service;
-    const ingress = type === "local" ? undefined : await Ingress.open({
-      serviceId: id,
-      name,
-      port: sourcePort,
-      session: () => this.#services.get(id)?.status === "complete" ? this.#session : undefined,
-      visitors,
-      logger,
-    });
-    if (this.#closing.signal.aborted) {
+    const own = visitors.openService(service, type === "local" ? "egress" : "ingress");
+    let ingress: Ingress | undefined;
+    try {
+      ingress = type === "local" ? undefined : await Ingress.open({
+        serviceId: id,
+        name,
+        port: sourcePort,
+        session: () => this.#services.get(id)?.status === "complete" ? this.#session : undefined,
+        visitors: own,
+        logger,
+      });
+      if (this.#closing.signal.aborted) {
+        throw new ConnectorError("unavailable", "the connector is shutting down");
+      }
+    } catch (error) {
       ingress?.close();
-      throw new ConnectorError("unavailable", "the connector is shutting down");
+      own.close();
+      throw error;
     }
     this.#services.set(id, {
       service,
       status: "pending",
       message: undefined,
       since: new Date(),
+      visitors: own,
       ingress,
     });
     this.#logger.info("service exposed", { service: name, id, type, sourcePort, destinationAddr });
@@ -123,7 +143,10 @@ export class Peer {
 
   /** Ends the link in order and gives everything up. */
   close(): void {
-    for (const { ingress } of this.#services.values()) ingress?.close();
+    for (const { ingress, visitors } of this.#services.values()) {
+      ingress?.close();
+      visitors.close("the connector is closing");
+    }
     this.#closing.abort();
     this.#hurry.abort();
     this.#session?.close();
@@ -220,9 +243,8 @@ export class Peer {
       return stream.reset("no_service", "there is no such service");
     }
     const { name, destinationAddr } = entry.service;
-    const { visitors, logger } = this.#options;
-    const signal = this.#closing.signal;
-    carryToDestination(stream, { name, destinationAddr, signal, visitors, logger });
+    const { logger } = this.#options;
+    carryToDestination(stream, { name, destinationAddr, visitors: entry.visitors, logger });
   }
 
   #setStatus(entry: PeerService, status: ServiceStatus, message: string | undefined): void {
@@ -240,7 +262,7 @@ export class Peer {
     if (entry === undefined) return false;
     this.#services.delete(serviceId);
     entry.ingress?.close();
-    this.#options.visitors.closeService(serviceId);
+    entry.visitors.close();
     this.#logger.info("service removed", { service: entry.service.name, id: serviceId });
     return true;
   }

@@ -4,7 +4,10 @@
 import { OpenData } from "../../proto/gen/connector.ts";
 import { ConnectorError } from "../errors.ts";
 import type { ControlFrame, Frame, ReferenceFrame } from "./frame.ts";
-import { statusFromMessage, statusToMessage } from "./service_message.ts";
+import { MAX_ID_LENGTH, statusFromMessage, statusToMessage } from "./service_message.ts";
+
+/** So much of what a peer says of a service is kept, in characters. */
+const MAX_TEXT_LENGTH = 1024;
 
 /** One message for one frame. The frame's bytes are copied: the caller may reuse its buffer. */
 export function encodeFrame(frame: ControlFrame | ReferenceFrame): Uint8Array {
@@ -23,12 +26,12 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   } catch (error) {
     throw ConnectorError.from(error, "Cannot read a message of the peer");
   }
-  const { serviceId, connectionId, message } = data;
+  const { serviceId, message } = data;
   switch (message?.$case) {
     case "data":
-      return { kind: "data", serviceId, connectionId, bytes: message.value.data };
+      return { kind: "data", ...boundedIds(data), bytes: message.value.data };
     case "closed":
-      return { kind: "closed", serviceId, connectionId };
+      return { kind: "closed", ...boundedIds(data) };
     case "ping":
       return { kind: "ping" };
     case "expose": {
@@ -39,13 +42,29 @@ export function decodeFrame(bytes: Uint8Array): Frame {
       return { kind: "destroy", serviceId: message.value.id || serviceId };
     case "statusUpdate": {
       const { status, message: text } = message.value;
-      return { kind: "status", serviceId, status: statusFromMessage(status), message: text };
+      return {
+        kind: "status",
+        serviceId,
+        status: statusFromMessage(status),
+        message: text.slice(0, MAX_TEXT_LENGTH),
+      };
     }
     case "batch":
       return { kind: "batch" };
     default:
       return { kind: "ignored" };
   }
+}
+
+/** The ids of a tunnelled connection, which are remembered as long as it is open. */
+function boundedIds({ serviceId, connectionId }: OpenData): {
+  serviceId: string;
+  connectionId: string;
+} {
+  if (serviceId.length <= MAX_ID_LENGTH && connectionId.length <= MAX_ID_LENGTH) {
+    return { serviceId, connectionId };
+  }
+  throw new ConnectorError("internal", `The peer sent an id of over ${MAX_ID_LENGTH} characters`);
 }
 
 function toMessage(frame: ControlFrame | ReferenceFrame): OpenData {

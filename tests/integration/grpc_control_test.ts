@@ -199,7 +199,7 @@ Deno.test("ExposeService is refused with PERMISSION_DENIED where it is disabled"
   await using control = connectControl(ours.address);
   await rejects(
     control.expose(SERVICE),
-    hasStatus(status.PERMISSION_DENIED, /this connector runs with --disableLocalExpose$/),
+    hasStatus(status.PERMISSION_DENIED, /this connector runs with --disable-local-expose$/),
   );
 });
 

@@ -1,6 +1,6 @@
 // Whole connectors over real gRPC and real sockets, both types of service.
 
-import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, rejects, strictEqual } from "node:assert/strict";
 import type { ServiceType } from "../../src/service.ts";
 import {
   echo,
@@ -9,6 +9,7 @@ import {
   readAll,
   reportOf,
   serveTcp,
+  startConnector,
   startPair,
   until,
   writeAll,
@@ -113,3 +114,39 @@ for (const type of TYPES) {
     }
   });
 }
+
+Deno.test("a service survives that another one of its peer is removed while it is exposed", async () => {
+  await using pair = await startPair();
+  await using server = serveTcp(echo);
+  const first = await exposeThrough(pair, { type: "local", destination: server.port });
+  const exposing = exposeThrough(pair, { type: "remote", destination: server.port });
+  await pair.local.connector.destroy(first.id);
+  const { port } = await exposing;
+  using conn = await Deno.connect({ port });
+  await conn.closeWrite();
+  strictEqual((await readAll(conn)).length, 0);
+});
+
+Deno.test("nothing is exposed by a connector that has closed", async () => {
+  const pair = await startPair();
+  await pair[Symbol.asyncDispose]();
+  await rejects(exposeThrough(pair, { type: "remote", destination: 1 }), /shutting down/);
+});
+
+Deno.test("a connector can expose to itself: each side counts for itself", async () => {
+  await using one = await startConnector();
+  await using server = serveTcp(echo);
+  const { port, id } = await exposeThrough({ local: one, remote: one }, {
+    type: "local",
+    destination: server.port,
+  });
+  {
+    using conn = await Deno.connect({ port });
+    await writeAll(conn, new Uint8Array(10));
+    await conn.closeWrite();
+    strictEqual((await readAll(conn)).length, 10);
+  }
+  const sides = () => one.connector.list().filter((report) => report.id === id);
+  await until(() => sides().every(({ connections }) => connections.open === 0), "it has ended");
+  deepStrictEqual(sides().map(({ connections }) => connections.total), [1, 1]);
+});

@@ -124,3 +124,25 @@ Deno.test("a cut-off message is an error that says so", () => {
       error.message.startsWith("Cannot read a message of the peer: "),
   );
 });
+
+for (const field of ["serviceId", "connectionId"] as const) {
+  Deno.test(`a connection whose ${field} is endless is a breach`, () => {
+    const ids = { serviceId: "s", connectionId: "c", [field]: "x".repeat(129) };
+    const data = OpenData.encode({
+      ...ids,
+      message: { $case: "data", value: { id: 0, data: new Uint8Array(1) } },
+    }).finish();
+    const closed = OpenData.encode({ ...ids, message: { $case: "closed", value: {} } }).finish();
+    for (const message of [data, closed]) throws(() => decodeFrame(message), /an id of over 128/);
+  });
+}
+
+Deno.test("what a peer says of a service is kept up to a bound", () => {
+  const message = OpenData.encode({
+    serviceId: "s",
+    connectionId: "",
+    message: { $case: "statusUpdate", value: { status: 2, message: "x".repeat(5000) } },
+  }).finish();
+  const frame = decodeFrame(message);
+  strictEqual(frame.kind === "status" && frame.message.length, 1024);
+});

@@ -4,10 +4,10 @@ import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import type { Service as ServiceMessage } from "../../proto/gen/connector.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import type { Service, ServiceStatus } from "../../src/service.ts";
+import { MAX_NAME_LENGTH } from "../../src/service.ts";
 import {
   checkAddress,
   checkServiceId,
-  MAX_NAME_LENGTH,
   serviceFromMessage,
   serviceToMessage,
   statusFromMessage,
@@ -64,8 +64,10 @@ for (const [what, change] of ACCEPTED) {
 }
 
 const REFUSED: [string, Partial<ServiceMessage>, RegExp][] = [
-  ["an empty name", { name: "" }, /^name: want 1 to 255 characters$/],
-  ["a name of 256 characters", { name: "x".repeat(256) }, /^name: want 1 to 255 characters$/],
+  ["an empty name", { name: "" }, /^name: want 1 to 255 characters/],
+  ["a name of 256 characters", { name: "x".repeat(256) }, /^name: want 1 to 255 characters/],
+  ["a name with a line end", { name: "a\nb" }, /^name: want 1 to 255 characters/],
+  ["an endless peer address", { remoteConnectorAddr: "x".repeat(261) }, /^remote_connector_addr: /],
   ["port 0", { sourcePort: 0 }, /^source_port: 0 is not a port from 1 to 65535$/],
   ["port 65536", { sourcePort: 65536 }, /^source_port: 65536 is not a port/],
   ["a negative port", { sourcePort: -1 }, /^source_port: -1 is not a port/],

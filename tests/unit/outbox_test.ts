@@ -1,0 +1,59 @@
+// The sending side of a session in the reference dialect, over a link that is full.
+
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import type { ConnectorError } from "../../src/errors.ts";
+import type { Link } from "../../src/mux/link.ts";
+import { Outbox } from "../../src/mux/outbox.ts";
+
+/** A link that takes one message, and then is full until told otherwise. */
+function fullLink(): { link: Link; sent: Uint8Array[]; drain: () => void } {
+  const sent: Uint8Array[] = [];
+  let { promise, resolve } = Promise.withResolvers<void>();
+  const link: Link = {
+    peer: { address: "test" },
+    hello: Promise.resolve(undefined),
+    closed: new Promise(() => {}),
+    send(message) {
+      sent.push(message);
+      return false;
+    },
+    writable: () => promise,
+    receive: () => Promise.resolve(null),
+    close() {},
+    abort() {},
+  };
+  const drain = () => {
+    resolve();
+    ({ promise, resolve } = Promise.withResolvers<void>());
+  };
+  return { link, sent, drain };
+}
+
+Deno.test("while the link is full, control waits and then goes before data", async () => {
+  const { link, sent, drain } = fullLink();
+  const outbox = new Outbox(link, () => {});
+  await outbox.sendData(() => new Uint8Array([1]));
+  const data = outbox.sendData(() => new Uint8Array([2]));
+  outbox.sendControl(new Uint8Array([3]));
+  outbox.sendControl(new Uint8Array([4]));
+  strictEqual(sent.length, 1);
+  for (let turn = 0; turn < 3; turn += 1) {
+    drain();
+    await Promise.resolve();
+    await Promise.resolve();
+  }
+  await data;
+  deepStrictEqual(sent.map(([first]) => first), [1, 3, 4, 2]);
+});
+
+Deno.test("a peer that reads nothing is given up once too much control waits for it", async () => {
+  const { link, sent } = fullLink();
+  const errors: ConnectorError[] = [];
+  const outbox = new Outbox(link, (error) => errors.push(error));
+  for (let count = 0; count < 20_000; count += 1) outbox.sendControl(new Uint8Array(1000));
+  strictEqual(sent.length, 1);
+  strictEqual(errors.length, 1);
+  match(errors[0]?.message ?? "", /does not read/);
+  // Whoever waits for a turn is let go.
+  await outbox.sendData(() => new Uint8Array(1));
+});
