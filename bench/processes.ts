@@ -178,7 +178,12 @@ export class OwnedProcess implements AsyncDisposable {
   kill(signal: Deno.Signal): void {
     if (this.#ended) return;
     this.#stopped = true;
-    this.#child.kill(signal);
+    try {
+      this.#child.kill(signal);
+    } catch (error) {
+      // It has ended in this very moment, and its status was not read yet.
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
