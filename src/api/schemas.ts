@@ -5,6 +5,7 @@ import { HTTPException } from "hono/http-exception";
 import * as z from "zod";
 import { MAX_ADDRESS_LENGTH, parseAddress } from "../address.ts";
 import type { LeafRequest } from "../certs/leaf_issuer.ts";
+import { MAX_COMMON_NAME_LENGTH } from "../certs/subject_names.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import {
   type ConnectionStats,
@@ -80,7 +81,10 @@ export function parseExposeBody(bytes: Uint8Array): ServiceRequest {
  * @throws {HTTPException} as above.
  */
 export function parseCertificateBody(bytes: Uint8Array): LeafRequest {
-  return parseBody(certificateBody, bytes);
+  return parseBody(certificateBody, bytes, {
+    ...WANTED,
+    name: `text of 1 to ${MAX_COMMON_NAME_LENGTH} characters without control characters`,
+  });
 }
 
 /** A service as `GET /list` shows it: the keys that clients of the contract know, then ours. */
@@ -122,12 +126,16 @@ function peerToJson({ address, identity }: PeerInfo): Record<string, unknown> {
   };
 }
 
-function parseBody<T>(schema: z.ZodType<T>, bytes: Uint8Array): T {
+function parseBody<T>(
+  schema: z.ZodType<T>,
+  bytes: Uint8Array,
+  wants: Readonly<Record<Field, string>> = WANTED,
+): T {
   const body = parseObject(bytes);
   const result = schema.safeParse(body);
   if (result.success) return result.data;
   const wrong = new Set(result.error.issues.map((issue) => issue.path[0]));
-  const lines = Object.entries(WANTED)
+  const lines = Object.entries(wants)
     .filter(([field]) => wrong.has(field))
     .map(([field, wanted]) =>
       Object.hasOwn(body, field)

@@ -8,7 +8,7 @@ import { ConnectorError } from "../errors.ts";
 /** The longest host name there is, in characters. RFC 1035 section 2.3.4. */
 const MAX_HOST_LENGTH = 253;
 /** The longest common name, in characters: ub-common-name of RFC 5280 appendix A.1. */
-const MAX_COMMON_NAME_LENGTH = 64;
+export const MAX_COMMON_NAME_LENGTH = 64;
 /** Names of one kind in one certificate. More than any host has, and a handshake stays small. */
 export const MAX_NAMES = 100;
 /** How much of a refused value a message quotes, in characters. */

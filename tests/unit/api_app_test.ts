@@ -461,7 +461,7 @@ Deno.test("POST /certificate answers what the issuer makes, and logs it without 
   assert.equal(bad.status, 422);
   assert.equal(
     bad.body,
-    "name: missing, want text of 1 to 255 characters without control characters\n" +
+    "name: missing, want text of 1 to 64 characters without control characters\n" +
       'ip_addresses: got "::1", want a list of at most 100 IP addresses\n' +
       "dns_names: got a list, want a list of at most 100 DNS names\n",
   );
