@@ -6,10 +6,10 @@ import { getLogger, type Logger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
 import type { LeafIssuer } from "../certs/leaf_issuer.ts";
 import { ConnectorError } from "../errors.ts";
-import type { Control } from "../service.ts";
+import type { Control, ServiceReport } from "../service.ts";
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import { refusalOf } from "./guards.ts";
-import { quoteValue } from "./quote.ts";
+import { oneLine, quoteValue } from "./quote.ts";
 import { errorResponse, textResponse } from "./responses.ts";
 import { parseCertificateBody, parseExposeBody, serviceToJson } from "./schemas.ts";
 
@@ -85,6 +85,14 @@ function createRoutes({ control, issuer, bodies: bounds }: AppOptions, logger: L
   routes.get("/health", (c) => c.text("OK"));
   routes.all("/health", methodNotAllowed("GET, HEAD"));
 
+  routes.get("/ready", () => {
+    const waiting = control.list().filter(({ status }) => status !== "complete");
+    return waiting.length === 0
+      ? new Response("OK", { headers: { "content-type": "text/plain;charset=UTF-8" } })
+      : textResponse(503, waiting.map(readinessLine).join("\n"));
+  });
+  routes.all("/ready", methodNotAllowed("GET, HEAD"));
+
   routes.post("/expose", async (c) => {
     const request = parseExposeBody(await bodies.read(c.req.raw));
     return c.text(await control.expose(request));
@@ -116,6 +124,11 @@ function createRoutes({ control, issuer, bodies: bounds }: AppOptions, logger: L
     throw error;
   });
   return routes;
+}
+
+/** Why a service is not ready, in one line. */
+function readinessLine({ id, name, status, message }: ServiceReport): string {
+  return oneLine(`${id} ${name}: ${status}${message === undefined ? "" : `, ${message}`}`);
 }
 
 function methodNotAllowed(allow: string): (c: Context) => Response {

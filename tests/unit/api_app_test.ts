@@ -133,6 +133,25 @@ Deno.test("POST /expose takes any content type, further keys and a byte order ma
   });
 });
 
+Deno.test("GET /ready is 200 while every service is complete, else 503 with a line for each that is not", async () => {
+  const { control, call } = setUp();
+  const ready = await call("GET", "/ready");
+  assert.deepEqual([ready.status, ready.body], [200, "OK"]);
+
+  const { body: id } = await expose(call, GOOD);
+  const pending = await call("GET", "/ready");
+  assert.deepEqual([pending.status, pending.body], [503, `${id} web: pending\n`]);
+
+  const service = control.services.get(id);
+  assert.ok(service);
+  control.services.set(id, { ...service, status: "error", message: "in\nuse" });
+  const failed = await call("GET", "/ready");
+  assert.deepEqual([failed.status, failed.body], [503, `${id} web: error, in\\u{a}use\n`]);
+
+  control.services.set(id, { ...service, status: "complete" });
+  assert.equal((await call("GET", "/ready")).status, 200);
+});
+
 Deno.test("GET /list has the contract's keys first, then ours", async () => {
   const { control, call } = setUp();
   assert.deepEqual((await call("GET", "/list")).body, "[]");
@@ -380,6 +399,7 @@ Deno.test("a wrong method is 405 and says which are right", async () => {
   const { call } = setUp();
   const cases = [
     ["/health", "GET, HEAD", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"]],
+    ["/ready", "GET, HEAD", ["POST", "DELETE"]],
     ["/expose", "POST", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]],
     ["/expose/some-id", "DELETE", ["GET", "HEAD", "POST", "OPTIONS"]],
     ["/list", "GET, HEAD", ["POST", "DELETE", "OPTIONS"]],
