@@ -280,16 +280,18 @@ Deno.test("many services share one link, each with its own destination", async (
   await using ours = await startConnector();
   await using peer = dialAsReference(ours.address);
   await using stack = new AsyncDisposableStack();
-  const ports = freePorts(20);
-  await Promise.all(ports.map(async (sourcePort, index) => {
-    const server = stack.use(serveTcp(async (conn) => {
+  const servers = Array.from({ length: 20 }, (_, index) =>
+    stack.use(serveTcp(async (conn) => {
       await writeAll(conn, bytes(`service ${index}`));
       await readAll(conn);
-    }));
+    })));
+  // Chosen only now: a server that asks for any free port could be given one of these.
+  const ports = freePorts(servers.length);
+  await Promise.all(servers.map(async (server, index) => {
     const type = index % 2 === 0 ? ServiceType.LOCAL : ServiceType.REMOTE;
     const answer = await peer.session.expose({
       type,
-      sourcePort,
+      sourcePort: ports[index] ?? 0,
       destinationAddr: `127.0.0.1:${server.port}`,
     });
     strictEqual(answer.status, ServiceStatus.COMPLETE);
