@@ -161,20 +161,11 @@ export class Guest {
     this.release(service.id);
     const { id, name, sourcePort, type, destinationAddr } = service;
     const own = visitors.openService(service, type === "local" ? "ingress" : "egress");
-    let ingress: Ingress | undefined;
-    try {
-      ingress = type === "remote" ? undefined : await Ingress.open({
-        serviceId: id,
-        name,
-        port: sourcePort,
-        session: () => this.#session,
-        visitors: own,
-        logger,
-      });
-    } catch (error) {
-      own.close();
-      throw error;
-    }
+    const ingress = type === "remote" ? undefined : await Ingress.open(service, {
+      session: () => this.#session,
+      visitors: own,
+      logger,
+    });
     this.#services.set(id, { service, since: new Date(), visitors: own, ingress });
     this.#logger.info("service exposed by peer", {
       service: name,

@@ -103,23 +103,15 @@ export class Peer {
     const { visitors, logger } = this.#options;
     const { id, name, type, sourcePort, destinationAddr } = service;
     const own = visitors.openService(service, type === "local" ? "egress" : "ingress");
-    let ingress: Ingress | undefined;
-    try {
-      ingress = type === "local" ? undefined : await Ingress.open({
-        serviceId: id,
-        name,
-        port: sourcePort,
-        session: () => this.#services.get(id)?.status === "complete" ? this.#session : undefined,
-        visitors: own,
-        logger,
-      });
-      if (this.#closing.signal.aborted) {
-        throw new ConnectorError("unavailable", "the connector is shutting down");
-      }
-    } catch (error) {
+    const ingress = type === "local" ? undefined : await Ingress.open(service, {
+      session: () => this.#services.get(id)?.status === "complete" ? this.#session : undefined,
+      visitors: own,
+      logger,
+    });
+    if (this.#closing.signal.aborted) {
       ingress?.close();
       own.close();
-      throw error;
+      throw new ConnectorError("unavailable", "the connector is shutting down");
     }
     this.#services.set(id, {
       service,
