@@ -92,15 +92,17 @@ Deno.test("many services share one link, each with its own destination", async (
   await using peer = await startReferenceAcceptor();
   await using ours = await startConnector();
   await using stack = new AsyncDisposableStack();
-  const ports = freePorts(20);
-  await Promise.all(ports.map(async (sourcePort, index) => {
-    const server = stack.use(serveTcp(async (conn) => {
+  const servers = Array.from({ length: 20 }, (_, index) =>
+    stack.use(serveTcp(async (conn) => {
       await conn.read(new Uint8Array(1));
       await writeAll(conn, Uint8Array.of(index));
-    }));
+    })));
+  // Chosen only now: a server that asks for any free port could be given one of these.
+  const ports = freePorts(servers.length);
+  await Promise.all(servers.map(async (server, index) => {
     const id = await expose(ours, peer, {
       name: `service ${index}`,
-      sourcePort,
+      sourcePort: ports[index] ?? 0,
       destinationAddr: `127.0.0.1:${server.port}`,
       type: index % 2 === 0 ? "local" : "remote",
     });
