@@ -14,6 +14,27 @@ export type ErrorCode =
   | "internal" // a breach of a protocol, or a defect
   | "unavailable"; // a peer or a network is away: it may work later
 
+/** The number of each code. https://grpc.io/docs/guides/status-codes/ */
+export const CODE_NUMBERS: Readonly<Record<ErrorCode, number>> = {
+  cancelled: 1,
+  invalid_argument: 3,
+  deadline_exceeded: 4,
+  not_found: 5,
+  already_exists: 6,
+  permission_denied: 7,
+  resource_exhausted: 8,
+  failed_precondition: 9,
+  internal: 13,
+  unavailable: 14,
+};
+
+/** The code of a number; undefined for one that is not used here. */
+export function codeOfNumber(number: number): ErrorCode | undefined {
+  // The table's keys are the error codes.
+  const codes = Object.keys(CODE_NUMBERS) as ErrorCode[];
+  return codes.find((code) => CODE_NUMBERS[code] === number);
+}
+
 /** What a failure may carry besides its code and message. */
 export interface ConnectorErrorOptions {
   /** The error that caused it. */

@@ -69,6 +69,10 @@ export const GoAwayCode = {
   SHUTDOWN: 0,
   /** BREACH - The receiver of the go-away broke the protocol. */
   BREACH: 1,
+  /** DRAIN - Soon: no new streams, those that are open go on. The sender is likely to return with its services. */
+  DRAIN: 2,
+  /** LEAVE - Soon, as DRAIN, but nothing that the sender exposed will return. */
+  LEAVE: 3,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -77,6 +81,8 @@ export type GoAwayCode = typeof GoAwayCode[keyof typeof GoAwayCode];
 export namespace GoAwayCode {
   export type SHUTDOWN = typeof GoAwayCode.SHUTDOWN;
   export type BREACH = typeof GoAwayCode.BREACH;
+  export type DRAIN = typeof GoAwayCode.DRAIN;
+  export type LEAVE = typeof GoAwayCode.LEAVE;
   export type UNRECOGNIZED = typeof GoAwayCode.UNRECOGNIZED;
 }
 
@@ -201,7 +207,7 @@ export interface Frame {
     /** Session: answers a ping. */
     { $case: "pong"; value: Pong }
     | //
-    /** Session: the sender ends it. */
+    /** Session: the sender ends it, now or soon. */
     { $case: "goAway"; value: GoAway }
     | undefined;
 }
@@ -248,7 +254,7 @@ export interface Pong {
   nonce: number;
 }
 
-/** The sender ends the session. */
+/** The sender ends the session, now or soon. */
 export interface GoAway {
   /** Why, for programs. */
   code: GoAwayCode;
@@ -292,6 +298,8 @@ export interface StatusUpdate {
   status: ServiceStatus;
   /** Why, in words, when the state is ERROR; otherwise empty. */
   message: string;
+  /** Why, for programs, when the state is ERROR: gRPC's number for it, as 6 for a port that is in use; 0 when not said. */
+  code: number;
 }
 
 /** A TCP service that is exposed from one connector to another. */
@@ -1361,7 +1369,7 @@ export const ExposeRequest: MessageFns<ExposeRequest> = {
 };
 
 function createBaseStatusUpdate(): StatusUpdate {
-  return { status: 0, message: "" };
+  return { status: 0, message: "", code: 0 };
 }
 
 export const StatusUpdate: MessageFns<StatusUpdate> = {
@@ -1371,6 +1379,9 @@ export const StatusUpdate: MessageFns<StatusUpdate> = {
     }
     if (message.message !== "") {
       writer.uint32(18).string(message.message);
+    }
+    if (message.code !== 0) {
+      writer.uint32(160).int32(message.code);
     }
     return writer;
   },
@@ -1402,6 +1413,14 @@ export const StatusUpdate: MessageFns<StatusUpdate> = {
             }
 
             message.message = reader.string();
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.code = reader.int32();
             continue;
           }
         }

@@ -1,20 +1,7 @@
 // Errors as gRPC statuses, and statuses as errors: where they leave and enter.
 
 import { status, type StatusObject } from "@grpc/grpc-js";
-import { ConnectorError, type ErrorCode } from "../errors.ts";
-
-const STATUS_OF: Record<ErrorCode, status> = {
-  cancelled: status.CANCELLED,
-  invalid_argument: status.INVALID_ARGUMENT,
-  deadline_exceeded: status.DEADLINE_EXCEEDED,
-  not_found: status.NOT_FOUND,
-  already_exists: status.ALREADY_EXISTS,
-  permission_denied: status.PERMISSION_DENIED,
-  resource_exhausted: status.RESOURCE_EXHAUSTED,
-  failed_precondition: status.FAILED_PRECONDITION,
-  internal: status.INTERNAL,
-  unavailable: status.UNAVAILABLE,
-};
+import { CODE_NUMBERS, codeOfNumber, ConnectorError } from "../errors.ts";
 
 /** The longest text of a peer's status that is kept, in characters. */
 const MAX_DETAILS_LENGTH = 500;
@@ -22,7 +9,7 @@ const MAX_DETAILS_LENGTH = 500;
 /** The status that tells a peer of an error; a defect leaves as INTERNAL without its text. */
 export function toStatus(error: unknown): Pick<StatusObject, "code" | "details"> {
   if (error instanceof ConnectorError) {
-    return { code: STATUS_OF[error.code], details: error.message };
+    return { code: CODE_NUMBERS[error.code], details: error.message };
   }
   return { code: status.INTERNAL, details: "internal error" };
 }
@@ -32,10 +19,7 @@ export function fromStatus({ code, details }: Pick<StatusObject, "code" | "detai
   | ConnectorError
   | undefined {
   if (code === status.OK) return undefined;
-  const known = Object.entries(STATUS_OF).find(([, number]) => number === code);
-  // The table's keys are the error codes.
-  const errorCode = (known?.[0] ?? "unavailable") as ErrorCode;
-  return new ConnectorError(errorCode, plainDetails(details));
+  return new ConnectorError(codeOfNumber(code) ?? "unavailable", plainDetails(details));
 }
 
 /** grpc-js reports a failed connection with its own words around the platform's: say what those mean. */

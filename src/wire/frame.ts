@@ -2,6 +2,7 @@
 // here are those of the reference dialect. The codecs turn frames into messages and back.
 
 import type { Service as ServiceMessage } from "../../proto/gen/connector.ts";
+import type { ErrorCode } from "../errors.ts";
 import type { ServiceStatus } from "../service.ts";
 
 /** A frame about services, understood by every kind of peer. */
@@ -12,8 +13,14 @@ export type ControlFrame =
   | { kind: "expose"; serviceId: string; service: ServiceMessage | undefined }
   /** Either way: forget this service. Not answered. */
   | { kind: "destroy"; serviceId: string }
-  /** Acceptor to dialler: what became of a service; `message` says why it is in error, else it is empty. */
-  | { kind: "status"; serviceId: string; status: ServiceStatus; message: string };
+  /** Acceptor to dialler: what became of a service; why it is in error in words (else empty), and as a code if known. */
+  | {
+    kind: "status";
+    serviceId: string;
+    status: ServiceStatus;
+    message: string;
+    code?: ErrorCode;
+  };
 
 /** A frame of one tunnelled connection in the reference dialect. */
 export type ReferenceFrame =

@@ -173,7 +173,7 @@ function decodeSmallBody(tag: number, stream: number, body: Uint8Array): NativeF
         const { code, reason } = GoAway.decode(body);
         return {
           kind: "goAway",
-          code: code === GoAwayCodeMessage.BREACH ? "breach" : "shutdown",
+          code: GO_AWAY_CODES[code] ?? "shutdown",
           reason: text(reason),
         };
       }
@@ -202,9 +202,14 @@ const RESET_NUMBERS: Record<ResetCode, ResetCodeMessage> = {
   idle: ResetCodeMessage.IDLE,
 };
 
+/** In the order of the protocol's numbers; an unknown one counts as `shutdown`. */
+const GO_AWAY_CODES: readonly GoAwayCode[] = ["shutdown", "breach", "drain", "leave"];
+
 const GO_AWAY_NUMBERS: Record<GoAwayCode, GoAwayCodeMessage> = {
   shutdown: GoAwayCodeMessage.SHUTDOWN,
   breach: GoAwayCodeMessage.BREACH,
+  drain: GoAwayCodeMessage.DRAIN,
+  leave: GoAwayCodeMessage.LEAVE,
 };
 
 function toMessage(frame: Exclude<NativeFrame, DataFrame>): FrameMessage {

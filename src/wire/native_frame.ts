@@ -2,10 +2,12 @@
 
 import type { ResetCode } from "../byte_channel.ts";
 
-/** Why a session was ended. */
+/** Why a session ends, and when. */
 export type GoAwayCode =
-  | "shutdown" // in order
-  | "breach"; // the receiver broke the protocol
+  | "shutdown" // now, in order
+  | "breach" // now: the receiver broke the protocol
+  | "drain" // soon: no new streams, those that are open go on; the sender may return with its services
+  | "leave"; // soon, and nothing that the sender exposed will return
 
 /** Bytes of a stream, at least one: the frame that has to be fast. */
 export interface DataFrame {

@@ -2,7 +2,7 @@
 // speak the reference dialect. Held to recorded traffic of the reference by its golden vectors.
 
 import { OpenData } from "../../proto/gen/connector.ts";
-import { ConnectorError } from "../errors.ts";
+import { CODE_NUMBERS, codeOfNumber, ConnectorError, type ErrorCode } from "../errors.ts";
 import type { ControlFrame, Frame, ReferenceFrame } from "./frame.ts";
 import { MAX_ID_LENGTH, statusFromMessage, statusToMessage } from "./service_message.ts";
 
@@ -42,11 +42,13 @@ export function decodeFrame(bytes: Uint8Array): Frame {
       return { kind: "destroy", serviceId: message.value.id || serviceId };
     case "statusUpdate": {
       const { status, message: text } = message.value;
+      const code = codeOfNumber(message.value.code) ?? codeOfText(text);
       return {
         kind: "status",
         serviceId,
         status: statusFromMessage(status),
         message: text.slice(0, MAX_TEXT_LENGTH),
+        ...(code && { code }),
       };
     }
     case "batch":
@@ -54,6 +56,11 @@ export function decodeFrame(bytes: Uint8Array): Frame {
     default:
       return { kind: "ignored" };
   }
+}
+
+/** The reference says in words only why it refuses a service; of those, a busy port is worth telling from others. */
+function codeOfText(text: string): ErrorCode | undefined {
+  return /address already in use/.test(text) ? "already_exists" : undefined;
 }
 
 /** The ids of a tunnelled connection, which are remembered as long as it is open. */
@@ -100,12 +107,13 @@ function toMessage(frame: ControlFrame | ReferenceFrame): OpenData {
       };
     }
     case "status": {
-      const { serviceId, status, message } = frame;
-      return {
-        serviceId,
-        connectionId: "",
-        message: { $case: "statusUpdate", value: { status: statusToMessage(status), message } },
+      const { serviceId, message, code } = frame;
+      const value = {
+        status: statusToMessage(frame.status),
+        message,
+        code: code === undefined ? 0 : CODE_NUMBERS[code],
       };
+      return { serviceId, connectionId: "", message: { $case: "statusUpdate", value } };
     }
   }
 }

@@ -14,6 +14,15 @@ const RESET_NUMBERS = {
   idle: ResetCode.IDLE,
 };
 
+const GO_AWAY_NUMBERS = {
+  shutdown: GoAwayCode.SHUTDOWN,
+  breach: GoAwayCode.BREACH,
+  drain: GoAwayCode.DRAIN,
+  leave: GoAwayCode.LEAVE,
+};
+
+type GoAwayName = keyof typeof GO_AWAY_NUMBERS;
+
 type ResetName = keyof typeof RESET_NUMBERS;
 
 /** `fc.record` of plain objects: strict equality heeds the prototype. */
@@ -54,7 +63,7 @@ export const anyFrame: fc.Arbitrary<NativeFrame> = fc.oneof(
   record({ kind: kind("pong"), nonce }),
   record({
     kind: kind("goAway"),
-    code: fc.constantFrom("shutdown" as const, "breach" as const),
+    code: fc.constantFrom(...Object.keys(GO_AWAY_NUMBERS) as GoAwayName[]),
     reason: text,
   }),
 );
@@ -104,7 +113,7 @@ export function toMessage(frame: NativeFrame): Frame {
     case "pong":
       return { ...session, body: { $case: "pong", value: { nonce: frame.nonce } } };
     case "goAway": {
-      const code = frame.code === "breach" ? GoAwayCode.BREACH : GoAwayCode.SHUTDOWN;
+      const code = GO_AWAY_NUMBERS[frame.code];
       return { ...session, body: { $case: "goAway", value: { code, reason: frame.reason } } };
     }
   }

@@ -87,6 +87,8 @@ const VECTORS: [name: string, frame: NativeFrame, hex: string][] = [
     { kind: "goAway", code: "breach", reason: "bad" },
     "52 07 08 01 12 03 62 61 64",
   ],
+  ["go-away soon", { kind: "goAway", code: "drain", reason: "" }, "52 02 08 02"],
+  ["go-away soon and for good", { kind: "goAway", code: "leave", reason: "" }, "52 02 08 03"],
 ];
 
 for (const [name, frame, hex] of VECTORS) {

@@ -46,7 +46,9 @@ for (const { name, bytes, message } of [...referenceAccepts, ...referenceDials])
     const decoded = decodeFrame(bytes);
     // Bytes are a view into the message: compare their content, not their class or offset.
     if (decoded.kind === "data") decoded.bytes = new Uint8Array(decoded.bytes);
-    deepStrictEqual(decoded, frame);
+    // What the reference says of a busy port in words is told as a code, too.
+    const busy = frame.kind === "status" && frame.message.includes("address already in use");
+    deepStrictEqual(decoded, busy ? { ...frame, code: "already_exists" } : frame);
   });
 
   if (!isSent(frame)) continue;
@@ -141,7 +143,7 @@ Deno.test("what a peer says of a service is kept up to a bound", () => {
   const message = OpenData.encode({
     serviceId: "s",
     connectionId: "",
-    message: { $case: "statusUpdate", value: { status: 2, message: "x".repeat(5000) } },
+    message: { $case: "statusUpdate", value: { status: 2, message: "x".repeat(5000), code: 0 } },
   }).finish();
   const frame = decodeFrame(message);
   strictEqual(frame.kind === "status" && frame.message.length, 1024);
