@@ -50,7 +50,15 @@ async function compile({ target, program, output }: CompileOptions): Promise<str
   try {
     await run(Deno.execPath(), {
       args: [
-        ...["compile", "--quiet", "--no-config", "--no-lock", "--no-npm", "--no-remote"],
+        ...[
+          "compile",
+          "--quiet",
+          "--no-config",
+          "--no-lock",
+          "--no-npm",
+          "--no-remote",
+          "--unstable-no-legacy-abort",
+        ],
         // It would be kept under a name that can be foreseen in the folder for temporary files, which all
         // users write to.
         "--no-code-cache",

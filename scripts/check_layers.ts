@@ -47,6 +47,7 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
   ["src/tcp/", []],
   ["src/certs/", []],
   ["src/integrations/", []],
+  ["src/state/", []],
 ];
 
 /** Leaves are the files directly in src/: every layer may import them. */

@@ -98,6 +98,7 @@ fi
 # The runtime's own cache belongs beside it, and it has nothing to look for elsewhere.
 export DENO_DIR="$store/deno" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 exec "$runtime" run --quiet --no-prompt --no-config --no-lock --no-remote --no-npm \
+  --unstable-no-legacy-abort \
   @PERMISSIONS@ "$program" "$@"
 # What follows is no script.
 exit 1

@@ -12,6 +12,16 @@ export interface BackoffOptions {
   random: () => number;
 }
 
+/** How links, and services that a peer cannot take up, are tried again. */
+export const RETRY_BACKOFF: Readonly<BackoffOptions> = {
+  // A peer that was restarted is back in less than a second.
+  initialMs: 200,
+  // Soon enough for people who wait, seldom enough for a peer that stays away.
+  maxMs: 10_000,
+  settledMs: 10_000,
+  random: Math.random,
+};
+
 /** Waits that double, with jitter, so that many connectors do not return to a restarted peer at once. */
 export class Backoff {
   readonly #options: BackoffOptions;

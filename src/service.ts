@@ -49,6 +49,8 @@ export interface ConnectionStats {
   total: number;
   /** Of those, the ones that did not end in order: refused, reset, or lost with the link. */
   failed: number;
+  /** Of those, the ones turned away because too many were open. */
+  refused: number;
   /** Bytes from visitors to the destination. */
   bytesIn: number;
   /** Bytes from the destination to visitors. */
@@ -64,19 +66,36 @@ export interface ServiceReport extends Service {
   message?: string;
   /** When the present status began. */
   since: Date;
+  /** What went wrong last, though all may be well now. */
+  lastError?: { message: string; at: Date };
+  /** When it is tried again by itself; absent when nothing is to be tried, or a try is under way. */
+  retryAt?: Date;
   connections: ConnectionStats;
   /** Who is at the other end of the link, while there is one. */
   peer?: PeerInfo;
 }
 
+/** How to expose. */
+export interface ExposeOptions {
+  /** Waits so long, in milliseconds, until the service is complete. Default: 0, which does not wait. */
+  waitMs?: number;
+  /** Gives the wait up. */
+  signal?: AbortSignal;
+}
+
 /** What can be asked of a connector, whoever asks: REST, gRPC or the command line. */
 export interface Control {
   /**
-   * Takes up a service and resolves with its id; the peer may confirm it later.
+   * Takes up a service and resolves with its id; unless it waits, the peer may confirm it later. When it fails,
+   * nothing of the service is left.
    *
-   * @throws {ConnectorError} `invalid_argument`, `already_exists` (the port is taken) or `permission_denied`.
+   * @throws {ConnectorError} `invalid_argument`, `already_exists` (the port is taken, here or at the peer),
+   *   `permission_denied`, `unavailable` (the peer refused), `deadline_exceeded` (not complete in time), `internal`
+   *   (it could not be saved).
    */
-  expose(request: ServiceRequest): Promise<string>;
+  expose(request: ServiceRequest, options?: ExposeOptions): Promise<string>;
+  /** One service. @throws {ConnectorError} `not_found`. */
+  get(id: string): ServiceReport;
   /**
    * Removes a service on both sides.
    *

@@ -11,7 +11,7 @@ import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import { refusalOf } from "./guards.ts";
 import { oneLine, quoteValue } from "./quote.ts";
 import { errorResponse, textResponse } from "./responses.ts";
-import { parseCertificateBody, parseExposeBody, serviceToJson } from "./schemas.ts";
+import { parseCertificateBody, parseExposeBody, parseWait, serviceToJson } from "./schemas.ts";
 
 /** What the API is made of. */
 export interface AppOptions {
@@ -94,16 +94,20 @@ function createRoutes({ control, issuer, bodies: bounds }: AppOptions, logger: L
   routes.all("/ready", methodNotAllowed("GET, HEAD"));
 
   routes.post("/expose", async (c) => {
+    const waitMs = parseWait(c.req.query("wait"));
     const request = parseExposeBody(await bodies.read(c.req.raw));
-    return c.text(await control.expose(request));
+    // A caller that hangs up meanwhile never learns the id.
+    const options = waitMs === 0 ? {} : { waitMs, signal: c.req.raw.signal };
+    return c.text(await control.expose(request, options));
   });
   routes.all("/expose", methodNotAllowed("POST"));
 
+  routes.get("/expose/:id", (c) => c.json(serviceToJson(control.get(c.req.param("id")))));
   routes.delete("/expose/:id", async (c) => {
     await control.destroy(c.req.param("id"));
     return c.body(null, 200);
   });
-  routes.all("/expose/:id", methodNotAllowed("DELETE"));
+  routes.all("/expose/:id", methodNotAllowed("GET, HEAD, DELETE"));
 
   routes.get("/list", (c) => c.json(control.list().map(serviceToJson)));
   routes.all("/list", methodNotAllowed("GET, HEAD"));

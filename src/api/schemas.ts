@@ -87,7 +87,24 @@ export function parseCertificateBody(bytes: Uint8Array): LeafRequest {
   });
 }
 
-/** A service as `GET /list` shows it: the keys that clients of the contract know, then ours. */
+/** The longest that a caller may wait for a service to be complete, in seconds. */
+const MAX_WAIT_S = 300;
+
+/**
+ * Reads the query parameter `wait` of `POST /expose`. Returns milliseconds, 0 when it is absent.
+ *
+ * @throws {HTTPException} 422 when it is no number of seconds.
+ */
+export function parseWait(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const seconds = /^\d{1,3}(\.\d{1,3})?$/.test(text) ? Number(text) : NaN;
+  if (seconds <= MAX_WAIT_S) return seconds * 1000;
+  throw new HTTPException(422, {
+    message: `wait: got ${quoteValue(text)}, want a number of seconds from 0 to ${MAX_WAIT_S}`,
+  });
+}
+
+/** A service as `GET /list` and `GET /expose/{id}` show it: the keys that clients of the contract know, then ours. */
 export function serviceToJson(report: ServiceReport): Record<string, unknown> {
   return {
     id: report.id,
@@ -99,6 +116,11 @@ export function serviceToJson(report: ServiceReport): Record<string, unknown> {
     status: report.status.toUpperCase(),
     ...(report.message === undefined ? {} : { message: report.message }),
     since: report.since.toISOString(),
+    ...(report.lastError && {
+      last_error: report.lastError.message,
+      last_error_at: report.lastError.at.toISOString(),
+    }),
+    ...(report.retryAt && { retry_at: report.retryAt.toISOString() }),
     connections: connectionsToJson(report.connections),
     ...(report.peer === undefined ? {} : { peer: peerToJson(report.peer) }),
   };
@@ -109,6 +131,7 @@ function connectionsToJson(stats: ConnectionStats): Record<string, unknown> {
     open: stats.open,
     total: stats.total,
     failed: stats.failed,
+    refused: stats.refused,
     bytes_in: stats.bytesIn,
     bytes_out: stats.bytesOut,
     ...(stats.lastClose === undefined ? {} : { last_close: stats.lastClose }),

@@ -37,6 +37,7 @@ function parse(text: string, units: Record<string, number>): number | undefined 
 
 function format(value: number, units: Record<string, number>): string {
   const fitting = Object.entries(units).filter(([, factor]) => value % factor === 0);
-  const [unit, factor] = fitting.at(-1) ?? ["", 1];
+  // Nothing is nothing in every unit.
+  const [unit, factor] = (value === 0 ? fitting[0] : fitting.at(-1)) ?? ["", 1];
   return `${value / factor}${unit}`;
 }

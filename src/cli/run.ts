@@ -9,6 +9,7 @@ import { dialLink } from "../grpc/dial.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import { configureLogging } from "../log.ts";
 import { hello } from "../mux/negotiation.ts";
+import type { StateFile } from "../state/state_file.ts";
 import { Connector } from "../tunnel/connector.ts";
 import config from "../../deno.json" with { type: "json" };
 import type { RunOptions } from "./run_options.ts";
@@ -21,7 +22,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   await using stack = new AsyncDisposableStack();
   stack.defer(() => logging[Symbol.asyncDispose]());
 
-  const stop = stopSignal(stack);
+  const stop = stopSignals(stack);
   const tls = options.tls && await loadTlsOnDemand(options.tls, {
     rootKeyPath: options.rootCertKeyPath,
     logger,
@@ -30,6 +31,9 @@ export async function runConnector(options: RunOptions): Promise<number> {
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
   const secure = secureChannels(tls?.pem);
   const greeting = hello(options.limits);
+  const stateFile = options.stateFile === undefined
+    ? undefined
+    : stack.use(await openStateFile(options.stateFile));
   const connector = new Connector({
     dial: (address) =>
       dialLink(address, {
@@ -40,9 +44,16 @@ export async function runConnector(options: RunOptions): Promise<number> {
     logger,
     limits: options.limits,
     halfOpenMs: options.halfOpenMs,
+    maxConnections: options.maxConnections,
+    maxServiceConnections: options.maxServiceConnections,
+    graceMs: options.graceMs,
+    ...(stateFile && { save: (services) => stateFile.save(services) }),
     disableLocalExpose: options.disableLocalExpose,
     disableRemoteExpose: options.disableRemoteExpose,
   });
+  stack.defer(() => connector.close({ drainMs: 0 }));
+  // Before anybody can change what is exposed, and with it the file.
+  connector.restore(stateFile?.services ?? []);
   const grpc = await GrpcServer.listen({
     bind: options.grpcBind,
     credentials: serverCredentials(tls?.pem),
@@ -54,7 +65,6 @@ export async function runConnector(options: RunOptions): Promise<number> {
     onLink: (link) => connector.accept(link),
   });
   stack.defer(() => grpc.close());
-  stack.defer(() => connector.close());
   const app = createApp({
     control: connector,
     issuer: tls?.issuer,
@@ -62,16 +72,20 @@ export async function runConnector(options: RunOptions): Promise<number> {
     logger,
   });
   const http = serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.pem });
-  // Unwound last in, first out: nothing new is let in before anything is ended.
-  stack.defer(() => grpc.stopAccepting());
-  stack.defer(() => http.close());
+  // Nothing new is let in before anything is ended.
+  stack.defer(async () => {
+    const httpClosed = http.close();
+    grpc.stopAccepting();
+    await connector.close({ drainMs: options.drainMs, signal: stop.second });
+    await httpClosed;
+  });
 
   logger.info("connector started", {
     version: config.version,
     grpc: formatAddress(grpc.address),
     http: formatAddress({ host: options.httpBind.host, port: http.port }),
   });
-  logger.info("connector stopping", { signal: await stop });
+  logger.info("connector stopping", { signal: await stop.first, drainMs: options.drainMs });
   return 0;
 }
 
@@ -81,6 +95,12 @@ async function loadTlsOnDemand(
   // What reads certificates takes a quarter of a second to load.
   const { loadTls } = await import("./tls.ts");
   return await loadTls(...args);
+}
+
+async function openStateFile(path: string): Promise<StateFile> {
+  // Few connectors have one, and what checks it takes a moment to load.
+  const { StateFile } = await import("../state/state_file.ts");
+  return await StateFile.open(path);
 }
 
 function noPeerHasCertificate(): never {
@@ -144,17 +164,30 @@ function httpBindError(error: unknown, bind: Address): ConnectorError {
   });
 }
 
-/** Resolves with the first signal that asks the process to end. */
-function stopSignal(stack: AsyncDisposableStack): Promise<string> {
-  return new Promise((resolve) => {
-    // Windows has no SIGTERM to listen for.
-    const signals: Deno.Signal[] = Deno.build.os === "windows"
-      ? ["SIGINT", "SIGBREAK"]
-      : ["SIGINT", "SIGTERM"];
-    for (const signal of signals) {
-      const onSignal = () => resolve(signal);
-      Deno.addSignalListener(signal, onSignal);
-      stack.defer(() => Deno.removeSignalListener(signal, onSignal));
-    }
-  });
+/** Signals that ask the process to end. */
+interface StopSignals {
+  /** Resolves with the name of the first. */
+  first: Promise<string>;
+  /** Aborted by the second: no more waiting. */
+  second: AbortSignal;
+}
+
+function stopSignals(stack: AsyncDisposableStack): StopSignals {
+  const first = Promise.withResolvers<string>();
+  const second = new AbortController();
+  // Windows has no SIGTERM to listen for.
+  const signals: Deno.Signal[] = Deno.build.os === "windows"
+    ? ["SIGINT", "SIGBREAK"]
+    : ["SIGINT", "SIGTERM"];
+  let stopping = false;
+  for (const signal of signals) {
+    const onSignal = () => {
+      if (stopping) second.abort();
+      stopping = true;
+      first.resolve(signal);
+    };
+    Deno.addSignalListener(signal, onSignal);
+    stack.defer(() => Deno.removeSignalListener(signal, onSignal));
+  }
+  return { first: first.promise, second: second.signal };
 }

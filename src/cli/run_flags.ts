@@ -128,11 +128,40 @@ export const RUN_FLAGS = {
     description: "bytes that may wait for slow readers over one link, before the slowest is reset",
     default: formatSize(DEFAULT_LIMITS.budget),
   },
+  maxConnections: {
+    flags: "--max-connections <count>",
+    variable: "CONNECTOR_MAX_CONNECTIONS",
+    description: "connections open at once, of all services; more are turned away and counted",
+    default: "20000",
+  },
+  maxServiceConnections: {
+    flags: "--max-service-connections <count>",
+    variable: "CONNECTOR_MAX_SERVICE_CONNECTIONS",
+    description: "of those, connections of one service",
+    default: "10000",
+  },
   halfOpenTimeout: {
     flags: "--half-open-timeout <duration>",
     variable: "CONNECTOR_HALF_OPEN_TIMEOUT",
     description: "reset a connection that one side has finished after so long without a byte",
     default: "1h",
+  },
+  takeoverGrace: {
+    flags: "--takeover-grace <duration>",
+    variable: "CONNECTOR_TAKEOVER_GRACE",
+    description: "keep ports open, and let visitors wait, so long for a peer whose link is lost",
+    default: "10s",
+  },
+  drainTimeout: {
+    flags: "--drain-timeout <duration>",
+    variable: "CONNECTOR_DRAIN_TIMEOUT",
+    description: "let open connections finish for so long when told to stop",
+    default: "10s",
+  },
+  stateFile: {
+    flags: "--state-file <path>",
+    variable: "CONNECTOR_STATE_FILE",
+    description: "keep what is exposed in this file, and expose it again at the next start",
   },
 } as const satisfies Record<string, RunFlag>;
 

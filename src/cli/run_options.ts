@@ -31,8 +31,17 @@ export interface RunOptions {
   httpAllowedHosts: string[];
   /** Bounds of the session with each peer. */
   limits: SessionLimits;
+  /** The most connections open at once, of all services and of one. */
+  maxConnections: number;
+  maxServiceConnections: number;
   /** Once one direction of a connection has ended, so long without a byte ends the other, in milliseconds. */
   halfOpenMs: number;
+  /** How long listeners and visitors wait for a peer whose link is lost, in milliseconds. */
+  graceMs: number;
+  /** How long open connections may go on once the connector is told to stop, in milliseconds. */
+  drainMs: number;
+  /** Where what is exposed is kept. */
+  stateFile?: string;
 }
 
 /** PEM files of mTLS; all three or none. */
@@ -77,6 +86,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
   refuseIntegration(settings.integration);
   const tls = readTls(settings);
   const rootCertKeyPath = readPath(settings.rootCertKey);
+  const stateFile = readPath(settings.stateFile);
   if (rootCertKeyPath !== undefined && tls === undefined) {
     const flags = Object.values(TLS_FLAGS);
     throw new UsageError(
@@ -96,7 +106,12 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     disableRemoteExpose: readBoolean(settings.disableRemoteExpose),
     httpAllowedHosts: readHosts(settings.httpAllowedHost),
     limits: readLimits(settings),
+    maxConnections: readQuantity(settings.maxConnections, CONNECTIONS_RANGE),
+    maxServiceConnections: readQuantity(settings.maxServiceConnections, CONNECTIONS_RANGE),
     halfOpenMs: readQuantity(settings.halfOpenTimeout, HALF_OPEN_RANGE),
+    graceMs: readQuantity(settings.takeoverGrace, GRACE_RANGE),
+    drainMs: readQuantity(settings.drainTimeout, DRAIN_RANGE),
+    ...(stateFile !== undefined && { stateFile }),
   };
 }
 
@@ -108,20 +123,25 @@ interface QuantityRange {
   format: (value: number) => string;
 }
 
-const HALF_OPEN_RANGE: QuantityRange = {
-  lowest: 1000,
-  highest: 7 * 24 * 3_600_000,
-  parse: parseDuration,
-  format: formatDuration,
-};
+const HALF_OPEN_RANGE = durations(1000, 7 * 24 * 3_600_000);
+const GRACE_RANGE = durations(0, 600_000);
+const DRAIN_RANGE = durations(0, 3_600_000);
+const CONNECTIONS_RANGE = count([1, 1_000_000]);
 
-function readLimits(settings: RunSettings): SessionLimits {
-  const count = ([lowest, highest]: readonly [number, number]): QuantityRange => ({
+function durations(lowest: number, highest: number): QuantityRange {
+  return { lowest, highest, parse: parseDuration, format: formatDuration };
+}
+
+function count([lowest, highest]: readonly [number, number]): QuantityRange {
+  return {
     lowest,
     highest,
     parse: (text) => /^\d{1,9}$/.test(text) ? Number(text) : undefined,
     format: String,
-  });
+  };
+}
+
+function readLimits(settings: RunSettings): SessionLimits {
   const size = ([lowest, highest]: readonly [number, number]): QuantityRange => ({
     lowest,
     highest,

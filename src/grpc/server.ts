@@ -47,7 +47,7 @@ export interface GrpcServerOptions {
   /** Says what is wrong with a certificate that TLS refused. */
   explainRefusal?: ExplainRefusal | undefined;
   /** Answers the control API. */
-  control: Control;
+  control: Pick<Control, "expose" | "destroy" | "list">;
   /** Takes over a link that a peer opened. */
   onLink: (link: Link) => void;
 }

@@ -44,6 +44,11 @@ export class Batcher {
     this.#onOverflow = onOverflow;
   }
 
+  /** Whether what is queued waits until the link takes messages again. */
+  get full(): boolean {
+    return this.#full && !this.#ended;
+  }
+
   /** Queues a frame that is not data, ahead of all data. */
   send(frame: Exclude<NativeFrame, DataFrame>): void {
     if (this.#ended) return;

@@ -32,6 +32,11 @@ export class Outbox {
     this.#onOverflow = onOverflow;
   }
 
+  /** Whether what is queued waits until the link takes messages again. */
+  get full(): boolean {
+    return this.#full && !this.#ended;
+  }
+
   /** Sends a message of our own making now. How many there are does not depend on the peer. */
   send(message: Uint8Array): void {
     this.#send(message);

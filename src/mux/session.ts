@@ -6,6 +6,7 @@ import { ConnectorError } from "../errors.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import { type ControlFrame, MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import { isBatch } from "../wire/native_codec.ts";
+import type { NativeFrame } from "../wire/native_frame.ts";
 import { decodeFrame, encodeFrame } from "../wire/reference_codec.ts";
 import { Batcher } from "./batcher.ts";
 import type { PeerLimits, SessionLimits } from "../limits.ts";
@@ -17,8 +18,16 @@ import { Outbox } from "./outbox.ts";
 import { ReferenceStreams } from "./reference_streams.ts";
 import type { OnStream, Stream } from "./stream.ts";
 
-/** How long a peer may take to end a link that we have ended, in milliseconds. */
+/** How long a peer may take to end a link that we have ended, in milliseconds, unless something else is asked for. */
 const CLOSE_GRACE_MS = 1000;
+
+/** Why a session takes no more streams, and what is to be expected of the peer. */
+export interface Leaving {
+  /** In words. */
+  reason: string;
+  /** Whether the peer may return with its services. */
+  returns: boolean;
+}
 
 /** What a session is made of. */
 export interface SessionOptions {
@@ -27,6 +36,8 @@ export interface SessionOptions {
   /** The peer sent a control frame. May not block or throw. */
   onControl: (frame: ControlFrame) => void;
   onStream: OnStream;
+  /** No more streams can be opened, though open ones may go on. Told once, before `closed`. May not block or throw. */
+  onLeaving?: (leaving: Leaving) => void;
   /** Whether we dial the destination of a service. Asked in the reference dialect only. */
   connects: (serviceId: string) => boolean;
 }
@@ -55,6 +66,11 @@ export class Session {
   #reason: ConnectorError | undefined;
   /** Set when the link was ended in order, by us. */
   #closing = false;
+  #linkEnded = false;
+  /** Set when no more streams are opened, by either side. */
+  #leaving = false;
+  /** Set when we take no more streams of the peer. */
+  #draining = false;
 
   constructor(link: Link, options: SessionOptions) {
     this.#link = link;
@@ -62,6 +78,7 @@ export class Session {
     this.#outbox = new Outbox(link, (error) => this.abort(error));
     // What the link still holds when it ends is dispatched without holding back: nobody is left to hold.
     link.closed.then(() => {
+      this.#linkEnded = true;
       if (this.#streams instanceof ReferenceStreams) this.#streams.stopHolding();
     });
     this.closed = this.#run();
@@ -93,26 +110,48 @@ export class Session {
   /**
    * Opens a stream to the destination of a service at the peer, for the visitor at `visitor` (host:port).
    *
-   * @throws {ConnectorError} `resource_exhausted` when a limit is reached, `unavailable` before the peer has answered.
+   * @throws {ConnectorError} `resource_exhausted` when a limit is reached, `unavailable` before the peer has answered
+   *   and once the session is leaving.
    */
   open(serviceId: string, visitor: string): Stream {
     if (this.#streams === undefined) {
       throw new ConnectorError("unavailable", "The peer has not answered yet");
     }
+    if (this.#leaving) throw new ConnectorError("unavailable", "The link is about to end");
     return this.#streams.open(serviceId, visitor);
   }
 
-  /** Ends the link in order; a peer that does not follow is cut off. Streams that are open are reset. */
-  close(): void {
-    this.#batcher?.send({ kind: "goAway", code: "shutdown", reason: "" });
-    this.#batcher?.flush();
-    this.#closeLink();
+  /** Takes no more streams, and tells the peer so; open ones go on. `returns`: whether our services will come back. */
+  drain({ returns }: { returns: boolean }): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    this.#batcher?.send({
+      kind: "goAway",
+      code: returns ? "drain" : "leave",
+      reason: "the connector is shutting down",
+    });
+    this.#leave({ reason: "this connector is shutting down", returns });
   }
 
-  /** Ends the link for a reason, which the peer is told. Every stream ends now. */
-  abort(reason: ConnectorError): void {
+  /**
+   * Ends the link in order: what was sent is delivered. A peer that does not follow within `graceMs` is cut off.
+   * Streams that are open are reset.
+   */
+  close({ graceMs = CLOSE_GRACE_MS }: { graceMs?: number } = {}): void {
+    this.#leave({ reason: "this connector has closed the link", returns: true });
+    this.#batcher?.send({ kind: "goAway", code: "shutdown", reason: "" });
+    this.#batcher?.flush();
+    this.#closeLink(graceMs);
+  }
+
+  /**
+   * Ends the link for a reason, which the peer is told. Every stream ends now. `returns`: whether the peer may be
+   * back with its services; one that broke the protocol has no claim to them.
+   */
+  abort(reason: ConnectorError, { returns = false }: { returns?: boolean } = {}): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
+    this.#leave({ reason: reason.message, returns });
     this.#liveness?.stop();
     this.#batcher?.send({ kind: "goAway", code: "breach", reason: reason.message });
     this.#batcher?.flush();
@@ -121,19 +160,29 @@ export class Session {
     this.#streams?.end(reason);
     // Without a go-away only the call's status can tell the reason.
     if (this.#batcher === undefined) this.#link.abort(reason);
-    else this.#closeLink();
+    else this.#closeLink(CLOSE_GRACE_MS);
   }
 
-  #closeLink(): void {
+  #leave(leaving: Leaving): void {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    this.#options.onLeaving?.(leaving);
+  }
+
+  async #closeLink(graceMs: number): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    this.#link.close();
     const timer = setTimeout(() => {
       this.#link.abort(
         this.#reason ?? new ConnectorError("deadline_exceeded", "the peer did not end the link"),
       );
-    }, CLOSE_GRACE_MS);
+    }, graceMs);
     this.#link.closed.then(() => clearTimeout(timer));
+    // What still waits because the link is full was promised to be delivered.
+    while (!this.#linkEnded && (this.#batcher?.full || this.#outbox.full)) {
+      await this.#link.writable();
+    }
+    this.#link.close();
   }
 
   async #run(): Promise<LinkEnd> {
@@ -149,27 +198,36 @@ export class Session {
     this.#batcher?.end();
     this.#outbox.end();
     const reason = this.#reason ?? end;
+    this.#leave({ reason: reason?.message ?? "the peer has closed the link", returns: true });
     this.#streams?.end(reason ?? new ConnectorError("unavailable", "the link was closed"));
     return reason;
   }
 
   async #negotiate(): Promise<void> {
-    const { role, onStream, connects } = this.#options;
+    const { role, connects } = this.#options;
+    const onStream: OnStream = (stream) => this.#take(stream);
     const hello = await this.#link.hello;
     if (hello === undefined) {
       this.#streams = new ReferenceStreams(this.#outbox, { onStream, connects });
       return;
     }
-    this.#startNative(role === "acceptor" ? readOffer(hello) : readAnswer(hello));
+    this.#startNative(role === "acceptor" ? readOffer(hello) : readAnswer(hello), onStream);
   }
 
-  #startNative(peerLimits: PeerLimits): void {
-    const { role, limits, onStream } = this.#options;
+  #take(stream: Stream): void {
+    if (this.#draining) stream.reset("closing", "the connector is shutting down");
+    else this.#options.onStream(stream);
+  }
+
+  #startNative(peerLimits: PeerLimits, onStream: OnStream): void {
+    const { role, limits } = this.#options;
     const batcher = new Batcher(this.#link, (error) => this.abort(error));
     const liveness = new Liveness({
       ping: (nonce) => batcher.send({ kind: "ping", nonce }),
-      onSilence: () =>
-        this.abort(new ConnectorError("deadline_exceeded", "the peer does not answer any more")),
+      onSilence: () => {
+        const silent = "the peer does not answer any more";
+        this.abort(new ConnectorError("deadline_exceeded", silent), { returns: true });
+      },
     });
     this.#batcher = batcher;
     this.#liveness = liveness;
@@ -180,15 +238,22 @@ export class Session {
       batcher,
       liveness,
       onStream,
-      onGoAway: ({ code, reason }) => {
-        if (code === "breach") {
-          this.#reason ??= new ConnectorError("internal", `The peer ended the link: ${reason}`);
-        }
-        this.#closeLink();
-      },
+      onGoAway: (frame) => this.#onGoAway(frame),
       onExhausted: () => this.close(),
     });
     liveness.start();
+  }
+
+  #onGoAway({ code, reason }: NativeFrame & { kind: "goAway" }): void {
+    switch (code) {
+      case "drain":
+      case "leave":
+        return this.#leave({ reason: "the peer is shutting down", returns: code === "drain" });
+      case "breach":
+        this.#reason ??= new ConnectorError("internal", `The peer ended the link: ${reason}`);
+    }
+    this.#leave({ reason: this.#reason?.message ?? "the peer has closed the link", returns: true });
+    this.#closeLink(CLOSE_GRACE_MS);
   }
 
   async #receiveAll(): Promise<void> {

@@ -1,34 +1,45 @@
 // The connector: what REST, gRPC and the command line drive. It owns the peers that it dials, the guests that
 // dialled it, and every tunnelled connection.
 
-import type { Logger } from "@logtape/logtape";
 import { type Address, formatAddress, parseAddress } from "../address.ts";
+import { delay } from "../delay.ts";
 import { ConnectorError } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
-import type { Control, Service, ServiceReport, ServiceRequest } from "../service.ts";
+import type { Control, ExposeOptions, Service, ServiceReport, ServiceRequest } from "../service.ts";
 import { Guest } from "./guest.ts";
+import { GuestServices } from "./guest_services.ts";
 import { Peer } from "./peer.ts";
-import { Visitors } from "./visitors.ts";
+import type { PeerService } from "./peer_service.ts";
+import { Visitors, type VisitorsOptions } from "./visitors.ts";
 
 /** What a connector may do, and what it does it with. */
-export interface ConnectorOptions {
+export interface ConnectorOptions extends VisitorsOptions {
   /** Starts to open a link to a peer. */
   dial: (address: Address) => Link;
-  logger: Logger;
   limits: SessionLimits;
-  /** Once one direction of a connection has ended, so long without a byte ends the other, in milliseconds. */
-  halfOpenMs: number;
+  /** How long a listener, and visitors, wait for a peer whose link is lost, in milliseconds. */
+  graceMs: number;
   /** Never dial a destination: nothing reachable from here is exposed. */
   disableLocalExpose: boolean;
   /** Never listen for a service: nothing of other connectors is reachable here. */
   disableRemoteExpose: boolean;
+  /**
+   * Keeps what is exposed, so that it survives the process. Resolves when it is safe. Absent when nothing is kept.
+   *
+   * @throws {ConnectorError} when it cannot be kept.
+   */
+  save?: (services: Service[]) => Promise<void>;
 }
 
 /** The most links that peers may have open to us. */
 const MAX_GUESTS = 1000;
 /** The most services of our own. */
 const MAX_SERVICES = 10_000;
+/** How long peers may take to end their links once nothing is open any more, at least, in milliseconds. */
+const CLOSE_GRACE_MS = 1000;
+/** The same for somebody in a hurry. */
+const HURRIED_GRACE_MS = 200;
 
 /** A connector, without its servers. */
 export class Connector implements Control {
@@ -37,97 +48,180 @@ export class Connector implements Control {
   /** By the address as the user wrote it: the contract opens one link for each distinct text. */
   readonly #peers = new Map<string, Peer>();
   readonly #guests = new Set<Guest>();
-  #closing = false;
+  readonly #guestServices: GuestServices;
+  /** Ids of services whose exposure is not answered yet: they are not kept. */
+  readonly #unanswered = new Set<string>();
+  readonly #closing = new AbortController();
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
     this.#visitors = new Visitors(options);
+    this.#guestServices = new GuestServices({
+      visitors: this.#visitors,
+      logger: options.logger,
+      graceMs: options.graceMs,
+      admit: (service) =>
+        this.#admit(service.type === "local" ? "ingress" : "egress", `service "${service.name}"`),
+    });
   }
 
-  async expose(request: ServiceRequest): Promise<string> {
-    if (this.#closing) {
-      throw new ConnectorError("unavailable", "The connector is shutting down");
-    }
+  async expose(
+    request: ServiceRequest,
+    { waitMs = 0, signal }: ExposeOptions = {},
+  ): Promise<string> {
+    this.#refuseWhenClosing();
     this.#admit(request.type === "local" ? "egress" : "ingress", `service "${request.name}"`);
     const address = parseAddress(request.remoteConnectorAddr);
     this.#refuseConflict(request);
     const service: Service = { ...request, id: crypto.randomUUID() };
-    const known = this.#peers.get(request.remoteConnectorAddr);
-    const peer = known ?? this.#createPeer(request.remoteConnectorAddr, address);
+    const peer = this.#peerAt(request.remoteConnectorAddr, address);
+    this.#unanswered.add(service.id);
     try {
-      await peer.add(service);
+      const added = await peer.add(service);
+      if (waitMs > 0) await this.#completed(added, { waitMs, signal });
+      this.#unanswered.delete(service.id);
+      await this.#save();
     } catch (error) {
-      if (peer.idle) this.#drop(request.remoteConnectorAddr, peer);
+      peer.remove(service.id);
+      this.#dropIdle(request.remoteConnectorAddr, peer);
       throw ConnectorError.from(error, `Cannot expose service "${request.name}"`);
+    } finally {
+      this.#unanswered.delete(service.id);
     }
     return service.id;
   }
 
-  // deno-lint-ignore require-await -- the contract of Control is asynchronous: an error is a rejection
+  /** Takes up the services of an earlier run, each as soon as that can be done. */
+  restore(services: readonly Service[]): void {
+    for (const service of services) {
+      const { remoteConnectorAddr, type, name } = service;
+      const peer = this.#peerAt(remoteConnectorAddr, parseAddress(remoteConnectorAddr));
+      let obstacle: ConnectorError | undefined;
+      try {
+        this.#admit(type === "local" ? "egress" : "ingress", `service "${name}"`);
+      } catch (error) {
+        obstacle = ConnectorError.from(error, "This connector cannot take it up");
+      }
+      peer.restore(service, obstacle);
+    }
+  }
+
   async destroy(id: string): Promise<void> {
     for (const [text, peer] of this.#peers) {
       if (!peer.remove(id)) continue;
-      if (peer.idle) this.#drop(text, peer);
-      return;
+      this.#dropIdle(text, peer);
+      return await this.#save();
     }
-    for (const guest of this.#guests) {
-      if (guest.destroy(id)) return;
+    if (!this.#guestServices.destroy(id)) throw noSuchService(id);
+  }
+
+  get(id: string): ServiceReport {
+    for (const peer of this.#peers.values()) {
+      const service = peer.get(id);
+      if (service) return service.report();
     }
-    throw new ConnectorError("not_found", `There is no service with the id "${id.slice(0, 100)}"`);
+    const found = this.#guestServices.list().find((each) => each.id === id);
+    if (found === undefined) throw noSuchService(id);
+    return found;
   }
 
   list(): ServiceReport[] {
-    return [...this.#peers.values(), ...this.#guests].flatMap((owner) => owner.list());
+    return [
+      ...[...this.#peers.values()].flatMap((peer) => peer.list()),
+      ...this.#guestServices.list(),
+    ];
   }
 
   /** Takes over a link that a peer opened to us. */
   accept(link: Link): void {
-    if (this.#closing) {
+    if (this.#closing.signal.aborted) {
       return link.abort(new ConnectorError("unavailable", "the connector is shutting down"));
     }
     if (this.#guests.size >= MAX_GUESTS) {
       const reason = `This connector has ${MAX_GUESTS} links of peers already`;
       return link.abort(new ConnectorError("resource_exhausted", reason));
     }
-    const guest = new Guest(link, {
-      visitors: this.#visitors,
-      logger: this.#options.logger,
-      limits: this.#options.limits,
-      admit: (service) =>
-        this.#admit(service.type === "local" ? "ingress" : "egress", `service "${service.name}"`),
-      takeOver: (serviceId, taker) => {
-        for (const other of this.#guests) if (other !== taker) other.release(serviceId);
-      },
-    });
+    const { logger, limits } = this.#options;
+    const guest = new Guest(link, { services: this.#guestServices, logger, limits });
     this.#guests.add(guest);
     guest.closed.then(() => this.#guests.delete(guest));
   }
 
-  /** Stops listening, ends every link and connection. Resolves when all have ended. */
-  async close(): Promise<void> {
-    this.#closing = true;
+  /**
+   * Stops listening, tells every peer, and lets open connections finish for up to `drainMs`; then resets what is
+   * left and ends every link. Aborting the signal ends it at once. Resolves when all has ended.
+   */
+  async close({ drainMs, signal }: { drainMs: number; signal?: AbortSignal }): Promise<void> {
+    this.#closing.abort();
+    const deadline = performance.now() + drainMs;
     const owners = [...this.#peers.values(), ...this.#guests];
+    this.#guestServices.stopListening();
+    for (const owner of owners) owner.drain({ returns: this.#options.save !== undefined });
+    const waited = new AbortController();
+    const hurried = signal ? AbortSignal.any([signal, waited.signal]) : waited.signal;
+    await Promise.race([this.#visitors.idle(), delay(drainMs, { signal: hurried })]);
+    waited.abort();
     this.#visitors.closeAll();
-    for (const owner of owners) owner.close();
+    const graceMs = signal?.aborted
+      ? HURRIED_GRACE_MS
+      : Math.max(CLOSE_GRACE_MS, deadline - performance.now());
+    for (const owner of owners) owner.close({ graceMs });
     await Promise.all(owners.map((owner) => owner.closed));
+    this.#guestServices.close();
   }
 
-  #createPeer(text: string, address: Address): Peer {
-    const { dial, logger, limits } = this.#options;
-    const peer = new Peer({
+  /** @throws {ConnectorError} when it does not become complete in time, or nobody waits any more. */
+  async #completed(
+    service: PeerService,
+    { waitMs, signal }: { waitMs: number; signal: AbortSignal | undefined },
+  ): Promise<void> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), waitMs);
+    const signals = [late.signal, this.#closing.signal, ...(signal ? [signal] : [])];
+    try {
+      await service.completed(AbortSignal.any(signals));
+      // Nobody would learn the id.
+      if (signal?.aborted) throw new ConnectorError("cancelled", "nobody waits any more");
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #save(): Promise<void> {
+    const services = [...this.#peers.values()].flatMap((peer) => peer.services);
+    const answered = services.filter(({ id }) => !this.#unanswered.has(id));
+    return this.#options.save?.(answered) ?? Promise.resolve();
+  }
+
+  #peerAt(text: string, address: Address): Peer {
+    const known = this.#peers.get(text);
+    if (known) return known;
+    const { dial, logger, limits, graceMs } = this.#options;
+    const peer: Peer = new Peer({
       address,
       dial,
       visitors: this.#visitors,
       logger: logger.with({ peer: formatAddress(address) }),
       limits,
+      graceMs,
+      onRemoved: () => {
+        this.#dropIdle(text, peer);
+        this.#save().catch((error) => logger.error("services not saved", { error }));
+      },
     });
     this.#peers.set(text, peer);
     return peer;
   }
 
-  #drop(text: string, peer: Peer): void {
+  #dropIdle(text: string, peer: Peer): void {
+    if (!peer.idle || this.#closing.signal.aborted) return;
     this.#peers.delete(text);
     peer.close();
+  }
+
+  #refuseWhenClosing(): void {
+    if (!this.#closing.signal.aborted) return;
+    throw new ConnectorError("unavailable", "The connector is shutting down");
   }
 
   #admit(side: "ingress" | "egress", what: string): void {
@@ -143,7 +237,7 @@ export class Connector implements Control {
 
   /** Two services cannot listen on one port: at one peer, or here. */
   #refuseConflict({ name, type, sourcePort, remoteConnectorAddr }: ServiceRequest): void {
-    const own = [...this.#peers.values()].flatMap((peer) => peer.list());
+    const own = [...this.#peers.values()].flatMap((peer) => peer.services);
     if (own.length >= MAX_SERVICES) {
       const reason = `Cannot expose service "${name}": there are ${MAX_SERVICES} services already`;
       throw new ConnectorError("resource_exhausted", reason);
@@ -158,4 +252,8 @@ export class Connector implements Control {
       );
     }
   }
+}
+
+function noSuchService(id: string): ConnectorError {
+  return new ConnectorError("not_found", `There is no service with the id "${id.slice(0, 100)}"`);
 }

@@ -6,7 +6,7 @@ import { reasonOf } from "../errors.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { Conn } from "../tcp/conn.ts";
 import { dialTcp } from "../tcp/dial.ts";
-import type { ServiceVisitors } from "./visitors.ts";
+import { type ServiceVisitors, TOO_MANY } from "./visitors.ts";
 
 /** The longest that dialling a destination may take, in milliseconds. */
 const DIAL_TIMEOUT_MS = 10_000;
@@ -23,6 +23,11 @@ export interface EgressOptions {
 /** Dials the destination and carries the stream. A destination that cannot be reached resets it. Never rejects. */
 export async function carryToDestination(stream: Stream, options: EgressOptions): Promise<void> {
   const { name, destinationAddr, visitors, logger } = options;
+  const visit = visitors.admit();
+  if (visit === undefined) {
+    logger.warn("visitor turned away", { service: name, reason: TOO_MANY });
+    return stream.reset("limit", TOO_MANY);
+  }
   let conn: Conn;
   try {
     conn = await dialTcp(parseAddress(destinationAddr), {
@@ -31,10 +36,10 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     });
   } catch (error) {
     const reason = reasonOf(error);
-    visitors.countFailure(reason);
+    visit.fail(reason);
     logger.warn("destination cannot be reached", { service: name, reason });
     return stream.reset("refused", reason);
   }
   stream.accept();
-  await visitors.carry(conn, stream, conn.remote);
+  await visit.carry(conn, stream, conn.remote);
 }

@@ -1,63 +1,141 @@
-// The listening side of one service: accepts visitors and opens a stream to the peer for each.
+// The listening side of one service: accepts visitors and opens a stream to the peer for each. While there is no
+// link, visitors wait for a limited time: a peer that returns soon finds its port and its visitors.
 
 import type { Logger } from "@logtape/logtape";
-import { ConnectorError, reasonOf } from "../errors.ts";
+import { reasonOf } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { Service } from "../service.ts";
 import type { Conn } from "../tcp/conn.ts";
 import { Listener } from "../tcp/listener.ts";
-import type { ServiceVisitors } from "./visitors.ts";
+import { type ServiceVisitors, TOO_MANY, type Visit } from "./visitors.ts";
 
-/** What an ingress needs. */
+/** Visitors of one service that may wait for a link: each costs a socket, and nothing is read from it. */
+const MAX_WAITING = 1000;
+
+/** What an ingress listens for. */
 export interface IngressOptions {
-  /** The session that carries visitors now; undefined while there is none. */
-  session: () => Session | undefined;
+  service: Pick<Service, "id" | "name" | "sourcePort">;
   visitors: ServiceVisitors;
   logger: Logger;
 }
 
+/** What becomes of visitors now. */
+type State =
+  /** They are carried over the link. */
+  | { kind: "linked"; session: Session }
+  /** They wait for a link. */
+  | { kind: "waiting" }
+  /** They have waited long enough: they are turned away. */
+  | { kind: "absent"; reason: string };
+
+interface Waiter {
+  conn: Conn;
+  visit: Visit;
+}
+
 /** A listening service. */
 export class Ingress {
-  readonly #listener: Listener;
+  #options: IngressOptions;
+  #listener: Listener | undefined;
+  #state: State = { kind: "waiting" };
+  #waiting: Waiter[] = [];
+  #patience: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(listener: Listener) {
-    this.#listener = listener;
+  private constructor(options: IngressOptions) {
+    this.#options = options;
   }
 
   /**
-   * Listens on the source port of a service. When that fails, its visitors are closed, too.
+   * Listens on the source port of a service. Visitors wait until `attach`.
    *
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
-  static async open(service: Service, options: IngressOptions): Promise<Ingress> {
-    try {
-      const onConn = (conn: Conn) => admit(conn, service, options);
-      return new Ingress(await Listener.listen(service.sourcePort, onConn));
-    } catch (error) {
-      options.visitors.close();
-      throw error;
-    }
+  static async open(options: IngressOptions): Promise<Ingress> {
+    const ingress = new Ingress(options);
+    ingress.#listener = await Listener.listen(
+      options.service.sourcePort,
+      (conn) => ingress.#receive(conn),
+    );
+    return ingress;
   }
 
-  /** Stops listening. Open connections live on. Idempotent. */
+  /** The port belongs to another service from now on; whoever waits is that one's visitor. */
+  rededicate(options: IngressOptions): void {
+    this.#options = options;
+    for (const { visit } of this.#waiting) visit.fail("the service was replaced");
+    const conns = this.#waiting.map(({ conn }) => conn);
+    this.#waiting = [];
+    for (const conn of conns) this.#receive(conn);
+  }
+
+  /** Visitors are carried over this session, those too that have waited. */
+  attach(session: Session): void {
+    clearTimeout(this.#patience);
+    this.#state = { kind: "linked", session };
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const waiter of waiting) this.#carry(waiter);
+  }
+
+  /** There is no link: visitors wait, at most `graceMs` from now; later they are turned away for the reason. */
+  detach({ graceMs, reason }: { graceMs: number; reason: string }): void {
+    clearTimeout(this.#patience);
+    if (this.#state.kind !== "absent") this.#state = { kind: "waiting" };
+    this.#patience = setTimeout(() => {
+      this.#state = { kind: "absent", reason };
+      this.#dismissAll(reason);
+    }, graceMs);
+  }
+
+  /** Stops listening, and turns away who waits. Open connections live on. Idempotent. */
   close(): void {
-    this.#listener.close();
+    clearTimeout(this.#patience);
+    this.#state = { kind: "absent", reason: CLOSED };
+    this.#dismissAll(CLOSED);
+    this.#listener?.close();
   }
-}
 
-function admit(conn: Conn, service: Service, options: IngressOptions): void {
-  const { session, visitors, logger } = options;
-  try {
-    const current = session();
-    if (current === undefined) {
-      throw new ConnectorError("unavailable", "no link to the peer");
+  #receive(conn: Conn): void {
+    const visit = this.#options.visitors.admit();
+    if (visit === undefined) return this.#turnAway(conn, TOO_MANY);
+    const state = this.#state;
+    if (state.kind === "linked") return this.#carry({ conn, visit });
+    const reason = state.kind === "absent"
+      ? state.reason
+      : this.#waiting.length >= MAX_WAITING
+      ? "too many wait for the peer already"
+      : undefined;
+    if (reason === undefined) this.#waiting.push({ conn, visit });
+    else this.#dismiss({ conn, visit }, reason);
+  }
+
+  #carry({ conn, visit }: Waiter): void {
+    const { service } = this.#options;
+    if (this.#state.kind !== "linked") throw new TypeError("there is no link");
+    try {
+      const stream = this.#state.session.open(service.id, conn.remote);
+      visit.carry(conn, stream, conn.remote);
+    } catch (error) {
+      this.#dismiss({ conn, visit }, reasonOf(error));
     }
-    const stream = current.open(service.id, conn.remote);
-    visitors.carry(conn, stream, conn.remote);
-  } catch (error) {
-    const reason = reasonOf(error);
-    visitors.countFailure(reason);
+  }
+
+  #dismissAll(reason: string): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const waiter of waiting) this.#dismiss(waiter, reason);
+  }
+
+  #dismiss({ conn, visit }: Waiter, reason: string): void {
+    visit.fail(reason);
+    this.#turnAway(conn, reason);
+  }
+
+  #turnAway(conn: Conn, reason: string): void {
+    const { service, logger } = this.#options;
     logger.warn("visitor turned away", { service: service.name, remote: conn.remote, reason });
     conn.reset("limit", reason);
   }
 }
+
+const CLOSED = "the service was removed";

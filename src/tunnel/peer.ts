@@ -1,5 +1,5 @@
 // A peer that we dial, and the services that were exposed to it: one link for all of them, kept open as long
-// as there are any. `#run` is for ever, `#tryOnce` is the life of one link.
+// as there are any. `#run` is for ever, `#tryOnce` is the life of one link, up to where it takes no more streams.
 
 import type { Logger } from "@logtape/logtape";
 import type { Address } from "../address.ts";
@@ -7,58 +7,54 @@ import { delay } from "../delay.ts";
 import { ConnectorError } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
-import { Session } from "../mux/session.ts";
+import { type Leaving, Session } from "../mux/session.ts";
 import type { Stream } from "../mux/stream.ts";
-import { Backoff } from "../retry.ts";
 import { identityFields } from "../peer_identity.ts";
-import type { Service, ServiceReport, ServiceStatus } from "../service.ts";
+import { Backoff, RETRY_BACKOFF } from "../retry.ts";
+import type { Service, ServiceReport } from "../service.ts";
+import { becomesReachable } from "../tcp/reachable.ts";
 import type { ControlFrame } from "../wire/frame.ts";
-import { serviceToMessage } from "../wire/service_message.ts";
 import { carryToDestination } from "./egress.ts";
-import { Ingress } from "./ingress.ts";
-import type { ServiceVisitors, Visitors } from "./visitors.ts";
+import { PeerService, type PeerServiceOptions } from "./peer_service.ts";
 
-/** The first wait before a peer is dialled again, in milliseconds. */
-const RETRY_INITIAL_MS = 200;
-/** The longest wait before a peer is dialled again, in milliseconds. */
-const RETRY_MAX_MS = 10_000;
-/** A link that has lived this long, in milliseconds, makes the next wait the first again. */
-const LINK_SETTLED_MS = 10_000;
-/** How long a peer may take to answer the first message over a new link, in milliseconds. */
-const FIRST_ANSWER_MS = 15_000;
+/**
+ * How long a peer may take to answer the first message over a new link, in milliseconds: some round trips and a busy
+ * machine. A path that swallows packets costs no longer before it is tried anew.
+ */
+const FIRST_ANSWER_MS = 5000;
+/** Waits longer than this, in milliseconds, end early when the peer's port opens. */
+const PATIENT_WAIT_MS = 1000;
+/** The most services that are remembered as removed while there was no link. */
+const MAX_REMOVED = 1000;
 
 /** What a peer needs. */
-export interface PeerOptions {
+export interface PeerOptions extends PeerServiceOptions {
   address: Address;
   /** Starts to open a link. */
   dial: (address: Address) => Link;
-  visitors: Visitors;
-  logger: Logger;
   limits: SessionLimits;
-}
-
-interface PeerService {
-  service: Service;
-  status: ServiceStatus;
-  message: string | undefined;
-  since: Date;
-  visitors: ServiceVisitors;
-  ingress: Ingress | undefined;
+  /** The peer has removed a service. */
+  onRemoved: (serviceId: string) => void;
 }
 
 /** A connector to which services are exposed. */
 export class Peer {
-  /** Resolves when it was closed and its link has ended. */
+  /** Resolves when it was closed and every link has ended. */
   readonly closed: Promise<void>;
   readonly #options: PeerOptions;
   readonly #logger: Logger;
   readonly #services = new Map<string, PeerService>();
+  /** Ids that the peer may still have, to be told over the next link. */
+  readonly #removed = new Set<string>();
   readonly #closing = new AbortController();
   /** Ends the wait before the next try. */
   #hurry = new AbortController();
   /** Services whose listeners are being opened. */
   #adding = 0;
+  /** The link in use. */
   #session: Session | undefined;
+  /** That link, and older ones whose connections go on. */
+  readonly #sessions = new Set<Session>();
   /** The last session over which the peer has answered. */
   #answered: Session | undefined;
 
@@ -73,16 +69,19 @@ export class Peer {
     return this.#services.size === 0 && this.#adding === 0;
   }
 
-  /** The services exposed to it. */
+  /** What was exposed to it. */
+  get services(): Service[] {
+    return [...this.#services.values()].map(({ service }) => service);
+  }
+
+  /** What is true of the services exposed to it. */
   list(): ServiceReport[] {
-    return [...this.#services.values()].map(({ service, status, message, since, visitors }) => ({
-      ...service,
-      status,
-      ...(message === undefined ? {} : { message }),
-      since,
-      connections: visitors.stats,
-      ...(this.#session?.dialect && { peer: this.#session.peer }),
-    }));
+    return [...this.#services.values()].map((each) => each.report());
+  }
+
+  /** One of its services. */
+  get(serviceId: string): PeerService | undefined {
+    return this.#services.get(serviceId);
   }
 
   /**
@@ -90,142 +89,162 @@ export class Peer {
    *
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
-  async add(service: Service): Promise<void> {
+  async add(service: Service): Promise<PeerService> {
     this.#adding += 1;
+    const added = new PeerService(service, this.#options);
     try {
-      await this.#add(service);
+      await added.open();
+      if (this.#closing.signal.aborted) {
+        throw new ConnectorError("unavailable", "the connector is shutting down");
+      }
+    } catch (error) {
+      added.close();
+      throw error;
     } finally {
       this.#adding -= 1;
     }
+    this.#keep(added);
+    if (this.#session) added.linkUp(this.#session);
+    else this.#hurry.abort();
+    return added;
   }
 
-  async #add(service: Service): Promise<void> {
-    const { visitors, logger } = this.#options;
-    const { id, name, type, sourcePort, destinationAddr } = service;
-    const own = visitors.openService(service, type === "local" ? "egress" : "ingress");
-    const ingress = type === "local" ? undefined : await Ingress.open(service, {
-      session: () => this.#services.get(id)?.status === "complete" ? this.#session : undefined,
-      visitors: own,
-      logger,
-    });
-    if (this.#closing.signal.aborted) {
-      ingress?.close();
-      own.close();
-      throw new ConnectorError("unavailable", "the connector is shutting down");
-    }
-    this.#services.set(id, {
-      service,
-      status: "pending",
-      message: undefined,
-      since: new Date(),
-      visitors: own,
-      ingress,
-    });
-    this.#logger.info("service exposed", { service: name, id, type, sourcePort, destinationAddr });
-    if (this.#session) this.#expose(this.#session, service);
+  /** Exposes a service of an earlier run, as soon as that can be done; `obstacle` is why it cannot. */
+  restore(service: Service, obstacle?: ConnectorError): void {
+    const restored = new PeerService(service, this.#options);
+    this.#keep(restored);
+    if (this.#session) restored.linkUp(this.#session);
     else this.#hurry.abort();
+    if (obstacle) restored.obstruct(obstacle);
+    else restored.keepOpen();
   }
 
   /** Removes a service and tells the peer. Returns whether there was one of this id. */
   remove(serviceId: string): boolean {
     if (!this.#forget(serviceId)) return false;
     this.#session?.send({ kind: "destroy", serviceId });
+    const told = this.#session !== undefined && this.#session === this.#answered;
+    if (!told && this.#removed.size < MAX_REMOVED) this.#removed.add(serviceId);
     return true;
   }
 
-  /** Ends the link in order and gives everything up. */
-  close(): void {
-    for (const { ingress, visitors } of this.#services.values()) {
-      ingress?.close();
-      visitors.close("the connector is closing");
-    }
+  /** Takes no new visitors and tells the peer so; open connections go on. `returns`: whether its services will be back. */
+  drain({ returns }: { returns: boolean }): void {
     this.#closing.abort();
     this.#hurry.abort();
-    this.#session?.close();
+    for (const service of this.#services.values()) service.stopListening();
+    for (const session of this.#sessions) session.drain({ returns });
+  }
+
+  /** Ends every link in order, within `graceMs`, and gives everything up. */
+  close({ graceMs }: { graceMs?: number } = {}): void {
+    this.#closing.abort();
+    this.#hurry.abort();
+    for (const service of this.#services.values()) service.close("the connector is closing");
+    for (const session of this.#sessions) session.close(graceMs === undefined ? {} : { graceMs });
+  }
+
+  #keep(service: PeerService): void {
+    const { id, name, type, sourcePort, destinationAddr } = service.service;
+    this.#services.set(id, service);
+    this.#logger.info("service exposed", { service: name, id, type, sourcePort, destinationAddr });
   }
 
   async #run(): Promise<void> {
-    const backoff = new Backoff({
-      initialMs: RETRY_INITIAL_MS,
-      maxMs: RETRY_MAX_MS,
-      settledMs: LINK_SETTLED_MS,
-      random: Math.random,
-    });
+    const backoff = new Backoff(RETRY_BACKOFF);
     while (!this.#closing.signal.aborted) {
       const started = performance.now();
-      const reason = await this.#tryOnce();
-      if (this.#closing.signal.aborted) return;
+      const { reason } = await this.#tryOnce();
+      if (this.#closing.signal.aborted) break;
       const waitMs = Math.round(backoff.next(performance.now() - started));
       this.#logger.warn("no link to the peer", { reason, retryMs: waitMs });
-      this.#hurry = new AbortController();
-      await delay(waitMs, { signal: this.#hurry.signal });
+      await this.#pause(waitMs);
     }
+    await Promise.all([...this.#sessions].map((session) => session.closed));
   }
 
-  /** Opens a link, exposes everything over it, and resolves with the reason when it has ended. */
-  async #tryOnce(): Promise<string> {
+  /** Waits before the next try; less when a service is added, or when the peer's port opens. */
+  async #pause(waitMs: number): Promise<void> {
+    this.#hurry = new AbortController();
+    const { signal } = this.#hurry;
+    const retryAt = new Date(Date.now() + waitMs);
+    for (const service of this.#services.values()) service.linkRetry(retryAt);
+    if (waitMs > PATIENT_WAIT_MS) {
+      const hurry = this.#hurry;
+      const watched = becomesReachable(this.#options.address, { signal })
+        .then((reachable) => reachable && hurry.abort());
+      await delay(waitMs, { signal });
+      hurry.abort();
+      await watched;
+    } else {
+      await delay(waitMs, { signal });
+    }
+    for (const service of this.#services.values()) service.linkRetry(undefined);
+  }
+
+  /** Opens a link, exposes everything over it, and resolves when it takes no more streams. */
+  async #tryOnce(): Promise<Leaving> {
+    const leaving = Promise.withResolvers<Leaving>();
     const link = this.#options.dial(this.#options.address);
     const session = new Session(link, {
       role: "dialler",
       limits: this.#options.limits,
-      onControl: (frame) => this.#onControl(frame, answerTimer),
+      onControl: (frame) => this.#onControl(session, frame, answerTimer),
       onStream: (stream) => this.#onStream(stream),
+      onLeaving: (why) => {
+        clearTimeout(answerTimer);
+        if (this.#session === session) this.#session = undefined;
+        for (const service of this.#services.values()) service.linkDown(why.reason);
+        leaving.resolve(why);
+      },
       connects: (serviceId) => this.#services.get(serviceId)?.service.type === "local",
     });
     const answerTimer = setTimeout(() => {
       session.abort(new ConnectorError("deadline_exceeded", "the peer did not answer"));
     }, FIRST_ANSWER_MS);
     this.#session = session;
-    if (this.#closing.signal.aborted) session.close();
+    this.#sessions.add(session);
+    session.closed.then(() => this.#sessions.delete(session));
     session.send({ kind: "ping" });
-    for (const { service } of this.#services.values()) this.#expose(session, service);
-    const end = await session.closed;
-    clearTimeout(answerTimer);
-    this.#session = undefined;
-    const reason = end?.message ?? "the peer closed the link";
-    for (const entry of this.#services.values()) {
-      this.#setStatus(entry, "pending", `no link to the peer: ${reason}`);
-    }
-    return reason;
+    for (const serviceId of this.#removed) session.send({ kind: "destroy", serviceId });
+    for (const service of this.#services.values()) service.linkUp(session);
+    return await leaving.promise;
   }
 
-  #expose(session: Session, service: Service): void {
-    session.send({
-      kind: "expose",
-      serviceId: service.id,
-      service: serviceToMessage(service, "pending"),
-    });
-  }
-
-  #onControl(frame: ControlFrame, answerTimer: ReturnType<typeof setTimeout>): void {
-    this.#noteAnswer(answerTimer);
+  #onControl(
+    session: Session,
+    frame: ControlFrame,
+    answerTimer: ReturnType<typeof setTimeout>,
+  ): void {
+    this.#noteAnswer(session, answerTimer);
     switch (frame.kind) {
-      case "status": {
-        const entry = this.#services.get(frame.serviceId);
-        if (entry) this.#setStatus(entry, frame.status, frame.message || undefined);
+      case "status":
+        // A link that ends says nothing that is true of the next.
+        if (session === this.#session) this.#services.get(frame.serviceId)?.answered(frame);
         return;
-      }
       case "destroy":
-        this.#forget(frame.serviceId);
+        if (this.#forget(frame.serviceId)) this.#options.onRemoved(frame.serviceId);
         return;
       case "ping":
         return;
       case "expose":
-        this.#session?.send({
+        session.send({
           kind: "status",
           serviceId: frame.serviceId,
           status: "error",
           message: "only the connector that opened the link can expose over it",
+          code: "failed_precondition",
         });
     }
   }
 
   /** The first answer over a link shows that it is open. */
-  #noteAnswer(timer: ReturnType<typeof setTimeout>): void {
+  #noteAnswer(session: Session, timer: ReturnType<typeof setTimeout>): void {
     clearTimeout(timer);
-    if (this.#session === undefined || this.#answered === this.#session) return;
-    this.#answered = this.#session;
-    const { dialect, peer } = this.#session;
+    if (this.#answered === session) return;
+    this.#answered = session;
+    this.#removed.clear();
+    const { dialect, peer } = session;
     this.#logger.info("link opened", { dialect, ...identityFields(peer) });
   }
 
@@ -239,22 +258,11 @@ export class Peer {
     carryToDestination(stream, { name, destinationAddr, visitors: entry.visitors, logger });
   }
 
-  #setStatus(entry: PeerService, status: ServiceStatus, message: string | undefined): void {
-    if (entry.status !== status) {
-      entry.since = new Date();
-      const { id, name } = entry.service;
-      this.#logger.info("service status", { service: name, id, status, message });
-    }
-    entry.status = status;
-    entry.message = message;
-  }
-
   #forget(serviceId: string): boolean {
     const entry = this.#services.get(serviceId);
     if (entry === undefined) return false;
     this.#services.delete(serviceId);
-    entry.ingress?.close();
-    entry.visitors.close();
+    entry.close();
     this.#logger.info("service removed", { service: entry.service.name, id: serviceId });
     return true;
   }

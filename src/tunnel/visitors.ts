@@ -1,5 +1,5 @@
-// The tunnelled connections of a connector, either side, service by service: counted, logged when each opens
-// and when it closes, and ended together when their service or the connector ends.
+// The tunnelled connections of a connector, either side, service by service: admitted within bounds, counted,
+// logged when each opens and when it closes, and ended together when their service or the connector ends.
 
 import type { Logger } from "@logtape/logtape";
 import type { ByteChannel } from "../byte_channel.ts";
@@ -11,12 +11,18 @@ export interface VisitorsOptions {
   logger: Logger;
   /** Once one direction has ended, so long without a byte ends the other, in milliseconds. */
   halfOpenMs: number;
+  /** The most connections open at once, of all services and sides together. */
+  maxConnections: number;
+  /** Of those, the most of one service on one side. */
+  maxServiceConnections: number;
 }
 
 /** The connections of all services. */
 export class Visitors {
   readonly #options: VisitorsOptions;
   readonly #services = new Set<ServiceVisitors>();
+  #open = 0;
+  #idle: PromiseWithResolvers<void> | undefined;
 
   constructor(options: VisitorsOptions) {
     this.#options = options;
@@ -27,31 +33,71 @@ export class Visitors {
     const fields = { serviceId: service.id, service: service.name, side };
     const made = new ServiceVisitors(fields, {
       ...this.#options,
+      enter: () => this.#enter(),
+      leave: () => this.#leave(),
       onClose: () => this.#services.delete(made),
     });
     this.#services.add(made);
     return made;
   }
 
+  /** Resolves when no connection is open. */
+  async idle(): Promise<void> {
+    while (this.#open > 0) await (this.#idle ??= Promise.withResolvers()).promise;
+  }
+
   /** Resets every connection. */
   closeAll(): void {
     for (const service of [...this.#services]) service.close("the connector is closing");
   }
+
+  #enter(): boolean {
+    if (this.#open >= this.#options.maxConnections) return false;
+    this.#open += 1;
+    return true;
+  }
+
+  #leave(): void {
+    this.#open -= 1;
+    if (this.#open > 0) return;
+    this.#idle?.resolve();
+    this.#idle = undefined;
+  }
+}
+
+/** What the connections of one service need of those of all. */
+interface ServiceVisitorsOptions extends VisitorsOptions {
+  /** Counts one more; refuses when there are too many in all. */
+  enter: () => boolean;
+  leave: () => void;
+  onClose: () => void;
+}
+
+/** A place for one connection, from its admission until `carry` resolves or `fail` is called. */
+export interface Visit {
+  /** Copies between a socket and its stream until both directions have ended. `remote` is the socket's host:port. Never rejects. */
+  carry(socket: ByteChannel, stream: ByteChannel, remote: string): Promise<void>;
+  /** It came to nothing, and why. */
+  fail(reason: string): void;
 }
 
 /** The connections of one service, on one side. */
 export class ServiceVisitors {
   readonly #fields: Record<string, unknown>;
-  readonly #options: VisitorsOptions & { onClose: () => void };
+  readonly #options: ServiceVisitorsOptions;
   readonly #closed = new AbortController();
   /** Resets one connection each. */
   readonly #open = new Set<(reason: string) => void>();
-  readonly #stats: ConnectionStats = { open: 0, total: 0, failed: 0, bytesIn: 0, bytesOut: 0 };
+  readonly #stats: ConnectionStats = {
+    open: 0,
+    total: 0,
+    failed: 0,
+    refused: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+  };
 
-  constructor(
-    fields: Record<string, unknown>,
-    options: VisitorsOptions & { onClose: () => void },
-  ) {
+  constructor(fields: Record<string, unknown>, options: ServiceVisitorsOptions) {
     this.#fields = fields;
     this.#options = options;
   }
@@ -66,27 +112,37 @@ export class ServiceVisitors {
     return { ...this.#stats };
   }
 
-  /** Counts a connection that came to nothing, and why. */
-  countFailure(reason: string): void {
-    this.#stats.total += 1;
-    this.#stats.failed += 1;
-    this.#stats.lastClose = reason;
+  /** Counts a connection and gives it a place; `undefined`, counted too, when a bound is reached. */
+  admit(): Visit | undefined {
+    const stats = this.#stats;
+    stats.total += 1;
+    if (stats.open >= this.#options.maxServiceConnections || !this.#options.enter()) {
+      stats.failed += 1;
+      stats.refused += 1;
+      stats.lastClose = TOO_MANY;
+      return undefined;
+    }
+    stats.open += 1;
+    return {
+      carry: (socket, stream, remote) => this.#carry(socket, stream, remote),
+      fail: (reason) => this.#end(reason),
+    };
   }
 
-  /** Copies between a socket and its stream until both directions have ended. `remote` is the socket's host:port. Never rejects. */
-  async carry(socket: ByteChannel, stream: ByteChannel, remote: string): Promise<void> {
+  async #carry(socket: ByteChannel, stream: ByteChannel, remote: string): Promise<void> {
     const { logger, halfOpenMs } = this.#options;
     const stats = this.#stats;
     const reset = (reason: string) => {
       socket.reset("closing", reason);
       stream.reset("closing", reason);
     };
-    if (this.signal.aborted) return reset("the service was removed");
+    if (this.signal.aborted) {
+      reset(REMOVED);
+      return this.#end(REMOVED);
+    }
     const opened = performance.now();
     logger.debug("connection opened", () => ({ ...this.#fields, remote }));
     this.#open.add(reset);
-    stats.open += 1;
-    stats.total += 1;
     const atIngress = this.#fields.side === "ingress";
     const [visitor, destination] = atIngress ? [socket, stream] : [stream, socket];
     const { up, down, reason } = await splice(visitor, destination, {
@@ -96,23 +152,35 @@ export class ServiceVisitors {
       },
     });
     this.#open.delete(reset);
-    stats.open -= 1;
-    if (reason !== "") stats.failed += 1;
-    stats.lastClose = reason || "both sides finished";
+    this.#end(reason);
     logger.debug("connection closed", () => ({
       ...this.#fields,
       remote,
       bytesIn: up,
       bytesOut: down,
       durationMs: Math.round(performance.now() - opened),
-      reason: reason || "both sides finished",
+      reason: reason || IN_ORDER,
     }));
   }
 
+  /** An empty reason is an orderly end. */
+  #end(reason: string): void {
+    const stats = this.#stats;
+    stats.open -= 1;
+    if (reason !== "") stats.failed += 1;
+    stats.lastClose = reason || IN_ORDER;
+    this.#options.leave();
+  }
+
   /** Resets every connection: whoever removes a service means to cut it off. Idempotent. */
-  close(reason = "the service was removed"): void {
+  close(reason = REMOVED): void {
     this.#closed.abort();
     this.#options.onClose();
     for (const reset of [...this.#open]) reset(reason);
   }
 }
+
+const IN_ORDER = "both sides finished";
+const REMOVED = "the service was removed";
+/** Why a connection is not admitted. */
+export const TOO_MANY = "too many connections are open";

@@ -133,7 +133,7 @@ Deno.test("REST API", async (t) => {
         ["GET", "/expose"],
         ["PUT", "/expose"],
         ["POST", "/list"],
-        ["GET", "/expose/some-id"],
+        ["PUT", "/expose/some-id"],
       ] as const
     ) {
       const { status } = await rest.request(method, path);

@@ -145,6 +145,7 @@ for (const { name, act, mentions } of BREACHES) {
     const service = await expose(peer, { type: ServiceType.REMOTE, destination: sink.port });
     await expose(peer, { type: ServiceType.LOCAL, port });
     await using stack = new AsyncDisposableStack();
+    stack.defer(() => closing.resolve());
     const attack: Attack = {
       peer,
       service,
@@ -158,7 +159,6 @@ for (const { name, act, mentions } of BREACHES) {
     await act(attack);
     match(await goodByeAfterBreach(peer), mentions);
     await world.unharmed();
-    closing.resolve();
   });
 }
 

@@ -27,7 +27,7 @@ testRole({ dials: "ours", listens: "peer" });
 
 const COMPLETE: OpenData["message"] = {
   $case: "statusUpdate",
-  value: { status: StatusMessage.COMPLETE, message: "" },
+  value: { status: StatusMessage.COMPLETE, message: "", code: 0 },
 };
 
 /** Exposes a service to a peer. */
@@ -214,10 +214,10 @@ Deno.test("a status for a service that nobody exposed changes nothing", async ()
   const id = await expose(ours, peer);
   await untilStatus(ours, id, "complete");
   const session = await peer.session();
-  const value = { status: StatusMessage.ERROR, message: "hostile" };
+  const value = { status: StatusMessage.ERROR, message: "hostile", code: 0 };
   await session.send({ $case: "statusUpdate", value }, { service: "another" });
   // In order: when the second has its effect, the first had its chance.
-  const own = { status: StatusMessage.ERROR, message: "own" };
+  const own = { status: StatusMessage.ERROR, message: "own", code: 0 };
   await session.send({ $case: "statusUpdate", value: own }, { service: id });
   await untilStatus(ours, id, "error");
   deepStrictEqual(ours.connector.list().map(({ message }) => message), ["own"]);

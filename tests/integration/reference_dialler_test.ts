@@ -180,7 +180,7 @@ Deno.test("hostile exposes are answered with ERROR that names the field, and not
   const last = peer.session.received("statusUpdate").at(-1)?.message;
   deepStrictEqual(last, {
     $case: "statusUpdate",
-    value: { status: ServiceStatus.ERROR, message: "service: it is missing" },
+    value: { status: ServiceStatus.ERROR, message: "service: it is missing", code: 3 },
   });
   deepStrictEqual(ours.connector.list(), []);
   const good = await exposeByHand(peer.session, { sourcePort: freePort() });
@@ -314,7 +314,7 @@ Deno.test("a link has a bounded number of services", async () => {
   const last = await peer.session.receive("statusUpdate", { count: 1001 });
   deepStrictEqual(last.message, {
     $case: "statusUpdate",
-    value: { status: ServiceStatus.ERROR, message: "The link has 1000 services already" },
+    value: { status: ServiceStatus.ERROR, message: "The link has 1000 services already", code: 8 },
   });
   strictEqual(ours.connector.list().length, 1000);
 });
@@ -355,7 +355,7 @@ Deno.test("a message above the limit ends its own session with a status", async 
 });
 
 Deno.test("a peer that ends its link in order is answered in order, and leaves nothing", async () => {
-  await using ours = await startConnector();
+  await using ours = await startConnector({ graceMs: 100 });
   await using peer = dialAsReference(ours.address);
   const sourcePort = freePort();
   await peer.session.expose({ sourcePort });
@@ -366,7 +366,7 @@ Deno.test("a peer that ends its link in order is answered in order, and leaves n
 });
 
 Deno.test("a peer whose link is lost leaves nothing", async () => {
-  await using ours = await startConnector();
+  await using ours = await startConnector({ graceMs: 100 });
   const sourcePort = freePort();
   {
     await using peer = dialAsReference(ours.address);

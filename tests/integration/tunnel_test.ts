@@ -109,7 +109,14 @@ for (const type of TYPES) {
         "both connections are counted",
       );
       const { lastClose, ...counted } = stats() ?? {};
-      deepStrictEqual(counted, { open: 0, total: 2, failed: 1, bytesIn: 1000, bytesOut: 1000 });
+      deepStrictEqual(counted, {
+        open: 0,
+        total: 2,
+        failed: 1,
+        refused: 0,
+        bytesIn: 1000,
+        bytesOut: 1000,
+      });
       match(lastClose ?? "", /connection refused/);
     }
   });

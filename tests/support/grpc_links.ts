@@ -5,9 +5,8 @@ import { describePeer } from "../../src/certs/identity.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { secureChannels, serverCredentials, type TlsPem } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
-import { GrpcServer } from "../../src/grpc/server.ts";
+import { GrpcServer, type GrpcServerOptions } from "../../src/grpc/server.ts";
 import type { Hello, Link } from "../../src/mux/link.ts";
-import type { Control } from "../../src/service.ts";
 import { makeCertificate } from "./certificates.ts";
 import type { LinkPair } from "./memory_link.ts";
 import { settle, until } from "./world.ts";
@@ -20,7 +19,7 @@ export interface GrpcLinksOptions {
   tls?: TlsPem;
 }
 
-const NO_CONTROL: Control = {
+const NO_CONTROL: GrpcServerOptions["control"] = {
   expose: () => Promise.reject(new ConnectorError("not_found", "there are no services here")),
   destroy: () => Promise.reject(new ConnectorError("not_found", "there are no services here")),
   list: () => [],

@@ -47,7 +47,8 @@ export async function spawnConnector(
 ): Promise<ConnectorProcess> {
   const { grpcBind = "127.0.0.1:0", httpBind = "127.0.0.1:0", args = [], env = {} } = options;
   const child = startCommand(
-    ["run", `--grpc-bind=${grpcBind}`, `--http-bind=${httpBind}`, ...args],
+    // Visitors that a test leaves open must not hold up its end.
+    ["run", `--grpc-bind=${grpcBind}`, `--http-bind=${httpBind}`, "--drain-timeout=500ms", ...args],
     { env },
   );
   let stopped = false;
@@ -132,6 +133,21 @@ export interface ListedService {
   destination_addr: string;
   type: "LOCAL" | "REMOTE";
   status: "PENDING" | "COMPLETE" | "ERROR";
+  message?: string;
+  since: string;
+  last_error?: string;
+  last_error_at?: string;
+  retry_at?: string;
+  connections: {
+    open: number;
+    total: number;
+    failed: number;
+    refused: number;
+    bytes_in: number;
+    bytes_out: number;
+    last_close?: string;
+  };
+  peer?: { address: string; subject?: string };
 }
 
 /** The REST API as curl would use it. */

@@ -186,10 +186,10 @@ export class ReferenceSession {
     try {
       if (service.type === ServiceType.LOCAL) this.#listen(id, service.sourcePort);
       this.#services.set(id, service);
-      const value = { status: ServiceStatus.COMPLETE, message: "" };
+      const value = { status: ServiceStatus.COMPLETE, message: "", code: 0 };
       await this.send({ $case: "statusUpdate", value }, { service: id });
     } catch (error) {
-      const value = { status: ServiceStatus.ERROR, message: String(error) };
+      const value = { status: ServiceStatus.ERROR, message: String(error), code: 0 };
       await this.send({ $case: "statusUpdate", value }, { service: id });
     }
   }

@@ -54,7 +54,7 @@ export async function startReferenceTunnel(
     session = await acceptor.session();
     if (options.passive) {
       await session.receive("expose");
-      await session.send({ $case: "statusUpdate", value: { status: 1, message: "" } }, {
+      await session.send({ $case: "statusUpdate", value: { status: 1, message: "", code: 0 } }, {
         service: serviceId,
       });
     }

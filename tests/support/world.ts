@@ -33,6 +33,9 @@ export async function startConnector(
     logger: getLogger(["test"]),
     limits: DEFAULT_LIMITS,
     halfOpenMs: 60_000,
+    maxConnections: 20_000,
+    maxServiceConnections: 20_000,
+    graceMs: 10_000,
     disableLocalExpose: false,
     disableRemoteExpose: false,
     ...rest,
@@ -52,7 +55,7 @@ export async function startConnector(
     address: `127.0.0.1:${server.address.port}`,
     async [Symbol.asyncDispose]() {
       server.stopAccepting();
-      await connector.close();
+      await connector.close({ drainMs: 0 });
       server.close();
       // grpc-js closes its sockets over the next turns of the event loop.
       await settle();

@@ -7,12 +7,25 @@ import fc from "fast-check";
 import { type AppOptions, createApp } from "../../src/api/app.ts";
 import type { LeafRequest } from "../../src/certs/leaf_issuer.ts";
 import { ConnectorError, type ErrorCode } from "../../src/errors.ts";
-import type { ConnectionStats, Control, ServiceReport, ServiceRequest } from "../../src/service.ts";
+import type {
+  ConnectionStats,
+  Control,
+  ExposeOptions,
+  ServiceReport,
+  ServiceRequest,
+} from "../../src/service.ts";
 
 const BASE = "http://localhost:9091";
 const MAX_BODY_BYTES = 1024 * 1024;
 const SINCE = new Date("2026-01-02T03:04:05.678Z");
-const IDLE: ConnectionStats = { open: 0, total: 0, failed: 0, bytesIn: 0, bytesOut: 0 };
+const IDLE: ConnectionStats = {
+  open: 0,
+  total: 0,
+  failed: 0,
+  refused: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+};
 
 const GOOD = {
   name: "web",
@@ -25,9 +38,12 @@ const GOOD = {
 /** Behaves as the interface says, without a network. */
 class MemoryControl implements Control {
   readonly services = new Map<string, ServiceReport>();
+  /** How the last service was asked for. */
+  asked: ExposeOptions | undefined;
 
   // deno-lint-ignore require-await -- the contract of Control is asynchronous
-  async expose(request: ServiceRequest): Promise<string> {
+  async expose(request: ServiceRequest, options?: ExposeOptions): Promise<string> {
+    this.asked = options;
     for (const { sourcePort, name } of this.services.values()) {
       if (sourcePort === request.sourcePort) {
         throw new ConnectorError(
@@ -46,6 +62,12 @@ class MemoryControl implements Control {
     if (!this.services.delete(id)) {
       throw new ConnectorError("not_found", `There is no service with the id "${id}"`);
     }
+  }
+
+  get(id: string): ServiceReport {
+    const service = this.services.get(id);
+    if (service) return service;
+    throw new ConnectorError("not_found", `There is no service with the id "${id}"`);
   }
 
   list(): ServiceReport[] {
@@ -161,7 +183,7 @@ Deno.test("GET /list has the contract's keys first, then ours", async () => {
   const contract = `"id":"${id}","name":"web","source_port":8080,` +
     `"remote_connector_addr":"server1:9090","destination_addr":"localhost:3000","type":"REMOTE"`;
   const since = `"since":"2026-01-02T03:04:05.678Z",` +
-    `"connections":{"open":0,"total":0,"failed":0,"bytes_in":0,"bytes_out":0}`;
+    `"connections":{"open":0,"total":0,"failed":0,"refused":0,"bytes_in":0,"bytes_out":0}`;
 
   const { headers, body } = await call("GET", "/list");
   assert.equal(body, `[{${contract},"status":"PENDING",${since}}]`);
@@ -190,16 +212,76 @@ Deno.test("GET /list has the contract's keys first, then ours", async () => {
   });
 });
 
+Deno.test("GET /list has the last error and the next try, where there are any", async () => {
+  const { control, call } = setUp();
+  const { body: id } = await expose(call, GOOD);
+  const service = control.services.get(id);
+  assert.ok(service);
+  control.services.set(id, {
+    ...service,
+    lastError: { message: "the peer was away", at: SINCE },
+    retryAt: new Date(SINCE.getTime() + 1000),
+  });
+  const [listed] = JSON.parse((await call("GET", "/list")).body);
+  assert.deepEqual(
+    [listed.last_error, listed.last_error_at, listed.retry_at],
+    ["the peer was away", "2026-01-02T03:04:05.678Z", "2026-01-02T03:04:06.678Z"],
+  );
+});
+
+Deno.test("GET /expose/{id} shows one service as the list does", async () => {
+  const { call } = setUp();
+  await expose(call, { ...GOOD, source_port: 1 });
+  const { body: id } = await expose(call, GOOD);
+  const one = await call("GET", `/expose/${id}`);
+  assert.equal(one.status, 200);
+  assert.equal(one.body, JSON.stringify(JSON.parse((await call("GET", "/list")).body)[1]));
+  const none = await call("GET", "/expose/nobody");
+  assert.deepEqual([none.status, none.body], [404, 'There is no service with the id "nobody"\n']);
+});
+
+for (
+  const [query, waitMs] of [["", undefined], ["?wait=0", undefined], ["?wait=1.5", 1500], [
+    "?wait=300",
+    300_000,
+  ]]
+) {
+  Deno.test(`POST /expose${query} waits ${waitMs} ms`, async () => {
+    const { control, call } = setUp();
+    assert.equal((await call("POST", `/expose${query}`, JSON.stringify(GOOD))).status, 200);
+    assert.equal(control.asked?.waitMs, waitMs);
+    assert.equal(control.asked?.signal !== undefined, waitMs !== undefined);
+  });
+}
+
+for (const wait of ["", "-1", "301", "1e1", "soon", "0x10"]) {
+  Deno.test(`POST /expose?wait=${wait} is refused`, async () => {
+    const { control, call } = setUp();
+    const { status, body } = await call("POST", `/expose?wait=${wait}`, JSON.stringify(GOOD));
+    assert.equal(status, 422);
+    assert.equal(body, `wait: got "${wait}", want a number of seconds from 0 to 300\n`);
+    assert.equal(control.services.size, 0);
+  });
+}
+
 Deno.test("GET /list has what was counted of a service's connections", async () => {
   const { control, call } = setUp();
   const { body: id } = await expose(call, GOOD);
   const service = control.services.get(id);
   assert.ok(service);
-  const counted = { open: 1, total: 2, failed: 3, bytesIn: 4, bytesOut: 5, lastClose: "refused" };
+  const counted = {
+    open: 1,
+    total: 2,
+    failed: 3,
+    refused: 6,
+    bytesIn: 4,
+    bytesOut: 5,
+    lastClose: "refused",
+  };
   control.services.set(id, { ...service, connections: counted });
   assert.equal(
     JSON.stringify(JSON.parse((await call("GET", "/list")).body)[0].connections),
-    '{"open":1,"total":2,"failed":3,"bytes_in":4,"bytes_out":5,"last_close":"refused"}',
+    '{"open":1,"total":2,"failed":3,"refused":6,"bytes_in":4,"bytes_out":5,"last_close":"refused"}',
   );
 });
 
@@ -401,7 +483,7 @@ Deno.test("a wrong method is 405 and says which are right", async () => {
     ["/health", "GET, HEAD", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"]],
     ["/ready", "GET, HEAD", ["POST", "DELETE"]],
     ["/expose", "POST", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]],
-    ["/expose/some-id", "DELETE", ["GET", "HEAD", "POST", "OPTIONS"]],
+    ["/expose/some-id", "GET, HEAD, DELETE", ["POST", "PUT", "OPTIONS"]],
     ["/list", "GET, HEAD", ["POST", "DELETE", "OPTIONS"]],
   ] as const;
   for (const [path, allow, methods] of cases) {

@@ -137,6 +137,9 @@ function serve(bodies?: BodyReaderOptions) {
         return Promise.resolve(crypto.randomUUID());
       },
       destroy: () => Promise.resolve(),
+      get: () => {
+        throw new TypeError("not asked for");
+      },
       list: () => [],
     },
     ...(bodies !== undefined && { bodies }),

@@ -18,6 +18,9 @@ function refusal(
 const IDLE: Control = {
   expose: () => Promise.reject(new Error("not asked for")),
   destroy: () => Promise.reject(new Error("not asked for")),
+  get: () => {
+    throw new Error("not asked for");
+  },
   list: () => [],
 };
 

@@ -44,7 +44,11 @@ async function optionsOf(args: string[], env: Record<string, string> = {}): Prom
 
 const DEFAULTS: RunOptions = {
   limits: DEFAULT_LIMITS,
+  maxConnections: 20_000,
+  maxServiceConnections: 10_000,
   halfOpenMs: 3_600_000,
+  graceMs: 10_000,
+  drainMs: 10_000,
   grpcBind: { host: "", port: 9090 },
   httpBind: { host: "", port: 9091 },
   logLevel: "info",
@@ -85,7 +89,12 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     ["--initial-window", "65536"],
     ["--max-window", "1MiB"],
     ["--link-memory", "1GiB"],
+    ["--max-connections", "300"],
+    ["--max-service-connections", "200"],
     ["--half-open-timeout", "90s"],
+    ["--takeover-grace", "0s"],
+    ["--drain-timeout", "1m"],
+    ["--state-file", "services.json"],
   ] as const;
   const wanted: RunOptions = {
     limits: {
@@ -96,7 +105,12 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
       maxWindow: 1024 ** 2,
       budget: 1024 ** 3,
     },
+    maxConnections: 300,
+    maxServiceConnections: 200,
     halfOpenMs: 90_000,
+    graceMs: 0,
+    drainMs: 60_000,
+    stateFile: "services.json",
     grpcBind: { host: "127.0.0.1", port: 60000 },
     httpBind: { host: "::1", port: 60001 },
     tls: { rootCertPath: "root.cert", serverCertPath: "leaf.cert", serverKeyPath: "leaf.key" },
@@ -120,7 +134,11 @@ const BAD_QUANTITIES: [flag: string, text: string, wanted: string][] = [
   ["--initial-window", "64kb", "from 1KiB to 16MiB"],
   ["--max-window", "2GiB", "from 1KiB to 1GiB"],
   ["--link-memory", "1MiB", "from 16MiB to 16GiB"],
+  ["--max-connections", "0", "from 1 to 1000000"],
+  ["--max-service-connections", "1e3", "from 1 to 1000000"],
   ["--half-open-timeout", "60", "from 1s to 168h"],
+  ["--takeover-grace", "11m", "from 0ms to 10m"],
+  ["--drain-timeout", "soon", "from 0ms to 1h"],
 ];
 for (const [flag, text, wanted] of BAD_QUANTITIES) {
   Deno.test(`${flag}=${text} is refused`, async () => {
@@ -168,7 +186,12 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_INITIAL_WINDOW: "4KiB",
     CONNECTOR_MAX_WINDOW: "5KiB",
     CONNECTOR_LINK_MEMORY: "16MiB",
+    CONNECTOR_MAX_CONNECTIONS: "8",
+    CONNECTOR_MAX_SERVICE_CONNECTIONS: "9",
     CONNECTOR_HALF_OPEN_TIMEOUT: "7m",
+    CONNECTOR_TAKEOVER_GRACE: "10s",
+    CONNECTOR_DRAIN_TIMEOUT: "11s",
+    CONNECTOR_STATE_FILE: "services.json",
   };
   assert.deepEqual(await optionsOf([], env), {
     grpcBind: { host: "", port: 1 },
@@ -189,7 +212,12 @@ Deno.test("every flag has an environment variable", async () => {
       maxWindow: 5 * 1024,
       budget: 16 * 1024 ** 2,
     },
+    maxConnections: 8,
+    maxServiceConnections: 9,
     halfOpenMs: 420_000,
+    graceMs: 10_000,
+    drainMs: 11_000,
+    stateFile: "services.json",
   });
   const known: string[] = Object.values(RUN_FLAGS).map((flag) => flag.variable);
   assert.deepEqual(known.filter((name) => !(name in env)), ["CONNECTOR_INTEGRATION"]);

@@ -1,0 +1,170 @@
+// The file in which exposed services survive the process. It belongs to one connector at a time, is replaced whole and
+// only when the new one is on disk, and is left untouched when it is not one of ours.
+
+import { basename, dirname, join } from "node:path";
+import { ConnectorError } from "../errors.ts";
+import type { Service } from "../service.ts";
+import { formatServices, parseServices } from "./services_document.ts";
+
+/** The largest file that is read, in bytes: ten thousand services of the longest names and addresses fit. */
+const MAX_FILE_BYTES = 16 * 1024 * 1024;
+/** It says what is reachable where: for its owner only. */
+const MODE = 0o600;
+
+/** A state file that is ours until it is disposed. */
+export class StateFile implements Disposable {
+  /** What it said when it was opened. */
+  readonly services: readonly Service[];
+  readonly #path: string;
+  readonly #lock: Deno.FsFile;
+  #next: { services: readonly Service[]; written: PromiseWithResolvers<void> } | undefined;
+  #writing = false;
+
+  private constructor(
+    path: string,
+    { lock, services }: { lock: Deno.FsFile; services: Service[] },
+  ) {
+    this.#path = path;
+    this.#lock = lock;
+    this.services = services;
+  }
+
+  /**
+   * Opens a state file; one that is missing is made.
+   *
+   * @throws {ConnectorError} when it cannot be read or written, another connector uses it, or it is not a state file.
+   */
+  static async open(given: string): Promise<StateFile> {
+    const label = `state file "${given}"`;
+    const path = await followLink(given, label);
+    const lock = await lockFor(path, label);
+    try {
+      const text = await readIfThere(path, label);
+      const services = text === undefined ? [] : parse(text, label);
+      const file = new StateFile(path, { lock, services });
+      // Whether it can be written shows now, not when somebody exposes the first service.
+      if (text === undefined) await file.save([]);
+      return file;
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Replaces what is kept. Resolves when it is on disk, this or something newer.
+   *
+   * @throws {ConnectorError} when it cannot be written; what was there before is there still.
+   */
+  save(services: readonly Service[]): Promise<void> {
+    if (this.#next) this.#next.services = services;
+    else this.#next = { services, written: Promise.withResolvers() };
+    const { written } = this.#next;
+    this.#writeNext();
+    return written.promise;
+  }
+
+  [Symbol.dispose](): void {
+    this.#lock.close();
+  }
+
+  async #writeNext(): Promise<void> {
+    if (this.#writing) return;
+    this.#writing = true;
+    for (let next = this.#next; next !== undefined; next = this.#next) {
+      this.#next = undefined;
+      try {
+        await replaceFile(this.#path, formatServices(next.services));
+        next.written.resolve();
+      } catch (error) {
+        const action = `Cannot write state file "${this.#path}"`;
+        next.written.reject(ConnectorError.from(error, action));
+      }
+    }
+    this.#writing = false;
+  }
+}
+
+/** A link leads to the file that is replaced, rather than being replaced itself. */
+async function followLink(path: string, label: string): Promise<string> {
+  try {
+    return await Deno.realPath(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) {
+      throw ConnectorError.from(error, `Cannot read ${label}`);
+    }
+  }
+  try {
+    return join(await Deno.realPath(dirname(path)), basename(path));
+  } catch (error) {
+    throw ConnectorError.from(error, `Cannot make ${label}: its folder`);
+  }
+}
+
+/** The lock is a file of its own, because the state file is replaced at each write; the system frees it with the process. */
+async function lockFor(path: string, label: string): Promise<Deno.FsFile> {
+  let lock: Deno.FsFile;
+  try {
+    lock = await Deno.open(`${path}.lock`, { write: true, create: true, mode: MODE });
+  } catch (error) {
+    throw ConnectorError.from(error, `Cannot lock ${label}`);
+  }
+  if (await lock.tryLock(true)) return lock;
+  lock.close();
+  throw new ConnectorError(
+    "already_exists",
+    `Cannot use ${label}: another connector uses it`,
+    { hint: "Give each connector a --state-file of its own" },
+  );
+}
+
+async function readIfThere(path: string, label: string): Promise<string | undefined> {
+  try {
+    const { isFile, size } = await Deno.stat(path);
+    if (!isFile) throw new ConnectorError("invalid_argument", "it is not a file");
+    if (size > MAX_FILE_BYTES) {
+      throw new ConnectorError("invalid_argument", `it is larger than ${MAX_FILE_BYTES} bytes`);
+    }
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw ConnectorError.from(error, `Cannot read ${label}`);
+  }
+}
+
+function parse(text: string, label: string): Service[] {
+  try {
+    return parseServices(text);
+  } catch (error) {
+    const { code, message } = ConnectorError.from(error, `Cannot use ${label}`);
+    throw new ConnectorError(code, message, {
+      cause: error,
+      hint: "It was left as it is: mend it, move it away, or name another file",
+    });
+  }
+}
+
+/** The new text stands beside the old until it is on disk; then it takes its place in one step. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const beside = `${path}.new`;
+  await removeIfThere(beside);
+  {
+    using file = await Deno.open(beside, { write: true, createNew: true, mode: MODE });
+    let rest = new TextEncoder().encode(text);
+    while (rest.length > 0) rest = rest.subarray(await file.write(rest));
+    await file.sync();
+  }
+  await Deno.rename(beside, path);
+  // The name is on disk only when its folder is; Windows cannot open one.
+  if (Deno.build.os === "windows") return;
+  using folder = await Deno.open(dirname(path));
+  await folder.sync();
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,305 @@
+// What peers have exposed on us, whichever link they came over. A service outlives its link for a while: its port
+// stays open and new visitors wait, so that a peer that returns takes over where it was.
+
+import type { Logger } from "@logtape/logtape";
+import { ConnectorError } from "../errors.ts";
+import type { Session } from "../mux/session.ts";
+import type { PeerInfo } from "../peer_identity.ts";
+import type { Service, ServiceReport } from "../service.ts";
+import { Ingress } from "./ingress.ts";
+import type { ServiceVisitors, Visitors } from "./visitors.ts";
+
+/** The most services that one peer may have exposed on us over one link. */
+const MAX_SERVICES_PER_LINK = 1000;
+/** The most services that peers may have exposed on us, with those that wait for their peers. */
+const MAX_SERVICES = 10_000;
+/** The most services that are remembered as removed while their peer was away. */
+const MAX_REMOVED = 1000;
+/** How long visitors wait at most for a peer that drains, in milliseconds; then its link may still be open. */
+const DRAIN_PATIENCE_MS = 60_000;
+
+/** The link that a service came over. */
+export interface Owner {
+  readonly session: Session;
+  readonly peer: PeerInfo;
+  /** Whether the session takes no more streams. */
+  readonly leaving: boolean;
+}
+
+/** What the services need of the connector. */
+export interface GuestServicesOptions {
+  visitors: Visitors;
+  logger: Logger;
+  /** How long a service waits for its peer to return, in milliseconds. */
+  graceMs: number;
+  /** Refuses a service that may not be taken up here. @throws {ConnectorError} with the reason. */
+  admit: (service: Service) => void;
+}
+
+/** Where a service stands: its link, or until when it waits for one. */
+type Tenure =
+  | { kind: "owned"; owner: Owner }
+  | { kind: "orphaned"; peer: PeerInfo; until: Date; timer: ReturnType<typeof setTimeout> };
+
+interface GuestService {
+  service: Service;
+  since: Date;
+  visitors: ServiceVisitors;
+  /** Only of services of type local. */
+  ingress: Ingress | undefined;
+  tenure: Tenure;
+}
+
+/** The services that peers have exposed on us. */
+export class GuestServices {
+  readonly #options: GuestServicesOptions;
+  readonly #services = new Map<string, GuestService>();
+  /** Who listens on which port. */
+  readonly #ports = new Map<number, GuestService>();
+  /** Ids that were removed while their peer was away: it is told when it returns. */
+  readonly #removed = new Set<string>();
+  /** Ends when every service so far is taken up or refused: two may want one port. */
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(options: GuestServicesOptions) {
+    this.#options = options;
+  }
+
+  /** What is true of them now. */
+  list(): ServiceReport[] {
+    return [...this.#services.values()].map(report);
+  }
+
+  /** A service that came over this link. */
+  get(
+    serviceId: string,
+    owner: Owner,
+  ): { service: Service; visitors: ServiceVisitors } | undefined {
+    const entry = this.#services.get(serviceId);
+    return entry && ownerOf(entry) === owner ? entry : undefined;
+  }
+
+  /**
+   * Takes up a service, or lets its peer have it back. Resolves with whether it is wanted: if not, the peer is to be
+   * told that it was removed.
+   *
+   * @throws {ConnectorError} saying why it is refused.
+   */
+  takeUp(service: Service, owner: Owner): Promise<boolean> {
+    const taken = this.#turn.then(() => this.#takeUp(service, owner));
+    this.#turn = taken.then(() => {}, () => {});
+    return taken;
+  }
+
+  /** The peer has removed a service that came over this link. */
+  release(serviceId: string, owner: Owner): void {
+    const entry = this.#services.get(serviceId);
+    if (entry && (ownerOf(entry) ?? owner) === owner) this.#drop(entry);
+  }
+
+  /** Removes a service, and tells the peer now or when it returns. Returns whether there was one of this id. */
+  destroy(serviceId: string): boolean {
+    const entry = this.#services.get(serviceId);
+    if (entry === undefined) return false;
+    const owner = ownerOf(entry);
+    if (owner) owner.session.send({ kind: "destroy", serviceId });
+    else if (this.#removed.size < MAX_REMOVED) this.#removed.add(serviceId);
+    this.#drop(entry);
+    return true;
+  }
+
+  /** A link takes no more streams: visitors wait, if the peer may return. */
+  leaving(owner: Owner, { returns }: { returns: boolean }): void {
+    for (const entry of this.#of(owner)) {
+      entry.since = new Date();
+      if (returns) entry.ingress?.detach({ graceMs: DRAIN_PATIENCE_MS, reason: NO_LINK });
+      else this.#stopListening(entry);
+    }
+  }
+
+  /** A link has ended. What nobody can return to is removed now, everything else in a while. */
+  ended(owner: Owner, { returns }: { returns: boolean }): void {
+    for (const entry of this.#of(owner)) {
+      if (entry.ingress && returns) this.#orphan(entry, owner.peer);
+      else this.#drop(entry);
+    }
+  }
+
+  /** Takes no new visitors; open connections go on. */
+  stopListening(): void {
+    for (const entry of this.#services.values()) this.#stopListening(entry);
+  }
+
+  /** Ends everything. */
+  close(): void {
+    for (const entry of [...this.#services.values()]) this.#drop(entry);
+  }
+
+  #of(owner: Owner): GuestService[] {
+    return [...this.#services.values()].filter((entry) => ownerOf(entry) === owner);
+  }
+
+  async #takeUp(service: Service, owner: Owner): Promise<boolean> {
+    if (this.#removed.delete(service.id)) return false;
+    this.#options.admit(service);
+    const known = this.#services.get(service.id);
+    if (known && sameService(known.service, service)) {
+      this.#assign(known, owner);
+      return true;
+    }
+    if (known === undefined) this.#checkRoom(owner);
+    const holder = service.type === "local" ? this.#ports.get(service.sourcePort) : undefined;
+    if (holder && holder !== known && !isFormerSelf(holder, owner.peer)) {
+      throw new ConnectorError("already_exists", portInUse(service, holder));
+    }
+    const side = service.type === "local" ? "ingress" : "egress";
+    const visitors = this.#options.visitors.openService(service, side);
+    const ingress = service.type === "local"
+      ? await this.#openIngress(service, { visitors, holder })
+      : undefined;
+    for (const former of [known, holder]) if (former) this.#drop(former);
+    const { id, name, sourcePort, type, destinationAddr } = service;
+    const tenure: Tenure = { kind: "owned", owner };
+    const entry: GuestService = { service, since: new Date(), visitors, ingress, tenure };
+    this.#services.set(id, entry);
+    if (ingress) this.#ports.set(sourcePort, entry);
+    this.#assign(entry, owner);
+    this.#options.logger.info("service exposed by peer", {
+      peer: owner.peer.address,
+      service: name,
+      id,
+      type,
+      sourcePort,
+      destinationAddr,
+    });
+    return true;
+  }
+
+  /** Opens a port, or takes over the one that is open already, so that it never refuses in between. */
+  async #openIngress(
+    service: Service,
+    { visitors, holder }: { visitors: ServiceVisitors; holder: GuestService | undefined },
+  ): Promise<Ingress> {
+    const options = { service, visitors, logger: this.#options.logger };
+    const ingress = holder?.ingress;
+    if (holder && ingress) {
+      holder.ingress = undefined;
+      ingress.rededicate(options);
+      return ingress;
+    }
+    try {
+      return await Ingress.open(options);
+    } catch (error) {
+      visitors.close();
+      throw error;
+    }
+  }
+
+  #assign(entry: GuestService, owner: Owner): void {
+    const former = entry.tenure;
+    const changed = former.kind === "orphaned" || former.owner !== owner;
+    if (former.kind === "orphaned") clearTimeout(former.timer);
+    else if (changed) {
+      former.owner.session.send({
+        kind: "status",
+        serviceId: entry.service.id,
+        status: "error",
+        message: `the service was exposed anew from ${owner.peer.address}`,
+        code: "failed_precondition",
+      });
+    }
+    if (changed) entry.since = new Date();
+    entry.tenure = { kind: "owned", owner };
+    if (owner.leaving) entry.ingress?.detach({ graceMs: this.#options.graceMs, reason: NO_LINK });
+    else entry.ingress?.attach(owner.session);
+  }
+
+  #orphan(entry: GuestService, peer: PeerInfo): void {
+    const { graceMs, logger } = this.#options;
+    const { id, name } = entry.service;
+    entry.ingress?.detach({ graceMs, reason: NO_LINK });
+    entry.since = new Date();
+    entry.tenure = {
+      kind: "orphaned",
+      peer,
+      until: new Date(Date.now() + graceMs),
+      timer: setTimeout(() => this.#drop(entry), graceMs),
+    };
+    logger.info("service waits for its peer", { service: name, id, graceMs });
+  }
+
+  #stopListening(entry: GuestService): void {
+    entry.ingress?.close();
+    entry.ingress = undefined;
+    this.#freePort(entry);
+  }
+
+  #drop(entry: GuestService): void {
+    const { id, name } = entry.service;
+    if (entry.tenure.kind === "orphaned") clearTimeout(entry.tenure.timer);
+    if (this.#services.get(id) === entry) this.#services.delete(id);
+    this.#stopListening(entry);
+    entry.visitors.close();
+    this.#options.logger.info("service removed", { service: name, id });
+  }
+
+  #freePort(entry: GuestService): void {
+    const { sourcePort } = entry.service;
+    if (this.#ports.get(sourcePort) === entry) this.#ports.delete(sourcePort);
+  }
+
+  #checkRoom(owner: Owner): void {
+    const [count, what] = this.#services.size >= MAX_SERVICES
+      ? [MAX_SERVICES, "This connector has"]
+      : [MAX_SERVICES_PER_LINK, "The link has"];
+    if (this.#services.size < MAX_SERVICES && this.#of(owner).length < count) return;
+    throw new ConnectorError("resource_exhausted", `${what} ${count} services already`);
+  }
+}
+
+const NO_LINK = "there is no link to the peer";
+
+function ownerOf({ tenure }: GuestService): Owner | undefined {
+  return tenure.kind === "owned" ? tenure.owner : undefined;
+}
+
+function report({ service, since, visitors, tenure }: GuestService): ServiceReport {
+  const connections = visitors.stats;
+  if (tenure.kind === "orphaned") {
+    const message = `the link to ${tenure.peer.address} is lost; ` +
+      `its port is kept until ${tenure.until.toISOString()}`;
+    return { ...service, status: "pending", message, since, connections };
+  }
+  const { peer, leaving } = tenure.owner;
+  return leaving
+    ? { ...service, status: "pending", message: "the peer is leaving", since, connections, peer }
+    : { ...service, status: "complete", since, connections, peer };
+}
+
+function sameService(a: Service, b: Service): boolean {
+  return a.name === b.name && a.type === b.type && a.sourcePort === b.sourcePort &&
+    a.destinationAddr === b.destinationAddr;
+}
+
+/**
+ * Whether a port waits for the very connector that asks for it: one that was started anew and knows nothing of its
+ * former services. It comes from the same host, with the same certificate if there are any.
+ */
+function isFormerSelf({ tenure }: GuestService, peer: PeerInfo): boolean {
+  const former = tenure.kind === "orphaned" ? tenure.peer : tenure.owner.peer;
+  const away = tenure.kind === "orphaned" || tenure.owner.leaving;
+  return away && hostOf(former) === hostOf(peer) &&
+    JSON.stringify(former.identity) === JSON.stringify(peer.identity);
+}
+
+function hostOf({ address }: PeerInfo): string {
+  return address.slice(0, address.lastIndexOf(":"));
+}
+
+function portInUse({ name, sourcePort }: Service, { service, tenure }: GuestService): string {
+  const holder = tenure.kind === "owned"
+    ? `by service "${service.name}" of ${tenure.owner.peer.address}`
+    : `until ${tenure.until.toISOString()} by service "${service.name}" of ${tenure.peer.address}, ` +
+      `whose link is lost`;
+  return `Cannot listen for service "${name}" on port ${sourcePort}: the port is in use ${holder}`;
+}

@@ -1,0 +1,228 @@
+// A service that we expose to a peer: what is true of it now, its listener if it is of type remote, and when what
+// failed is tried again. It is told by its peer when a link comes and goes, and what was answered over it.
+
+import type { Logger } from "@logtape/logtape";
+import { ConnectorError, type ErrorCode } from "../errors.ts";
+import type { Session } from "../mux/session.ts";
+import { Backoff, RETRY_BACKOFF } from "../retry.ts";
+import type { Service, ServiceReport, ServiceStatus } from "../service.ts";
+import type { ControlFrame } from "../wire/frame.ts";
+import { serviceToMessage } from "../wire/service_message.ts";
+import { Ingress } from "./ingress.ts";
+import type { ServiceVisitors, Visitors } from "./visitors.ts";
+
+/** What a service needs of the connector. */
+export interface PeerServiceOptions {
+  visitors: Visitors;
+  logger: Logger;
+  /** How long visitors wait for a link that was lost, in milliseconds. */
+  graceMs: number;
+}
+
+/** Reasons that stay when nobody changes anything: trying again is of no use. */
+const LASTING: readonly ErrorCode[] = [
+  "invalid_argument",
+  "permission_denied",
+  "failed_precondition",
+];
+
+/** A service of our own. */
+export class PeerService {
+  readonly service: Service;
+  readonly visitors: ServiceVisitors;
+  readonly #options: PeerServiceOptions;
+  #ingress: Ingress | undefined;
+  #session: Session | undefined;
+  /** The link over which the peer was asked last. */
+  #asked: Session | undefined;
+  /** Why it cannot be had here. */
+  #obstacle: ConnectorError | undefined;
+  #status: ServiceStatus = "pending";
+  #message: string | undefined;
+  #code: ErrorCode | undefined;
+  #since = new Date();
+  #lastError: { message: string; at: Date } | undefined;
+  #retryAt: Date | undefined;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #backoff = new Backoff(RETRY_BACKOFF);
+  #changed = Promise.withResolvers<void>();
+  #closed = false;
+
+  constructor(service: Service, options: PeerServiceOptions) {
+    this.service = service;
+    this.#options = options;
+    const side = service.type === "local" ? "egress" : "ingress";
+    this.visitors = options.visitors.openService(service, side);
+  }
+
+  /** What is true of it now. */
+  report(): ServiceReport {
+    return {
+      ...this.service,
+      status: this.#status,
+      ...(this.#message !== undefined && { message: this.#message }),
+      since: this.#since,
+      ...(this.#lastError && { lastError: this.#lastError }),
+      ...(this.#retryAt && { retryAt: this.#retryAt }),
+      connections: this.visitors.stats,
+      ...(this.#session?.dialect && { peer: this.#session.peer }),
+    };
+  }
+
+  /**
+   * Listens, if it is of type remote.
+   *
+   * @throws {ConnectorError} `already_exists` when the port is in use.
+   */
+  async open(): Promise<void> {
+    if (this.service.type === "local" || this.#ingress) return;
+    const { visitors, service } = this;
+    const { logger, graceMs } = this.#options;
+    const ingress = await Ingress.open({ service, visitors, logger });
+    if (this.#closed) return ingress.close();
+    ingress.detach({ graceMs, reason: "there is no link to the peer" });
+    this.#ingress = ingress;
+  }
+
+  /** As `open`, but what fails is tried again for as long as that may help. Never rejects. */
+  async keepOpen(): Promise<void> {
+    try {
+      await this.open();
+    } catch (error) {
+      return this.obstruct(ConnectorError.from(error, "This connector cannot take it up"));
+    }
+    if (this.#closed) return;
+    if (this.#obstacle) this.#set("pending", undefined);
+    this.#obstacle = undefined;
+    this.#expose();
+  }
+
+  /** It cannot be had here, whatever the peer says. Tried again by itself if that may help. */
+  obstruct(obstacle: ConnectorError): void {
+    this.#obstacle = obstacle;
+    this.#fail(obstacle);
+  }
+
+  /** A link has been opened: asks the peer. */
+  linkUp(session: Session): void {
+    this.#session = session;
+    if (this.#status === "pending") this.#retryAt = undefined;
+    this.#expose();
+  }
+
+  /** The link is gone, or about to. */
+  linkDown(reason: string): void {
+    this.#session = undefined;
+    if (this.#obstacle === undefined) this.#set("pending", `no link to the peer: ${reason}`);
+  }
+
+  /** The next try to open a link. */
+  linkRetry(at: Date | undefined): void {
+    if (this.#status === "pending") this.#retryAt = at;
+  }
+
+  /** The peer has answered. */
+  answered({ status, message, code }: ControlFrame & { kind: "status" }): void {
+    if (this.#obstacle) return;
+    if (status === "error") return this.#fail({ message: message || "the peer refused it", code });
+    this.#set(status, message || undefined);
+    if (status === "complete") this.#backoff = new Backoff(RETRY_BACKOFF);
+  }
+
+  /**
+   * Resolves when it is complete.
+   *
+   * @throws {ConnectorError} as `Control.expose` says; `deadline_exceeded` when the signal is aborted before.
+   */
+  async completed(signal: AbortSignal): Promise<void> {
+    const aborted = Promise.withResolvers<void>();
+    const onAbort = () => aborted.resolve();
+    signal.addEventListener("abort", onAbort);
+    try {
+      while (this.#status !== "complete") {
+        const reason = this.#message ?? "the peer has not answered yet";
+        if (this.#closed) throw new ConnectorError("unavailable", "it was removed");
+        if (this.#status === "error") {
+          const code = this.#code === "already_exists" ? this.#code : "unavailable";
+          throw new ConnectorError(code, reason);
+        }
+        if (signal.aborted) {
+          throw new ConnectorError("deadline_exceeded", `it is not complete in time: ${reason}`);
+        }
+        await Promise.race([this.#changed.promise, aborted.promise]);
+      }
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Takes no new visitors; open connections go on. */
+  stopListening(): void {
+    this.#ingress?.close();
+  }
+
+  /** Ends it, and cuts off its connections. */
+  close(reason?: string): void {
+    this.#closed = true;
+    clearTimeout(this.#retryTimer);
+    this.#ingress?.close();
+    this.visitors.close(reason);
+    this.#notify();
+  }
+
+  #fail({ message, code }: { message: string; code: ErrorCode | undefined }): void {
+    if (this.#closed) return;
+    const lasting = code !== undefined && LASTING.includes(code);
+    const waitMs = lasting ? undefined : this.#backoff.next(0);
+    this.#set("error", message, { code, waitMs });
+    if (waitMs === undefined) return;
+    this.#retryTimer = setTimeout(() => {
+      this.#retryAt = undefined;
+      this.#asked = undefined;
+      this.keepOpen();
+    }, waitMs);
+  }
+
+  #expose(): void {
+    const ready = this.service.type === "local" || this.#ingress !== undefined;
+    if (this.#obstacle || !ready || this.#session === this.#asked) return;
+    this.#asked = this.#session;
+    this.#session?.send({
+      kind: "expose",
+      serviceId: this.service.id,
+      service: serviceToMessage(this.service, "pending"),
+    });
+  }
+
+  #set(
+    status: ServiceStatus,
+    message: string | undefined,
+    { code, waitMs }: { code?: ErrorCode | undefined; waitMs?: number | undefined } = {},
+  ): void {
+    clearTimeout(this.#retryTimer);
+    const { logger, graceMs } = this.#options;
+    const { id, name } = this.service;
+    const before = this.#status;
+    this.#status = status;
+    this.#message = message;
+    this.#code = code;
+    this.#retryAt = waitMs === undefined ? undefined : new Date(Date.now() + waitMs);
+    if (status !== "complete" && message !== undefined) {
+      this.#lastError = { message, at: new Date() };
+    }
+    if (status !== before) {
+      this.#since = new Date();
+      logger.info("service status", { service: name, id, status, message });
+    }
+    if (status === "complete" && this.#session) this.#ingress?.attach(this.#session);
+    else if (before === "complete") {
+      this.#ingress?.detach({ graceMs, reason: message ?? "the service is not complete" });
+    }
+    this.#notify();
+  }
+
+  #notify(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+}
