@@ -15,6 +15,11 @@ fail() {
 
 another_place="Set XDG_CACHE_HOME to a folder of your own"
 
+# GNU's find fails where it cannot return to, as in a folder that is closed to us. All paths here are absolute.
+find_from_root() {
+  (cd / && exec find "$@")
+}
+
 # Prints what others could exchange on the way to a folder: symbolic links and folders of somebody else, and
 # folders that everybody may write to, unless they are sticky, as /tmp is.
 untrusted_on_the_way() {
@@ -24,7 +29,7 @@ untrusted_on_the_way() {
     if [ -e "$path" ] || [ -L "$path" ]; then set -- "$@" "$path"; fi
     path=${path%/*}
   done
-  find "$@" -prune \( -type l ! -user 0 ! -user "$uid" \
+  find_from_root "$@" -prune \( -type l ! -user 0 ! -user "$uid" \
     -o -type d \( ! -user 0 ! -user "$uid" -o -perm -002 ! -perm -1000 \) \) -print
 }
 
@@ -32,10 +37,21 @@ sha256_of() {
   if command -v sha256sum >/dev/null; then sha256sum <"$1"; else shasum -a 256 <"$1"; fi | cut -c 1-64
 }
 
-# Where it is, what it must be: path, size. Nobody but us may have written it.
+# Where it is, what it must be: path, size. Nobody but us may have written it. What goes away meanwhile is not.
 is_unpacked() {
   [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] &&
-    [ -n "$(find "$1" -prune -size "${2}c" -perm -100 ! -perm -020 ! -perm -002 -print)" ]
+    [ -n "$(find_from_root "$1" -prune -size "${2}c" -perm -100 ! -perm -020 ! -perm -002 -print 2>/dev/null)" ]
+}
+
+# Removes what processes left that were killed, one by one: others may rename theirs at this moment, which is
+# no failure of ours. One day counts as none for some find and as one for others, so +1 is the least that spares
+# what another process has just begun.
+remove_leftovers() {
+  for each in "$store"/.unpack.*; do
+    if [ -n "$(find_from_root "$each" -prune -type f -mtime +1 -print 2>/dev/null)" ]; then
+      rm -f "$each" || true
+    fi
+  done
 }
 
 # Unpacks to: path, SHA-256, start and size of what is packed. Another process may do the same: the last one
@@ -46,7 +62,9 @@ unpack() {
   trap 'exit 129' HUP
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  tail -c "+$3" "$0" | head -c "$4" | gzip -dc >"$temporary" || true
+  # Where SIGPIPE is ignored, as in a systemd unit, tail would complain that head wants no more. Options in the
+  # variable GZIP are for those who compress.
+  tail -c "+$3" "$0" 2>/dev/null | head -c "$4" | GZIP='' gzip -dc >"$temporary" || true
   [ "$(sha256_of "$temporary")" = "$2" ] ||
     fail "Cannot unpack $0 into $store: what came out is not what was packed" \
       "Is the disk full? Else the file is damaged: download it again"
@@ -68,26 +86,28 @@ esac
 store=${cache%/}/connector
 
 if [ ! -d "$store" ]; then
-  untrusted=$(untrusted_on_the_way "$cache")
+  untrusted=$(untrusted_on_the_way "$cache") || fail "Cannot tell who may change $cache" "$another_place"
   [ -z "$untrusted" ] || fail "Cannot unpack into $store: others can change $untrusted" "$another_place"
-  # shellcheck disable=SC2174 # what is above the cache folder gets the user's own mode
-  { mkdir -p -m 700 "$cache" && { mkdir -m 700 "$store" 2>/dev/null || [ -d "$store" ]; }; } ||
+  # Closed to others from the first moment: another process may look at them before mkdir has set the mode.
+  (umask 077 && mkdir -p "$cache" && { mkdir -m 700 "$store" 2>/dev/null || [ -d "$store" ]; }) ||
     fail "Cannot make the folder $store" "$another_place"
 fi
 # From here on without symbolic links.
 given=$store
 store=$(cd -P "$given" && pwd -P) || fail "Cannot open the folder $given" "$another_place"
-{ [ -O "$store" ] && [ -n "$(find "$store" -prune -perm 0700 -print)" ]; } ||
+# In a folder that hands down its group it has the set-group-ID bit.
+{ [ -O "$store" ] && [ -n "$(find_from_root "$store" -prune \( -perm 0700 -o -perm 2700 \) -print)" ]; } ||
   fail "Cannot unpack into $store: the folder is not yours alone" "Remove it, or give it the mode 0700"
+above=${store%/*}
 untrusted=$(untrusted_on_the_way "$given" && untrusted_on_the_way "$store" &&
-  find "${store%/*}" -prune -perm -002 -print)
+  find_from_root "${above:-/}" -prune -perm -002 -print) ||
+  fail "Cannot tell who may change $given" "$another_place"
 [ -z "$untrusted" ] || fail "Cannot unpack into $given: others can change $untrusted" "$another_place"
 
 runtime=$store/deno-$runtime_sha256
 program=$store/connector-$program_sha256.js
 if ! is_unpacked "$runtime" "$runtime_size" || ! is_unpacked "$program" "$program_size"; then
-  # Left by a process that was killed.
-  find "$store" -name '.unpack.*' -mtime +0 -exec rm -f {} +
+  remove_leftovers
   is_unpacked "$program" "$program_size" ||
     unpack "$program" "$program_sha256" "$program_start" "$program_packed"
   is_unpacked "$runtime" "$runtime_size" ||

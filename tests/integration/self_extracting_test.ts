@@ -2,14 +2,18 @@
 // that nobody else has a hand in it. That a whole connector works so is what the end-to-end tests show.
 
 import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import * as path from "node:path";
 import { selfExtracting } from "../../scripts/build_self_extracting.ts";
 import { Child, runProgram } from "../support/child.ts";
-import { until } from "../support/world.ts";
+import { randomBytes, until } from "../support/world.ts";
 
 // Windows has neither sh nor such executables.
 const supported = Deno.build.os !== "windows";
 const CACHE = Deno.build.os === "darwin" ? "Library/Caches" : ".cache";
+
+/** A user who owns nothing. */
+const NOBODY = 65534;
 
 /** Says what it was started with, and obeys `exit N` and `wait` behind the program's path. */
 const RUNTIME = `#!/bin/sh
@@ -21,7 +25,7 @@ for each in "$@"; do echo "[$each]"; done
 for each in "$@"; do last=$each; done
 case $last in
   exit*) exit "\${last#exit}" ;;
-  wait) echo waiting; trap 'echo terminated; exit 7' TERM; while :; do sleep 0.01; done ;;
+  wait) trap 'echo terminated; exit 7' TERM; echo waiting; while :; do sleep 0.01; done ;;
 esac
 `;
 
@@ -34,7 +38,11 @@ interface Place extends AsyncDisposable {
   env: Record<string, string>;
 }
 
-async function makePlace({ runtime = RUNTIME }: { runtime?: string } = {}): Promise<Place> {
+async function makePlace({ runtime = RUNTIME, programBytes = 0 }: {
+  runtime?: string;
+  /** Makes the program so much longer, with what cannot be compressed. */
+  programBytes?: number;
+} = {}): Promise<Place> {
   const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "connector it's " }));
   const executable = path.join(folder, "connector");
   const home = path.join(folder, "a home");
@@ -43,7 +51,7 @@ async function makePlace({ runtime = RUNTIME }: { runtime?: string } = {}): Prom
   const bytes = await selfExtracting({
     script: await Deno.readTextFile(new URL("../../scripts/self_extract.sh", import.meta.url)),
     runtime: encode(runtime),
-    program: encode("the program"),
+    program: Buffer.concat([encode("the program"), randomBytes(programBytes)]),
     permissions: ["--allow-net", "--allow-env=CONNECTOR_*"],
     os: Deno.build.os === "darwin" ? "macos" : "linux",
   });
@@ -66,6 +74,25 @@ function start(place: Place, { args = [], env = {} }: {
     cwd: place.folder,
     env: { ...place.env, ...env },
   });
+}
+
+/** Puts a script in the place of a program that the executable uses; resolves with the PATH that has it. */
+async function replaceProgram(place: Place, name: string, script: string): Promise<string> {
+  const folder = path.join(place.folder, "bin");
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.writeTextFile(path.join(folder, name), `#!/bin/sh\n${script}`, { mode: 0o755 });
+  return `${folder}:${Deno.env.get("PATH")}`;
+}
+
+/** Path of a program. */
+async function whereIs(program: string): Promise<string> {
+  const { stdout } = await runProgram("sh", { args: ["-c", `command -v ${program}`] });
+  return stdout.trim();
+}
+
+/** As a word of a shell. */
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Names and modes of what was unpacked. */
@@ -126,11 +153,108 @@ test("is the same process, so that signals reach it", async (place) => {
 });
 
 test("many at once unpack whole files and leave nothing else", async (place) => {
-  const started = await Promise.all(
-    Array.from({ length: 12 }, () => start(place, { args: ["exit0"] })),
+  for (let round = 0; round < 5; round++) {
+    const started = await Promise.all(
+      Array.from({ length: 12 }, () => start(place, { args: ["exit0"] })),
+    );
+    for (const { code, stderr } of started) deepStrictEqual([code, stderr], [0, ""]);
+    deepStrictEqual(unpacked(place.store), WHOLE);
+    await Deno.remove(path.dirname(place.store), { recursive: true });
+  }
+});
+
+test("what another process renames or removes while it looks is no failure", async (place) => {
+  await start(place);
+  await Deno.remove(runtimeIn(place.store));
+  const temporary = path.join(place.store, ".unpack.abcdef");
+  await Deno.writeTextFile(temporary, "half");
+  // Another process is faster: what find is asked for is gone when it looks.
+  const PATH = await replaceProgram(
+    place,
+    "find",
+    `rm -f ${quote(temporary)}\nexec ${await whereIs("find")} "$@"\n`,
   );
-  for (const { code, stderr } of started) deepStrictEqual([code, stderr], [0, ""]);
+  const { code, stderr } = await start(place, { args: ["exit0"], env: { PATH } });
+  deepStrictEqual([code, stderr], [0, ""]);
   deepStrictEqual(unpacked(place.store), WHOLE);
+});
+
+test("what another process has just begun is left alone, also by a find that rounds days up", async (place) => {
+  await start(place);
+  await Deno.remove(runtimeIn(place.store));
+  const [old, fresh] = ["old123", "new456"].map((end) => path.join(place.store, `.unpack.${end}`));
+  ok(old && fresh);
+  await Deno.writeTextFile(old, "half");
+  await Deno.writeTextFile(fresh, "half");
+  await Deno.utime(old, 0, 0);
+  // As find of BSD and macOS has it: more than N days, after a day that has only begun counts as one.
+  const PATH = await replaceProgram(
+    place,
+    "find",
+    `for each in "$@"; do
+  shift
+  case $each in
+    -mtime) set -- "$@" -mmin ;;
+    +0) set -- "$@" -9999999 ;;
+    +[1-9]) set -- "$@" "+$((\${each#+} * 24 * 60))" ;;
+    *) set -- "$@" "$each" ;;
+  esac
+done
+exec ${await whereIs("find")} "$@"
+`,
+  );
+  strictEqual((await start(place, { args: ["exit0"], env: { PATH } })).code, 0);
+  deepStrictEqual(unpacked(place.store).map(({ name }) => name), [
+    ".unpack.new456",
+    ...WHOLE.map(({ name }) => name),
+  ]);
+});
+
+test("folders are closed to others from the moment that they are made", async (place) => {
+  // As mkdir of busybox has it: the mode is set after the folder is made. Here nobody sets it.
+  const PATH = await replaceProgram(
+    place,
+    "mkdir",
+    `[ "$1" != -m ] || shift 2\nexec ${await whereIs("mkdir")} "$@"\n`,
+  );
+  const { code, stderr } = await runProgram("sh", {
+    args: ["-c", `umask 000; exec ${quote(place.executable)} exit0`],
+    env: { ...place.env, PATH },
+  });
+  deepStrictEqual([code, stderr], [0, ""]);
+  for (let folder = place.store; folder !== place.env.HOME; folder = path.dirname(folder)) {
+    strictEqual((Deno.statSync(folder).mode ?? 0) & 0o777, 0o700, folder);
+  }
+});
+
+test("a folder that hands down its group is as good as another", async (place) => {
+  const cache = path.dirname(place.store);
+  await Deno.mkdir(cache, { recursive: true });
+  await Deno.chmod(cache, 0o2755);
+  const { code, stderr } = await start(place, { args: ["exit0"] });
+  deepStrictEqual([code, stderr], [0, ""]);
+});
+
+test("options that others put into GZIP, and a shell that ignores SIGPIPE, do no harm", async (place) => {
+  // More than a pipe holds stands behind the runtime, so that tail has more to write than head takes.
+  await using big = await makePlace({ programBytes: 1024 * 1024 });
+  for (const { executable, env } of [place, big]) {
+    const { code, stderr } = await runProgram("sh", {
+      args: ["-c", `trap '' PIPE; exec ${quote(executable)} exit0`],
+      env: { ...env, GZIP: "-9" },
+    });
+    deepStrictEqual([code, stderr], [0, ""]);
+  }
+});
+
+test("without find it does not start, and says why", async (place) => {
+  for (let again = 0; again < 2; again++) {
+    const PATH = await replaceProgram(place, "find", "exit 1\n");
+    const { code, stderr } = await start(place, { args: ["exit0"], env: { PATH } });
+    strictEqual(code, 1);
+    match(stderr, /^error: Cannot (tell who may change|unpack into) .*\nhint: .*\n$/);
+    await start(place);
+  }
 });
 
 test("what was cut off is unpacked again", async (place) => {
@@ -140,21 +264,6 @@ test("what was cut off is unpacked again", async (place) => {
   await Deno.truncate(runtime, 20);
   strictEqual((await start(place, { args: ["exit3"] })).code, 3);
   strictEqual(await Deno.readTextFile(runtime), RUNTIME);
-});
-
-test("what a killed process left behind is removed, once it is old", async (place) => {
-  await start(place);
-  await Deno.remove(runtimeIn(place.store));
-  const [old, fresh] = ["old123", "new456"].map((end) => path.join(place.store, `.unpack.${end}`));
-  ok(old && fresh);
-  await Deno.writeTextFile(old, "half");
-  await Deno.writeTextFile(fresh, "half");
-  await Deno.utime(old, 0, 0);
-  strictEqual((await start(place, { args: ["exit0"] })).code, 0);
-  deepStrictEqual(unpacked(place.store).map(({ name }) => name), [
-    ".unpack.new456",
-    ...WHOLE.map(({ name }) => name),
-  ]);
 });
 
 test("a damaged file is refused, and nothing of it is kept", async (place) => {
@@ -276,8 +385,6 @@ test("a link of one's own is followed", async (place) => {
 
 // Only root can give things to somebody else; elsewhere the same lines of the script see the same answers of find.
 if (supported && Deno.uid() === 0) {
-  const NOBODY = 65534;
-
   test("links and folders of somebody else are refused", async (place) => {
     const real = path.join(place.folder, "real");
     const link = path.join(place.folder, "link");
@@ -306,31 +413,50 @@ if (supported && Deno.uid() === 0) {
   });
 }
 
-test("a process that is ended while it unpacks leaves nothing", async (place) => {
-  // Stands in for a slow disk: it unpacks nothing for as long as the script lives.
-  const stall = path.join(place.folder, "bin");
-  await Deno.mkdir(stall);
-  await Deno.writeTextFile(
-    path.join(stall, "gzip"),
-    `#!/bin/sh\ntouch '${
-      stall.replaceAll("'", `'\\''`)
-    }/started'\nwhile kill -0 $PPID 2>/dev/null; do sleep 0.02; done\n`,
-    { mode: 0o755 },
-  );
-  await using child = new Child(place.executable, {
-    env: { ...place.env, PATH: `${stall}:${Deno.env.get("PATH")}` },
+// Told to end, it removes what it has begun; killed, it leaves no file that is taken for a whole one.
+for (const [signal, left] of [["SIGTERM", 0], ["SIGKILL", 1]] as const) {
+  test(`${signal} while it unpacks leaves no half file in the place of a whole one`, async (place) => {
+    const flag = (name: string) => path.join(place.folder, name);
+    const there = (name: string) => Deno.stat(flag(name)).then(({ isFile }) => isFile, () => false);
+    // Stands in for a slow disk: it writes the half, and no more until it may go on.
+    const PATH = await replaceProgram(
+      place,
+      "gzip",
+      `echo half
+touch ${quote(flag("started"))}
+while [ ! -e ${quote(flag("go on"))} ] && kill -0 $PPID 2>/dev/null; do sleep 0.02; done
+`,
+    );
+    await using child = new Child(place.executable, { env: { ...place.env, PATH } });
+    await until(() => there("started"), "it unpacks");
+    child.kill(signal);
+    if (signal === "SIGTERM") await Deno.writeTextFile(flag("go on"), "");
+    strictEqual((await child.exited).code, signal === "SIGTERM" ? 143 : 137);
+    deepStrictEqual(
+      unpacked(place.store).map(({ name }) => name.replace(/\.\w{6}$/, "")),
+      Array.from({ length: left }, () => ".unpack"),
+    );
+    strictEqual((await start(place, { args: ["exit0"] })).code, 0);
+    deepStrictEqual(unpacked(place.store).slice(left), WHOLE);
   });
-  await until(() => {
-    try {
-      return Deno.statSync(path.join(stall, "started")).isFile;
-    } catch {
-      return false;
-    }
-  }, "it unpacks");
-  child.kill("SIGKILL");
-  await child.exited;
-  strictEqual((await start(place, { args: ["exit0"] })).code, 0);
-  ok(unpacked(place.store).filter(({ name }) => !name.startsWith(".")).length === WHOLE.length);
+}
+
+test("it starts in a folder that is closed to its user", async (place) => {
+  const [closed, home] = ["closed", "home of its own"].map((name) => path.join(place.folder, name));
+  ok(closed && home);
+  await Deno.chmod(place.folder, 0o711);
+  for (const folder of [closed, home]) await Deno.mkdir(folder);
+  // Nothing is closed to root.
+  const user = Deno.uid() === 0 ? { uid: NOBODY } : {};
+  for (const folder of [closed, home]) await Deno.chown(folder, user.uid ?? null, null);
+  const { code, stderr } = await new Deno.Command("sh", {
+    args: ["-c", `chmod 000 . && exec ${quote(place.executable)} exit0`],
+    cwd: closed,
+    env: { HOME: home, XDG_CACHE_HOME: "" },
+    ...user,
+  }).output();
+  await Deno.chmod(closed, 0o700);
+  deepStrictEqual([code, new TextDecoder().decode(stderr)], [0, ""]);
 });
 
 if (supported) {
