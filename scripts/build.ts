@@ -14,7 +14,7 @@ import { targetName, TARGETS } from "./build_targets.ts";
 import { type ArchivedFile, tarGz, zip } from "./build_archive.ts";
 import { type Kind, makeExecutable } from "./build_compile.ts";
 import { bundleProgram, describeBuild } from "./build_program.ts";
-import { ROOT } from "./build_run.ts";
+import { removeFile, ROOT } from "./build_run.ts";
 import { sha256 } from "./build_self_extracting.ts";
 import { readPackages, sbom } from "./sbom.ts";
 
@@ -59,6 +59,8 @@ function readOptions(args: string[]): BuildOptions | undefined {
 async function build({ targets, selfExtractingOnly, smoke }: BuildOptions): Promise<void> {
   const dist = path.join(ROOT, "dist");
   await Deno.mkdir(dist, { recursive: true });
+  // Should this build fail, those of another must not vouch for what it has made.
+  await removeFile(path.join(dist, "SHA256SUMS"));
   const built = await describeBuild();
   const date = new Date(`${built.date}T00:00:00Z`);
   const folder = await Deno.makeTempDir({ prefix: "connector-build-" });

@@ -3,7 +3,7 @@
 
 import * as path from "node:path";
 import { permissionFlags } from "./build_permissions.ts";
-import { decode, ProgramError, ROOT, run } from "./build_run.ts";
+import { decode, ProgramError, removeFile, ROOT, run } from "./build_run.ts";
 import { selfExtracting } from "./build_self_extracting.ts";
 import { hostTarget, type Target, targetName } from "./build_targets.ts";
 
@@ -24,6 +24,8 @@ export interface CompileOptions {
 /** Makes an executable and says how. @throws {Error} when none can be made for the target. */
 export async function makeExecutable(options: CompileOptions): Promise<Kind> {
   const { target, output, selfExtractingOnly = false } = options;
+  // `deno compile` replaces nothing but what it has made itself, and one that runs may go on.
+  await removeFile(output);
   const reason = selfExtractingOnly ? "--self-extracting" : await compile(options);
   if (reason === undefined) return "compiled";
   const { os } = target;
@@ -74,7 +76,7 @@ async function compile({ target, program, output }: CompileOptions): Promise<str
   } catch (error) {
     if (!(error instanceof ProgramError) || !isWithoutRuntime(error.output)) throw error;
     const reason = "the base runtime of deno compile (denort) cannot be had";
-    console.log(explainMissingRuntime(target, error.output));
+    console.log(explainMissingRuntime({ target, forHost, output: error.output }));
     return reason;
   }
 }
@@ -85,14 +87,22 @@ export function isWithoutRuntime(output: string): boolean {
 }
 
 /** One sentence on what is missing and one on how to provide it. */
-function explainMissingRuntime(target: Target, output: string): string {
+export function explainMissingRuntime({ target, forHost, output }: {
+  target: Target;
+  /** Whether the target is what this runs on. */
+  forHost: boolean;
+  /** What `deno compile` said. */
+  output: string;
+}): string {
   const why = /^\s*(?:\d+: )?(error sending request .*|Could not find denort .*)$/m.exec(output)
     ?.[1];
   const version = Deno.version.deno;
   return `deno compile needs its base runtime, denort ${version}, and cannot have it${
     why === undefined ? "" : ` (${why})`
   }.
-To provide it, set DENORT_BIN to a denort of this platform, or put denort-${target.triple}.zip of Deno's
+To provide it, ${
+    forHost ? "set DENORT_BIN to a denort of this platform, or " : ""
+  }put denort-${target.triple}.zip of Deno's
 release v${version} into $DENO_DIR/dl/release/v${version}/.`;
 }
 

@@ -46,6 +46,15 @@ export async function run(
   );
 }
 
+/** Removes a file, if it is there. */
+export async function removeFile(file: string): Promise<void> {
+  try {
+    await Deno.remove(file);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
 export function decode(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
