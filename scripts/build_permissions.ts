@@ -16,11 +16,13 @@ const PLAIN = /^[\w*./:-]+$/;
 export function permissionFlags(
   set: PermissionSet = config.permissions.default as PermissionSet, // JSON has no literal types.
 ): string[] {
-  return Object.entries(set).map(([kind, value]) => {
+  const granted = Object.entries(set).map(([kind, value]) => {
     if (NEVER.includes(kind)) throw new Error(`Cannot give an executable the permission "${kind}"`);
     if (value === true) return `--allow-${kind}`;
     const odd = value.find((each) => !PLAIN.test(each));
     if (odd !== undefined) throw new Error(`Cannot put the permission "${odd}" into a script`);
     return `--allow-${kind}=${value.join(",")}`;
   });
+  // Deno allows imports from some hosts unless it is told otherwise.
+  return [...granted, "--deny-import"];
 }

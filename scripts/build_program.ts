@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { decode, ROOT, run } from "./build_run.ts";
 import type { Build } from "../src/cli/version.ts";
 
-/** Bundles the program; the same source gives the same bytes. */
+/** Bundles the program; the same source gives the same bytes, in a file of the build's date. */
 export async function bundleProgram(build: Build, { folder }: { folder: string }): Promise<string> {
   const entry = path.join(folder, "main.ts");
   const output = path.join(folder, "connector.js");
@@ -21,6 +21,9 @@ Deno.exit(await runCli(Deno.args, { build: ${JSON.stringify(build)} }));
   await run(Deno.execPath(), {
     args: ["bundle", "--quiet", "--minify", `--config=${config}`, `--output=${output}`, entry],
   });
+  // `deno compile` embeds it together with the file.
+  const date = new Date(`${build.date}T00:00:00Z`);
+  await Deno.utime(output, date, date);
   return output;
 }
 

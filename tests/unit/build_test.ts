@@ -2,13 +2,20 @@
 // materials, and that the bundled program is the same wherever it is made.
 
 import { deepStrictEqual, match, ok, rejects, strictEqual, throws } from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import * as path from "node:path";
 import config from "../../deno.json" with { type: "json" };
 import { tarGz, zip } from "../../scripts/build_archive.ts";
-import { isWithoutRuntime, kindOf, makeExecutable } from "../../scripts/build_compile.ts";
+import {
+  explainMissingRuntime,
+  isWithoutRuntime,
+  kindOf,
+  makeExecutable,
+} from "../../scripts/build_compile.ts";
 import { permissionFlags } from "../../scripts/build_permissions.ts";
 import { bundleProgram, describeBuild } from "../../scripts/build_program.ts";
 import { decode, run } from "../../scripts/build_run.ts";
+import { sha256 } from "../../scripts/build_self_extracting.ts";
 import {
   archiveName,
   executableName,
@@ -44,6 +51,7 @@ Deno.test("an executable may use the network, files and its own variables, and n
     "--allow-net",
     "--allow-read",
     "--allow-write",
+    "--deny-import",
   ]);
   match(flags.join(" "), /--allow-env=CONNECTOR_\*,/);
   for (const kind of ["run", "ffi", "all", "import"]) {
@@ -182,19 +190,64 @@ Deno.test("deno compile without its base runtime is told from other failures", a
   }
 });
 
-Deno.test("with a base runtime at hand, deno compile takes it and every flag", async () => {
-  const folder = await Deno.makeTempDir();
+Deno.test("what is missing to compile is said in words, with what to do for that platform", () => {
+  const target = findTarget("linux-arm64");
+  const output =
+    "error: Setting up base binary.\n\nCaused by:\n    0: error sending request for url (u)";
+  const [own, other] = [true, false].map((forHost) =>
+    explainMissingRuntime({ target, forHost, output })
+  );
+  const zip =
+    /denort-aarch64-unknown-linux-gnu\.zip of Deno's\nrelease v([\d.]+) into \$DENO_DIR\/dl/;
+  for (const text of [own ?? "", other ?? ""]) {
+    match(
+      text,
+      /^deno compile needs .* denort [\d.]+, and cannot have it \(error sending .*\)\.\n/,
+    );
+    strictEqual(zip.exec(text)?.[1], Deno.version.deno);
+  }
+  // It names one for the platform that this runs on.
+  deepStrictEqual([own, other].map((text) => text?.includes("DENORT_BIN")), [true, false]);
+});
+
+Deno.test("with a base runtime at hand, the program is compiled, the same each time, with its permissions", async () => {
+  const folders = [await Deno.makeTempDir(), await Deno.makeTempDir()];
   const given = Deno.env.get("DENORT_BIN");
   try {
     // Deno itself has the form of a base runtime, though it does not run what is embedded in it.
     if (!given) Deno.env.set("DENORT_BIN", Deno.execPath());
-    const program = path.join(folder, "main.js");
-    const output = path.join(folder, "connector.exe");
-    await Deno.writeTextFile(program, "console.log(1)");
-    strictEqual(await makeExecutable({ target: hostTarget(), program, output }), "compiled");
-    strictEqual(await kindOf(output), "compiled");
+    const made: Uint8Array[] = [];
+    for (const folder of folders) {
+      const program = await bundleProgram(BUILD, { folder });
+      const output = path.join(folder, "connector.exe");
+      strictEqual(await makeExecutable({ target: hostTarget(), program, output }), "compiled");
+      strictEqual(await kindOf(output), "compiled");
+      made.push(await Deno.readFile(output));
+      const modules = Buffer.from(await Deno.readFile(program));
+      ok(Buffer.from(made.at(-1) ?? []).includes(modules), "the program is in it as it is");
+    }
+    const [first, second] = made.map(sha256);
+    strictEqual(first, second);
+    deepStrictEqual(embeddedPermissions(made[0] ?? new Uint8Array()), {
+      allow_env: config.permissions.default.env,
+      allow_net: [],
+      allow_read: [],
+      allow_write: [],
+      deny_import: [],
+    });
   } finally {
     if (!given) Deno.env.delete("DENORT_BIN");
-    await Deno.remove(folder, { recursive: true });
+    for (const folder of folders) await Deno.remove(folder, { recursive: true });
   }
 });
+
+/** What `deno compile` has written into an executable: an empty list stands for everything of the kind. */
+function embeddedPermissions(executable: Uint8Array): Record<string, unknown> {
+  const bytes = Buffer.from(executable);
+  const start = bytes.lastIndexOf('"permissions":{"allow_env":');
+  ok(start > 0);
+  const text = bytes.subarray(start, bytes.indexOf("}", start) + 1).toString();
+  const { prompt, allow_import: _, ...permissions } = JSON.parse(`{${text}}`).permissions;
+  strictEqual(prompt, false);
+  return Object.fromEntries(Object.entries(permissions).filter(([, value]) => value !== null));
+}
