@@ -5,9 +5,13 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import config from "../../deno.json" with { type: "json" };
 import { cliDocs } from "../../scripts/cli_docs.ts";
 import { runProgram } from "../support/child.ts";
-import { ROOT } from "../support/processes.ts";
+import { httpsRequest, makePki } from "../support/mtls.ts";
+import { ROOT, startCommand } from "../support/processes.ts";
+import { exchangePorts, freePorts } from "../support/readme_commands.ts";
 
 const UNIT = `${ROOT}/install/systemd/connector.service`;
+/** How long a connector that is told to end waits for its connections. */
+const DRAIN_SECONDS = 10;
 /** Of 10, where 10 is a service that may do anything. */
 const MOST_EXPOSURE = 1.5;
 
@@ -77,6 +81,59 @@ Deno.test("the manifests give no rights but those to Services, and probe what is
   ]);
 });
 
+Deno.test("a connector started as the Deployment has it answers the probes", async () => {
+  const text = await Deno.readTextFile(`${ROOT}/install/kubernetes/connector.yaml`);
+  deepStrictEqual(/^ +command: \[(.*)\]$/m.exec(text)?.[1], "/connector, run");
+  const args = [...text.matchAll(/^ {12}- (--\S+)$/gm)].map(([, flag = ""]) => flag);
+  // The known deployment's, in its order; it names an integration, too.
+  deepStrictEqual(args.slice(0, 7), [
+    "--grpc-bind=:60000",
+    "--http-bind=:60001",
+    "--root-cert-path=/etc/connector/tls/root.crt",
+    "--server-cert-path=/etc/connector/tls/tls.crt",
+    "--server-key-path=/etc/connector/tls/tls.key",
+    "--namespace=connector",
+    "--log-level=info",
+  ]);
+  const probes = [...text.matchAll(/httpGet: \{ path: (\S+), port: http, scheme: (\w+) \}/g)]
+    .map(([, path, scheme]) => `${scheme?.toLowerCase()}://localhost:60001${path}`);
+  strictEqual(probes.length, 3);
+
+  const folder = await Deno.makeTempDir();
+  try {
+    const { root, leaf } = await makePki();
+    const files = {
+      "root.crt": root.certificate,
+      "tls.crt": leaf.certificate,
+      "tls.key": leaf.key,
+    };
+    for (const [name, pem] of Object.entries(files)) {
+      await Deno.writeTextFile(`${folder}/${name}`, pem);
+    }
+    const ports = freePorts(60000, 60001);
+    const here = (arg: string) => exchangePorts(arg.replace("/etc/connector/tls", folder), ports);
+    await using child = startCommand(["run", ...args.map(here)]);
+    await child.waitFor(/connector started/);
+    for (const url of probes) strictEqual((await httpsRequest(here(url))).status, 200, url);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("whatever stops a connector gives it longer than it takes for its connections", async () => {
+  for (
+    const [file, pattern] of [
+      ["systemd/connector.service", /^TimeoutStopSec=(\d+)s$/m],
+      ["kubernetes/connector.yaml", /^ +terminationGracePeriodSeconds: (\d+)$/m],
+      ["nomad/connector.nomad.hcl", /^ +kill_timeout = "(\d+)s"$/m],
+      ["launchd/dev.jumppad.connector.plist", /<key>ExitTimeOut<\/key>\s*<integer>(\d+)</],
+    ] as const
+  ) {
+    const [, seconds] = pattern.exec(await Deno.readTextFile(`${ROOT}/install/${file}`)) ?? [];
+    ok(Number(seconds) >= 2 * DRAIN_SECONDS, file);
+  }
+});
+
 Deno.test("the Nomad job parses as HCL2", async () => {
   const { code, stdout, stderr } = await runProgram("python3", {
     args: ["-c", "import hcl2, json, sys; print(json.dumps(hcl2.load(open(sys.argv[1]))))"]
@@ -127,6 +184,18 @@ Deno.test("shellcheck finds nothing in the scripts", async () => {
       args: [`--shell=${shell}`, `${ROOT}/${file}`],
     });
     strictEqual(code, 0, stdout);
+  }
+});
+
+Deno.test("hadolint finds nothing in the Dockerfile", async () => {
+  const { code, stdout, stderr } = await runProgram("hadolint", { args: [`${ROOT}/Dockerfile`] });
+  deepStrictEqual([code, stdout, stderr], [0, "", ""]);
+  const wrong = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(wrong, "FROM debian:latest\n");
+    strictEqual((await runProgram("hadolint", { args: [wrong] })).code, 1);
+  } finally {
+    await Deno.remove(wrong);
   }
 });
 
