@@ -2,79 +2,22 @@
 // that nobody else has a hand in it. That a whole connector works so is what the end-to-end tests show.
 
 import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import * as path from "node:path";
-import { selfExtracting } from "../../scripts/build_self_extracting.ts";
 import { Child, runProgram } from "../support/child.ts";
-import { randomBytes, until } from "../support/world.ts";
+import {
+  makePlace,
+  type Place,
+  RUNTIME,
+  start,
+  unpacked,
+  WHOLE,
+} from "../support/self_extracting.ts";
+import { until } from "../support/world.ts";
 
 // Windows has neither sh nor such executables.
 const supported = Deno.build.os !== "windows";
-const CACHE = Deno.build.os === "darwin" ? "Library/Caches" : ".cache";
-
 /** A user who owns nothing. */
 const NOBODY = 65534;
-
-/** Says what it was started with, and obeys `exit N` and `wait` behind the program's path. */
-const RUNTIME = `#!/bin/sh
-echo "pid $$"
-echo "DENO_DIR $DENO_DIR"
-echo "umask $(umask)"
-echo "cwd $PWD"
-for each in "$@"; do echo "[$each]"; done
-for each in "$@"; do last=$each; done
-case $last in
-  exit*) exit "\${last#exit}" ;;
-  wait) trap 'echo terminated; exit 7' TERM; echo waiting; while :; do sleep 0.01; done ;;
-esac
-`;
-
-/** A folder with an executable in it, and a home. */
-interface Place extends AsyncDisposable {
-  folder: string;
-  executable: string;
-  /** What was unpacked. */
-  store: string;
-  env: Record<string, string>;
-}
-
-async function makePlace({ runtime = RUNTIME, programBytes = 0 }: {
-  runtime?: string;
-  /** Makes the program so much longer, with what cannot be compressed. */
-  programBytes?: number;
-} = {}): Promise<Place> {
-  const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "connector it's " }));
-  const executable = path.join(folder, "connector");
-  const home = path.join(folder, "a home");
-  await Deno.mkdir(home, { mode: 0o755 });
-  const encode = (text: string) => new TextEncoder().encode(text);
-  const bytes = await selfExtracting({
-    script: await Deno.readTextFile(new URL("../../scripts/self_extract.sh", import.meta.url)),
-    runtime: encode(runtime),
-    program: Buffer.concat([encode("the program"), randomBytes(programBytes)]),
-    permissions: ["--allow-net", "--allow-env=CONNECTOR_*"],
-    os: Deno.build.os === "darwin" ? "macos" : "linux",
-  });
-  await Deno.writeFile(executable, bytes, { mode: 0o755 });
-  return {
-    folder,
-    executable,
-    store: path.join(home, CACHE, "connector"),
-    env: { HOME: home, XDG_CACHE_HOME: "" },
-    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
-  };
-}
-
-function start(place: Place, { args = [], env = {} }: {
-  args?: string[];
-  env?: Record<string, string>;
-} = {}) {
-  return runProgram(place.executable, {
-    args,
-    cwd: place.folder,
-    env: { ...place.env, ...env },
-  });
-}
 
 /** Puts a script in the place of a program that the executable uses; resolves with the PATH that has it. */
 async function replaceProgram(place: Place, name: string, script: string): Promise<string> {
@@ -94,19 +37,6 @@ async function whereIs(program: string): Promise<string> {
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
-
-/** Names and modes of what was unpacked. */
-function unpacked(store: string): { name: string; mode: number }[] {
-  return [...Deno.readDirSync(store)].map(({ name }) => ({
-    name: name.replace(/[0-9a-f]{64}/, "HASH"),
-    mode: (Deno.lstatSync(path.join(store, name)).mode ?? 0) & 0o7777,
-  })).sort((a, b) => a.name < b.name ? -1 : 1);
-}
-
-const WHOLE = [
-  { name: "connector-HASH.js", mode: 0o500 },
-  { name: "deno-HASH", mode: 0o500 },
-];
 
 /** Path of the unpacked runtime. */
 function runtimeIn(store: string): string {
