@@ -1,6 +1,7 @@
 // What README.md promises: the pinned version, the two commands for a fresh machine, every flag.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { archiveName, executableName, TARGETS } from "../../scripts/build_targets.ts";
 import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -39,6 +40,17 @@ Deno.test("README has a row for each flag, with its variable and default, and no
   }));
   deepStrictEqual(rows.map(({ meaning: _, ...row }) => row), wanted);
   for (const { meaning } of rows) match(meaning, /\w+ \w+/);
+});
+
+Deno.test("README installs the executable of each platform, by the name that the build gives it", () => {
+  const named = [...readme.matchAll(/\bdist[/\\](connector-[\w.*-]+)/g)].map(([, name = ""]) =>
+    new RegExp(`^${name.replaceAll(".", "\\.").replaceAll("*", ".*")}$`)
+  );
+  for (const target of TARGETS) {
+    const matching = named.filter((pattern) => pattern.test(executableName(target)));
+    strictEqual(matching.length, 1, executableName(target));
+    ok(!named.some((pattern) => pattern.test(archiveName(target))), archiveName(target));
+  }
 });
 
 Deno.test("README links to files that are there", async () => {
