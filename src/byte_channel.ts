@@ -27,6 +27,11 @@ export interface ByteChannel {
   write(bytes: Uint8Array): Promise<void>;
   /** Half-close: no more bytes will be written. What was written is still delivered. */
   finish(): Promise<void>;
+  /**
+   * Calls back when nothing more will come than what `read` still gives, because the channel was reset or what carries
+   * it is gone: whether anybody reads and writes or not. For the channel's one user, who may be told more than once.
+   */
+  onLost(listener: (reason: string) => void): void;
   /** Hard close, both directions, at once; `reason` says why in words. Idempotent. */
   reset(code: ResetCode, reason: string): void;
   /** Releases everything, after both directions have ended; before that it is a reset. Idempotent. */

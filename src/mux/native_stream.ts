@@ -63,6 +63,7 @@ export class NativeStream implements Stream {
   #wakeWriter: (() => void) | undefined;
   /** Set when it was reset, by either side. */
   #failure: ConnectorError | undefined;
+  #onLost: ((reason: string) => void) | undefined;
   /** Set when the link is gone: what has arrived is still delivered. */
   #linkFailure: ConnectorError | undefined;
   #sent: "nothing" | "finish" | "reset" = "nothing";
@@ -134,6 +135,12 @@ export class NativeStream implements Stream {
     this.#sent = "finish";
     this.#carrier.send({ kind: "finish", stream: this.#id });
     this.#settle();
+  }
+
+  onLost(listener: (reason: string) => void): void {
+    this.#onLost = listener;
+    const failure = this.#failure ?? this.#linkFailure;
+    if (failure) listener(failure.message);
   }
 
   accept(): void {
@@ -237,6 +244,7 @@ export class NativeStream implements Stream {
     this.#linkFailure = error;
     this.#receiveWindow.release();
     this.#wake();
+    this.#onLost?.(error.message);
   }
 
   /** The egress speaks before it has said that the destination is connected. */
@@ -279,6 +287,7 @@ export class NativeStream implements Stream {
     this.#carrier.release(this, dropped);
     this.#reading = 0;
     this.#wake();
+    this.#onLost?.(error.message);
   }
 
   /** An end that comes before `opened` is an answer, too. */

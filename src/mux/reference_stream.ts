@@ -44,6 +44,7 @@ export class ReferenceStream implements Stream {
   #wakeReader: (() => void) | undefined;
   /** Reset by our user: nothing is delivered or sent any more. */
   #failure: ConnectorError | undefined;
+  #onLost: ((reason: string) => void) | undefined;
   /** The link is gone: what has arrived is still delivered. */
   #linkFailure: ConnectorError | undefined;
   /** The peer has sent `closed`. */
@@ -108,6 +109,12 @@ export class ReferenceStream implements Stream {
     return Promise.resolve();
   }
 
+  onLost(listener: (reason: string) => void): void {
+    this.#onLost = listener;
+    const failure = this.#failure ?? this.#linkFailure;
+    if (failure) listener(failure.message);
+  }
+
   /** The dialect has no word for it. */
   accept(): void {}
 
@@ -118,6 +125,7 @@ export class ReferenceStream implements Stream {
     this.#queue.length = 0;
     this.#reading = 0;
     this.#wake();
+    this.#onLost?.(reason);
     this.#sendClosed();
     // Late bytes of the peer must find this stream, or they would open it anew.
     if (!this.#peerClosed && !this.#linkFailure) {
@@ -154,6 +162,7 @@ export class ReferenceStream implements Stream {
     this.#closedSent = true;
     clearTimeout(this.#timer);
     this.#wake();
+    this.#onLost?.(error.message);
   }
 
   #throwIfEnded(): void {

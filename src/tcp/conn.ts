@@ -6,6 +6,7 @@ import { type OnReadOpts, Socket } from "node:net";
 import { formatAddress, unmapIpv4 } from "../address.ts";
 import type { ByteChannel, ResetCode } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
+import { isConnected, unwatchLoss, watchLoss } from "./loss_watch.ts";
 
 /** The smallest read buffer, in bytes: an idle connection pins one. */
 const MIN_READ_BYTES = 2 * 1024;
@@ -28,6 +29,10 @@ export class Conn implements ByteChannel {
   readonly remote: string;
   readonly #socket: Socket;
   readonly #reads: ReadBuffers;
+  /** What waited to be read at the last look at whether the connection is lost. */
+  #waitingBefore: Uint8Array | undefined;
+  #loss: string | undefined;
+  #onLost: ((reason: string) => void) | undefined;
 
   private constructor(socket: Socket, reads: ReadBuffers) {
     this.#socket = socket;
@@ -36,10 +41,14 @@ export class Conn implements ByteChannel {
     this.remote = formatAddress({ host: unmapIpv4(remoteAddress), port: remotePort });
     socket.setNoDelay(true);
     socket.on("error", (error) => {
-      reads.fail(ConnectorError.from(error, `The connection to ${this.remote} failed`));
+      const failure = ConnectorError.from(error, `The connection to ${this.remote} failed`);
+      reads.fail(failure);
+      this.#lose(failure.message);
     });
     socket.on("end", () => reads.end());
+    watchLoss(this);
     socket.on("close", () => {
+      unwatchLoss(this);
       reads.fail(new ConnectorError("cancelled", `The connection to ${this.remote} was closed`));
     });
   }
@@ -79,12 +88,33 @@ export class Conn implements ByteChannel {
     });
   }
 
+  onLost(listener: (reason: string) => void): void {
+    this.#onLost = listener;
+    if (this.#loss !== undefined) listener(this.#loss);
+  }
+
+  /** Whether the connection was reset while it is held back. */
+  checkLoss(): void {
+    const { waiting } = this.#reads;
+    const heldBack = waiting !== undefined && waiting === this.#waitingBefore;
+    this.#waitingBefore = waiting;
+    // Once both sides have finished the system forgets the other end, too: then what waits is whole.
+    if (!heldBack || this.#socket.writableEnded || isConnected(this.#socket)) return;
+    this.#lose(`The connection to ${this.remote} failed: connection reset by peer`);
+  }
+
   reset(_code: ResetCode, _reason: string): void {
     this.#socket.resetAndDestroy();
   }
 
   close(): void {
     this.#socket.destroy();
+  }
+
+  #lose(reason: string): void {
+    if (this.#loss !== undefined) return;
+    this.#loss = reason;
+    this.#onLost?.(reason);
   }
 
   #writeError(error: Error): ConnectorError {
@@ -145,6 +175,11 @@ export class ReadBuffers {
   #reader: ((bytes: Uint8Array | null) => void) | undefined;
   #ended = false;
   #failure: ConnectorError | undefined;
+
+  /** What came while nobody was waiting for it. */
+  get waiting(): Uint8Array | undefined {
+    return this.#waiting;
+  }
 
   async read(socket: Socket): Promise<Uint8Array | null> {
     let bytes: Uint8Array | null = this.#waiting ?? null;

@@ -4,6 +4,12 @@
 import type { ByteChannel, ResetCode } from "../byte_channel.ts";
 import { reasonOf } from "../errors.ts";
 
+/**
+ * Once one side is gone, so long without a byte ends the other, in milliseconds: a reader that is only slow gets what
+ * has arrived, one that is stuck is not waited for.
+ */
+export const LOST_GRACE_MS = 500;
+
 /** How to splice. */
 export interface SpliceOptions {
   /** Once one direction has ended, so long without a byte ends the other, in milliseconds. */
@@ -39,12 +45,21 @@ export async function splice(
     halfOpenMs,
     () => reset("idle", "half-open for too long without a byte"),
   );
+  let loss = "";
+  const lost = new IdleTimer(LOST_GRACE_MS, () => fail(loss));
+  for (const channel of [a, b]) {
+    channel.onLost((reason) => {
+      loss ||= reason;
+      lost.start();
+    });
+  }
   const ended = { up: false, down: false };
   let refusal: string | undefined;
   const hooks = (direction: "up" | "down"): CopyHooks => ({
     onBytes(count) {
       result[direction] += count;
       idle.touch();
+      lost.touch();
       onBytes?.(direction, count);
     },
     onRefusal(reason) {
@@ -63,6 +78,7 @@ export async function splice(
   });
   await Promise.all([copy(a, b, hooks("up")), copy(b, a, hooks("down"))]);
   idle.stop();
+  lost.stop();
   a.close();
   b.close();
   return result;
@@ -107,6 +123,7 @@ class IdleTimer {
   readonly #onIdle: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #touched = 0;
+  #stopped = false;
 
   constructor(ms: number, onIdle: () => void) {
     this.#ms = ms;
@@ -114,6 +131,7 @@ class IdleTimer {
   }
 
   start(): void {
+    if (this.#stopped) return;
     this.#touched = performance.now();
     this.#timer ??= setTimeout(() => this.#check(), this.#ms);
   }
@@ -122,7 +140,9 @@ class IdleTimer {
     if (this.#timer !== undefined) this.#touched = performance.now();
   }
 
+  /** It fires no more, and is not started any more. */
   stop(): void {
+    this.#stopped = true;
     clearTimeout(this.#timer);
   }
 

@@ -1,12 +1,15 @@
 // TCP connections and listeners as the tunnel uses them, over real sockets.
 
-import { deepStrictEqual, match, rejects, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { createServer } from "node:net";
 import { ConnectorError, type ErrorCode } from "../../src/errors.ts";
+import { delay } from "../../src/delay.ts";
 import type { Conn } from "../../src/tcp/conn.ts";
 import { dialTcp } from "../../src/tcp/dial.ts";
 import { Listener } from "../../src/tcp/listener.ts";
+import { LOSS_CHECK_MS } from "../../src/tcp/loss_watch.ts";
 import { splice } from "../../src/tcp/splice.ts";
+import { soon } from "../support/soon.ts";
 import {
   echo,
   freePort,
@@ -149,6 +152,54 @@ Deno.test("a reset by the other side is an error of the read, not an end", async
   );
   conn.close();
   await new Promise((resolve) => server.close(resolve));
+});
+
+for (
+  const [what, length] of [["a few bytes", 10], ["more than is read ahead", 1_000_000]] as const
+) {
+  Deno.test(`a reset is told though nobody reads: after ${what}`, async () => {
+    const reset = Promise.withResolvers<void>();
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.write(randomBytes(length));
+      reset.promise.then(() => socket.resetAndDestroy());
+    });
+    await new Promise<void>((resolve) => server.listen(0, LOOPBACK, resolve));
+    const address = server.address();
+    if (address === null || typeof address === "string") throw new TypeError("a TCP address");
+    const conn = await dial(address.port);
+    const lost = Promise.withResolvers<string>();
+    let told = 0;
+    conn.onLost((reason) => {
+      told += 1;
+      lost.resolve(reason);
+    });
+    ok(await conn.read() !== null, "the first bytes have come");
+    reset.resolve();
+    match(await soon(lost.promise, "it is told"), /reset by peer$/);
+    // Nothing that came before is lost for having been told.
+    if (length < 1000) await rejects(conn.read(), isError("unavailable", /reset by peer/));
+    else ok(await conn.read() !== null, "what was read ahead is there");
+    conn.close();
+    strictEqual(told, 1);
+    await new Promise((resolve) => server.close(resolve));
+  });
+}
+
+Deno.test("an orderly end is no loss, however long what came before is not read", async () => {
+  await using server = serveTcp((conn) => writeAll(conn, randomBytes(1_000_000)));
+  const conn = await dial(server.port);
+  let lost = false;
+  conn.onLost(() => lost = true);
+  await conn.read();
+  // Closed both ways, as far as the system is concerned, with much that was not read.
+  await conn.finish();
+  await delay(3 * LOSS_CHECK_MS);
+  strictEqual(lost, false);
+  let count = 0;
+  for (let next = await conn.read(); next !== null; next = await conn.read()) count += next.length;
+  ok(count > 900_000, `${count} bytes have come`);
+  conn.close();
 });
 
 Deno.test("close ends a read that waits, and may be repeated", async () => {

@@ -4,7 +4,7 @@ import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import type { ByteChannel, ResetCode } from "../../src/byte_channel.ts";
 import { delay } from "../../src/delay.ts";
 import { ConnectorError } from "../../src/errors.ts";
-import { splice } from "../../src/tcp/splice.ts";
+import { LOST_GRACE_MS, splice } from "../../src/tcp/splice.ts";
 import { until } from "../support/world.ts";
 
 /** Longer than any test: the half-open timer does not fire. */
@@ -23,6 +23,9 @@ class ScriptedChannel implements ByteChannel {
   gate: Promise<void> = Promise.resolve();
   /** What writes and `finish` fail with. */
   refusal: ConnectorError | undefined;
+  /** Tells the splice that the other side is gone. */
+  lose: (reason: string) => void = () => {};
+  readonly #failed = Promise.withResolvers<never>();
   readonly #incoming: (Uint8Array | null | ConnectorError)[] = [];
   #wake: (() => void) | undefined;
 
@@ -41,7 +44,7 @@ class ScriptedChannel implements ByteChannel {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    await this.gate;
+    await Promise.race([this.gate, this.#failed.promise]);
     if (this.refusal) throw this.refusal;
     this.written += new TextDecoder().decode(bytes);
   }
@@ -52,9 +55,16 @@ class ScriptedChannel implements ByteChannel {
     this.finished = true;
   }
 
+  onLost(listener: (reason: string) => void): void {
+    this.lose = listener;
+  }
+
   reset(code: ResetCode, reason: string): void {
     this.resets.push([code, reason]);
-    this.feed(new ConnectorError("unavailable", reason));
+    const error = new ConnectorError("unavailable", reason);
+    this.feed(error);
+    this.#failed.promise.catch(() => {});
+    this.#failed.reject(error);
   }
 
   close(): void {
@@ -206,4 +216,34 @@ Deno.test("a pair that is open both ways is not timed out", async () => {
   a.feed(null);
   b.feed(null);
   strictEqual((await done).reason, "");
+});
+
+for (const lost of ["a", "b"] as const) {
+  Deno.test(`who is gone is not waited for while the other takes nothing: ${lost}`, async () => {
+    const channels = pair();
+    const gone = channels[lost];
+    const stuck = channels[lost === "a" ? "b" : "a"];
+    stuck.gate = new Promise(() => {});
+    gone.feed("held back");
+    await until(() => gone.reads === 1, "its bytes are being written");
+    gone.lose("it was reset");
+    strictEqual((await channels.done).reason, "it was reset");
+    for (const channel of [gone, stuck]) {
+      deepStrictEqual(channel.resets[0], ["connection_reset", "it was reset"]);
+    }
+  });
+}
+
+Deno.test("what one that is gone has said is delivered for as long as the other takes it", async () => {
+  const { a, b, done } = pair();
+  b.feed("");
+  a.lose("it was reset");
+  const started = performance.now();
+  while (performance.now() - started < 3 * LOST_GRACE_MS) {
+    a.feed(".");
+    await delay(10);
+  }
+  deepStrictEqual([a.resets, b.resets], [[], []]);
+  a.feed(RESET);
+  strictEqual((await done).reason, RESET.message);
 });
