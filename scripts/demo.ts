@@ -180,10 +180,24 @@ function stopSignal(stack: AsyncDisposableStack): AbortSignal {
   return controller.signal;
 }
 
-/** A TCP port that was free a moment ago. */
+/**
+ * Below what systems give to outgoing connections (Linux from 32,768, others from 49,152): nobody is given such a
+ * port before a connector listens on it.
+ */
+const FREE_PORTS = { first: 20_000, end: 32_000 };
+
+/** A TCP port that is free. */
 function freePort(): number {
-  using listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
-  return listener.addr.port;
+  for (;;) {
+    const port = FREE_PORTS.first +
+      Math.floor(Math.random() * (FREE_PORTS.end - FREE_PORTS.first));
+    try {
+      using _all = Deno.listen({ hostname: "0.0.0.0", port });
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -11,7 +11,16 @@ import {
   startReferenceTunnel,
   untilAllClosed,
 } from "./reference_tunnel.ts";
-import { echo, randomBytes, readAll, serveTcp, sha256, until, writeAll } from "./world.ts";
+import {
+  echo,
+  freePort,
+  randomBytes,
+  readAll,
+  serveTcp,
+  sha256,
+  until,
+  writeAll,
+} from "./world.ts";
 
 /** Members that the contract reserves; each is sent and must change nothing. */
 const RESERVED: OpenData["message"][] = [
@@ -215,11 +224,9 @@ async function untilStill(value: () => number): Promise<void> {
   );
 }
 
-/** So many different ports that were free a moment ago: one by one, the same could come twice. */
+/** So many different ports that are free. */
 export function freePorts(count: number): number[] {
-  const held = Array.from({ length: count }, () => Deno.listen({ hostname: "0.0.0.0", port: 0 }));
-  for (const listener of held) listener.close();
-  return held.map((listener) => listener.addr.port);
+  return Array.from({ length: count }, () => freePort());
 }
 
 /** How many descriptors this process has, where the system tells. */

@@ -106,10 +106,29 @@ export function reportOf(connector: TestConnector, id: string): ServiceReport | 
   return connector.connector.list().find((report) => report.id === id);
 }
 
-/** A TCP port that was free a moment ago. */
+/**
+ * Below what any system gives to outgoing connections and to port 0 (Linux from 32,768, others from 49,152): nobody
+ * is given such a port between its choice and its use. Above what services are known by.
+ */
+const FREE_PORTS = { first: 20_000, end: 32_000 };
+/** Those that this process was given: none is given twice. */
+const givenPorts = new Set<number>();
+
+/** A TCP port that is free, and stays so for who asked. */
 export function freePort(): number {
-  using listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
-  return listener.addr.port;
+  for (;;) {
+    const { first, end } = FREE_PORTS;
+    const port = first + Math.floor(Math.random() * (end - first));
+    if (givenPorts.has(port)) continue;
+    givenPorts.add(port);
+    try {
+      using _all = Deno.listen({ hostname: "0.0.0.0", port });
+      return port;
+    } catch (error) {
+      // Some other program has it; with no port left the set would have all of them.
+      if (!(error instanceof Deno.errors.AddrInUse) || givenPorts.size >= end - first) throw error;
+    }
+  }
 }
 
 /** Waits for a condition; fails after a deadline, saying what was awaited. */
