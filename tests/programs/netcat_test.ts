@@ -15,8 +15,8 @@ Deno.test("nc -N: 5 MiB up, half-close, then 1 MiB is answered", async () => {
     question = new Uint8Array(await readAll(conn));
     await writeAll(conn, down);
   });
-  await throughTunnels(server.port, async (port, type) => {
-    const answer = folder.file(`answer-${type}`);
+  await throughTunnels(server.port, async (port, tunnel) => {
+    const answer = folder.file(`answer-${tunnel}`);
     const { code, stderr } = await runProgram("sh", {
       args: ["-c", `nc -N 127.0.0.1 ${port} < ${folder.file("up")} > ${answer}`],
     });
@@ -31,13 +31,13 @@ Deno.test("nc -l: a file from a server that speaks first", async () => {
   const port = freePort();
   const file = randomBytes(5 * 1024 * 1024);
   await Deno.writeFile(folder.file("file"), file);
-  await throughTunnels(port, async (tunnelled, type) => {
+  await throughTunnels(port, async (tunnelled, tunnel) => {
     // It takes one connection and ends with it.
     await using server = new Child("sh", {
       args: ["-c", `exec nc -v -N -l 127.0.0.1 ${port} < ${folder.file("file")}`],
     });
     await server.waitFor(/Listening/i);
-    const got = folder.file(`got-${type}`);
+    const got = folder.file(`got-${tunnel}`);
     const { code, stderr } = await runProgram("sh", {
       args: ["-c", `nc -d 127.0.0.1 ${tunnelled} > ${got}`],
     });

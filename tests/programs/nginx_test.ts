@@ -29,9 +29,9 @@ Deno.test("nginx: keep-alive, parallel requests, and a big download with its che
   });
   await untilListening(port);
 
-  await throughTunnels(port, async (port, type) => {
+  await throughTunnels(port, async (port, tunnel) => {
     const url = `http://127.0.0.1:${port}`;
-    const get = (name: string) => ["-o", folder.file(`${name}-${type}`), `${url}/${name}`];
+    const get = (name: string) => ["-o", folder.file(`${name}-${tunnel}`), `${url}/${name}`];
     // `%{num_connects}` counts new connections: the second and third request use the first one's.
     const kept = await curl([
       "-w",
@@ -41,8 +41,8 @@ Deno.test("nginx: keep-alive, parallel requests, and a big download with its che
       ...get("small"),
     ]);
     strictEqual(kept, "200 1\n200 0\n200 0\n");
-    strictEqual(await Deno.readTextFile(folder.file(`small-${type}`)), "small\n");
-    strictEqual(await sha256(await Deno.readFile(folder.file(`big-${type}`))), await sha256(big));
+    strictEqual(await Deno.readTextFile(folder.file(`small-${tunnel}`)), "small\n");
+    strictEqual(await sha256(await Deno.readFile(folder.file(`big-${tunnel}`))), await sha256(big));
 
     const parallel = await curl(["-Z", "--parallel-max", "30", `${url}/small?[1-100]`]);
     strictEqual(parallel, "small\n".repeat(100));

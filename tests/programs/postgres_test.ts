@@ -35,7 +35,7 @@ Deno.test("postgres: pgbench with 8 clients, and COPY out and in", async () => {
   await server.waitFor(/ready to accept connections/);
   await untilListening(port);
 
-  await throughTunnels(port, async (port, type) => {
+  await throughTunnels(port, async (port, tunnel) => {
     const client = async (command: string, args: string[]) => {
       const { code, stdout, stderr } = await runProgram(command, {
         args: ["-h", "127.0.0.1", "-p", String(port), "-U", "test", ...args],
@@ -53,12 +53,14 @@ Deno.test("postgres: pgbench with 8 clients, and COPY out and in", async () => {
       "postgres",
     ]);
     match(bench, /number of transactions actually processed: 400\/400/);
-    const file = folder.file(`rows-${type}`);
-    await psql(`create table copied_${type} (n int, text text)`);
+    const file = folder.file(`rows-${tunnel}`);
+    await psql(`create table copied_${tunnel} (n int, text text)`);
     await psql(`\\copy (select n, md5(n::text) from generate_series(1, 100000) n) to '${file}'`);
-    await psql(`\\copy copied_${type} from '${file}'`);
+    await psql(`\\copy copied_${tunnel} from '${file}'`);
     strictEqual(
-      (await psql(`select count(*) filter (where text = md5(n::text)), max(n) from copied_${type}`))
+      (await psql(
+        `select count(*) filter (where text = md5(n::text)), max(n) from copied_${tunnel}`,
+      ))
         .trim(),
       "100000|100000",
     );

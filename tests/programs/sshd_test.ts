@@ -45,7 +45,7 @@ Deno.test("sshd: banner, remote command with its exit code, and files both ways"
     ...["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR"],
   ];
 
-  await throughTunnels(port, async (port, type) => {
+  await throughTunnels(port, async (port, tunnel) => {
     using conn = await Deno.connect({ port });
     const buffer = new Uint8Array(100);
     const count = await conn.read(buffer) ?? 0;
@@ -58,7 +58,7 @@ Deno.test("sshd: banner, remote command with its exit code, and files both ways"
     strictEqual(command.stdout.length, 4 + 3_000_000);
     strictEqual(command.stderr, "err\n");
 
-    const [there, back] = [folder.file(`there-${type}`), folder.file(`back-${type}`)];
+    const [there, back] = [folder.file(`there-${tunnel}`), folder.file(`back-${tunnel}`)];
     for (
       const copy of [[folder.file("sent"), `${target}:${there}`], [`${target}:${there}`, back]]
     ) {

@@ -1,15 +1,17 @@
-// One running pair of connectors for a program's test: its port through a tunnel of each type, and a folder of
-// its own. The programs are Debian's and must be installed; a missing one fails its test.
+// Running connectors for a program's test: its port through a tunnel of each kind, and a folder of its own. The programs are Debian's and must be installed; a missing one fails its test.
 
 import * as path from "node:path";
-import type { ServiceType } from "../../src/service.ts";
+import { makePki, pemOf, spawnSecure, untilComplete, writeTls } from "../support/mtls.ts";
 import { exposeService, spawnPair } from "../support/processes.ts";
 import { until } from "../support/world.ts";
 
-/** Runs `use` with a port that leads to the destination: first by a service of type local, then remote. */
+/** The tunnels that a destination is reached through: their names fit into those of files and tables. */
+export type TunnelName = "local" | "remote" | "local_mtls" | "remote_mtls";
+
+/** Runs `use` with a port that leads to the destination: through services of both types, in plaintext and with mTLS. */
 export async function throughTunnels(
   destination: number,
-  use: (port: number, type: ServiceType) => Promise<void>,
+  use: (port: number, name: TunnelName) => Promise<void>,
 ): Promise<void> {
   await using pair = await spawnPair();
   for (const type of ["local", "remote"] as const) {
@@ -19,6 +21,20 @@ export async function throughTunnels(
       destination,
     });
     await use(port, type);
+  }
+
+  await using folder = await tempFolder();
+  const { root, leaf } = await makePki();
+  const { flags } = await writeTls(folder.file("tls"), pemOf(root, leaf));
+  await using near = await spawnSecure(flags);
+  await using far = await spawnSecure(flags);
+  for (const type of ["local", "remote"] as const) {
+    const { id, port } = await near.expose(`localhost:${far.grpcPort}`, {
+      type,
+      destination: `127.0.0.1:${destination}`,
+    });
+    await untilComplete(near, id);
+    await use(port, `${type}_mtls`);
   }
 }
 
