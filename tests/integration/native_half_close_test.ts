@@ -83,21 +83,17 @@ for (const kind of PATH_KINDS) {
       deepStrictEqual(received.at(-1), sent);
     }
   });
-}
 
-for (const type of ["local", "remote"] as const) {
-  const kind = { type, security: "plaintext" } as const;
-
-  Deno.test(`${type}: half-open without a byte for too long is reset, at both ends`, async () => {
+  Deno.test(`${name}: half-open without a byte for too long is reset, at both ends`, async () => {
     await using server = await serveWatched();
-    await using path = await startPath(kind, { destination: server.port, halfOpenMs: 100 });
+    await using path = await startPath(kind, { destination: server.port, halfOpenMs: 500 });
     await using visitor = await visit(path.port);
     await using upstream = await server.accept();
     const started = performance.now();
     visitor.finish();
     strictEqual(await soon(upstream.ended, "the upstream reads the end"), "in order");
     strictEqual(await soon(visitor.ended, "the visitor is reset"), "reset");
-    ok(performance.now() - started >= 95, "not before its time");
+    ok(performance.now() - started >= 495, "not before its time");
     // The upstream has read its end already: what it is told now is that the connection is closed.
     await until(async () => {
       await upstream.write(new Uint8Array(1)).catch(() => {});
@@ -105,16 +101,16 @@ for (const type of ["local", "remote"] as const) {
     }, "the upstream is reset");
   });
 
-  Deno.test(`${type}: half-open with bytes moving now and then lives on`, async () => {
+  Deno.test(`${name}: half-open with bytes moving now and then lives on`, async () => {
     await using server = await serveWatched();
-    await using path = await startPath(kind, { destination: server.port, halfOpenMs: 300 });
+    await using path = await startPath(kind, { destination: server.port, halfOpenMs: 1000 });
     await using visitor = await visit(path.port);
     await using upstream = await server.accept();
     visitor.finish();
     strictEqual(await soon(upstream.ended, "the upstream reads the end"), "in order");
     // Together well beyond the limit, each time well within it.
     for (let count = 1; count <= 12; count += 1) {
-      await delay(50);
+      await delay(125);
       await upstream.write(new Uint8Array(1));
       await visitor.received(count);
     }
@@ -122,7 +118,7 @@ for (const type of ["local", "remote"] as const) {
     strictEqual(await soon(visitor.ended, "the visitor reads the end"), "in order");
   });
 
-  Deno.test(`${type}: open both ways without a byte is never timed out`, async () => {
+  Deno.test(`${name}: open both ways without a byte is never timed out`, async () => {
     await using server = await serveWatched();
     await using path = await startPath(kind, { destination: server.port, halfOpenMs: 50 });
     await using visitor = await visit(path.port);

@@ -5,7 +5,7 @@ import { ok, strictEqual } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";
 import { dialTcp } from "../../src/tcp/dial.ts";
 import { soon } from "../support/soon.ts";
-import { startPath, visit } from "../support/tunnel_path.ts";
+import { nameOf, PATH_KINDS, startPath, visit } from "../support/tunnel_path.ts";
 import { echo, randomBytes, serveTcp, sha256, until, writeAll } from "../support/world.ts";
 
 /** What is pushed at a reader that is stuck. */
@@ -38,11 +38,11 @@ async function echoTimes(conn: Deno.TcpConn): Promise<number[]> {
   return times.toSorted((a, b) => a - b);
 }
 
-for (const type of ["local", "remote"] as const) {
-  const kind = { type, security: "plaintext" } as const;
+for (const kind of PATH_KINDS) {
+  const name = nameOf(kind);
 
   for (const stuck of ["upstream", "visitor"] as const) {
-    Deno.test(`${type}: a stuck ${stuck} with 64 MiB pushed at it costs another visitor nothing`, async () => {
+    Deno.test(`${name}: a stuck ${stuck} with 64 MiB pushed at it costs another visitor nothing`, async () => {
       const bytes = randomBytes(PUSHED_BYTES);
       const pushed = { done: false };
       const release = Promise.withResolvers<void>();
@@ -88,7 +88,7 @@ for (const type of ["local", "remote"] as const) {
     });
   }
 
-  Deno.test(`${type}: ${IDLE_VISITORS} visitors that say nothing leave nothing behind`, async () => {
+  Deno.test(`${name}: ${IDLE_VISITORS} visitors that say nothing leave nothing behind`, async () => {
     let open = 0;
     await using server = serveTcp(async (conn) => {
       open += 1;
