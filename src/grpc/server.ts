@@ -18,6 +18,7 @@ import {
   type NullMessage,
   RemoteConnectionService,
 } from "../../proto/gen/connector.ts";
+import { keepAccepting } from "../accepting.ts";
 import { type Address, formatAddress, unmapIpv4 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import type { Hello, Link } from "../mux/link.ts";
@@ -59,18 +60,22 @@ export class GrpcServer {
   readonly #server: Server;
   readonly #sessions: Set<ServerHttp2Session>;
   readonly #cutAttempts: (() => void)[];
+  /** End what keeps it accepting. */
+  readonly #stops: (() => void)[];
 
   private constructor(
     server: Server,
-    { sessions, cutAttempts, address }: {
+    { sessions, cutAttempts, stops, address }: {
       sessions: Set<ServerHttp2Session>;
       cutAttempts: (() => void)[];
+      stops: (() => void)[];
       address: Address;
     },
   ) {
     this.#server = server;
     this.#sessions = sessions;
     this.#cutAttempts = cutAttempts;
+    this.#stops = stops;
     this.address = address;
   }
 
@@ -85,6 +90,7 @@ export class GrpcServer {
     if (!Deno.env.has("GRPC_VERBOSITY")) setLogVerbosity(logVerbosity.NONE);
     const sessions = new Set<ServerHttp2Session>();
     const cutAttempts: (() => void)[] = [];
+    const stops: (() => void)[] = [];
     const server = windowed(
       new Server({
         "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
@@ -92,6 +98,8 @@ export class GrpcServer {
       }),
       (http2Server) => {
         track(http2Server, sessions);
+        // Once it listens, it has a handle, and an end.
+        http2Server.once("listening", () => stops.push(keepAccepting(http2Server)));
         cutAttempts.push(watchRefusals(http2Server, options));
       },
     );
@@ -101,7 +109,7 @@ export class GrpcServer {
       try {
         const port = await bindOne(server, formatAddress({ host, port: bind.port }), credentials);
         const address = { host: bind.host, port };
-        return new GrpcServer(server, { sessions, cutAttempts, address });
+        return new GrpcServer(server, { sessions, cutAttempts, stops, address });
       } catch (error) {
         // A machine without IPv6 has no "::"; a busy port is busy on either.
         const last = index === hosts.length - 1 || /EADDRINUSE/.test(String(error));
@@ -115,11 +123,13 @@ export class GrpcServer {
 
   /** Takes no new connections; open ones live on. */
   stopAccepting(): void {
+    for (const stop of this.#stops) stop();
     this.#server.tryShutdown(() => {});
   }
 
   /** Ends every connection at once. */
   close(): void {
+    for (const stop of this.#stops) stop();
     this.#server.forceShutdown();
     for (const session of this.#sessions) session.destroy();
     for (const cut of this.#cutAttempts) cut();

@@ -1,6 +1,7 @@
 // A listening TCP socket for one service, on every interface, both address families.
 
 import { createServer, type Server } from "node:net";
+import { keepAccepting } from "../accepting.ts";
 import { ConnectorError } from "../errors.ts";
 import { Conn } from "./conn.ts";
 
@@ -12,9 +13,11 @@ export class Listener {
   /** The port that it listens on. */
   readonly port: number;
   readonly #servers: Server[];
+  readonly #stops: (() => void)[];
 
   private constructor(servers: Server[], port: number) {
     this.#servers = servers;
+    this.#stops = servers.map(keepAccepting);
     this.port = port;
   }
 
@@ -38,6 +41,7 @@ export class Listener {
 
   /** Stops listening; accepted connections live on. Idempotent. */
   close(): void {
+    for (const stop of this.#stops) stop();
     for (const server of this.#servers) server.close();
   }
 }

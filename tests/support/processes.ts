@@ -24,6 +24,8 @@ export interface ConnectorProcessOptions {
   /** Further flags. */
   args?: string[];
   env?: Record<string, string>;
+  /** The most files and sockets that it may have open. Not on Windows. Default: what the system lets it. */
+  openFiles?: number;
 }
 
 /** A running connector. */
@@ -45,12 +47,16 @@ export interface ConnectorProcess extends AsyncDisposable {
 export async function spawnConnector(
   options: ConnectorProcessOptions = {},
 ): Promise<ConnectorProcess> {
-  const { grpcBind = "127.0.0.1:0", httpBind = "127.0.0.1:0", args = [], env = {} } = options;
-  const child = startCommand(
+  const { grpcBind = "127.0.0.1:0", httpBind = "127.0.0.1:0", args = [], env = {}, openFiles } =
+    options;
+  const line = commandLine(
     // Visitors that a test leaves open must not hold up its end.
     ["run", `--grpc-bind=${grpcBind}`, `--http-bind=${httpBind}`, "--drain-timeout=500ms", ...args],
     { env },
   );
+  const child = openFiles === undefined
+    ? new Child(line.command, line.options)
+    : new Child("sh", { ...line.options, args: limited(openFiles, line) });
   let stopped = false;
   const stop = (signal: Deno.Signal) => {
     stopped = true;
@@ -236,6 +242,14 @@ export async function untilComplete(connector: ConnectorProcess, id: string): Pr
     `service ${id} is complete`,
     { timeoutMs: 20_000 },
   );
+}
+
+/** What makes a shell run a command that may have no more than so many files open. */
+function limited(
+  openFiles: number,
+  { command, options: { args = [] } }: { command: string; options: ChildOptions },
+): string[] {
+  return ["-c", `ulimit -n ${openFiles} && exec "$@"`, "sh", command, ...args];
 }
 
 function commandLine(

@@ -1,0 +1,64 @@
+// A connector that has run out of file descriptors turns nobody away for longer than that lasts: at the port of a
+// service, and at its gRPC port.
+
+import { ok } from "node:assert/strict";
+import { exposeService, spawnConnector } from "../support/processes.ts";
+import { soon } from "../support/soon.ts";
+import { echo, serveTcp, until, writeAll } from "../support/world.ts";
+
+/** The most files of the connector, far more than it needs without visitors. */
+const OPEN_FILES = 100;
+/** More than that. */
+const VISITORS = 150;
+/** Windows knows no such limit. */
+const notOnWindows = { ignore: Deno.build.os === "windows" };
+
+for (const exhausted of ["a service", "gRPC"] as const) {
+  Deno.test(
+    `${exhausted}: visitors that took all descriptors are gone, and others are served again`,
+    notOnWindows,
+    async () => {
+      await using server = serveTcp(echo);
+      await using far = await spawnConnector({ openFiles: OPEN_FILES });
+      await using near = await spawnConnector();
+      const { port } = await exposeService(near, {
+        to: far.address,
+        type: "local",
+        destination: server.port,
+      });
+      await untilServed(port);
+
+      const target = { "a service": port, gRPC: far.grpcPort }[exhausted];
+      const visitors: Deno.TcpConn[] = [];
+      for (let count = 0; count < VISITORS; count += 1) {
+        visitors.push(await Deno.connect({ port: target }));
+      }
+      // Sockets are all in the system's hands until this is over: only new ones tell.
+      await until(async () => !await served(port), "there is no descriptor left");
+      for (const visitor of visitors) visitor.close();
+
+      await untilServed(port);
+      await using another = await spawnConnector();
+      await exposeService(another, { to: far.address, type: "local", destination: server.port });
+    },
+  );
+}
+
+/** Waits until somebody who comes to a port gets an answer. */
+async function untilServed(port: number): Promise<void> {
+  await until(() => served(port), `port ${port} serves`, { timeoutMs: 20_000 });
+}
+
+/** Whether somebody who comes to a port gets an answer soon. */
+async function served(port: number): Promise<boolean> {
+  using conn = await Deno.connect({ port });
+  try {
+    await writeAll(conn, new Uint8Array(1));
+    const count = await soon(conn.read(new Uint8Array(1)), "it answers", { timeoutMs: 500 });
+    ok(count !== 0);
+    return count === 1;
+  } catch {
+    // Reset, or not answered.
+    return false;
+  }
+}
