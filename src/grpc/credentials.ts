@@ -4,6 +4,7 @@ import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grp
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { keepAlive } from "../keep_alive.ts";
 
 /** PEM texts of one connector. */
 export interface TlsPem {
@@ -62,6 +63,7 @@ function forOneTry(credentials: ChannelCredentials): ChannelCredentials {
     connector.connect = (socket) => {
       if (tried) return Promise.reject(new Error("the address was tried already"));
       tried = true;
+      keepAlive(socket);
       return connect(socket);
     };
     return connector;

@@ -21,6 +21,7 @@ import {
 import { keepAccepting } from "../accepting.ts";
 import { type Address, formatAddress, unmapIpv4 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
+import { keepAlive } from "../keep_alive.ts";
 import type { Hello, Link } from "../mux/link.ts";
 import type { Control } from "../service.ts";
 import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
@@ -137,6 +138,7 @@ export class GrpcServer {
 }
 
 function track(http2Server: Http2Server, sessions: Set<ServerHttp2Session>): void {
+  http2Server.on("connection", keepAlive);
   http2Server.on("session", (session: ServerHttp2Session) => {
     sessions.add(session);
     session.on("close", () => sessions.delete(session));

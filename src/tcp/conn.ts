@@ -6,6 +6,7 @@ import { type OnReadOpts, Socket } from "node:net";
 import { formatAddress, unmapIpv4 } from "../address.ts";
 import type { ByteChannel, ResetCode } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
+import { keepAlive } from "../keep_alive.ts";
 import { isConnected, unwatchLoss, watchLoss } from "./loss_watch.ts";
 
 /** The smallest read buffer, in bytes: an idle connection pins one. */
@@ -40,6 +41,7 @@ export class Conn implements ByteChannel {
     const { remoteAddress = "unknown", remotePort = 0 } = socket;
     this.remote = formatAddress({ host: unmapIpv4(remoteAddress), port: remotePort });
     socket.setNoDelay(true);
+    keepAlive(socket);
     socket.on("error", (error) => {
       const failure = ConnectorError.from(error, `The connection to ${this.remote} failed`);
       reads.fail(failure);

@@ -2,6 +2,7 @@
 
 import { deepStrictEqual, match, rejects, strictEqual } from "node:assert/strict";
 import type { ServiceType } from "../../src/service.ts";
+import { keptAlive } from "../support/tcp_timers.ts";
 import {
   echo,
   exposeThrough,
@@ -157,3 +158,23 @@ Deno.test("a connector can expose to itself: each side counts for itself", async
   await until(() => sides().every(({ connections }) => connections.open === 0), "it has ended");
   deepStrictEqual(sides().map(({ connections }) => connections.total), [1, 1]);
 });
+
+Deno.test(
+  "the system watches over visitors, destinations and links that say nothing",
+  { ignore: Deno.build.os !== "linux" },
+  async () => {
+    await using server = serveTcp(echo);
+    await using pair = await startPair();
+    const { port } = await exposeThrough(pair, { type: "local", destination: server.port });
+    using visitor = await Deno.connect({ port });
+    await writeAll(visitor, new Uint8Array(1));
+    await visitor.read(new Uint8Array(1));
+    // The visitor's own end and the destination's are theirs to watch over.
+    await until(async () => (await keptAlive(port)).kept === 1, "the visitor is watched");
+    await until(async () => (await keptAlive(server.port)).kept === 1, "the destination is");
+    await until(
+      async () => (await keptAlive(pair.remote.server.address.port)).kept === 2,
+      "the link is, from both ends",
+    );
+  },
+);
