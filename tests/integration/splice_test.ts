@@ -195,7 +195,7 @@ Deno.test("half-open without a byte for too long is a reset", async () => {
 });
 
 Deno.test("bytes keep a half-open pair alive beyond the time", async () => {
-  const halfOpenMs = 200;
+  const halfOpenMs = 500;
   const { a, b, done } = pair(halfOpenMs);
   a.feed(null);
   const started = performance.now();
