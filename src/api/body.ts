@@ -9,6 +9,10 @@ export const MAX_BODY_BYTES = 1024 * 1024;
 const BODY_TIMEOUT_MS = 10_000;
 /** Bytes of all bodies that are being read at one time: 16 of the largest. */
 const MAX_HELD_BYTES = 16 * MAX_BODY_BYTES;
+/** Bytes of a body that nobody wants that are taken all the same: what a client has sent before it can be told. */
+export const MAX_DROPPED_BYTES = 16 * MAX_BODY_BYTES;
+/** How long those may take, in milliseconds: what was sent already comes at once. */
+const DROP_TIMEOUT_MS = 1000;
 /** What a body is first given room for, in bytes. */
 const FIRST_ROOM_BYTES = 4096;
 
@@ -37,8 +41,11 @@ export class BodyReader {
    * @throws {HTTPException} 413 too large, 408 too slow, 429 too many at a time, 400 when it was cut off.
    */
   async read(request: Request): Promise<Uint8Array> {
-    // A declared length is refused before a byte of it is read.
-    if (Number(request.headers.get("content-length")) > MAX_BODY_BYTES) throw tooLarge();
+    // A declared length is refused before a byte of it is kept.
+    if (Number(request.headers.get("content-length")) > MAX_BODY_BYTES) {
+      await this.drop(request);
+      throw tooLarge();
+    }
     if (request.body === null) return new Uint8Array();
 
     const reader = request.body.getReader();
@@ -55,7 +62,10 @@ export class BodyReader {
         const { done, value } = await readChunk(reader);
         if (late) throw new HTTPException(408, { message: tooSlow(this.#timeoutMs) });
         if (done) return buffer.subarray(0, size);
-        if (size + value.length > MAX_BODY_BYTES) throw tooLarge();
+        if (size + value.length > MAX_BODY_BYTES) {
+          await dropRest(reader);
+          throw tooLarge();
+        }
         if (this.#heldBytes + value.length > this.#maxHeldBytes) throw tooMany();
         this.#heldBytes += value.length;
         buffer = withRoom(buffer, size + value.length);
@@ -67,6 +77,33 @@ export class BodyReader {
       this.#heldBytes -= size;
       release(reader);
     }
+  }
+
+  /**
+   * Takes a body that nobody wants, within bounds, before the request is answered: over HTTP/2 the runtime resets a
+   * stream that is answered before, and clients such as curl report that in place of the answer. Never rejects.
+   */
+  async drop(request: Request): Promise<void> {
+    if (request.body === null || request.bodyUsed) return;
+    if (Number(request.headers.get("content-length")) > MAX_DROPPED_BYTES) return;
+    const reader = request.body.getReader();
+    const timer = setTimeout(() => release(reader), Math.min(this.#timeoutMs, DROP_TIMEOUT_MS));
+    await dropRest(reader);
+    clearTimeout(timer);
+    release(reader);
+  }
+}
+
+/** Reads on, to the end or up to the bound, and keeps nothing. Never rejects. */
+async function dropRest(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  try {
+    for (let dropped = 0; dropped < MAX_DROPPED_BYTES;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      dropped += value.length;
+    }
+  } catch {
+    // It was cut off: whoever sent it does not wait for an answer.
   }
 }
 

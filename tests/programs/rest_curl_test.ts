@@ -1,0 +1,33 @@
+// curl and the REST API over TLS, where it speaks HTTP/2 and does not forgive a stream that is reset early.
+
+import { strictEqual } from "node:assert/strict";
+import { runProgram } from "../support/child.ts";
+import { makePki, pemOf, spawnSecure, writeTls } from "../support/mtls.ts";
+import { tempFolder } from "./tunnels.ts";
+
+Deno.test("curl is told that a body is too large, over HTTP/2 and HTTP/1.1", async () => {
+  await using folder = await tempFolder();
+  const { root, leaf } = await makePki();
+  const { flags } = await writeTls(folder.file("tls"), pemOf(root, leaf));
+  await using secure = await spawnSecure(flags);
+  for (const length of [1024 * 1024 + 1, 5_000_000]) {
+    await Deno.writeFile(folder.file("body"), new Uint8Array(length));
+    for (const version of ["2", "1.1"]) {
+      const { stdout, stderr } = await runProgram("curl", {
+        args: [
+          ...[
+            "-sS",
+            "--max-time",
+            "20",
+            `--http${version}`,
+            "--cacert",
+            folder.file("tls/root.cert"),
+          ],
+          ...["-o", "/dev/null", "-w", "%{http_version} %{http_code}"],
+          ...["--data-binary", `@${folder.file("body")}`, `${secure.url}/expose`],
+        ],
+      });
+      strictEqual(stdout, `${version} 413`, stderr);
+    }
+  }
+});
