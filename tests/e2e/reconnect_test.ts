@@ -10,7 +10,7 @@ import {
   untilComplete,
 } from "../support/processes.ts";
 import { soon } from "../support/soon.ts";
-import { echo, randomBytes, readAll, serveTcp, until, writeAll } from "../support/world.ts";
+import { echo, refuses, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
 
 Deno.test("a peer killed and restarted: both types work within 2 s of its health, and visitors have waited", async () => {
   await using server = serveTcp(echo);
@@ -163,25 +163,6 @@ async function exposeBoth(
   ];
 }
 
-async function roundTrip(port: number): Promise<void> {
-  const sent = randomBytes(100_000);
-  using visitor = await Deno.connect({ port });
-  const [received] = await Promise.all([
-    readAll(visitor),
-    writeAll(visitor, sent).then(() => visitor.closeWrite()),
-  ]);
-  deepStrictEqual(received, sent);
-}
-
 async function readEnd(conn: Deno.TcpConn): Promise<number | null> {
   return await conn.read(new Uint8Array(10)).catch(() => null);
-}
-
-async function refuses(port: number): Promise<boolean> {
-  try {
-    (await Deno.connect({ port })).close();
-    return false;
-  } catch {
-    return true;
-  }
 }

@@ -12,15 +12,7 @@ import {
   untilComplete,
 } from "../support/processes.ts";
 import { soon } from "../support/soon.ts";
-import {
-  echo,
-  freePort,
-  randomBytes,
-  readAll,
-  serveTcp,
-  until,
-  writeAll,
-} from "../support/world.ts";
+import { echo, freePort, roundTrip, serveTcp, temporaryFolder, until } from "../support/world.ts";
 
 for (const type of ["local", "remote"] as const) {
   Deno.test(`${type}: a connector killed and started again from its state file has its port back, and never refused`, async () => {
@@ -187,20 +179,4 @@ async function expose(
       type,
     },
   });
-}
-
-async function roundTrip(port: number): Promise<void> {
-  const sent = randomBytes(100_000);
-  using visitor = await Deno.connect({ port });
-  const [received] = await Promise.all([
-    readAll(visitor),
-    writeAll(visitor, sent).then(() => visitor.closeWrite()),
-  ]);
-  deepStrictEqual(received, sent);
-}
-
-/** A folder that is removed in the end. */
-async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
-  const made = await Deno.makeTempDir();
-  return { path: made, [Symbol.asyncDispose]: () => Deno.remove(made, { recursive: true }) };
 }

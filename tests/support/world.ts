@@ -1,6 +1,7 @@
 // Two connectors in this process, joined by real gRPC over loopback, and the TCP servers and visitors that
 // tests put at their ends. Everything is released by scope (`await using`).
 
+import { deepStrictEqual } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
 import { parseAddress } from "../../src/address.ts";
 import { delay } from "../../src/delay.ts";
@@ -224,4 +225,31 @@ export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
 /** SHA-256 in hex. */
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}
+
+/** A folder that is removed in the end. */
+export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
+  const made = await Deno.makeTempDir();
+  return { path: made, [Symbol.asyncDispose]: () => Deno.remove(made, { recursive: true }) };
+}
+
+/** Sends bytes to an echo behind a port of this machine, and fails unless they come back whole. */
+export async function roundTrip(port: number, { length = 100_000 } = {}): Promise<void> {
+  const sent = randomBytes(length);
+  using visitor = await Deno.connect({ port });
+  const [received] = await Promise.all([
+    readAll(visitor),
+    writeAll(visitor, sent).then(() => visitor.closeWrite()),
+  ]);
+  deepStrictEqual(received, sent);
+}
+
+/** Whether a port of this machine takes no connections. */
+export async function refuses(port: number): Promise<boolean> {
+  try {
+    (await Deno.connect({ port })).close();
+    return false;
+  } catch {
+    return true;
+  }
 }

@@ -1,0 +1,128 @@
+// The state file on a real file system: one owner, whole or not at all, and never a foreign file lost.
+
+import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
+import * as path from "node:path";
+import { ConnectorError } from "../../src/errors.ts";
+import type { Service } from "../../src/service.ts";
+import { formatServices } from "../../src/state/services_document.ts";
+import { StateFile } from "../../src/state/state_file.ts";
+import { temporaryFolder } from "../support/world.ts";
+
+function service(number: number): Service {
+  return {
+    id: crypto.randomUUID(),
+    name: `service ${number}`,
+    type: "local",
+    sourcePort: number,
+    remoteConnectorAddr: "peer:9090",
+    destinationAddr: "localhost:80",
+  };
+}
+
+function test(name: string, run: (place: { folder: string; file: string }) => Promise<void>): void {
+  Deno.test(`state file: ${name}`, async () => {
+    await using folder = await temporaryFolder();
+    await run({ folder: folder.path, file: path.join(folder.path, "services.json") });
+  });
+}
+
+test("what was saved is there when it is opened again, for its owner only", async ({ file }) => {
+  const services = [service(1), service(2)];
+  {
+    using state = await StateFile.open(file);
+    deepStrictEqual(state.services, []);
+    await state.save(services);
+  }
+  if (Deno.build.os !== "windows") {
+    strictEqual(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
+  }
+  using again = await StateFile.open(file);
+  deepStrictEqual(again.services, services);
+});
+
+test("of many saves at once the last one counts, each resolves when it is on disk", async ({ file }) => {
+  using state = await StateFile.open(file);
+  const all: Service[] = [];
+  const saves = Array.from({ length: 200 }, async (_, index) => {
+    const each = service(index + 1);
+    all.push(each);
+    await state.save([...all]);
+    ok((await Deno.readTextFile(file)).includes(each.id), `${index} is on disk`);
+  });
+  await Promise.all(saves);
+  strictEqual(await Deno.readTextFile(file), formatServices(all));
+});
+
+test("it belongs to one connector at a time", async ({ file }) => {
+  {
+    using _mine = await StateFile.open(file);
+    await rejects(StateFile.open(file), (error) => {
+      ok(error instanceof ConnectorError);
+      strictEqual(error.message, `Cannot use state file "${file}": another connector uses it`);
+      match(error.hint ?? "", /--state-file of its own/);
+      return true;
+    });
+  }
+  using _next = await StateFile.open(file);
+});
+
+for (
+  const [what, text] of [
+    ["a foreign file", "[Unit]\nDescription=not ours\n"],
+    ["an empty file", ""],
+    ["a file that was cut off", formatServices([service(1)]).slice(0, 100)],
+    ["a file of a later version", '{"version": 2, "services": []}'],
+  ] as const
+) {
+  test(`${what} is refused and left as it is`, async ({ file }) => {
+    await Deno.writeTextFile(file, text);
+    const before = await Deno.stat(file);
+    await rejects(StateFile.open(file), (error) => {
+      ok(error instanceof ConnectorError);
+      ok(error.message.startsWith(`Cannot use state file "${file}": `), error.message);
+      match(error.hint ?? "", /left as it is/);
+      return true;
+    });
+    strictEqual(await Deno.readTextFile(file), text);
+    deepStrictEqual((await Deno.stat(file)).mtime, before.mtime);
+  });
+}
+
+test("a folder, and a file in a folder that is not there, are refused", async ({ folder }) => {
+  await rejects(StateFile.open(folder), /Cannot read state file ".*": it is not a file/);
+  const lost = path.join(folder, "not", "there.json");
+  await rejects(StateFile.open(lost), /Cannot make state file ".*": its folder: no such file/);
+});
+
+test("what a killed process left half-written is no obstacle", async ({ file }) => {
+  await Deno.writeTextFile(file, formatServices([service(1)]));
+  await Deno.writeTextFile(`${file}.new`, '{"version": 1, "serv');
+  using state = await StateFile.open(file);
+  strictEqual(state.services.length, 1);
+  await state.save([]);
+  await rejects(Deno.stat(`${file}.new`), Deno.errors.NotFound);
+});
+
+test("a failed save says so, and what was there before is there still", async ({ file }) => {
+  const services = [service(1)];
+  using state = await StateFile.open(file);
+  await state.save(services);
+  await Deno.mkdir(path.join(`${file}.new`, "in the way"), { recursive: true });
+  await rejects(state.save([]), /Cannot write state file/);
+  strictEqual(await Deno.readTextFile(file), formatServices(services));
+  await Deno.remove(`${file}.new`, { recursive: true });
+  await state.save([]);
+  strictEqual(await Deno.readTextFile(file), formatServices([]));
+});
+
+if (Deno.build.os !== "windows") {
+  test("a link leads to the file that is written", async ({ folder, file }) => {
+    const link = path.join(folder, "link.json");
+    await Deno.writeTextFile(file, formatServices([]));
+    await Deno.symlink(file, link);
+    using state = await StateFile.open(link);
+    await state.save([service(1)]);
+    ok((await Deno.lstat(link)).isSymlink);
+    match(await Deno.readTextFile(file), /service 1/);
+  });
+}
