@@ -39,7 +39,8 @@ const COMMON_HEADERS = { "x-content-type-options": "nosniff", "cache-control": "
 export function createApp(options: AppOptions): App {
   const { allowedHosts = [], logger = getLogger(["connector", "api"]) } = options;
   const allowed = new Set(allowedHosts.map((host) => host.toLowerCase()));
-  const routes = createRoutes(options, logger);
+  const bodies = new BodyReader(options.bodies);
+  const routes = createRoutes(options, { bodies, logger });
 
   async function answer(request: Request): Promise<Response> {
     const refusal = refusalOf(request, allowed);
@@ -63,6 +64,7 @@ export function createApp(options: AppOptions): App {
     async fetch(request) {
       const start = performance.now();
       let response = await answer(request).catch((error) => explain(error, request));
+      await bodies.drop(request);
       // A server drops the body of an answer to HEAD; a caller without a server must not get one either.
       if (request.method === "HEAD") response = new Response(null, response);
       for (const [key, value] of Object.entries(COMMON_HEADERS)) response.headers.set(key, value);
@@ -78,8 +80,10 @@ export function createApp(options: AppOptions): App {
 }
 
 /** Every path and method there is. Each path ends with its answer to all other methods. */
-function createRoutes({ control, issuer, bodies: bounds }: AppOptions, logger: Logger): Hono {
-  const bodies = new BodyReader(bounds);
+function createRoutes(
+  { control, issuer }: AppOptions,
+  { bodies, logger }: { bodies: BodyReader; logger: Logger },
+): Hono {
   const routes = new Hono();
 
   routes.get("/health", (c) => c.text("OK"));

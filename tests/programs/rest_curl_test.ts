@@ -31,3 +31,21 @@ Deno.test("curl is told that a body is too large, over HTTP/2 and HTTP/1.1", asy
     }
   }
 });
+
+Deno.test("curl is told what is wrong with a request whose body nobody reads", async () => {
+  await using folder = await tempFolder();
+  const { root, leaf } = await makePki();
+  const { flags } = await writeTls(folder.file("tls"), pemOf(root, leaf));
+  await using secure = await spawnSecure(flags);
+  for (let run = 0; run < 10; run += 1) {
+    for (const [path, status] of [["certificate", 404], ["list", 405]] as const) {
+      const { stdout, stderr } = await runProgram("curl", {
+        args: [
+          ...["-sS", "--max-time", "20", "--cacert", folder.file("tls/root.cert")],
+          ...["-o", "/dev/null", "-w", "%{http_code}", "-d", "{}", `${secure.url}/${path}`],
+        ],
+      });
+      strictEqual(stdout, `${status}`, stderr);
+    }
+  }
+});
