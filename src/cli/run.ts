@@ -1,10 +1,9 @@
 // `connector run`: the one place where everything is put together, and the order in which it is taken apart.
 
 import { getLogger } from "@logtape/logtape";
-import { type Address, formatAddress } from "../address.ts";
+import { formatAddress } from "../address.ts";
 import { createApp } from "../api/app.ts";
-import { ConnectorError } from "../errors.ts";
-import { secureChannels, serverCredentials, type TlsPem } from "../grpc/credentials.ts";
+import { secureChannels, serverCredentials } from "../grpc/credentials.ts";
 import { dialLink } from "../grpc/dial.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import { configureLogging } from "../log.ts";
@@ -13,6 +12,7 @@ import type { StateFile } from "../state/state_file.ts";
 import { Connector } from "../tunnel/connector.ts";
 import config from "../../deno.json" with { type: "json" };
 import type { RunOptions } from "./run_options.ts";
+import { serveHttp } from "./serve_http.ts";
 import type { LoadedTls } from "./tls.ts";
 
 /** Runs a connector until SIGINT or SIGTERM. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
@@ -71,7 +71,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     allowedHosts: options.httpAllowedHosts,
     logger,
   });
-  const http = serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.pem });
+  const http = serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.pem, logger });
   // Nothing new is let in before anything is ended.
   stack.defer(async () => {
     const httpClosed = http.close();
@@ -105,63 +105,6 @@ async function openStateFile(path: string): Promise<StateFile> {
 
 function noPeerHasCertificate(): never {
   throw new TypeError("a plaintext link has no certificate");
-}
-
-/** How long requests of the REST API may take once it is told to end, in milliseconds. */
-const HTTP_GRACE_MS = 500;
-
-/** What is served, and whether over TLS. No client certificate is asked for. */
-interface HttpContent {
-  fetch: Deno.ServeHandler;
-  tls: TlsPem | undefined;
-}
-
-interface HttpServer {
-  port: number;
-  /** Lets open requests finish, then ends the rest. */
-  close: () => Promise<void>;
-}
-
-/** Serves the REST API. An empty host means every interface. @throws {ConnectorError} when the address cannot be had. */
-function serveHttp(bind: Address, content: HttpContent): HttpServer {
-  const ended = new AbortController();
-  const server = serveOnAnyFamily(bind, content, ended.signal);
-  return {
-    port: server.addr.port,
-    async close() {
-      const timer = setTimeout(() => ended.abort(), HTTP_GRACE_MS);
-      await server.shutdown();
-      clearTimeout(timer);
-    },
-  };
-}
-
-function serveOnAnyFamily(
-  bind: Address,
-  { fetch, tls }: HttpContent,
-  signal: AbortSignal,
-): Deno.HttpServer<Deno.NetAddr> {
-  const secure = tls && { cert: tls.certificate, key: tls.key };
-  const serve = (hostname: string) =>
-    Deno.serve({ hostname, port: bind.port, signal, onListen: () => {}, ...secure }, fetch);
-  try {
-    return serve(bind.host || "::");
-  } catch (error) {
-    // A machine without IPv6 has no "::".
-    if (bind.host === "" && !(error instanceof Deno.errors.AddrInUse)) return serve("0.0.0.0");
-    throw httpBindError(error, bind);
-  }
-}
-
-function httpBindError(error: unknown, bind: Address): ConnectorError {
-  const { code, message } = ConnectorError.from(
-    error,
-    `Cannot serve the REST API on ${formatAddress(bind)}`,
-  );
-  return new ConnectorError(code, message, {
-    cause: error,
-    hint: "Stop the other program, or choose another address with --http-bind",
-  });
 }
 
 /** Signals that ask the process to end. */

@@ -28,11 +28,14 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     logger.warn("visitor turned away", { service: name, reason: TOO_MANY });
     return stream.reset("limit", TOO_MANY);
   }
+  // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
+  const left = new AbortController();
+  stream.onLost(() => left.abort());
   let conn: Conn;
   try {
     conn = await dialTcp(parseAddress(destinationAddr), {
       timeoutMs: DIAL_TIMEOUT_MS,
-      signal: visitors.signal,
+      signal: AbortSignal.any([visitors.signal, left.signal]),
     });
   } catch (error) {
     const reason = reasonOf(error);

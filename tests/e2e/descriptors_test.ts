@@ -1,5 +1,5 @@
 // A connector that has run out of file descriptors turns nobody away for longer than that lasts: at the port of a
-// service, and at its gRPC port.
+// service, at its gRPC port, and at its REST API.
 
 import { ok } from "node:assert/strict";
 import { exposeService, spawnConnector } from "../support/processes.ts";
@@ -13,7 +13,7 @@ const VISITORS = 150;
 /** Windows knows no such limit. */
 const notOnWindows = { ignore: Deno.build.os === "windows" };
 
-for (const exhausted of ["a service", "gRPC"] as const) {
+for (const exhausted of ["a service", "gRPC", "REST"] as const) {
   Deno.test(
     `${exhausted}: visitors that took all descriptors are gone, and others are served again`,
     notOnWindows,
@@ -28,18 +28,27 @@ for (const exhausted of ["a service", "gRPC"] as const) {
       });
       await untilServed(port);
 
-      const target = { "a service": port, gRPC: far.grpcPort }[exhausted];
+      const target = { "a service": port, gRPC: far.grpcPort, REST: far.httpPort }[exhausted];
       const visitors: Deno.TcpConn[] = [];
       for (let count = 0; count < VISITORS; count += 1) {
-        visitors.push(await Deno.connect({ port: target }));
+        // The REST API refuses while it cannot accept.
+        const visitor = await Deno.connect({ port: target }).catch(() => undefined);
+        if (visitor === undefined) break;
+        visitors.push(visitor);
       }
       // Sockets are all in the system's hands until this is over: only new ones tell.
-      await until(async () => !await served(port), "there is no descriptor left");
+      if (exhausted !== "REST") {
+        await until(async () => !await served(port), "there is no descriptor left");
+      }
       for (const visitor of visitors) visitor.close();
 
       await untilServed(port);
       await using another = await spawnConnector();
       await exposeService(another, { to: far.address, type: "local", destination: server.port });
+      await until(
+        () => far.rest.request("GET", "/health").then(({ status }) => status === 200, () => false),
+        "the REST API answers",
+      );
     },
   );
 }

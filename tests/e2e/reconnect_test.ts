@@ -10,12 +10,12 @@ import {
   untilComplete,
 } from "../support/processes.ts";
 import { soon } from "../support/soon.ts";
-import { echo, refuses, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
+import { echo, freePort, refuses, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
 
 Deno.test("a peer killed and restarted: both types work within 2 s of its health, and visitors have waited", async () => {
   await using server = serveTcp(echo);
   await using local = await spawnConnector();
-  await using remote = await spawnConnector();
+  await using remote = await spawnConnector({ grpcBind: `127.0.0.1:${freePort()}` });
   const services = await exposeBoth(local, remote.address, server.port);
   for (const { port } of services) await roundTrip(port);
 
@@ -57,7 +57,7 @@ Deno.test("a peer killed and restarted: both types work within 2 s of its health
 Deno.test("a peer that was away for long is found within 2 s of its health, however long the wait is by then", async () => {
   await using server = serveTcp(echo);
   await using local = await spawnConnector();
-  await using remote = await spawnConnector();
+  await using remote = await spawnConnector({ grpcBind: `127.0.0.1:${freePort()}` });
   const services = await exposeBoth(local, remote.address, server.port);
   await remote.stop("SIGKILL");
   // The wait has grown so far that 2 s would be luck.

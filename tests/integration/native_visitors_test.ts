@@ -178,6 +178,22 @@ async function hashOf(conn: Deno.TcpConn): Promise<string> {
   return await sha256(new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer()));
 }
 
+Deno.test("dials for visitors that have left are given up at once", onLinux, async () => {
+  await using deaf = await fillBacklog();
+  const kind = { type: "local", security: "plaintext" } as const;
+  await using path = await startPath(kind, { destination: deaf.port });
+  const before = await descriptors();
+  const visitors = await Promise.all(Array.from({ length: 50 }, () => visit(path.port)));
+  // Both ends of each visitor, and the dial for it.
+  await until(async () => await descriptors() >= before + 150, "the destination is dialled");
+  for (const visitor of visitors) {
+    visitor.reset();
+    await visitor[Symbol.asyncDispose]();
+  }
+  // Half the time after which a dial ends by itself.
+  await until(async () => await descriptors() <= before, "nothing is left", { timeoutMs: 5000 });
+});
+
 /** A listener whose system answers nobody any more, because too many wait to be accepted. */
 interface DeafListener extends AsyncDisposable {
   port: number;
