@@ -111,7 +111,8 @@ Deno.test("a connector started as the Deployment has it answers the probes", asy
       await Deno.writeTextFile(`${folder}/${name}`, pem);
     }
     const ports = freePorts(60000, 60001);
-    const here = (arg: string) => exchangePorts(arg.replace("/etc/connector/tls", folder), ports);
+    const here = (arg: string) =>
+      exchangePorts(arg.replace(/\/etc\/connector\/tls|\/var\/lib\/connector/, folder), ports);
     await using child = startCommand(["run", ...args.map(here)]);
     await child.waitFor(/connector started/);
     for (const url of probes) strictEqual((await httpsRequest(here(url))).status, 200, url);
@@ -173,7 +174,8 @@ Deno.test("every flag and variable that the install files use is one of connecto
     const text = await Deno.readTextFile(`${ROOT}/${file}`);
     const used = [...text.matchAll(/\bCONNECTOR_[A-Z_]+[A-Z]\b(?!_)/g)].map(([name]) => name);
     deepStrictEqual(used.filter((name) => !variables.has(name)), [], file);
-    const given = [...text.matchAll(/^ +- (--[\w-]+)/gm)].map(([, name = ""]) => name);
+    const given = [...text.matchAll(/^(?: +- |ExecStart=\S+ run .*?)(--[\w-]+)/gm)]
+      .map(([, name = ""]) => name);
     deepStrictEqual(given.filter((name) => !names.has(name)), [], file);
   }
 });
