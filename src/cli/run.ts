@@ -2,6 +2,7 @@
 
 import { getLogger } from "@logtape/logtape";
 import { formatAddress } from "../address.ts";
+import { delay } from "../delay.ts";
 import { createApp } from "../api/app.ts";
 import { secureChannels, serverCredentials } from "../grpc/credentials.ts";
 import { dialLink } from "../grpc/dial.ts";
@@ -14,6 +15,9 @@ import config from "../../deno.json" with { type: "json" };
 import type { RunOptions } from "./run_options.ts";
 import { serveHttp } from "./serve_http.ts";
 import type { LoadedTls } from "./tls.ts";
+
+/** How long peers may take to close their connections once their calls have ended, in milliseconds. */
+const GRPC_GRACE_MS = 1000;
 
 /** Runs a connector until SIGINT or SIGTERM. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
 export async function runConnector(options: RunOptions): Promise<number> {
@@ -75,9 +79,11 @@ export async function runConnector(options: RunOptions): Promise<number> {
   // Nothing new is let in before anything is ended.
   stack.defer(async () => {
     const httpClosed = http.close();
-    grpc.stopAccepting();
+    const grpcClosed = grpc.stopAccepting();
     await connector.close({ drainMs: options.drainMs, signal: stop.second });
     await httpClosed;
+    // The last bytes of a call may still be under way when it has ended here.
+    await Promise.race([grpcClosed, delay(GRPC_GRACE_MS, { signal: stop.second })]);
   });
 
   logger.info("connector started", {

@@ -11,6 +11,18 @@ import type { SecureChannel } from "./credentials.ts";
 import { fromStatus } from "./status.ts";
 import { CLIENT_WINDOW_OPTIONS } from "./windows.ts";
 
+/** How often a peer is asked whether it is there, and how long it may take to answer, in milliseconds. */
+export interface PingTimes {
+  intervalMs: number;
+  timeoutMs: number;
+}
+
+/**
+ * By HTTP/2. A server of the Go implementation ends the connection of a client that asks more often than every 5
+ * minutes; the native dialect asks far more often by itself.
+ */
+export const CLIENT_PINGS: Readonly<PingTimes> = { intervalMs: 310_000, timeoutMs: 20_000 };
+
 /** How to dial a peer. */
 export interface DialLinkOptions {
   /** Plaintext, or certificates. */
@@ -18,6 +30,8 @@ export interface DialLinkOptions {
   /** What we say of ourselves. */
   hello: Hello;
   describePeer: DescribePeer;
+  /** Default: as rarely as any peer allows. */
+  pings?: PingTimes;
 }
 
 /**
@@ -26,7 +40,7 @@ export interface DialLinkOptions {
  */
 export function dialLink(
   address: Address,
-  { secure, hello, describePeer }: DialLinkOptions,
+  { secure, hello, describePeer, pings = CLIENT_PINGS }: DialLinkOptions,
 ): Link {
   const { credentials, options } = secure(address.host);
   const client = new Client(target(address), credentials, {
@@ -35,6 +49,8 @@ export function dialLink(
     // Without it a second client to the same address would share this one's connection and its back-off.
     "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_retries": 0,
+    "grpc.keepalive_time_ms": pings.intervalMs,
+    "grpc.keepalive_timeout_ms": pings.timeoutMs,
     // It never tries again by itself: a failed client must not wait, in milliseconds, before it is released.
     "grpc.initial_reconnect_backoff_ms": 1,
     "grpc.service_config_disable_resolution": 1,

@@ -34,6 +34,12 @@ import { windowed } from "./windows.ts";
 
 /** Calls that one connection may have open at once: a peer needs one, tools a few. */
 const MAX_CALLS_PER_CONNECTION = 100;
+/**
+ * How often a peer that dialled us is asked by HTTP/2 whether it is there, and how long it may take to answer, in
+ * milliseconds: a silent path is noticed within 15 s, whatever dialect it speaks. Clients put no bound on pings.
+ */
+const PING_INTERVAL_MS = 5_000;
+const PING_TIMEOUT_MS = 9_000;
 /** How long an aborted call may take to tell its peer why, in milliseconds, before its connection is cut. */
 const ABORT_GRACE_MS = 1000;
 
@@ -96,6 +102,8 @@ export class GrpcServer {
       new Server({
         "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
         "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+        "grpc.keepalive_time_ms": PING_INTERVAL_MS,
+        "grpc.keepalive_timeout_ms": PING_TIMEOUT_MS,
       }),
       (http2Server) => {
         track(http2Server, sessions);
@@ -122,10 +130,10 @@ export class GrpcServer {
     throw new TypeError("there is always a host to bind");
   }
 
-  /** Takes no new connections; open ones live on. */
-  stopAccepting(): void {
+  /** Takes no new connections; open ones live on. Resolves when they have ended. Never rejects. */
+  stopAccepting(): Promise<void> {
     for (const stop of this.#stops) stop();
-    this.#server.tryShutdown(() => {});
+    return new Promise((resolve) => this.#server.tryShutdown(() => resolve()));
   }
 
   /** Ends every connection at once. */

@@ -141,7 +141,12 @@ export class Session {
     this.#leave({ reason: "this connector has closed the link", returns: true });
     this.#batcher?.send({ kind: "goAway", code: "shutdown", reason: "" });
     this.#batcher?.flush();
-    this.#closeLink(graceMs);
+    // The go-away is read after everything before it: once the dialler ends the call, all has been delivered. An
+    // acceptor that ended it first would not learn that.
+    const first = this.#batcher === undefined || this.#options.role === "dialler"
+      ? "ours"
+      : "theirs";
+    this.#closeLink(graceMs, { first });
   }
 
   /**
@@ -169,7 +174,11 @@ export class Session {
     this.#options.onLeaving?.(leaving);
   }
 
-  async #closeLink(graceMs: number): Promise<void> {
+  /** Ends the link; both sides have to within `graceMs`, `first` is who begins. */
+  async #closeLink(
+    graceMs: number,
+    { first = "ours" }: { first?: "ours" | "theirs" } = {},
+  ): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
     const timer = setTimeout(() => {
@@ -178,6 +187,7 @@ export class Session {
       );
     }, graceMs);
     this.#link.closed.then(() => clearTimeout(timer));
+    if (first === "theirs") return;
     // What still waits because the link is full was promised to be delivered.
     while (!this.#linkEnded && (this.#batcher?.full || this.#outbox.full)) {
       await this.#link.writable();

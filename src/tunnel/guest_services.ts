@@ -121,7 +121,7 @@ export class GuestServices {
   ended(owner: Owner, { returns }: { returns: boolean }): void {
     for (const entry of this.#of(owner)) {
       if (entry.ingress && returns) this.#orphan(entry, owner.peer);
-      else this.#drop(entry);
+      else this.#drop(entry, { cut: false });
     }
   }
 
@@ -234,12 +234,14 @@ export class GuestServices {
     this.#freePort(entry);
   }
 
-  #drop(entry: GuestService): void {
+  /** Removes a service. Its connections are cut, or end with the link by themselves: what has arrived is delivered. */
+  #drop(entry: GuestService, { cut = true }: { cut?: boolean } = {}): void {
     const { id, name } = entry.service;
     if (entry.tenure.kind === "orphaned") clearTimeout(entry.tenure.timer);
     if (this.#services.get(id) === entry) this.#services.delete(id);
     this.#stopListening(entry);
-    entry.visitors.close();
+    if (cut) entry.visitors.close();
+    else entry.visitors.retire();
     this.#options.logger.info("service removed", { service: name, id });
   }
 

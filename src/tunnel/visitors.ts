@@ -86,6 +86,7 @@ export class ServiceVisitors {
   readonly #fields: Record<string, unknown>;
   readonly #options: ServiceVisitorsOptions;
   readonly #closed = new AbortController();
+  #retired = false;
   /** Resets one connection each. */
   readonly #open = new Set<(reason: string) => void>();
   readonly #stats: ConnectionStats = {
@@ -163,10 +164,17 @@ export class ServiceVisitors {
     }));
   }
 
+  /** Takes no more connections; those that are open end by themselves. */
+  retire(): void {
+    this.#retired = true;
+    if (this.#stats.open === 0) this.close();
+  }
+
   /** An empty reason is an orderly end. */
   #end(reason: string): void {
     const stats = this.#stats;
     stats.open -= 1;
+    if (this.#retired && stats.open === 0) this.close();
     if (reason !== "") stats.failed += 1;
     stats.lastClose = reason || IN_ORDER;
     this.#options.leave();

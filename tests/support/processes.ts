@@ -39,8 +39,10 @@ export interface ConnectorProcess extends AsyncDisposable {
   logs(): string;
   /** What it has printed on stdout. */
   stdout(): string;
-  /** Sends a signal and resolves when it has ended; fails when that takes more than 5 s. */
-  stop(signal: Deno.Signal): Promise<Exit>;
+  /** Sends a signal. */
+  signal(signal: Deno.Signal): void;
+  /** Sends a signal and resolves when it has ended; fails when that takes more than 5 s, unless told otherwise. */
+  stop(signal: Deno.Signal, options?: { timeoutMs?: number }): Promise<Exit>;
 }
 
 /** Starts a connector and resolves when its REST API says that it is healthy. */
@@ -58,9 +60,9 @@ export async function spawnConnector(
     ? new Child(line.command, line.options)
     : new Child("sh", { ...line.options, args: limited(openFiles, line) });
   let stopped = false;
-  const stop = (signal: Deno.Signal) => {
+  const stop = (signal: Deno.Signal, { timeoutMs = STOP_TIMEOUT_MS } = {}) => {
     stopped = true;
-    return child.stop({ signal, timeoutMs: STOP_TIMEOUT_MS });
+    return child.stop({ signal, timeoutMs });
   };
   try {
     // Text or JSON: `grpc=127.0.0.1:9090`, `"grpc":"127.0.0.1:9090"`.
@@ -76,6 +78,7 @@ export async function spawnConnector(
       address: `${reachableHost(grpcBind)}:${grpc}`,
       logs: () => child.stderr,
       stdout: () => child.stdout,
+      signal: (signal) => child.kill(signal),
       stop,
       async [Symbol.asyncDispose]() {
         if (stopped) return;

@@ -1,0 +1,64 @@
+// Above --max-connections and --max-service-connections visitors are turned away at once and counted; room that is
+// given back is used again.
+
+import { match, ok, strictEqual } from "node:assert/strict";
+import { type ConnectorProcess, exposeService, spawnPair } from "../support/processes.ts";
+import { soon } from "../support/soon.ts";
+import { echo, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
+
+const CASES = [
+  { flag: "--max-service-connections=3", others: "served" },
+  { flag: "--max-connections=3", others: "turned away" },
+] as const;
+
+for (const type of ["local", "remote"] as const) {
+  for (const side of ["ingress", "egress"] as const) {
+    for (const { flag, others } of CASES) {
+      Deno.test(`${type}: ${flag} at the ${side} holds for a service; another one is ${others}`, async () => {
+        await using server = serveTcp(echo);
+        const atLocal = (type === "local") === (side === "egress");
+        await using pair = await spawnPair({ [atLocal ? "local" : "remote"]: { args: [flag] } });
+        const bounded = atLocal ? pair.local : pair.remote;
+        const service = { to: pair.remote.address, type, destination: server.port };
+        const { id, port } = await exposeService(pair.local, service);
+        const { port: otherPort } = await exposeService(pair.local, service);
+
+        const open = await Promise.all([1, 2, 3].map(() => enter(port)));
+        ok(open.every((visitor) => visitor !== undefined), "three are served");
+        const started = performance.now();
+        strictEqual(await enter(port), undefined);
+        ok(performance.now() - started < 1000, "it is turned away at once");
+        const other = await enter(otherPort);
+        strictEqual(other === undefined ? "turned away" : "served", others);
+        other?.close();
+
+        const { connections } = await shown(bounded, id);
+        strictEqual(connections.refused, 1);
+        strictEqual(connections.open, 3);
+        match(connections.last_close, /too many connections are open/);
+        for (const visitor of open) visitor?.close();
+        await until(
+          async () => (await shown(bounded, id)).connections.open === 0,
+          "their places are free",
+        );
+        await roundTrip(port);
+      });
+    }
+  }
+}
+
+/** A visitor that is served; undefined when it was turned away. */
+async function enter(port: number): Promise<Deno.TcpConn | undefined> {
+  const visitor = await Deno.connect({ port });
+  const answered = (async () => {
+    await writeAll(visitor, new Uint8Array([1]));
+    return await visitor.read(new Uint8Array(1));
+  })().catch(() => null);
+  if (await soon(answered, "it is served or turned away") === 1) return visitor;
+  visitor.close();
+  return undefined;
+}
+
+async function shown({ rest }: ConnectorProcess, id: string) {
+  return JSON.parse((await rest.request("GET", `/expose/${id}`)).body);
+}

@@ -1,0 +1,175 @@
+// Stopping without cutting anybody off: what is open may finish, new visitors are not let in, and a second signal or
+// the time limit ends it. Either side may stop, in both types.
+
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import * as path from "node:path";
+import {
+  type ConnectorProcess,
+  exposeService,
+  spawnConnector,
+  untilComplete,
+} from "../support/processes.ts";
+import { soon } from "../support/soon.ts";
+import {
+  echo,
+  randomBytes,
+  readAll,
+  refuses,
+  roundTrip,
+  serveTcp,
+  temporaryFolder,
+  until,
+  writeAll,
+} from "../support/world.ts";
+
+const TYPES = ["local", "remote"] as const;
+/** Far above what a test takes. */
+const LONG = ["--drain-timeout=30s"];
+
+for (const type of TYPES) {
+  for (const stopped of ["dialler", "acceptor"] as const) {
+    Deno.test(`${type}, the ${stopped} stops: a response in flight is delivered whole, then the exit code is 0`, async () => {
+      const answer = randomBytes(8 * 1024 * 1024);
+      const asked = Promise.withResolvers<void>();
+      const go = Promise.withResolvers<void>();
+      await using server = serveTcp(async (conn) => {
+        await readAll(conn);
+        asked.resolve();
+        await writeAll(conn, answer.subarray(0, 1000));
+        await go.promise;
+        await writeAll(conn, answer.subarray(1000));
+      });
+      await using pair = await startPair(LONG);
+      const { local, remote } = pair;
+      const { port } = await exposeService(local, {
+        to: remote.address,
+        type,
+        destination: server.port,
+      });
+      using visitor = await Deno.connect({ port });
+      await writeAll(visitor, new Uint8Array(10));
+      await visitor.closeWrite();
+      const received = readAll(visitor);
+      await soon(asked.promise, "the request has arrived");
+
+      const [stopping, other] = stopped === "dialler" ? [local, remote] : [remote, local];
+      const ended = stopping.stop("SIGTERM", { timeoutMs: 20_000 });
+      await until(async () => await refuses(stopping.httpPort), "it takes no more requests");
+      await until(async () => await refuses(stopping.grpcPort), "it takes no more links");
+      await until(async () => await isPending(other), "the other side knows");
+      go.resolve();
+      deepStrictEqual(await received, answer);
+      deepStrictEqual(await ended, { code: 0, signal: null });
+    });
+  }
+
+  Deno.test(`${type}: new visitors are not let in while it drains, and all wait where services return`, async () => {
+    await using folder = await temporaryFolder();
+    const args = [...LONG, `--state-file=${path.join(folder.path, "services.json")}`];
+    await using server = serveTcp(echo);
+    await using remote = await spawnConnector();
+    await using first = await spawnConnector({ args });
+    const { id, port } = await exposeService(first, {
+      to: remote.address,
+      type,
+      destination: server.port,
+    });
+    const open = await Deno.connect({ port });
+    await writeAll(open, new Uint8Array([1]));
+    strictEqual(await open.read(new Uint8Array(1)), 1);
+    const ended = first.stop("SIGTERM", { timeoutMs: 20_000 });
+    if (type === "remote") {
+      await until(() => refuses(port), "its own port is closed");
+    } else {
+      await until(async () => await isPending(remote), "the peer knows");
+    }
+    // What is open goes on as if nothing were.
+    await writeAll(open, new Uint8Array([2]));
+    strictEqual(await open.read(new Uint8Array(1)), 1);
+    const waiting = type === "local" ? roundTrip(port) : Promise.resolve();
+    await open.closeWrite();
+    strictEqual(await open.read(new Uint8Array(1)), null);
+    open.close();
+    deepStrictEqual(await ended, { code: 0, signal: null });
+    await using again = await spawnConnector({ args });
+    await untilComplete(again, id);
+    await waiting;
+    await roundTrip(port);
+  });
+
+  Deno.test(`${type}: without a state file the peer closes the port at once`, async () => {
+    await using server = serveTcp(echo);
+    await using pair = await startPair(LONG);
+    const { port } = await exposeService(pair.local, {
+      to: pair.remote.address,
+      type,
+      destination: server.port,
+    });
+    const open = await Deno.connect({ port });
+    await writeAll(open, new Uint8Array([1]));
+    strictEqual(await open.read(new Uint8Array(1)), 1);
+    const ended = pair.local.stop("SIGTERM", { timeoutMs: 20_000 });
+    await until(() => refuses(port), "the port is closed");
+    await writeAll(open, new Uint8Array([2]));
+    strictEqual(await open.read(new Uint8Array(1)), 1);
+    open.close();
+    deepStrictEqual(await ended, { code: 0, signal: null });
+    await until(async () => (await pair.remote.rest.list()).length === 0, "nothing is listed");
+  });
+}
+
+Deno.test("what is still open when the time is over is reset, and the exit code is 0", async () => {
+  await using server = serveTcp(echo);
+  await using pair = await startPair(["--drain-timeout=1s"]);
+  const { port } = await exposeService(pair.local, {
+    to: pair.remote.address,
+    type: "local",
+    destination: server.port,
+  });
+  using open = await Deno.connect({ port });
+  await writeAll(open, new Uint8Array([1]));
+  strictEqual(await open.read(new Uint8Array(1)), 1);
+  const started = performance.now();
+  deepStrictEqual(await pair.local.stop("SIGTERM"), { code: 0, signal: null });
+  const took = performance.now() - started;
+  ok(took > 950 && took < 3000, `${took} ms`);
+  // A reset, and no orderly end.
+  const end = open.read(new Uint8Array(1)).then(() => "in order", () => "reset");
+  strictEqual(await soon(end, "it is reset"), "reset");
+});
+
+Deno.test("a second signal ends it at once", async () => {
+  await using server = serveTcp(echo);
+  await using pair = await startPair(LONG);
+  const { port } = await exposeService(pair.local, {
+    to: pair.remote.address,
+    type: "local",
+    destination: server.port,
+  });
+  using open = await Deno.connect({ port });
+  await writeAll(open, new Uint8Array([1]));
+  strictEqual(await open.read(new Uint8Array(1)), 1);
+  const ended = pair.local.stop("SIGTERM", { timeoutMs: 20_000 });
+  await until(() => /connector stopping/.test(pair.local.logs()), "it stops");
+  const started = performance.now();
+  pair.local.signal("SIGINT");
+  deepStrictEqual(await ended, { code: 0, signal: null });
+  const took = performance.now() - started;
+  ok(took < 2000, `${took} ms`);
+});
+
+/** Two connectors, of which the local one is about to stop. */
+async function startPair(
+  args: string[],
+): Promise<{ local: ConnectorProcess; remote: ConnectorProcess } & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const remote = stack.use(await spawnConnector({ args }));
+  const local = stack.use(await spawnConnector({ args }));
+  const owned = stack.move();
+  return { local, remote, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function isPending({ rest }: ConnectorProcess): Promise<boolean> {
+  const services = await rest.list();
+  return services.every(({ status }) => status === "PENDING");
+}

@@ -1,0 +1,51 @@
+// A path that swallows packets without closing anything, under a peer of the reference dialect: what may be asked of
+// it there, and how soon it is noticed.
+
+import { ok, strictEqual } from "node:assert/strict";
+import { parseAddress } from "../../src/address.ts";
+import { describePeer } from "../../src/certs/identity.ts";
+import { delay } from "../../src/delay.ts";
+import { secureChannels } from "../../src/grpc/credentials.ts";
+import { CLIENT_PINGS, dialLink } from "../../src/grpc/dial.ts";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { hello } from "../../src/mux/negotiation.ts";
+import { encodeFrame } from "../../src/wire/reference_codec.ts";
+import { FaultRelay } from "../support/fault_relay.ts";
+import { dialAsReference, startReferenceAcceptor } from "../support/reference_link.ts";
+import { soon } from "../support/soon.ts";
+import { freePort, startConnector, until } from "../support/world.ts";
+
+Deno.test("an acceptor notices within 15 s that a reference peer is silent, and frees its port", async () => {
+  await using ours = await startConnector({ graceMs: 100 });
+  await using relay = new FaultRelay(ours.server.address.port);
+  await using peer = dialAsReference(relay.address);
+  const port = freePort();
+  await peer.session.expose({ sourcePort: port });
+  relay.swallow();
+  const started = performance.now();
+  await until(() => ours.connector.list().length === 0, "it is gone", { timeoutMs: 20_000 });
+  const took = performance.now() - started;
+  ok(took > 5000 && took < 15_000, `${took} ms`);
+  Deno.listen({ port }).close();
+});
+
+Deno.test("a reference peer that we dial is asked by HTTP/2, too, though not more often than it allows", async () => {
+  ok(CLIENT_PINGS.intervalMs > 5 * 60_000, `${CLIENT_PINGS.intervalMs} ms`);
+  await using peer = await startReferenceAcceptor();
+  await using relay = new FaultRelay(peer.port);
+  const link = dialLink(parseAddress(relay.address), {
+    secure: secureChannels(),
+    hello: hello(DEFAULT_LIMITS),
+    describePeer,
+    pings: { intervalMs: 300, timeoutMs: 500 },
+  });
+  link.send(encodeFrame({ kind: "ping" }));
+  const session = await peer.session();
+  await session.receive("ping");
+  // It answers while the path is there.
+  await delay(1500);
+  strictEqual(await Promise.race([link.closed, Promise.resolve("open")]), "open");
+  relay.swallow();
+  const end = await soon(link.closed, "the silence is noticed");
+  strictEqual(end?.code, "unavailable");
+});
