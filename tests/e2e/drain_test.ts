@@ -5,11 +5,15 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
 import {
   type ConnectorProcess,
+  type ConnectorProcessOptions,
   exposeService,
   spawnConnector,
   untilComplete,
 } from "../support/processes.ts";
+import { tempFolder } from "../support/mtls.ts";
+import { secured } from "../support/security.ts";
 import { soon } from "../support/soon.ts";
+import { PATH_KINDS } from "../support/tunnel_path.ts";
 import {
   echo,
   randomBytes,
@@ -17,7 +21,6 @@ import {
   refuses,
   roundTrip,
   serveTcp,
-  temporaryFolder,
   until,
   writeAll,
 } from "../support/world.ts";
@@ -26,9 +29,9 @@ const TYPES = ["local", "remote"] as const;
 /** Far above what a test takes. */
 const LONG = ["--drain-timeout=30s"];
 
-for (const type of TYPES) {
+for (const { type, security } of PATH_KINDS) {
   for (const stopped of ["dialler", "acceptor"] as const) {
-    Deno.test(`${type}, the ${stopped} stops: a response in flight is delivered whole, then the exit code is 0`, async () => {
+    Deno.test(`${type}, ${security}, the ${stopped} stops: a response in flight is delivered whole, then the exit code is 0`, async () => {
       const answer = randomBytes(8 * 1024 * 1024);
       const asked = Promise.withResolvers<void>();
       const go = Promise.withResolvers<void>();
@@ -39,7 +42,8 @@ for (const type of TYPES) {
         await go.promise;
         await writeAll(conn, answer.subarray(1000));
       });
-      await using pair = await startPair(LONG);
+      await using certificates = await secured(security);
+      await using pair = await startPair({ ...certificates.options, args: LONG });
       const { local, remote } = pair;
       const { port } = await exposeService(local, {
         to: remote.address,
@@ -62,9 +66,11 @@ for (const type of TYPES) {
       deepStrictEqual(await ended, { code: 0, signal: null });
     });
   }
+}
 
+for (const type of TYPES) {
   Deno.test(`${type}: new visitors are not let in while it drains, and all wait where services return`, async () => {
-    await using folder = await temporaryFolder();
+    await using folder = await tempFolder();
     const args = [...LONG, `--state-file=${path.join(folder.path, "services.json")}`];
     await using server = serveTcp(echo);
     await using remote = await spawnConnector();
@@ -99,7 +105,7 @@ for (const type of TYPES) {
 
   Deno.test(`${type}: without a state file the peer closes the port at once`, async () => {
     await using server = serveTcp(echo);
-    await using pair = await startPair(LONG);
+    await using pair = await startPair({ args: LONG });
     const { port } = await exposeService(pair.local, {
       to: pair.remote.address,
       type,
@@ -120,7 +126,7 @@ for (const type of TYPES) {
 
 Deno.test("what is still open when the time is over is reset, and the exit code is 0", async () => {
   await using server = serveTcp(echo);
-  await using pair = await startPair(["--drain-timeout=1s"]);
+  await using pair = await startPair({ args: ["--drain-timeout=1s"] });
   const { port } = await exposeService(pair.local, {
     to: pair.remote.address,
     type: "local",
@@ -140,7 +146,7 @@ Deno.test("what is still open when the time is over is reset, and the exit code 
 
 Deno.test("a second signal ends it at once", async () => {
   await using server = serveTcp(echo);
-  await using pair = await startPair(LONG);
+  await using pair = await startPair({ args: LONG });
   const { port } = await exposeService(pair.local, {
     to: pair.remote.address,
     type: "local",
@@ -160,11 +166,11 @@ Deno.test("a second signal ends it at once", async () => {
 
 /** Two connectors, of which the local one is about to stop. */
 async function startPair(
-  args: string[],
+  options: ConnectorProcessOptions,
 ): Promise<{ local: ConnectorProcess; remote: ConnectorProcess } & AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
-  const remote = stack.use(await spawnConnector({ args }));
-  const local = stack.use(await spawnConnector({ args }));
+  const remote = stack.use(await spawnConnector(options));
+  const local = stack.use(await spawnConnector(options));
   const owned = stack.move();
   return { local, remote, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

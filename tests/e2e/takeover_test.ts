@@ -11,15 +11,22 @@ import {
   spawnConnector,
   untilComplete,
 } from "../support/processes.ts";
+import { tempFolder } from "../support/mtls.ts";
+import { secured } from "../support/security.ts";
 import { soon } from "../support/soon.ts";
-import { echo, freePort, roundTrip, serveTcp, temporaryFolder, until } from "../support/world.ts";
+import { PATH_KINDS } from "../support/tunnel_path.ts";
+import { echo, freePort, roundTrip, serveTcp, until } from "../support/world.ts";
 
-for (const type of ["local", "remote"] as const) {
-  Deno.test(`${type}: a connector killed and started again from its state file has its port back, and never refused`, async () => {
-    await using folder = await temporaryFolder();
-    const options = { args: [`--state-file=${path.join(folder.path, "services.json")}`] };
+for (const { type, security } of PATH_KINDS) {
+  Deno.test(`${type}, ${security}: a connector killed and started again from its state file has its port back, and never refused`, async () => {
+    await using folder = await tempFolder();
+    await using certificates = await secured(security);
+    const options = {
+      ...certificates.options,
+      args: [`--state-file=${path.join(folder.path, "services.json")}`],
+    };
     await using server = serveTcp(echo);
-    await using remote = await spawnConnector();
+    await using remote = await spawnConnector(certificates.options);
     await using first = await spawnConnector(options);
     const { id, port } = await exposeService(first, {
       to: remote.address,

@@ -13,7 +13,7 @@ interface Folder extends AsyncDisposable {
   path: string;
 }
 
-async function temporaryFolder(): Promise<Folder> {
+async function tempFolder(): Promise<Folder> {
   const path = await Deno.makeTempDir({ prefix: "connector-certs-" });
   return {
     path,
@@ -40,7 +40,7 @@ function assertMode(path: string, wanted: number): void {
 const WRITTEN = { "root.cert": "the certificate\n", "root.key": "the key\n" };
 
 Deno.test("the folder is made for its owner, keys can be read by their owner only", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   const path = join(folder.path, "new", "deeper");
   await writePemFiles(FILES, { folder: path });
   assert.deepEqual(contents(path), WRITTEN);
@@ -50,7 +50,7 @@ Deno.test("the folder is made for its owner, keys can be read by their owner onl
 });
 
 Deno.test("a folder that is there keeps its mode and what is in it", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   if (Deno.build.os !== "windows") Deno.chmodSync(folder.path, 0o755);
   Deno.writeTextFileSync(join(folder.path, "leaf.key"), "other");
   await writePemFiles(FILES, { folder: folder.path });
@@ -60,7 +60,7 @@ Deno.test("a folder that is there keeps its mode and what is in it", async () =>
 
 for (const name of ["root.cert", "root.key"]) {
   Deno.test(`when ${name} is there nothing is written`, async () => {
-    await using folder = await temporaryFolder();
+    await using folder = await tempFolder();
     Deno.writeTextFileSync(join(folder.path, name), "mine");
     await assert.rejects(writePemFiles(FILES, { folder: folder.path }), {
       code: "already_exists",
@@ -72,7 +72,7 @@ for (const name of ["root.cert", "root.key"]) {
 }
 
 Deno.test("a link that leads nowhere is in the way, and is not followed", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   const elsewhere = join(folder.path, "elsewhere");
   Deno.symlinkSync(elsewhere, join(folder.path, "root.key"), { type: "file" });
   await assert.rejects(writePemFiles(FILES, { folder: folder.path }), { code: "already_exists" });
@@ -83,7 +83,7 @@ Deno.test("a link that leads nowhere is in the way, and is not followed", async 
 });
 
 Deno.test("with force what is there is replaced, and a loose mode goes with it", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   const key = join(folder.path, "root.key");
   Deno.writeTextFileSync(key, "old");
   if (Deno.build.os !== "windows") Deno.chmodSync(key, 0o666);
@@ -93,7 +93,7 @@ Deno.test("with force what is there is replaced, and a loose mode goes with it",
 });
 
 Deno.test("a file that cannot be written takes the others back, with force and without", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   const name = "x".repeat(300);
   const files = [...FILES, { name, pem: "", secret: false }];
   await assert.rejects(
@@ -115,7 +115,7 @@ Deno.test("a file that cannot be written takes the others back, with force and w
 });
 
 Deno.test("a failure in the last step puts back what was there", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   // The same name twice passes every check before the files are put in place.
   const [certificate] = FILES;
   assert.ok(certificate);
@@ -132,7 +132,7 @@ Deno.test("a failure in the last step puts back what was there", async () => {
 });
 
 Deno.test("of many writers at once exactly one succeeds, and its files belong together", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   const writers = Array.from({ length: 12 }, (_, i) =>
     writePemFiles([
       { name: "root.cert", pem: `certificate ${i}`, secret: false },
@@ -148,7 +148,7 @@ Deno.test("of many writers at once exactly one succeeds, and its files belong to
 });
 
 Deno.test("a place that cannot be a folder is refused by its name", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   const file = join(folder.path, "file");
   Deno.writeTextFileSync(file, "");
   for (const path of [file, join(file, "below")]) {
@@ -160,7 +160,7 @@ Deno.test("a place that cannot be a folder is refused by its name", async () => 
 });
 
 Deno.test("a file is read whole, and labelled for messages", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   const path = join(folder.path, "root.cert");
   Deno.writeTextFileSync(path, "x".repeat(200_000));
   const { label, pem } = await readPemFile(path, "root certificate");
@@ -169,7 +169,7 @@ Deno.test("a file is read whole, and labelled for messages", async () => {
 });
 
 Deno.test("what cannot be read is refused by its name", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   const missing = join(folder.path, "missing");
   await assert.rejects(readPemFile(missing, "root key"), {
     code: "not_found",
@@ -182,7 +182,7 @@ Deno.test("what cannot be read is refused by its name", async () => {
 });
 
 Deno.test("a file that is too large is not read to its end", async () => {
-  await using folder = await temporaryFolder();
+  await using folder = await tempFolder();
   const path = join(folder.path, "large");
   Deno.createSync(path).close();
   Deno.truncateSync(path, 64 * 1024 * 1024);

@@ -6,7 +6,8 @@ import { ConnectorError } from "../../src/errors.ts";
 import type { Service } from "../../src/service.ts";
 import { formatServices } from "../../src/state/services_document.ts";
 import { StateFile } from "../../src/state/state_file.ts";
-import { temporaryFolder } from "../support/world.ts";
+import { tempFolder } from "../support/mtls.ts";
+import {} from "../support/world.ts";
 
 function service(number: number): Service {
   return {
@@ -21,7 +22,7 @@ function service(number: number): Service {
 
 function test(name: string, run: (place: { folder: string; file: string }) => Promise<void>): void {
   Deno.test(`state file: ${name}`, async () => {
-    await using folder = await temporaryFolder();
+    await using folder = await tempFolder();
     await run({ folder: folder.path, file: path.join(folder.path, "services.json") });
   });
 }

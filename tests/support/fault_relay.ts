@@ -2,6 +2,7 @@
 // over loopback. What it swallows it keeps, as TCP itself would send it again, until it delivers or is cut.
 
 import { delay } from "../../src/delay.ts";
+import { connectionsOf } from "./world.ts";
 
 /** One read, in bytes. */
 const READ_BYTES = 64 * 1024;
@@ -81,7 +82,7 @@ export class FaultRelay implements AsyncDisposable {
   }
 
   async #accept(listener: Deno.TcpListener): Promise<void> {
-    for await (const client of listener) {
+    for await (const client of connectionsOf(listener)) {
       this.accepted += 1;
       this.#track(this.#forward(client));
     }

@@ -23,9 +23,19 @@ export interface ConnectorProcessOptions {
   httpBind?: string;
   /** Further flags. */
   args?: string[];
+  /** With certificates. */
+  tls?: TlsFiles;
   env?: Record<string, string>;
   /** The most files and sockets that it may have open. Not on Windows. Default: what the system lets it. */
   openFiles?: number;
+}
+
+/** Certificates on disk. */
+export interface TlsFiles {
+  /** The three flags that turn TLS on. */
+  flags: string[];
+  /** PEM text of the root. */
+  root: string;
 }
 
 /** A running connector. */
@@ -49,11 +59,24 @@ export interface ConnectorProcess extends AsyncDisposable {
 export async function spawnConnector(
   options: ConnectorProcessOptions = {},
 ): Promise<ConnectorProcess> {
-  const { grpcBind = "127.0.0.1:0", httpBind = "127.0.0.1:0", args = [], env = {}, openFiles } =
-    options;
+  const {
+    grpcBind = "127.0.0.1:0",
+    httpBind = "127.0.0.1:0",
+    args = [],
+    env = {},
+    openFiles,
+    tls,
+  } = options;
   const line = commandLine(
     // Visitors that a test leaves open must not hold up its end.
-    ["run", `--grpc-bind=${grpcBind}`, `--http-bind=${httpBind}`, "--drain-timeout=500ms", ...args],
+    [
+      "run",
+      `--grpc-bind=${grpcBind}`,
+      `--http-bind=${httpBind}`,
+      "--drain-timeout=500ms",
+      ...(tls?.flags ?? []),
+      ...args,
+    ],
     { env },
   );
   const child = openFiles === undefined
@@ -69,7 +92,10 @@ export async function spawnConnector(
     const [, grpc, http] = await child.waitFor(
       /connector started.*\bgrpc"?[=:]"?\S*?:(\d+)"?[ ,}].*\bhttp"?[=:]"?\S*?:(\d+)"?[ ,}\n]/,
     );
-    const rest = new RestClient(`http://${reachableHost(httpBind)}:${http}`);
+    const host = `${reachableHost(httpBind)}:${http}`;
+    const rest = tls
+      ? new RestClient(`https://${host}`, Deno.createHttpClient({ caCerts: [tls.root] }))
+      : new RestClient(`http://${host}`);
     await until(async () => (await rest.request("GET", "/health")).status === 200, "it is healthy");
     return {
       rest,
@@ -81,6 +107,7 @@ export async function spawnConnector(
       signal: (signal) => child.kill(signal),
       stop,
       async [Symbol.asyncDispose]() {
+        rest[Symbol.dispose]();
         if (stopped) return;
         const { code } = await stop("SIGTERM");
         if (code !== 0) throw child.failure(`ended with code ${code}`);
@@ -162,9 +189,16 @@ export interface ListedService {
 /** The REST API as curl would use it. */
 export class RestClient {
   readonly url: string;
+  readonly #client: Deno.HttpClient | undefined;
 
-  constructor(url: string) {
+  /** The client, if any, is closed with this one. */
+  constructor(url: string, client?: Deno.HttpClient) {
     this.url = url;
+    this.#client = client;
+  }
+
+  [Symbol.dispose](): void {
+    this.#client?.close();
   }
 
   /** Sends a request; a body that is no string goes as JSON. */
@@ -181,6 +215,7 @@ export class RestClient {
         ? {}
         : { body: typeof body === "string" ? body : JSON.stringify(body) }),
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+      ...(this.#client && { client: this.#client }),
     });
     return {
       status: response.status,

@@ -148,6 +148,17 @@ export async function until(
   }
 }
 
+/** What a listener accepts until it is closed. One that was reset before it was accepted is no failure. */
+export async function* connectionsOf(listener: Deno.TcpListener): AsyncGenerator<Deno.TcpConn> {
+  for (;;) {
+    try {
+      yield await listener.accept();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotConnected)) return;
+    }
+  }
+}
+
 /** A TCP server on a free port of 127.0.0.1 that gives each connection to `handle`. */
 export function serveTcp(
   handle: (conn: Deno.TcpConn) => Promise<void>,
@@ -157,7 +168,7 @@ export function serveTcp(
   const handled = new Set<Promise<void>>();
   let closed = false;
   const accepting = (async () => {
-    for await (const conn of listener) {
+    for await (const conn of connectionsOf(listener)) {
       open.add(conn);
       const done = handle(conn).catch(() => {}).finally(() => {
         open.delete(conn);
@@ -226,12 +237,6 @@ export function randomBytes(length: number): Uint8Array<ArrayBuffer> {
 /** SHA-256 in hex. */
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
-}
-
-/** A folder that is removed in the end. */
-export async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
-  const made = await Deno.makeTempDir();
-  return { path: made, [Symbol.asyncDispose]: () => Deno.remove(made, { recursive: true }) };
 }
 
 /** Sends bytes to an echo behind a port of this machine, and fails unless they come back whole. */
