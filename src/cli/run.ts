@@ -12,6 +12,7 @@ import { hello } from "../mux/negotiation.ts";
 import type { StateFile } from "../state/state_file.ts";
 import { Connector } from "../tunnel/connector.ts";
 import config from "../../deno.json" with { type: "json" };
+import { holdBallast } from "./gc_ballast.ts";
 import type { RunOptions } from "./run_options.ts";
 import { serveHttp } from "./serve_http.ts";
 import type { LoadedTls } from "./tls.ts";
@@ -21,6 +22,7 @@ const GRPC_GRACE_MS = 1000;
 
 /** Runs a connector until SIGINT or SIGTERM. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
 export async function runConnector(options: RunOptions): Promise<number> {
+  holdBallast();
   const logging = await configureLogging({ level: options.logLevel, format: options.logFormat });
   const logger = getLogger(["connector"]);
   await using stack = new AsyncDisposableStack();
