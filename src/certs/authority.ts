@@ -3,7 +3,12 @@
 
 import { X509Certificate as NodeCertificate } from "node:crypto";
 import { ConnectorError } from "../errors.ts";
-import { type Certificate, parseCertificates, type PemText } from "./certificate.ts";
+import {
+  type Certificate,
+  certificatePem,
+  parseCertificates,
+  type PemText,
+} from "./certificate.ts";
 import { readPrivateKey, type SigningKey, toSigningKey } from "./private_key.ts";
 
 /** A root that can sign. */
@@ -28,8 +33,8 @@ export async function openAuthority(
 ): Promise<Authority> {
   const certificates = parseCertificates(pems.certificate);
   const key = readPrivateKey(pems.key);
-  const certificate = certificates.find(({ x509 }) =>
-    new NodeCertificate(x509.toString("pem")).checkPrivateKey(key)
+  const certificate = certificates.find((candidate) =>
+    new NodeCertificate(certificatePem(candidate)).checkPrivateKey(key)
   );
   if (certificate === undefined) {
     throw new ConnectorError(
@@ -48,7 +53,7 @@ export async function openAuthority(
   return {
     label: pems.certificate.label,
     certificate,
-    pem: `${certificate.x509.toString("pem")}\n`,
+    pem: `${certificatePem(certificate)}\n`,
     signingKey: await toSigningKey(key, pems.key.label),
   };
 }

@@ -2,8 +2,9 @@
 // at start. It takes the first issuer that fits and does not try others: name constraints, policies and
 // revocation are left to TLS.
 
+import { X509Certificate as NodeCertificate } from "node:crypto";
 import { ConnectorError } from "../errors.ts";
-import type { Certificate } from "./certificate.ts";
+import { type Certificate, certificatePem } from "./certificate.ts";
 
 /** A certificate and what messages call the file it is from. */
 export interface LabelledCertificate {
@@ -74,18 +75,21 @@ async function findIssuer(
 }
 
 function namesMatch(certificate: Certificate, issuer: Certificate): boolean {
-  const wanted = new Uint8Array(certificate.x509.issuerName.toArrayBuffer());
-  const name = new Uint8Array(issuer.x509.subjectName.toArrayBuffer());
+  const wanted = certificate.issuerName;
+  const name = issuer.subjectName;
   return wanted.length === name.length && wanted.every((byte, index) => byte === name[index]);
 }
 
 async function verifies(certificate: Certificate, issuer: Certificate): Promise<boolean> {
   try {
-    return await certificate.x509.verify({ publicKey: issuer.x509.publicKey, signatureOnly: true });
+    const { publicKey } = new NodeCertificate(certificatePem(issuer));
+    if (new NodeCertificate(certificatePem(certificate)).verify(publicKey)) return true;
   } catch {
-    // It throws for a signature of another kind than the key's, which is no signature by this key.
-    return false;
+    // It throws for keys and signatures of kinds that it does not know.
   }
+  // The library knows more kinds of signatures. It takes long to load, and mostly is not needed.
+  const { isSignedBy } = await import("./signature.ts");
+  return await isSignedBy(certificate.der, issuer.der);
 }
 
 function checkMaySign(issuer: LabelledCertificate, intermediatesBelow: number): void {

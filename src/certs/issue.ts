@@ -13,6 +13,7 @@ import {
   Name,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
+  X509Certificate,
   X509CertificateGenerator,
 } from "@peculiar/x509";
 import { ConnectorError } from "../errors.ts";
@@ -91,7 +92,8 @@ export async function issueLeaf(root: Authority, options: LeafOptions = {}): Pro
   checkValidAt(root, now);
 
   const keys = await generateKeyPair(options.keyType ?? "ecdsa-p256");
-  const { notBefore, notAfter, x509 } = root.certificate;
+  const { notBefore, notAfter, der } = root.certificate;
+  const x509 = new X509Certificate(der);
   const rootKeyId = x509.getExtension(SubjectKeyIdentifierExtension)?.keyId;
   return await sign({
     subject: subjectName(commonName),

@@ -3,7 +3,6 @@
 
 import { openAuthority } from "./authority.ts";
 import type { PemText } from "./certificate.ts";
-import { issueLeaf } from "./issue.ts";
 
 /** What a leaf is asked for with. */
 export interface LeafRequest {
@@ -44,6 +43,8 @@ export async function openLeafIssuer(
   const root = await openAuthority(pems);
   return {
     async issue({ name, ipAddresses, dnsNames }) {
+      // The library takes long to load, and most connectors are never asked.
+      const { issueLeaf } = await import("./issue.ts");
       const leaf = await issueLeaf(root, { commonName: name, ipAddresses, dnsNames });
       return { ca: root.pem, ...leaf };
     },

@@ -1,11 +1,10 @@
 // Private keys: made new, read from PEM in every form that is in use (PKCS#1, SEC1, PKCS#8), written as
 // PEM, and turned into what WebCrypto signs with. No file is touched here.
 
-import "reflect-metadata"; // @peculiar/x509 does not load without it
-import { PemConverter } from "@peculiar/x509";
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { PemText } from "./certificate.ts";
+import { encodePem } from "./pem.ts";
 import type { KeyType } from "./policy.ts";
 
 /** How WebCrypto takes a key of one kind, and the hash that belongs to it. */
@@ -88,8 +87,8 @@ export async function toSigningKey(key: KeyObject, label: string): Promise<Signi
  * ECDSA as PKCS#8.
  */
 export async function privateKeyPem(key: CryptoKey): Promise<string> {
-  const pkcs8 = await crypto.subtle.exportKey("pkcs8", key);
-  const pem = PemConverter.encode(pkcs8, PemConverter.PrivateKeyTag);
+  const der = new Uint8Array(await crypto.subtle.exportKey("pkcs8", key));
+  const pem = encodePem({ label: "PRIVATE KEY", der });
   if (key.algorithm.name === ECDSA_P256.name) return `${pem}\n`;
   return createPrivateKey(pem).export({ type: "pkcs1", format: "pem" }).toString();
 }

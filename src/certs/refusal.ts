@@ -1,9 +1,7 @@
 // Why TLS refused the certificate that a peer showed. TLS decides and says little more than "no"; this finds
 // the words for the log. It decides nothing.
 
-import "reflect-metadata"; // @peculiar/x509 does not load without it
-import { ExtendedKeyUsage } from "@peculiar/x509";
-import { type Certificate, parseCertificate } from "./certificate.ts";
+import { type Certificate, EXTENDED_USAGE, parseCertificate } from "./certificate.ts";
 import { printable } from "./identity.ts";
 
 /** The longest issuer that is quoted, in characters. */
@@ -31,7 +29,7 @@ function problemOf(certificate: Certificate, now: Date): string {
   const { notBefore, notAfter, extendedUsages, claimsCa, issuer, subject } = certificate;
   if (now > notAfter) return `its certificate expired at ${notAfter.toISOString()}`;
   if (now < notBefore) return `its certificate is not valid before ${notBefore.toISOString()}`;
-  if (extendedUsages !== undefined && !extendedUsages.includes(ExtendedKeyUsage.clientAuth)) {
+  if (extendedUsages !== undefined && !extendedUsages.includes(EXTENDED_USAGE.clientAuth)) {
     return "its certificate is not for clients: the extended key usage lacks clientAuth";
   }
   if (claimsCa) return "its certificate is a CA, want a leaf";

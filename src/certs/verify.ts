@@ -2,11 +2,15 @@
 // sentence at start and not a failed handshake later. TLS itself verifies every connection besides.
 // Pure: PEM texts in, a verdict out.
 
-import "reflect-metadata"; // @peculiar/x509 does not load without it
-import { ExtendedKeyUsage, KeyUsageFlags } from "@peculiar/x509";
 import { X509Certificate as NodeCertificate } from "node:crypto";
 import type { PeerIdentity } from "../peer_identity.ts";
-import { parseCertificates, type PemText } from "./certificate.ts";
+import {
+  certificatePem,
+  EXTENDED_USAGE,
+  KEY_USAGE,
+  parseCertificates,
+  type PemText,
+} from "./certificate.ts";
 import { findChain, type LabelledCertificate, unfit } from "./chain.ts";
 import { identityOf } from "./identity.ts";
 import { readPrivateKey } from "./private_key.ts";
@@ -39,8 +43,8 @@ const RENEW_LEAF_HINT = "Make a leaf with connector generate-certs --leaf";
 
 /** Both, because a connector is client and server with one certificate. */
 const WANTED_USAGES: [oid: string, name: string][] = [
-  [ExtendedKeyUsage.serverAuth, "serverAuth"],
-  [ExtendedKeyUsage.clientAuth, "clientAuth"],
+  [EXTENDED_USAGE.serverAuth, "serverAuth"],
+  [EXTENDED_USAGE.clientAuth, "clientAuth"],
 ];
 
 /**
@@ -65,7 +69,7 @@ export async function checkServerCertificates(
   if (root !== undefined && !roots.some(({ certificate }) => certificate.isCa)) {
     throw unfit(root, `"${root.certificate.subject}" is not a CA`, RENEW_ROOT_HINT);
   }
-  if (!new NodeCertificate(leaf.certificate.x509.toString("pem")).checkPrivateKey(key)) {
+  if (!new NodeCertificate(certificatePem(leaf.certificate)).checkPrivateKey(key)) {
     throw unfit(pems.key, `it does not belong to ${leaf.label}`);
   }
   checkLeaf(leaf);
@@ -88,7 +92,7 @@ function checkLeaf(leaf: LabelledCertificate): void {
   }
   if (certificate.claimsCa) throw unfit(leaf, "it is a CA, want a leaf that a root has signed");
   const { keyUsage } = certificate;
-  if (keyUsage !== undefined && (keyUsage & KeyUsageFlags.digitalSignature) === 0) {
+  if (keyUsage !== undefined && (keyUsage & KEY_USAGE.digitalSignature) === 0) {
     throw unfit(leaf, "its key usage lacks digitalSignature, which TLS needs");
   }
   checkExtendedUsages(leaf);
