@@ -61,8 +61,8 @@ export class NativeStream implements Stream {
   #reading = 0;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
-  /** Set when it was reset, by either side. */
-  #failure: ConnectorError | undefined;
+  /** Why it was reset, by either side, in words: an error only for who asks, since most are just closed. */
+  #failure: string | undefined;
   #onLost: ((reason: string) => void) | undefined;
   /** Set when the link is gone: what has arrived is still delivered. */
   #linkFailure: ConnectorError | undefined;
@@ -97,7 +97,7 @@ export class NativeStream implements Stream {
   async read(): Promise<Uint8Array | null> {
     this.#consumed();
     for (;;) {
-      if (this.#failure) throw this.#failure;
+      if (this.#failure !== undefined) throw unavailable(this.#failure);
       const bytes = this.#queue.shift();
       if (bytes !== undefined) {
         this.#reading = bytes.length;
@@ -127,11 +127,11 @@ export class NativeStream implements Stream {
   }
 
   async finish(): Promise<void> {
-    while (this.#state === "waiting" && !this.#failure && !this.#linkFailure) {
+    while (this.#state === "waiting" && this.#failure === undefined && !this.#linkFailure) {
       await new Promise<void>((resolve) => this.#wakeWriter = resolve);
     }
     // Reset while it waited, it has no number under which the peer could be told.
-    if (this.#sent !== "nothing" || this.#failure || this.#linkFailure) return;
+    if (this.#sent !== "nothing" || this.#failure !== undefined || this.#linkFailure) return;
     this.#sent = "finish";
     this.#carrier.send({ kind: "finish", stream: this.#id });
     this.#settle();
@@ -139,20 +139,21 @@ export class NativeStream implements Stream {
 
   onLost(listener: (reason: string) => void): void {
     this.#onLost = listener;
-    const failure = this.#failure ?? this.#linkFailure;
-    if (failure) listener(failure.message);
+    const reason = this.#failure ?? this.#linkFailure?.message;
+    if (reason !== undefined) listener(reason);
   }
 
   accept(): void {
-    if (this.ours || this.#state !== "opening" || this.#failure || this.#linkFailure) return;
+    if (this.ours || this.#state !== "opening") return;
+    if (this.#failure !== undefined || this.#linkFailure) return;
     this.#state = "open";
     this.#carrier.send({ kind: "opened", stream: this.#id });
     this.#carrier.answered(this);
   }
 
   reset(code: ResetCode, reason: string): void {
-    if (this.#failure) return;
-    this.#fail(new ConnectorError("unavailable", reason));
+    if (this.#failure !== undefined) return;
+    this.#fail(reason);
     if (this.#ended || this.#linkFailure) return;
     if (this.#state === "waiting") {
       // The peer has never heard of it.
@@ -200,7 +201,7 @@ export class NativeStream implements Stream {
     if (this.#received !== "nothing") throw this.#breach(`data after ${this.#received}`);
     if (this.#tooEarly) throw this.#breach("data before opened");
     this.#receiveWindow.receive(bytes.length);
-    if (this.#failure) return 0;
+    if (this.#failure !== undefined) return 0;
     // A view keeps the whole message in memory: fine for a reader that waits, not for bytes that may lie long.
     this.#queue.push(this.#wakeReader === undefined ? bytes.slice() : bytes);
     const cost = bytes.length + CHUNK_OVERHEAD_BYTES;
@@ -227,7 +228,7 @@ export class NativeStream implements Stream {
       this.#sent = "reset";
       this.#carrier.send({ kind: "reset", stream: this.#id, code: "closing", reason: "" });
     }
-    this.#fail(new ConnectorError("unavailable", reason || "reset by peer"));
+    this.#fail(reason || "reset by peer");
     this.#voidOpen();
     this.#settle();
   }
@@ -258,8 +259,8 @@ export class NativeStream implements Stream {
   }
 
   #throwIfEnded(): void {
-    const failure = this.#failure ?? this.#linkFailure;
-    if (failure) throw failure;
+    if (this.#failure !== undefined) throw unavailable(this.#failure);
+    if (this.#linkFailure) throw this.#linkFailure;
     if (this.#sent === "finish") throw new TypeError("write after finish");
   }
 
@@ -278,16 +279,16 @@ export class NativeStream implements Stream {
     this.#carrier.send({ kind: "grant", stream: this.#id, offset });
   }
 
-  #fail(error: ConnectorError): void {
-    if (this.#failure) return;
-    this.#failure = error;
+  #fail(reason: string): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = reason;
     const dropped = this.#waitingBytes;
     this.#waitingBytes = 0;
     this.#queue.length = 0;
     this.#carrier.release(this, dropped);
     this.#reading = 0;
     this.#wake();
-    this.#onLost?.(error.message);
+    this.#onLost?.(reason);
   }
 
   /** An end that comes before `opened` is an answer, too. */
@@ -313,4 +314,8 @@ export class NativeStream implements Stream {
   #breach(what: string): ConnectorError {
     return new ConnectorError("internal", `The peer sent ${what} on stream ${this.#id}`);
   }
+}
+
+function unavailable(reason: string): ConnectorError {
+  return new ConnectorError("unavailable", reason);
 }

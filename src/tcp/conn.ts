@@ -35,23 +35,24 @@ export class Conn implements ByteChannel {
   #loss: string | undefined;
   #onLost: ((reason: string) => void) | undefined;
 
-  private constructor(socket: Socket, reads: ReadBuffers) {
+  private constructor(socket: Socket, reads: ReadBuffers, remote?: string) {
     this.#socket = socket;
     this.#reads = reads;
-    const { remoteAddress = "unknown", remotePort = 0 } = socket;
-    this.remote = formatAddress({ host: unmapIpv4(remoteAddress), port: remotePort });
+    this.remote = remote ?? remoteOf(socket);
     socket.setNoDelay(true);
     keepAlive(socket);
     socket.on("error", (error) => {
       const failure = ConnectorError.from(error, `The connection to ${this.remote} failed`);
-      reads.fail(failure);
+      reads.fail(() => failure);
       this.#lose(failure.message);
     });
     socket.on("end", () => reads.end());
     watchLoss(this);
     socket.on("close", () => {
       unwatchLoss(this);
-      reads.fail(new ConnectorError("cancelled", `The connection to ${this.remote} was closed`));
+      reads.fail(() =>
+        new ConnectorError("cancelled", `The connection to ${this.remote} was closed`)
+      );
     });
   }
 
@@ -63,9 +64,12 @@ export class Conn implements ByteChannel {
     return new Conn(socket, reads);
   }
 
-  /** Takes over a socket that has connected; it was made with the hooks of `reads` and is not read yet. */
-  static connected(socket: Socket, reads: ReadBuffers): Conn {
-    return new Conn(socket, reads);
+  /**
+   * Takes over a socket that has connected; it was made with the hooks of `reads` and is not read yet. Who knows
+   * where it leads to says so: asking the system takes a call.
+   */
+  static connected(socket: Socket, reads: ReadBuffers, remote?: string): Conn {
+    return new Conn(socket, reads, remote);
   }
 
   read(): Promise<Uint8Array | null> {
@@ -130,6 +134,10 @@ export class Conn implements ByteChannel {
   }
 }
 
+function remoteOf({ remoteAddress = "unknown", remotePort = 0 }: Socket): string {
+  return formatAddress({ host: unmapIpv4(remoteAddress), port: remotePort });
+}
+
 /** Where node keeps what a socket was made with to be read into: symbols of its own. */
 const SOCKET_SYMBOLS = Object.getOwnPropertySymbols(new Socket());
 const BUFFER = socketSymbol("kBuffer");
@@ -176,7 +184,8 @@ export class ReadBuffers {
   #waiting: Uint8Array | undefined;
   #reader: ((bytes: Uint8Array | null) => void) | undefined;
   #ended = false;
-  #failure: ConnectorError | undefined;
+  /** Makes the error when it is asked for: most connections are closed when nobody reads any more. */
+  #failure: (() => ConnectorError) | undefined;
 
   /** What came while nobody was waiting for it. */
   get waiting(): Uint8Array | undefined {
@@ -190,12 +199,12 @@ export class ReadBuffers {
       socket.resume();
       return bytes;
     }
-    if (!this.#ended && !this.#failure) {
+    if (!this.#ended && this.#failure === undefined) {
       bytes = await new Promise<Uint8Array | null>((resolve) => this.#reader = resolve);
       if (bytes !== null) return bytes;
     }
-    if (this.#ended) return null;
-    throw this.#failure;
+    if (this.#ended || this.#failure === undefined) return null;
+    throw this.#failure();
   }
 
   /** The other side has finished. */
@@ -205,8 +214,8 @@ export class ReadBuffers {
   }
 
   /** The socket is gone; what has arrived can still be read. The first reason counts. */
-  fail(error: ConnectorError): void {
-    this.#failure ??= error;
+  fail(makeError: () => ConnectorError): void {
+    this.#failure ??= makeError;
     this.#deliver(null);
   }
 

@@ -1,7 +1,7 @@
 // Dialling TCP: names are resolved, both address families are tried, and the time is limited.
 
 import { Socket } from "node:net";
-import { type Address, formatAddress } from "../address.ts";
+import { type Address, formatAddress, isIpv4 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import { Conn, ReadBuffers } from "./conn.ts";
 
@@ -48,5 +48,5 @@ export async function dialTcp(
     signal.removeEventListener("abort", onAbort);
   }
   socket.off("error", onError);
-  return Conn.connected(socket, reads);
+  return Conn.connected(socket, reads, isIpv4(address.host) ? formatAddress(address) : undefined);
 }

@@ -36,8 +36,14 @@ const DATA_TAG = 0x22;
 /** A frame ready to be put into a batch: data keeps its bytes until then, all else is encoded. */
 export type QueuedFrame = DataFrame | Uint8Array;
 
-/** Encodes a frame that is not data, for a batch. */
+/** Encodes a frame that is not data, for a batch: by hand what comes with every connection, and is its stream only. */
 export function encodeSmallFrame(frame: Exclude<NativeFrame, DataFrame>): Uint8Array {
+  if (frame.kind === "opened" || frame.kind === "finish") {
+    const bytes = new Uint8Array(3 + varintSize(frame.stream));
+    bytes[0] = STREAM_TAG;
+    bytes[writeVarint(bytes, 1, frame.stream)] = frame.kind === "opened" ? OPENED_TAG : FINISH_TAG;
+    return bytes;
+  }
   return FrameMessage.encode(toMessage(frame)).finish();
 }
 
