@@ -1,7 +1,7 @@
 // Reads X.509 certificates from PEM or DER into what the rest of certs/ asks of them. All parsing happens
 // here and at once, so that nobody else meets a parser's error. Nothing is verified here. It is done by hand,
 // because every connector with certificates does it at start, and the library that issues them takes 70 ms and
-// 15 MB to load; a test holds the two to the same answers.
+// 8 MB to load; a test holds the two to the same answers.
 
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { DerReader, type Element, readBits, readLatin1, readOid, readTime, TAG } from "./der.ts";

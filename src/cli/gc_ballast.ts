@@ -1,6 +1,6 @@
 // Memory that is held and never touched, so that garbage is collected less often. V8 starts a full collection
 // whenever buffers outside its heap have grown by a tenth, and every message is such a buffer: with little else
-// in memory that was ten times a second at full speed, and a third of the processor time. Held by `connector run`.
+// in memory that was five times a second at full speed, and a third of the processor time. Held by `connector run`.
 
 /** The tenth of it, 51 MiB, is what lies around between two collections. More gained nothing. */
 const BALLAST_BYTES = 512 * 1024 * 1024;
