@@ -9,8 +9,8 @@ import { ConnectorError } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import { isConnected, unwatchLoss, watchLoss } from "./loss_watch.ts";
 
-/** The smallest read buffer, in bytes: an idle connection pins one. */
-const MIN_READ_BYTES = 2 * 1024;
+/** The smallest read buffer, in bytes: an idle connection pins two. */
+const MIN_READ_BYTES = 1024;
 /**
  * The largest read buffer, in bytes: what makes a read cheap for bulk, and one turn of a stream. With the headers
  * of its frame, batch and message it just fills four HTTP/2 frames of 16 KiB: the runtime sends each by itself.
