@@ -4,27 +4,9 @@
 import type { ResetCode } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
 import { CHUNK_OVERHEAD_BYTES } from "../limits.ts";
-import type { NativeFrame } from "../wire/native_frame.ts";
+import type { NativeCarrier } from "./native_carrier.ts";
 import type { Stream } from "./stream.ts";
 import type { ReceiveWindow, SendWindow } from "./window.ts";
-
-/** What a stream asks of the session that carries it. */
-export interface NativeCarrier {
-  /** The most bytes of one data frame that the peer takes. */
-  readonly maxFrameBytes: number;
-  /** The round trip to the peer, in milliseconds. */
-  readonly roundTrip: number;
-  /** Queues a frame that is not data. */
-  send(frame: Exclude<NativeFrame, { kind: "data" }>): void;
-  /** Sends bytes when the stream's turn comes; nothing is sent once `wanted` says no. */
-  sendData(stream: number, bytes: Uint8Array, wanted: () => boolean): Promise<void>;
-  /** Received bytes of the stream were consumed or dropped. */
-  release(stream: NativeStream, count: number): void;
-  /** Our open was answered, or needs no answer any more. */
-  answered(stream: NativeStream): void;
-  /** Both directions have ended on both sides. */
-  forget(stream: NativeStream): void;
-}
 
 /** Who opened a stream, and whether its open was answered. */
 type OpenState =

@@ -3,11 +3,12 @@
 
 import { ConnectorError } from "../errors.ts";
 import { decodeBatch } from "../wire/native_codec.ts";
-import { MAX_STREAM_ID, type NativeFrame } from "../wire/native_frame.ts";
+import { breach, MAX_STREAM_ID, type NativeFrame } from "../wire/native_frame.ts";
 import type { Batcher } from "./batcher.ts";
 import type { PeerLimits, SessionLimits } from "../limits.ts";
 import type { Liveness } from "./liveness.ts";
-import { type NativeCarrier, NativeStream } from "./native_stream.ts";
+import type { NativeCarrier } from "./native_carrier.ts";
+import { NativeStream } from "./native_stream.ts";
 import type { OnStream, Stream } from "./stream.ts";
 import { ReceiveWindow, SendWindow, WindowBudget } from "./window.ts";
 
@@ -234,8 +235,4 @@ export class NativeStreams implements NativeCarrier {
   #receiveWindow({ window, maxWindow }: SessionLimits): ReceiveWindow {
     return new ReceiveWindow({ initialBytes: window, maxBytes: maxWindow, budget: this.#budget });
   }
-}
-
-function breach(what: string): ConnectorError {
-  return new ConnectorError("internal", `The peer sent ${what}`);
 }

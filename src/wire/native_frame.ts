@@ -1,6 +1,7 @@
 // Frames of the native dialect as plain values. docs/PROTOCOL.md, "Native dialect", says what each means.
 
 import type { ResetCode } from "../byte_channel.ts";
+import { ConnectorError } from "../errors.ts";
 
 /** Why a session ends, and when. */
 export type GoAwayCode =
@@ -35,3 +36,8 @@ export const MAX_BATCH_BYTES = 256 * 1024;
 export const MAX_TEXT_BYTES = 1024;
 /** The highest stream id: what a signed 32-bit number holds, so that ids stay cheap in every language. */
 export const MAX_STREAM_ID = 2 ** 31 - 1;
+
+/** What ends a session whose peer has sent something that is not allowed. */
+export function breach(what: string): ConnectorError {
+  return new ConnectorError("internal", `The peer sent ${what}`);
+}
