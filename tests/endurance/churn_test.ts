@@ -23,6 +23,8 @@ const VISITORS = 5000;
 const AT_ONCE = 100;
 /** A cut after so many. */
 const CUT_EVERY = 500;
+/** How long a visitor waits for what it waits for, in milliseconds. */
+const PATIENCE_MS = 5000;
 /** What the heap may have grown by, in bytes: caches of the runtime, not a byte a visitor. */
 const MAX_HEAP_GROWTH = 8 * 1024 * 1024;
 
@@ -107,7 +109,9 @@ async function visit(port: number, way: (socket: Socket) => Promise<void>): Prom
   socket.on("error", () => {});
   socket.resume();
   await new Promise<void>((resolve) => socket.once("connect", resolve).once("close", resolve));
-  await Promise.race([way(socket), closed, delay(5000)]);
+  const gone = new AbortController();
+  await Promise.race([way(socket), closed, delay(PATIENCE_MS, { signal: gone.signal })]);
+  gone.abort();
   socket.destroy();
   await closed;
 }
