@@ -1,7 +1,7 @@
 // The dialling side: connects a stream that the peer opened to a service's destination.
 
 import type { Logger } from "@logtape/logtape";
-import { parseAddress } from "../address.ts";
+import type { Address } from "../address.ts";
 import { reasonOf } from "../errors.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { Conn } from "../tcp/conn.ts";
@@ -14,15 +14,14 @@ const DIAL_TIMEOUT_MS = 10_000;
 /** What an egress needs to know. */
 export interface EgressOptions {
   name: string;
-  /** host:port. */
-  destinationAddr: string;
+  destination: Address;
   visitors: ServiceVisitors;
   logger: Logger;
 }
 
 /** Dials the destination and carries the stream. A destination that cannot be reached resets it. Never rejects. */
 export async function carryToDestination(stream: Stream, options: EgressOptions): Promise<void> {
-  const { name, destinationAddr, visitors, logger } = options;
+  const { name, destination, visitors, logger } = options;
   const visit = visitors.admit();
   if (visit === undefined) {
     logger.warn("visitor turned away", { service: name, reason: TOO_MANY });
@@ -31,12 +30,10 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
   // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
   const left = new AbortController();
   stream.onLost(() => left.abort());
+  visit.cut = () => left.abort();
   let conn: Conn;
   try {
-    conn = await dialTcp(parseAddress(destinationAddr), {
-      timeoutMs: DIAL_TIMEOUT_MS,
-      signal: AbortSignal.any([visitors.signal, left.signal]),
-    });
+    conn = await dialTcp(destination, { timeoutMs: DIAL_TIMEOUT_MS, signal: left.signal });
   } catch (error) {
     const reason = reasonOf(error);
     visit.fail(reason);
@@ -44,5 +41,5 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     return stream.reset("refused", reason);
   }
   stream.accept();
-  await visit.carry(conn, stream, conn.remote);
+  await visit.carry({ socket: conn, stream, remote: conn.remote });
 }

@@ -11,7 +11,8 @@ import { identityFields, type PeerInfo } from "../peer_identity.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";
 import { carryToDestination } from "./egress.ts";
-import type { GuestServices, Owner } from "./guest_services.ts";
+import type { Owner } from "./guest_service.ts";
+import type { GuestServices } from "./guest_services.ts";
 
 /** Control frames that may wait to be done: as many as a peer may have services. */
 const MAX_PENDING = 1000;
@@ -134,7 +135,7 @@ export class Guest implements Owner {
     if (entry === undefined || entry.service.type !== "remote") {
       return stream.reset("no_service", "there is no such service");
     }
-    const { visitors, service: { name, destinationAddr } } = entry;
-    carryToDestination(stream, { name, destinationAddr, visitors, logger: this.#logger });
+    const { destination, visitors, service: { name } } = entry;
+    carryToDestination(stream, { name, destination, visitors, logger: this.#logger });
   }
 }

@@ -2,10 +2,20 @@
 // stays open and new visitors wait, so that a peer that returns takes over where it was.
 
 import type { Logger } from "@logtape/logtape";
+import { parseAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
-import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import type { Service, ServiceReport } from "../service.ts";
+import {
+  type GuestService,
+  isFormerSelf,
+  type Owner,
+  ownerOf,
+  portInUse,
+  reportOf,
+  sameService,
+  type Tenure,
+} from "./guest_service.ts";
 import { Ingress } from "./ingress.ts";
 import type { ServiceVisitors, Visitors } from "./visitors.ts";
 
@@ -18,14 +28,6 @@ const MAX_REMOVED = 1000;
 /** How long visitors wait at most for a peer that drains, in milliseconds; then its link may still be open. */
 const DRAIN_PATIENCE_MS = 60_000;
 
-/** The link that a service came over. */
-export interface Owner {
-  readonly session: Session;
-  readonly peer: PeerInfo;
-  /** Whether the session takes no more streams. */
-  readonly leaving: boolean;
-}
-
 /** What the services need of the connector. */
 export interface GuestServicesOptions {
   visitors: Visitors;
@@ -34,20 +36,6 @@ export interface GuestServicesOptions {
   graceMs: number;
   /** Refuses a service that may not be taken up here. @throws {ConnectorError} with the reason. */
   admit: (service: Service) => void;
-}
-
-/** Where a service stands: its link, or until when it waits for one. */
-type Tenure =
-  | { kind: "owned"; owner: Owner }
-  | { kind: "orphaned"; peer: PeerInfo; until: Date; timer: ReturnType<typeof setTimeout> };
-
-interface GuestService {
-  service: Service;
-  since: Date;
-  visitors: ServiceVisitors;
-  /** Only of services of type local. */
-  ingress: Ingress | undefined;
-  tenure: Tenure;
 }
 
 /** The services that peers have exposed on us. */
@@ -67,14 +55,14 @@ export class GuestServices {
 
   /** What is true of them now. */
   list(): ServiceReport[] {
-    return [...this.#services.values()].map(report);
+    return [...this.#services.values()].map(reportOf);
   }
 
   /** A service that came over this link. */
   get(
     serviceId: string,
     owner: Owner,
-  ): { service: Service; visitors: ServiceVisitors } | undefined {
+  ): Pick<GuestService, "service" | "destination" | "visitors"> | undefined {
     const entry = this.#services.get(serviceId);
     return entry && ownerOf(entry) === owner ? entry : undefined;
   }
@@ -160,7 +148,9 @@ export class GuestServices {
     for (const former of [known, holder]) if (former) this.#drop(former);
     const { id, name, sourcePort, type, destinationAddr } = service;
     const tenure: Tenure = { kind: "owned", owner };
-    const entry: GuestService = { service, since: new Date(), visitors, ingress, tenure };
+    const destination = parseAddress(destinationAddr);
+    const since = new Date();
+    const entry: GuestService = { service, destination, since, visitors, ingress, tenure };
     this.#services.set(id, entry);
     if (ingress) this.#ports.set(sourcePort, entry);
     this.#assign(entry, owner);
@@ -260,48 +250,3 @@ export class GuestServices {
 }
 
 const NO_LINK = "there is no link to the peer";
-
-function ownerOf({ tenure }: GuestService): Owner | undefined {
-  return tenure.kind === "owned" ? tenure.owner : undefined;
-}
-
-function report({ service, since, visitors, tenure }: GuestService): ServiceReport {
-  const connections = visitors.stats;
-  if (tenure.kind === "orphaned") {
-    const message = `the link to ${tenure.peer.address} is lost; ` +
-      `its port is kept until ${tenure.until.toISOString()}`;
-    return { ...service, status: "pending", message, since, connections };
-  }
-  const { peer, leaving } = tenure.owner;
-  return leaving
-    ? { ...service, status: "pending", message: "the peer is leaving", since, connections, peer }
-    : { ...service, status: "complete", since, connections, peer };
-}
-
-function sameService(a: Service, b: Service): boolean {
-  return a.name === b.name && a.type === b.type && a.sourcePort === b.sourcePort &&
-    a.destinationAddr === b.destinationAddr;
-}
-
-/**
- * Whether a port waits for the very connector that asks for it: one that was started anew and knows nothing of its
- * former services. It comes from the same host, with the same certificate if there are any.
- */
-function isFormerSelf({ tenure }: GuestService, peer: PeerInfo): boolean {
-  const former = tenure.kind === "orphaned" ? tenure.peer : tenure.owner.peer;
-  const away = tenure.kind === "orphaned" || tenure.owner.leaving;
-  return away && hostOf(former) === hostOf(peer) &&
-    JSON.stringify(former.identity) === JSON.stringify(peer.identity);
-}
-
-function hostOf({ address }: PeerInfo): string {
-  return address.slice(0, address.lastIndexOf(":"));
-}
-
-function portInUse({ name, sourcePort }: Service, { service, tenure }: GuestService): string {
-  const holder = tenure.kind === "owned"
-    ? `by service "${service.name}" of ${tenure.owner.peer.address}`
-    : `until ${tenure.until.toISOString()} by service "${service.name}" of ${tenure.peer.address}, ` +
-      `whose link is lost`;
-  return `Cannot listen for service "${name}" on port ${sourcePort}: the port is in use ${holder}`;
-}

@@ -114,7 +114,7 @@ export class Ingress {
     if (this.#state.kind !== "linked") throw new TypeError("there is no link");
     try {
       const stream = this.#state.session.open(service.id, conn.remote);
-      visit.carry(conn, stream, conn.remote);
+      visit.carry({ socket: conn, stream, remote: conn.remote });
     } catch (error) {
       this.#dismiss({ conn, visit }, reasonOf(error));
     }

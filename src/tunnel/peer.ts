@@ -253,9 +253,8 @@ export class Peer {
     if (entry === undefined || entry.service.type !== "local") {
       return stream.reset("no_service", "there is no such service");
     }
-    const { name, destinationAddr } = entry.service;
-    const { logger } = this.#options;
-    carryToDestination(stream, { name, destinationAddr, visitors: entry.visitors, logger });
+    const { destination, visitors, service: { name } } = entry;
+    carryToDestination(stream, { name, destination, visitors, logger: this.#logger });
   }
 
   #forget(serviceId: string): boolean {

@@ -2,6 +2,7 @@
 // failed is tried again. It is told by its peer when a link comes and goes, and what was answered over it.
 
 import type { Logger } from "@logtape/logtape";
+import { type Address, parseAddress } from "../address.ts";
 import { ConnectorError, type ErrorCode } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import { Backoff, RETRY_BACKOFF } from "../retry.ts";
@@ -29,6 +30,8 @@ const LASTING: readonly ErrorCode[] = [
 /** A service of our own. */
 export class PeerService {
   readonly service: Service;
+  /** What the egress dials. */
+  readonly destination: Address;
   readonly visitors: ServiceVisitors;
   readonly #options: PeerServiceOptions;
   #ingress: Ingress | undefined;
@@ -50,6 +53,7 @@ export class PeerService {
 
   constructor(service: Service, options: PeerServiceOptions) {
     this.service = service;
+    this.destination = parseAddress(service.destinationAddr);
     this.#options = options;
     const side = service.type === "local" ? "egress" : "ingress";
     this.visitors = options.visitors.openService(service, side);

@@ -73,24 +73,53 @@ interface ServiceVisitorsOptions extends VisitorsOptions {
   onClose: () => void;
 }
 
+/** What a visit does in its service. */
+interface VisitHooks {
+  carry: (visit: Visit, between: Between) => Promise<void>;
+  end: (visit: Visit, reason: string) => void;
+}
+
+/** What a connection is copied between. */
+interface Between {
+  socket: ByteChannel;
+  stream: ByteChannel;
+  /** The socket's host:port. */
+  remote: string;
+}
+
 /** A place for one connection, from its admission until `carry` resolves or `fail` is called. */
-export interface Visit {
-  /** Copies between a socket and its stream until both directions have ended. `remote` is the socket's host:port. Never rejects. */
-  carry(socket: ByteChannel, stream: ByteChannel, remote: string): Promise<void>;
+export class Visit {
+  /** Ends it, for a reason, when its service ends. Whoever has something to end sets it. */
+  cut: ((reason: string) => void) | undefined;
+  readonly #hooks: VisitHooks;
+
+  constructor(hooks: VisitHooks) {
+    this.#hooks = hooks;
+  }
+
+  /** Copies between a socket and its stream until both directions have ended. Never rejects. */
+  carry(between: Between): Promise<void> {
+    return this.#hooks.carry(this, between);
+  }
+
   /** It came to nothing, and why. */
-  fail(reason: string): void;
+  fail(reason: string): void {
+    this.#hooks.end(this, reason);
+  }
 }
 
 /** The connections of one service, on one side. */
 export class ServiceVisitors {
   readonly #fields: Record<string, unknown>;
   readonly #options: ServiceVisitorsOptions;
-  readonly #closed = new AbortController();
+  readonly #hooks: VisitHooks = {
+    carry: (visit, between) => this.#carry(visit, between),
+    end: (visit, reason) => this.#end(visit, reason),
+  };
+  #closed = false;
   #retired = false;
-  /** Resets one connection each. */
-  readonly #open = new Set<(reason: string) => void>();
-  readonly #stats: ConnectionStats = {
-    open: 0,
+  readonly #visits = new Set<Visit>();
+  readonly #stats: Omit<ConnectionStats, "open"> = {
     total: 0,
     failed: 0,
     refused: 0,
@@ -103,47 +132,39 @@ export class ServiceVisitors {
     this.#options = options;
   }
 
-  /** Aborted when the service has ended: nothing is dialled for it any more. */
-  get signal(): AbortSignal {
-    return this.#closed.signal;
-  }
-
   /** What was counted so far. */
   get stats(): ConnectionStats {
-    return { ...this.#stats };
+    return { open: this.#visits.size, ...this.#stats };
   }
 
   /** Counts a connection and gives it a place; `undefined`, counted too, when a bound is reached. */
   admit(): Visit | undefined {
     const stats = this.#stats;
     stats.total += 1;
-    if (stats.open >= this.#options.maxServiceConnections || !this.#options.enter()) {
+    if (this.#visits.size >= this.#options.maxServiceConnections || !this.#options.enter()) {
       stats.failed += 1;
       stats.refused += 1;
       stats.lastClose = TOO_MANY;
       return undefined;
     }
-    stats.open += 1;
-    return {
-      carry: (socket, stream, remote) => this.#carry(socket, stream, remote),
-      fail: (reason) => this.#end(reason),
-    };
+    const visit = new Visit(this.#hooks);
+    this.#visits.add(visit);
+    return visit;
   }
 
-  async #carry(socket: ByteChannel, stream: ByteChannel, remote: string): Promise<void> {
+  async #carry(visit: Visit, { socket, stream, remote }: Between): Promise<void> {
     const { logger, halfOpenMs } = this.#options;
     const stats = this.#stats;
-    const reset = (reason: string) => {
+    visit.cut = (reason) => {
       socket.reset("closing", reason);
       stream.reset("closing", reason);
     };
-    if (this.signal.aborted) {
-      reset(REMOVED);
-      return this.#end(REMOVED);
+    if (this.#closed) {
+      visit.cut(REMOVED);
+      return this.#end(visit, REMOVED);
     }
     const opened = performance.now();
     logger.debug("connection opened", () => ({ ...this.#fields, remote }));
-    this.#open.add(reset);
     const atIngress = this.#fields.side === "ingress";
     const [visitor, destination] = atIngress ? [socket, stream] : [stream, socket];
     const { up, down, reason } = await splice(visitor, destination, {
@@ -152,8 +173,7 @@ export class ServiceVisitors {
         stats[direction === "up" ? "bytesIn" : "bytesOut"] += count;
       },
     });
-    this.#open.delete(reset);
-    this.#end(reason);
+    this.#end(visit, reason);
     logger.debug("connection closed", () => ({
       ...this.#fields,
       remote,
@@ -167,24 +187,24 @@ export class ServiceVisitors {
   /** Takes no more connections; those that are open end by themselves. */
   retire(): void {
     this.#retired = true;
-    if (this.#stats.open === 0) this.close();
+    if (this.#visits.size === 0) this.close();
   }
 
   /** An empty reason is an orderly end. */
-  #end(reason: string): void {
+  #end(visit: Visit, reason: string): void {
     const stats = this.#stats;
-    stats.open -= 1;
-    if (this.#retired && stats.open === 0) this.close();
+    this.#visits.delete(visit);
     if (reason !== "") stats.failed += 1;
     stats.lastClose = reason || IN_ORDER;
     this.#options.leave();
+    if (this.#retired && this.#visits.size === 0) this.close();
   }
 
   /** Resets every connection: whoever removes a service means to cut it off. Idempotent. */
   close(reason = REMOVED): void {
-    this.#closed.abort();
+    this.#closed = true;
     this.#options.onClose();
-    for (const reset of [...this.#open]) reset(reason);
+    for (const { cut } of [...this.#visits]) cut?.(reason);
   }
 }
 
