@@ -60,13 +60,17 @@ export function sameService(a: Service, b: Service): boolean {
 
 /**
  * Whether a port waits for the very connector that asks for it: one that was started anew and knows nothing of its
- * former services. It comes from the same host, with the same certificate if there are any.
+ * former services.
  */
 export function isFormerSelf({ tenure }: GuestService, peer: PeerInfo): boolean {
   const former = tenure.kind === "orphaned" ? tenure.peer : tenure.owner.peer;
   const away = tenure.kind === "orphaned" || tenure.owner.leaving;
-  return away && hostOf(former) === hostOf(peer) &&
-    JSON.stringify(former.identity) === JSON.stringify(peer.identity);
+  return away && isSamePeer(former, peer);
+}
+
+/** Whether two links come from one connector, as far as can be told: one host, and one certificate if there are any. */
+export function isSamePeer(a: PeerInfo, b: PeerInfo): boolean {
+  return hostOf(a) === hostOf(b) && JSON.stringify(a.identity) === JSON.stringify(b.identity);
 }
 
 function hostOf({ address }: PeerInfo): string {

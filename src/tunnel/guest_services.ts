@@ -9,6 +9,7 @@ import type { Service, ServiceReport } from "../service.ts";
 import {
   type GuestService,
   isFormerSelf,
+  isSamePeer,
   type Owner,
   ownerOf,
   portInUse,
@@ -23,7 +24,7 @@ import type { ServiceVisitors, Visitors } from "./visitors.ts";
 const MAX_SERVICES_PER_LINK = 1000;
 /** The most services that peers may have exposed on us, with those that wait for their peers. */
 const MAX_SERVICES = 10_000;
-/** The most services that are remembered as removed while their peer was away. */
+/** The most services that are remembered as removed; the oldest are forgotten first. */
 const MAX_REMOVED = 1000;
 /** How long visitors wait at most for a peer that drains, in milliseconds; then its link may still be open. */
 const DRAIN_PATIENCE_MS = 60_000;
@@ -44,7 +45,7 @@ export class GuestServices {
   readonly #services = new Map<string, GuestService>();
   /** Who listens on which port. */
   readonly #ports = new Map<number, GuestService>();
-  /** Ids that were removed while their peer was away: it is told when it returns. */
+  /** Ids that were removed here. Their peer is told again when it asks for one: the first word may have been lost. */
   readonly #removed = new Set<string>();
   /** Ends when every service so far is taken up or refused: two may want one port. */
   #turn: Promise<void> = Promise.resolve();
@@ -79,19 +80,25 @@ export class GuestServices {
     return taken;
   }
 
-  /** The peer has removed a service that came over this link. */
+  /** The peer has removed a service that came over this link, or over another one of its, which may be dead. */
   release(serviceId: string, owner: Owner): void {
     const entry = this.#services.get(serviceId);
-    if (entry && (ownerOf(entry) ?? owner) === owner) this.#drop(entry);
+    if (entry === undefined) return;
+    if (entry.tenure.kind === "orphaned" || isSamePeer(entry.tenure.owner.peer, owner.peer)) {
+      this.#drop(entry);
+    }
   }
 
   /** Removes a service, and tells the peer now or when it returns. Returns whether there was one of this id. */
   destroy(serviceId: string): boolean {
     const entry = this.#services.get(serviceId);
     if (entry === undefined) return false;
-    const owner = ownerOf(entry);
-    if (owner) owner.session.send({ kind: "destroy", serviceId });
-    else if (this.#removed.size < MAX_REMOVED) this.#removed.add(serviceId);
+    ownerOf(entry)?.session.send({ kind: "destroy", serviceId });
+    for (const oldest of this.#removed) {
+      if (this.#removed.size < MAX_REMOVED) break;
+      this.#removed.delete(oldest);
+    }
+    this.#removed.add(serviceId);
     this.#drop(entry);
     return true;
   }
@@ -128,7 +135,7 @@ export class GuestServices {
   }
 
   async #takeUp(service: Service, owner: Owner): Promise<boolean> {
-    if (this.#removed.delete(service.id)) return false;
+    if (this.#removed.has(service.id)) return false;
     this.#options.admit(service);
     const known = this.#services.get(service.id);
     if (known && sameService(known.service, service)) {

@@ -163,6 +163,31 @@ Deno.test("a service that was removed while the link was down is gone at the pee
   for (const { port } of [gone, goneThere]) Deno.listen({ port }).close();
 });
 
+for (const at of ["dialler", "acceptor"] as const) {
+  Deno.test(`a service that is removed at the ${at} over a link that only the dialler knows to be lost is gone at both`, async () => {
+    await using server = serveTcp(echo);
+    await using local = await spawnConnector();
+    await using remote = await spawnConnector();
+    await using relay = new FaultRelay(remote.grpcPort);
+    const to = relay.address;
+    const kept = await exposeService(local, { to, type: "local", destination: server.port });
+    const gone = await exposeService(local, { to, type: "local", destination: server.port });
+    relay.refuse();
+    relay.halve();
+    await until(async () => await local.rest.statusOf(gone.id) === "PENDING", "the link is down");
+    const { rest } = at === "dialler" ? local : remote;
+    strictEqual((await rest.request("DELETE", `/expose/${gone.id}`)).status, 200);
+    relay.admit();
+    for (const each of [local, remote]) {
+      // Well before the acceptor notices that its former link is dead.
+      const ids = async () => (await each.rest.list()).map(({ id }) => id).join();
+      await until(async () => await ids() === kept.id, "one is left", { timeoutMs: 4000 });
+    }
+    await untilComplete(local, kept.id);
+    Deno.listen({ port: gone.port }).close();
+  });
+}
+
 async function statusAt(connector: ConnectorProcess, id: string): Promise<string | undefined> {
   return await connector.rest.statusOf(id);
 }
