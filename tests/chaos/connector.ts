@@ -19,7 +19,7 @@ const STOP_TIMEOUT_MS = 20_000;
 /** A kill counts for connections that were made so long after it, in milliseconds: they may have been under way. */
 const KILL_SLACK_MS = 2000;
 /** What nothing that is logged should look like. */
-const UNEXPECTED = /\bERROR\b|defect|panic|uncaught|unhandled|^\s+at \S/i;
+const UNEXPECTED = /^\S+ ERROR\b|\b(defect|panicked|uncaught|unhandled)\b|^\s+at \S/i;
 /** Of such lines, so many of one process are reported. */
 const MAX_LINES = 5;
 /** Lines of a log that explain a failure. */
