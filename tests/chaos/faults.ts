@@ -1,6 +1,7 @@
 // Carries faults out on a pair. Each resolves when the path and the processes are healthy again, with when that was.
 
 import { delay } from "../../src/delay.ts";
+import type { FaultRelay } from "../support/fault_relay.ts";
 import type { ChaosConnector } from "./connector.ts";
 import type { ChaosPair, ChaosService } from "./pair.ts";
 import type { Fault } from "./plan.ts";
@@ -67,13 +68,13 @@ async function inflictOne(fault: Fault, pair: ChaosPair, signal: AbortSignal): P
       path.admit();
       return performance.now();
     case "kill dialler":
-      return await restart(pair.dialler, pair.dialler.kill(), lasts);
+      return await restart(pair.dialler, { end: () => pair.dialler.kill(), lasts });
     case "kill acceptor":
-      return await restart(pair.acceptor, pair.acceptor.kill(), lasts);
+      return await restart(pair.acceptor, { end: () => pair.acceptor.kill(), lasts, path });
     case "drain dialler":
-      return await restart(pair.dialler, pair.dialler.stop(), lasts);
+      return await restart(pair.dialler, { end: () => pair.dialler.stop(), lasts });
     case "drain acceptor":
-      return await restart(pair.acceptor, pair.acceptor.stop(), lasts);
+      return await restart(pair.acceptor, { end: () => pair.acceptor.stop(), lasts, path });
     case "expose anew": {
       const service = await remove(fault, pair);
       await exposeOnceGone(service, pair, signal);
@@ -93,14 +94,20 @@ async function inflictOne(fault: Fault, pair: ChaosPair, signal: AbortSignal): P
   }
 }
 
+/** Ends a connector and starts it again. A path to it takes connections only while it does, as without a path. */
 async function restart(
   connector: ChaosConnector,
-  ended: Promise<void>,
-  lasts: () => Promise<void>,
+  { end, lasts, path }: {
+    end: () => Promise<void>;
+    lasts: () => Promise<void>;
+    path?: FaultRelay;
+  },
 ): Promise<number> {
-  await ended;
+  path?.refuse();
+  await end();
   await lasts();
   await connector.start();
+  path?.admit();
   return performance.now();
 }
 
