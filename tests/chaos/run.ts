@@ -4,7 +4,7 @@
 import * as path from "node:path";
 import { delay } from "../../src/delay.ts";
 import { makePki, pemOf, writeTls } from "../support/mtls.ts";
-import { temporaryFolder } from "../support/world.ts";
+import { tempFolder } from "../support/mtls.ts";
 import { type Baseline, remains, takeBaseline } from "./checks.ts";
 import { inflict } from "./faults.ts";
 import { Ledger } from "./ledger.ts";
@@ -49,7 +49,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
   const { minutes, seed, visitors, signal = new AbortController().signal } = options;
   const ledger = new Ledger(options.onLine);
   await using stack = new AsyncDisposableStack();
-  const folder = stack.use(await temporaryFolder());
+  const folder = stack.use(await tempFolder());
   const pairs = await startPairs({ seed, ledger, folder: folder.path, stack });
   const baseline = await takeBaseline(pairs);
   ledger.say("every service works; the chaos begins");
