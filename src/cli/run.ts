@@ -81,11 +81,11 @@ export async function runConnector(options: RunOptions): Promise<number> {
   // Nothing new is let in before anything is ended.
   stack.defer(async () => {
     const httpClosed = http.close();
-    const grpcClosed = grpc.stopAccepting();
+    grpc.stopAccepting();
     await connector.close({ drainMs: options.drainMs, signal: stop.second });
     await httpClosed;
     // The last bytes of a call may still be under way when it has ended here.
-    await Promise.race([grpcClosed, delay(GRPC_GRACE_MS, { signal: stop.second })]);
+    await Promise.race([grpc.ended(), delay(GRPC_GRACE_MS, { signal: stop.second })]);
   });
 
   logger.info("connector started", {

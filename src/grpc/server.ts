@@ -130,10 +130,18 @@ export class GrpcServer {
     throw new TypeError("there is always a host to bind");
   }
 
-  /** Takes no new connections; open ones live on. Resolves when they have ended. Never rejects. */
-  stopAccepting(): Promise<void> {
+  /** Takes no new connections; open ones live on. */
+  stopAccepting(): void {
     for (const stop of this.#stops) stop();
-    return new Promise((resolve) => this.#server.tryShutdown(() => resolve()));
+    this.#server.tryShutdown(() => {});
+  }
+
+  /** Resolves when the connections that are open now have ended. Never rejects. */
+  async ended(): Promise<void> {
+    const open = [...this.#sessions];
+    await Promise.all(
+      open.map((session) => new Promise((resolve) => session.once("close", resolve))),
+    );
   }
 
   /** Ends every connection at once. */

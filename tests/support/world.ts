@@ -55,10 +55,9 @@ export async function startConnector(
     server,
     address: `127.0.0.1:${server.address.port}`,
     async [Symbol.asyncDispose]() {
-      const stopped = server.stopAccepting();
+      server.stopAccepting();
       await connector.close({ drainMs: 0 });
       server.close();
-      await stopped;
       // grpc-js closes its sockets over the next turns of the event loop.
       await settle();
     },
