@@ -208,13 +208,14 @@ export class Connector implements Control {
         this.#dropIdle(text, peer);
         this.#save().catch((error) => logger.error("services not saved", { error }));
       },
+      onTold: () => this.#dropIdle(text, peer),
     });
     this.#peers.set(text, peer);
     return peer;
   }
 
   #dropIdle(text: string, peer: Peer): void {
-    if (!peer.idle || this.#closing.signal.aborted) return;
+    if (!peer.idle || !peer.told || this.#closing.signal.aborted) return;
     this.#peers.delete(text);
     peer.close();
   }

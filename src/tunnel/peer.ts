@@ -26,6 +26,11 @@ const FIRST_ANSWER_MS = 5000;
 const PATIENT_WAIT_MS = 1000;
 /** The most services that are remembered as removed while there was no link. */
 const MAX_REMOVED = 1000;
+/**
+ * How long a peer to which nothing is exposed any more is dialled to be told so, in milliseconds: by then it has noticed
+ * by itself that the link is lost, and kept ports for no longer than it does by default.
+ */
+const FAREWELL_MS = 30_000;
 
 /** What a peer needs. */
 export interface PeerOptions extends PeerServiceOptions {
@@ -35,6 +40,8 @@ export interface PeerOptions extends PeerServiceOptions {
   limits: SessionLimits;
   /** The peer has removed a service. */
   onRemoved: (serviceId: string) => void;
+  /** There is nothing more to be told to the peer: if it is idle, it may be closed. */
+  onTold: () => void;
 }
 
 /** A connector to which services are exposed. */
@@ -46,6 +53,7 @@ export class Peer {
   readonly #services = new Map<string, PeerService>();
   /** Ids that the peer may still have, to be told over the next link. */
   readonly #removed = new Set<string>();
+  #farewell: ReturnType<typeof setTimeout> | undefined;
   readonly #closing = new AbortController();
   /** Ends the wait before the next try. */
   #hurry = new AbortController();
@@ -67,6 +75,11 @@ export class Peer {
   /** Whether nothing is exposed to it, or about to be. */
   get idle(): boolean {
     return this.#services.size === 0 && this.#adding === 0;
+  }
+
+  /** Whether the peer knows of every removal, as far as it can be told. */
+  get told(): boolean {
+    return this.#removed.size === 0;
   }
 
   /** What was exposed to it. */
@@ -124,7 +137,10 @@ export class Peer {
     if (!this.#forget(serviceId)) return false;
     this.#session?.send({ kind: "destroy", serviceId });
     const told = this.#session !== undefined && this.#session === this.#answered;
-    if (!told && this.#removed.size < MAX_REMOVED) this.#removed.add(serviceId);
+    // Who has never answered has nothing to remove.
+    if (told || !this.#answered || this.#removed.size >= MAX_REMOVED) return true;
+    this.#removed.add(serviceId);
+    this.#farewell ??= setTimeout(() => this.#forgetRemoved(), FAREWELL_MS);
     return true;
   }
 
@@ -138,6 +154,7 @@ export class Peer {
 
   /** Ends every link in order, within `graceMs`, and gives everything up. */
   close({ graceMs }: { graceMs?: number } = {}): void {
+    clearTimeout(this.#farewell);
     this.#closing.abort();
     this.#hurry.abort();
     for (const service of this.#services.values()) service.close("the connector is closing");
@@ -208,6 +225,8 @@ export class Peer {
     session.send({ kind: "ping" });
     for (const serviceId of this.#removed) session.send({ kind: "destroy", serviceId });
     for (const service of this.#services.values()) service.linkUp(session);
+    // Where nothing is exposed, nothing is answered. What was sent arrives before the link is closed in order.
+    link.hello.then((hello) => hello && this.idle && this.#forgetRemoved());
     return await leaving.promise;
   }
 
@@ -243,9 +262,16 @@ export class Peer {
     clearTimeout(timer);
     if (this.#answered === session) return;
     this.#answered = session;
-    this.#removed.clear();
     const { dialect, peer } = session;
     this.#logger.info("link opened", { dialect, ...identityFields(peer) });
+    this.#forgetRemoved();
+  }
+
+  #forgetRemoved(): void {
+    clearTimeout(this.#farewell);
+    this.#farewell = undefined;
+    this.#removed.clear();
+    this.#options.onTold();
   }
 
   #onStream(stream: Stream): void {

@@ -163,6 +163,28 @@ Deno.test("a service that was removed while the link was down is gone at the pee
   for (const { port } of [gone, goneThere]) Deno.listen({ port }).close();
 });
 
+Deno.test("the last service for a peer that is removed while the link is down is gone at the peer, too", async () => {
+  await using server = serveTcp(echo);
+  await using local = await spawnConnector();
+  await using remote = await spawnConnector({ args: ["--takeover-grace=60s"] });
+  await using relay = new FaultRelay(remote.grpcPort);
+  const { id, port } = await exposeService(local, {
+    to: relay.address,
+    type: "local",
+    destination: server.port,
+  });
+  relay.refuse();
+  relay.cut();
+  await until(async () => await local.rest.statusOf(id) === "PENDING", "the link is down");
+  await until(async () => await statusAt(remote, id) === "PENDING", "its peer has noticed");
+  strictEqual((await local.rest.request("DELETE", `/expose/${id}`)).status, 200);
+  relay.admit();
+  await until(async () => (await remote.rest.list()).length === 0, "nothing is left");
+  Deno.listen({ port }).close();
+  // Nothing is exposed to it any more: the link that was needed to say so is closed, in order.
+  await until(() => /peer disconnected.*closed/.test(remote.logs()), "the link is closed");
+});
+
 for (const at of ["dialler", "acceptor"] as const) {
   Deno.test(`a service that is removed at the ${at} over a link that only the dialler knows to be lost is gone at both`, async () => {
     await using server = serveTcp(echo);
