@@ -8,6 +8,8 @@ import type { Fault } from "./plan.ts";
 
 /** How long it may take until a removed service is gone at the dialler, in milliseconds. */
 const REMOVAL_MS = 60_000;
+/** A link that has ended is opened again within this time, in milliseconds: what waits no longer says nothing. */
+const NOTICE_MS = 30_000;
 /** How often an exposure that is refused is tried again, and the wait between, in milliseconds. */
 const EXPOSE_TRIES = 100;
 const EXPOSE_WAIT_MS = 100;
@@ -34,18 +36,15 @@ async function inflictOne(fault: Fault, pair: ChaosPair, signal: AbortSignal): P
   const lasts = () => delay(fault.lastsMs, { signal });
   switch (fault.kind) {
     case "cut":
-      path.cut();
-      return performance.now();
+      return await losing(path, () => path.cut());
     case "flap":
       for (const pauseMs of fault.flaps) {
         path.cut();
         await delay(pauseMs, { signal });
       }
-      path.cut();
-      return performance.now();
+      return await losing(path, () => path.cut());
     case "halve":
-      path.halve();
-      return performance.now();
+      return await losing(path, () => path.halve());
     case "swallow":
       path.swallow();
       await lasts();
@@ -92,6 +91,15 @@ async function inflictOne(fault: Fault, pair: ChaosPair, signal: AbortSignal): P
       return performance.now();
     }
   }
+}
+
+/** Does something that ends the link, and waits until the dialler has noticed. Healthy is the path at once. */
+async function losing(path: FaultRelay, lose: () => void): Promise<number> {
+  const { accepted } = path;
+  lose();
+  const lostAt = performance.now();
+  while (path.accepted === accepted && performance.now() < lostAt + NOTICE_MS) await delay(5);
+  return lostAt;
 }
 
 /** Ends a connector and starts it again. A path to it takes connections only while it does, as without a path. */
