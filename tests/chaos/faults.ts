@@ -70,6 +70,14 @@ async function inflictOne(fault: Fault, pair: ChaosPair, signal: AbortSignal): P
       return await restart(pair.dialler, { end: () => pair.dialler.kill(), lasts });
     case "kill acceptor":
       return await restart(pair.acceptor, { end: () => pair.acceptor.kill(), lasts, path });
+    case "kill both": {
+      const { dialler, acceptor } = pair;
+      const restarts = [
+        restart(dialler, { end: () => dialler.kill(), lasts }),
+        restart(acceptor, { end: () => acceptor.kill(), lasts, path }),
+      ];
+      return Math.max(...await Promise.all(restarts));
+    }
     case "drain dialler":
       return await restart(pair.dialler, { end: () => pair.dialler.stop(), lasts });
     case "drain acceptor":

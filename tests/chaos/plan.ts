@@ -14,6 +14,7 @@ export const FAULT_KINDS = [
   "refuse", // the path is cut and takes no connections
   "kill dialler", // SIGKILL, and a start on the same ports
   "kill acceptor",
+  "kill both",
   "drain dialler", // SIGTERM, and a start on the same ports
   "drain acceptor",
   "expose anew", // a service is removed and exposed again under a new id
