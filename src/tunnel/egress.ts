@@ -11,6 +11,9 @@ import { type ServiceVisitors, TOO_MANY } from "./visitors.ts";
 /** The longest that dialling a destination may take, in milliseconds. */
 const DIAL_TIMEOUT_MS = 10_000;
 
+/** Why a connection came to nothing that its destination is not to blame for. */
+const LEFT = "the visitor left before the destination was connected";
+
 /** What an egress needs to know. */
 export interface EgressOptions {
   name: string;
@@ -35,6 +38,11 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
   try {
     conn = await dialTcp(destination, { timeoutMs: DIAL_TIMEOUT_MS, signal: left.signal });
   } catch (error) {
+    if (left.signal.aborted) {
+      visit.fail(LEFT);
+      logger.debug("visitor left before its destination was connected", { service: name });
+      return stream.reset("connection_reset", LEFT);
+    }
     const reason = reasonOf(error);
     visit.fail(reason);
     logger.warn("destination cannot be reached", { service: name, reason });
