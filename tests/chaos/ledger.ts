@@ -10,7 +10,8 @@ const MAX_PROBLEMS = 100;
 
 /** How an end of a transfer is recorded. */
 export interface Seen {
-  kind: VisitKind | "unknown";
+  /** Of whoever says nothing an upstream hears no kind. */
+  kind: VisitKind | "unheard";
   /** The visitor's number; undefined when it is not known. */
   id: number | undefined;
   /** The service, and the pair that it belongs to. */

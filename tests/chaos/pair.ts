@@ -156,7 +156,7 @@ export class ChaosPair implements AsyncDisposable {
         seed,
         serverFirst,
         onEnd: ({ plan, end, up, openedAt }) => {
-          const kind = plan?.kind ?? "unknown";
+          const kind = plan?.kind ?? "unheard";
           const killed = egress.killedSince(openedAt);
           ledger.served({ kind, id: plan?.id, service: name, end, killed });
           ledger.bytes.add(kind, "up", up);

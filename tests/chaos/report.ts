@@ -2,6 +2,7 @@
 
 import { OUTCOMES } from "./ends.ts";
 import type { Ledger } from "./ledger.ts";
+import { FAULT_KINDS, VISIT_KINDS } from "./plan.ts";
 import { type Counts, median, table } from "./statistics.ts";
 
 /** What is reported of a run besides its book. */
@@ -13,6 +14,8 @@ export interface RunFacts {
 }
 
 const MIB = 1024 * 1024;
+/** In which order tables have their rows. */
+const ROWS: readonly string[] = [...FAULT_KINDS, ...VISIT_KINDS, "unheard"];
 
 /** The whole report. */
 export function formatReport(ledger: Ledger, { seed, minutes, descriptors }: RunFacts): string {
@@ -48,16 +51,19 @@ function outcomes(counts: Counts): string {
   ];
   return table(
     ["kind", ...OUTCOMES, "all"],
-    [...counts.rows.map((name) => row(name, { row: name })), row("all", {})],
+    [...inOrder(counts.rows).map((name) => row(name, { row: name })), row("all", {})],
   );
+}
+
+function inOrder(rows: readonly string[]): string[] {
+  return rows.toSorted((a, b) => ROWS.indexOf(a) - ROWS.indexOf(b));
 }
 
 function bytes({ bytes }: Ledger): string {
   const mib = (count: number) => (count / MIB).toFixed(1);
   return table(["kind", "up", "down"], [
-    ...bytes.rows.map((
-      row,
-    ) => [row, mib(bytes.get(row, "up")), mib(bytes.get(row, "down"))]),
+    ...inOrder(bytes.rows)
+      .map((row) => [row, mib(bytes.get(row, "up")), mib(bytes.get(row, "down"))]),
     ["all", mib(bytes.sum({ column: "up" })), mib(bytes.sum({ column: "down" }))],
   ]);
 }
@@ -70,7 +76,9 @@ function recoveries({ recoveries }: Ledger): string {
     (Math.max(0, ...values) / 1000).toFixed(2),
   ];
   return table(["fault", "count", "median", "worst"], [
-    ...recoveries.entries().map(([kind, values]) => row(kind, values)),
+    ...recoveries.entries()
+      .toSorted(([a], [b]) => ROWS.indexOf(a) - ROWS.indexOf(b))
+      .map(([kind, values]) => row(kind, values)),
     row("all", recoveries.all()),
   ]);
 }
