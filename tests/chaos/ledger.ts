@@ -38,6 +38,7 @@ export class Ledger {
   readonly #started = performance.now();
   readonly #onLine: (line: string) => void;
   #problemCount = 0;
+  #closed = false;
 
   /** `onLine` is told what happens, as it happens. */
   constructor(onLine: (line: string) => void = () => {}) {
@@ -72,10 +73,16 @@ export class Ledger {
 
   /** Something was wrong. */
   problem(what: string): void {
+    if (this.#closed) return;
     this.#problemCount += 1;
     const line = `at ${this.seconds.toFixed(1)} s: ${what}`;
     if (this.problems.length < MAX_PROBLEMS) this.problems.push(line);
     this.#onLine(`PROBLEM ${line}`);
+  }
+
+  /** What goes wrong from now on is of no interest: the run was interrupted. */
+  close(): void {
+    this.#closed = true;
   }
 
   /** Something to be shown to who watches. */

@@ -48,6 +48,7 @@ const VISITORS = 11;
 export async function runChaos(options: RunOptions): Promise<RunResult> {
   const { minutes, seed, visitors, signal = new AbortController().signal } = options;
   const ledger = new Ledger(options.onLine);
+  signal.addEventListener("abort", () => ledger.close(), { once: true });
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempFolder());
   const pairs = await startPairs({ seed, ledger, folder: folder.path, stack });
