@@ -41,8 +41,8 @@ async function carry({ left }: { left: boolean }) {
     maxConnections: 10,
     maxServiceConnections: 10,
   }).openService({ id: "1", name: "test" }, "egress");
-  const destinationAddr = `127.0.0.1:${freePort()}`;
-  await carryToDestination(stream, { name: "test", destinationAddr, visitors, logger });
+  const destination = { host: "127.0.0.1", port: freePort() };
+  await carryToDestination(stream, { name: "test", destination, visitors, logger });
   strictEqual(visitors.stats.open, 0);
   strictEqual(visitors.stats.failed, 1);
   visitors.close();
