@@ -63,7 +63,7 @@ export class BodyReader {
         if (late) throw new HTTPException(408, { message: tooSlow(this.#timeoutMs) });
         if (done) return buffer.subarray(0, size);
         if (size + value.length > MAX_BODY_BYTES) {
-          await dropRest(reader);
+          await dropRest(reader, this.#dropTimeoutMs);
           throw tooLarge();
         }
         if (this.#heldBytes + value.length > this.#maxHeldBytes) throw tooMany();
@@ -87,15 +87,21 @@ export class BodyReader {
     if (request.body === null || request.bodyUsed) return;
     if (Number(request.headers.get("content-length")) > MAX_DROPPED_BYTES) return;
     const reader = request.body.getReader();
-    const timer = setTimeout(() => release(reader), Math.min(this.#timeoutMs, DROP_TIMEOUT_MS));
-    await dropRest(reader);
-    clearTimeout(timer);
+    await dropRest(reader, this.#dropTimeoutMs);
     release(reader);
+  }
+
+  get #dropTimeoutMs(): number {
+    return Math.min(this.#timeoutMs, DROP_TIMEOUT_MS);
   }
 }
 
-/** Reads on, to the end or up to the bound, and keeps nothing. Never rejects. */
-async function dropRest(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+/** Reads on, to the end or up to the bounds, and keeps nothing. Never rejects. */
+async function dropRest(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  timeoutMs: number,
+): Promise<void> {
+  const timer = setTimeout(() => release(reader), timeoutMs);
   try {
     for (let dropped = 0; dropped < MAX_DROPPED_BYTES;) {
       const { done, value } = await reader.read();
@@ -104,6 +110,8 @@ async function dropRest(reader: ReadableStreamDefaultReader<Uint8Array>): Promis
     }
   } catch {
     // It was cut off: whoever sent it does not wait for an answer.
+  } finally {
+    clearTimeout(timer);
   }
 }
 

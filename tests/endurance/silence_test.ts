@@ -1,6 +1,7 @@
-// A path between two processes that goes silent without closing anything, for as long as it takes to be noticed.
+// A path between two processes that goes silent without closing anything, for as long as it takes to be noticed; and a
+// peer that is away for so long that it is hardly dialled any more.
 
-import { ok } from "node:assert/strict";
+import { match, ok } from "node:assert/strict";
 import { FaultRelay } from "../support/fault_relay.ts";
 import {
   type ConnectorProcess,
@@ -9,7 +10,7 @@ import {
   untilComplete,
 } from "../support/processes.ts";
 import { secured, SECURITIES } from "../support/security.ts";
-import { echo, refuses, roundTrip, serveTcp, until } from "../support/world.ts";
+import { echo, freePort, refuses, roundTrip, serveTcp, until } from "../support/world.ts";
 
 for (const security of SECURITIES) {
   Deno.test(`${security}: a path that swallows everything is noticed within 15 s by both ends, and back as soon as it delivers`, async () => {
@@ -47,6 +48,29 @@ for (const security of SECURITIES) {
     ok(performance.now() - back < 10_000, `${performance.now() - back} ms`);
   });
 }
+
+Deno.test("a peer that was away for long is found within 2 s of its health, however long the wait is by then", async () => {
+  await using server = serveTcp(echo);
+  await using local = await spawnConnector();
+  await using remote = await spawnConnector({ grpcBind: `127.0.0.1:${freePort()}` });
+  const services = await exposeBoth(local, remote.address, server.port);
+  await remote.stop("SIGKILL");
+  // The wait has grown so far that 2 s would be luck.
+  const retry = /no link to the peer.*retryMs=([5-9]\d{3}|10000)/;
+  await until(() => retry.test(local.logs()), "the wait is above 5 s", { timeoutMs: 30_000 });
+  const [entry] = await local.rest.list();
+  match(entry?.message ?? "", /^no link to the peer: connection refused$/);
+  ok(new Date(entry?.retry_at ?? 0).getTime() > Date.now() + 2000, "it is not tried for 2 s");
+
+  await using _again = await spawnConnector({ grpcBind: `127.0.0.1:${remote.grpcPort}` });
+  const healthy = performance.now();
+  for (const { id, port } of services) {
+    await untilComplete(local, id);
+    await roundTrip(port);
+  }
+  const took = performance.now() - healthy;
+  ok(took < 2000, `${took} ms`);
+});
 
 /** A service of each type. */
 async function exposeBoth(

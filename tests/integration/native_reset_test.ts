@@ -166,7 +166,7 @@ for (const kind of PATH_KINDS) {
 
   Deno.test(`${name}: a visitor of a link that is gone is turned away, not left waiting`, async () => {
     await using server = await serveWatched();
-    await using path = await startPath(kind, { destination: server.port });
+    await using path = await startPath(kind, { destination: server.port, graceMs: 100 });
     path.remote.server.close();
     await until(() => path.local.connector.list()[0]?.status === "pending", "the link is gone");
     const turnedAway = () =>

@@ -11,23 +11,8 @@ import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { encodeFrame } from "../../src/wire/reference_codec.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
-import { dialAsReference, startReferenceAcceptor } from "../support/reference_link.ts";
+import { startReferenceAcceptor } from "../support/reference_link.ts";
 import { soon } from "../support/soon.ts";
-import { freePort, startConnector, until } from "../support/world.ts";
-
-Deno.test("an acceptor notices within 15 s that a reference peer is silent, and frees its port", async () => {
-  await using ours = await startConnector({ graceMs: 100 });
-  await using relay = new FaultRelay(ours.server.address.port);
-  await using peer = dialAsReference(relay.address);
-  const port = freePort();
-  await peer.session.expose({ sourcePort: port });
-  relay.swallow();
-  const started = performance.now();
-  await until(() => ours.connector.list().length === 0, "it is gone", { timeoutMs: 20_000 });
-  const took = performance.now() - started;
-  ok(took > 5000 && took < 15_000, `${took} ms`);
-  Deno.listen({ port }).close();
-});
 
 Deno.test("a reference peer that we dial is asked by HTTP/2, too, though not more often than it allows", async () => {
   ok(CLIENT_PINGS.intervalMs > 5 * 60_000, `${CLIENT_PINGS.intervalMs} ms`);
