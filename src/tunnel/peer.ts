@@ -125,11 +125,12 @@ export class Peer {
   /** Exposes a service of an earlier run, as soon as that can be done; `obstacle` is why it cannot. */
   restore(service: Service, obstacle?: ConnectorError): void {
     const restored = new PeerService(service, this.#options);
+    // Before there is a link: the peer is not to hear of what it may not have.
+    if (obstacle) restored.obstruct(obstacle);
     this.#keep(restored);
     if (this.#session) restored.linkUp(this.#session);
     else this.#hurry.abort();
-    if (obstacle) restored.obstruct(obstacle);
-    else restored.keepOpen();
+    if (!obstacle) restored.keepOpen();
   }
 
   /** Removes a service and tells the peer. Returns whether there was one of this id. */
@@ -276,7 +277,7 @@ export class Peer {
 
   #onStream(stream: Stream): void {
     const entry = this.#services.get(stream.serviceId);
-    if (entry === undefined || entry.service.type !== "local") {
+    if (entry === undefined || entry.service.type !== "local" || entry.obstructed) {
       return stream.reset("no_service", "there is no such service");
     }
     const { destination, visitors, service: { name } } = entry;

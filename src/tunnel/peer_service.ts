@@ -59,6 +59,11 @@ export class PeerService {
     this.visitors = options.visitors.openService(service, side);
   }
 
+  /** Whether it cannot be had here. */
+  get obstructed(): boolean {
+    return this.#obstacle !== undefined;
+  }
+
   /** What is true of it now. */
   report(): ServiceReport {
     return {
