@@ -16,6 +16,8 @@ const INITIAL_ROUND_TRIP_MS = 10;
 export interface LivenessHooks {
   /** Sends a ping. */
   ping: (nonce: number) => void;
+  /** One was answered. */
+  onAnswer?: () => void;
   /** No answer came in time. */
   onSilence: () => void;
 }
@@ -54,6 +56,7 @@ export class Liveness {
     this.#samples.push(performance.now() - this.#sentAt);
     if (this.#samples.length > SAMPLES) this.#samples.shift();
     this.#sentAt = undefined;
+    this.#hooks.onAnswer?.();
     if (this.#stopped) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.start(), PING_INTERVAL_MS);

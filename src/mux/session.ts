@@ -36,6 +36,8 @@ export interface SessionOptions {
   /** The peer sent a control frame. May not block or throw. */
   onControl: (frame: ControlFrame) => void;
   onStream: OnStream;
+  /** The peer has answered a ping, in the native dialect: all that was sent before has arrived. May not throw. */
+  onPong?: () => void;
   /** No more streams can be opened, though open ones may go on. Told once, before `closed`. May not block or throw. */
   onLeaving?: (leaving: Leaving) => void;
   /** Whether we dial the destination of a service. Asked in the reference dialect only. */
@@ -234,6 +236,7 @@ export class Session {
     const batcher = new Batcher(this.#link, (error) => this.abort(error));
     const liveness = new Liveness({
       ping: (nonce) => batcher.send({ kind: "ping", nonce }),
+      onAnswer: () => this.#options.onPong?.(),
       onSilence: () => {
         const silent = "the peer does not answer any more";
         this.abort(new ConnectorError("deadline_exceeded", silent), { returns: true });

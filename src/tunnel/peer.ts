@@ -65,6 +65,8 @@ export class Peer {
   readonly #sessions = new Set<Session>();
   /** The last session over which the peer has answered. */
   #answered: Session | undefined;
+  /** Ends a link over which nothing is answered. */
+  #answerTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -207,20 +209,19 @@ export class Peer {
     const session = new Session(link, {
       role: "dialler",
       limits: this.#options.limits,
-      onControl: (frame) => this.#onControl(session, frame, answerTimer),
+      onControl: (frame) => this.#onControl(session, frame),
       onStream: (stream) => this.#onStream(stream),
+      onPong: () => this.#noteAnswer(session),
       onLeaving: (why) => {
-        clearTimeout(answerTimer);
+        clearTimeout(this.#answerTimer);
         if (this.#session === session) this.#session = undefined;
         for (const service of this.#services.values()) service.linkDown(why.reason);
         leaving.resolve(why);
       },
       connects: (serviceId) => this.#services.get(serviceId)?.service.type === "local",
     });
-    const answerTimer = setTimeout(() => {
-      session.abort(new ConnectorError("deadline_exceeded", "the peer did not answer"));
-    }, FIRST_ANSWER_MS);
     this.#session = session;
+    this.#awaitAnswer(session);
     this.#sessions.add(session);
     session.closed.then(() => this.#sessions.delete(session));
     session.send({ kind: "ping" });
@@ -231,12 +232,8 @@ export class Peer {
     return await leaving.promise;
   }
 
-  #onControl(
-    session: Session,
-    frame: ControlFrame,
-    answerTimer: ReturnType<typeof setTimeout>,
-  ): void {
-    this.#noteAnswer(session, answerTimer);
+  #onControl(session: Session, frame: ControlFrame): void {
+    this.#noteAnswer(session);
     switch (frame.kind) {
       case "status":
         // A link that ends says nothing that is true of the next.
@@ -258,10 +255,20 @@ export class Peer {
     }
   }
 
+  /** Gives a link up that is not answered. A peer of the reference dialect says nothing until it is asked something. */
+  #awaitAnswer(session: Session): void {
+    this.#answerTimer = setTimeout(() => {
+      const asked = [...this.#services.values()].some((service) => service.hasAsked(session));
+      if (!asked) return this.#awaitAnswer(session);
+      session.abort(new ConnectorError("deadline_exceeded", "the peer did not answer"));
+    }, FIRST_ANSWER_MS);
+  }
+
   /** The first answer over a link shows that it is open. */
-  #noteAnswer(session: Session, timer: ReturnType<typeof setTimeout>): void {
-    clearTimeout(timer);
-    if (this.#answered === session) return;
+  #noteAnswer(session: Session): void {
+    // What an older one still says proves nothing of the one in use.
+    if (session !== this.#session || this.#answered === session) return;
+    clearTimeout(this.#answerTimer);
     this.#answered = session;
     const { dialect, peer } = session;
     this.#logger.info("link opened", { dialect, ...identityFields(peer) });

@@ -119,6 +119,11 @@ export class PeerService {
     this.#expose();
   }
 
+  /** Whether the peer was asked over this link. */
+  hasAsked(session: Session): boolean {
+    return this.#asked === session;
+  }
+
   /** The link is gone, or about to. */
   linkDown(reason: string): void {
     this.#session = undefined;

@@ -56,6 +56,8 @@ Deno.test("a restored service whose port is taken is in error, and has it once i
   const [entry] = await again.rest.list();
   match(entry?.message ?? "", /the port is already in use/);
   ok(entry?.retry_at !== undefined || entry?.last_error !== undefined);
+  // Nothing is asked of the peer meanwhile, but it is there.
+  await until(() => /link opened/.test(again.logs()), "the link is open");
   squatter.close();
   await untilCompleteAgain(again, id);
   await roundTrip(port);
