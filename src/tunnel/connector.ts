@@ -49,8 +49,8 @@ export class Connector implements Control {
   readonly #peers = new Map<string, Peer>();
   readonly #guests = new Set<Guest>();
   readonly #guestServices: GuestServices;
-  /** Ids of services whose exposure is not answered yet: they are not kept. */
-  readonly #unanswered = new Set<string>();
+  /** Ids of services that are not kept: their exposure is not answered yet, or they are about to be removed. */
+  readonly #unkept = new Set<string>();
   readonly #closing = new AbortController();
 
   constructor(options: ConnectorOptions) {
@@ -75,18 +75,21 @@ export class Connector implements Control {
     this.#refuseConflict(request);
     const service: Service = { ...request, id: crypto.randomUUID() };
     const peer = this.#peerAt(request.remoteConnectorAddr, address);
-    this.#unanswered.add(service.id);
+    this.#unkept.add(service.id);
+    let kept = false;
     try {
       const added = await peer.add(service);
       if (waitMs > 0) await this.#completed(added, { waitMs, signal });
-      this.#unanswered.delete(service.id);
+      kept = this.#unkept.delete(service.id);
       await this.#save();
     } catch (error) {
       peer.remove(service.id);
       this.#dropIdle(request.remoteConnectorAddr, peer);
+      // What others have written meanwhile may have it.
+      if (kept) this.#saveSoon();
       throw ConnectorError.from(error, `Cannot expose service "${request.name}"`);
     } finally {
-      this.#unanswered.delete(service.id);
+      this.#unkept.delete(service.id);
     }
     return service.id;
   }
@@ -108,9 +111,12 @@ export class Connector implements Control {
 
   async destroy(id: string): Promise<void> {
     for (const [text, peer] of this.#peers) {
-      if (!peer.remove(id)) continue;
+      if (!peer.get(id)) continue;
+      await this.#saveWithout(id);
+      const removed = peer.remove(id);
+      this.#unkept.delete(id);
       this.#dropIdle(text, peer);
-      return await this.#save();
+      if (removed) return;
     }
     if (!this.#guestServices.destroy(id)) throw noSuchService(id);
   }
@@ -189,8 +195,30 @@ export class Connector implements Control {
 
   #save(): Promise<void> {
     const services = [...this.#peers.values()].flatMap((peer) => peer.services);
-    const answered = services.filter(({ id }) => !this.#unanswered.has(id));
-    return this.#options.save?.(answered) ?? Promise.resolve();
+    const kept = services.filter(({ id }) => !this.#unkept.has(id));
+    return this.#options.save?.(kept) ?? Promise.resolve();
+  }
+
+  /**
+   * A service that is to be removed goes from the file first: nobody could ask again for what is gone here.
+   *
+   * @throws {ConnectorError} when it cannot be written; then the service is kept.
+   */
+  async #saveWithout(id: string): Promise<void> {
+    const kept = !this.#unkept.has(id);
+    this.#unkept.add(id);
+    try {
+      await this.#save();
+    } catch (error) {
+      if (kept) this.#unkept.delete(id);
+      this.#saveSoon();
+      throw ConnectorError.from(error, "Cannot remove the service");
+    }
+  }
+
+  /** Nobody waits for it. */
+  #saveSoon(): void {
+    this.#save().catch((error) => this.#options.logger.error("services not saved", { error }));
   }
 
   #peerAt(text: string, address: Address): Peer {
@@ -206,7 +234,7 @@ export class Connector implements Control {
       graceMs,
       onRemoved: () => {
         this.#dropIdle(text, peer);
-        this.#save().catch((error) => logger.error("services not saved", { error }));
+        this.#saveSoon();
       },
       onTold: () => this.#dropIdle(text, peer),
     });
@@ -216,7 +244,8 @@ export class Connector implements Control {
 
   #dropIdle(text: string, peer: Peer): void {
     if (!peer.idle || !peer.told || this.#closing.signal.aborted) return;
-    this.#peers.delete(text);
+    // It may have been dropped before, and another may be in its place.
+    if (this.#peers.get(text) === peer) this.#peers.delete(text);
     peer.close();
   }
 

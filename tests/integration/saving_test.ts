@@ -1,0 +1,68 @@
+// What is kept of what is exposed, when keeping it fails: what was answered is what is true, here and in the file.
+
+import { deepStrictEqual, rejects } from "node:assert/strict";
+import { ConnectorError } from "../../src/errors.ts";
+import type { Service, ServiceRequest } from "../../src/service.ts";
+import { freePort, startConnector, until } from "../support/world.ts";
+
+/** A file that can be told to fail. Each list is written in its turn, as it was when it was given. */
+class Disk {
+  /** So many writes fail from now on. */
+  failures = 0;
+  names: string[] = [];
+  #last: Promise<void> = Promise.resolve();
+
+  save = (services: readonly Service[]): Promise<void> => {
+    const written = this.#last.then(() => {
+      if (this.failures-- > 0) throw new ConnectorError("internal", "no space left");
+      this.names = services.map(({ name }) => name);
+    });
+    this.#last = written.catch(() => {});
+    return written;
+  };
+}
+
+function request(name: string): ServiceRequest {
+  return {
+    name,
+    sourcePort: freePort(),
+    // Nobody is there.
+    remoteConnectorAddr: `127.0.0.1:${freePort()}`,
+    destinationAddr: "127.0.0.1:1",
+    type: "local",
+  };
+}
+
+Deno.test("a service whose removal could not be written is there still, and can be removed again", async () => {
+  const disk = new Disk();
+  await using local = await startConnector({ save: disk.save });
+  const id = await local.connector.expose(request("kept"));
+  disk.failures = 1;
+  await rejects(local.connector.destroy(id), /no space left/);
+  deepStrictEqual(local.connector.list().map(({ name }) => name), ["kept"]);
+  deepStrictEqual(disk.names, ["kept"]);
+  await local.connector.destroy(id);
+  deepStrictEqual(local.connector.list(), []);
+  deepStrictEqual(disk.names, []);
+});
+
+Deno.test("a service that was refused because it could not be written is not written with the next one", async () => {
+  const disk = new Disk();
+  await using local = await startConnector({ save: disk.save });
+  disk.failures = 1;
+  const first = rejects(local.connector.expose(request("first")), /no space left/);
+  await Promise.all([first, local.connector.expose(request("second"))]);
+  deepStrictEqual(local.connector.list().map(({ name }) => name), ["second"]);
+  await until(() => disk.names.join() === "second", "only what is exposed is written");
+});
+
+Deno.test("a service whose removal failed is not lost with what was written meanwhile", async () => {
+  const disk = new Disk();
+  await using local = await startConnector({ save: disk.save });
+  const id = await local.connector.expose(request("first"));
+  disk.failures = 1;
+  const removed = rejects(local.connector.destroy(id), /no space left/);
+  await Promise.all([removed, local.connector.expose(request("second"))]);
+  deepStrictEqual(local.connector.list().map(({ name }) => name), ["first", "second"]);
+  await until(() => disk.names.join() === "first,second", "what is exposed is written");
+});
