@@ -1,7 +1,7 @@
 // What a chaos run has counted so far: how transfers ended at either end, bytes, faults, recoveries, memory, and
 // everything that was wrong. report.ts turns it into text.
 
-import { describeEnd, type End, judge } from "./ends.ts";
+import { describeEnd, type End, judge, type Outcome } from "./ends.ts";
 import type { FaultKind, VisitKind } from "./plan.ts";
 import { Counts, Samples } from "./statistics.ts";
 
@@ -55,9 +55,9 @@ export class Ledger {
     return this.#problemCount;
   }
 
-  /** A visitor's end. */
-  visited(seen: Seen): void {
-    this.#see("visitor", this.visits, seen);
+  /** A visitor's end. Returns what was made of it. */
+  visited(seen: Seen): Outcome {
+    return this.#see("visitor", this.visits, seen);
   }
 
   /** An upstream's end. */
@@ -90,10 +90,12 @@ export class Ledger {
     this.#onLine(`${this.seconds.toFixed(1).padStart(7)} s  ${what}`);
   }
 
-  #see(side: string, counts: Counts, { kind, id, service, end, killed }: Seen): void {
+  #see(side: string, counts: Counts, { kind, id, service, end, killed }: Seen): Outcome {
     const outcome = judge(end, { killed });
     counts.add(kind, outcome);
-    if (outcome !== "WRONG") return;
-    this.problem(`${side} of visit ${id ?? "?"} (${kind}) of ${service}: ${describeEnd(end)}`);
+    if (outcome === "WRONG") {
+      this.problem(`${side} of visit ${id ?? "?"} (${kind}) of ${service}: ${describeEnd(end)}`);
+    }
+    return outcome;
   }
 }

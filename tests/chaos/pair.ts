@@ -6,6 +6,7 @@ import type { ServiceType } from "../../src/service.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { freePort } from "../support/world.ts";
 import { ChaosConnector, type ConnectorOptions } from "./connector.ts";
+import { Disturbances } from "./disturbance.ts";
 import type { Ledger } from "./ledger.ts";
 import { FIRST_PROBE_ID, planVisit } from "./plan.ts";
 import { Upstream } from "./upstream.ts";
@@ -45,6 +46,7 @@ export class ChaosPair implements AsyncDisposable {
   readonly acceptor: ChaosConnector;
   readonly path: FaultRelay;
   readonly services: ChaosService[] = [];
+  readonly disturbances = new Disturbances();
   readonly #options: PairOptions;
   readonly #stack = new AsyncDisposableStack();
   #probes = FIRST_PROBE_ID;

@@ -6,6 +6,7 @@ import { delay } from "../../src/delay.ts";
 import { makePki, pemOf, writeTls } from "../support/mtls.ts";
 import { tempFolder } from "../support/mtls.ts";
 import { type Baseline, remains, takeBaseline } from "./checks.ts";
+import { complaint } from "./disturbance.ts";
 import { inflict } from "./faults.ts";
 import { Ledger } from "./ledger.ts";
 import { openDescriptors, residentBytes } from "./measure.ts";
@@ -120,15 +121,20 @@ async function sendVisitors(
     while (!ended.aborted) {
       const { pair, service } = rng.pick(services);
       const { serverFirst, port, name } = service;
-      const ingress = service.type === "local" ? pair.acceptor : pair.dialler;
+      const ingress = service.type === "local" ? "acceptor" : "dialler";
       const plan = planVisit(seed, { id: next++, serverFirst });
       const began = performance.now();
       const { end, down } = await visit(plan, { port, seed, signal });
       const { kind, id } = plan;
       if (!signal.aborted) {
-        const killed = ingress.killedSince(began);
-        ledger.visited({ kind, id, service: name, end, killed });
+        const killed = pair[ingress].killedSince(began);
+        const outcome = ledger.visited({ kind, id, service: name, end, killed });
         ledger.bytes.add(kind, "down", down);
+        const wrong = complaint({ kind, outcome }, {
+          disturbed: pair.disturbances.since(began),
+          mayRefuse: pair.disturbances.mayRefuseSince(began, ingress),
+        });
+        if (wrong) ledger.problem(`visit ${id} (${kind}) of ${name}: ${wrong}`);
       }
       await delay(rng.int(0, MAX_REST_MS), { signal: ended });
     }
@@ -154,8 +160,10 @@ async function sendFaults(
     try {
       const slow = meanwhileDelayMs > 0 ? `, ${meanwhileDelayMs} ms slow` : "";
       ledger.say(`${pair.name}: ${kind} (${(lastsMs / 1000).toFixed(1)} s${slow})`);
+      pair.disturbances.begin(fault, performance.now());
       const healthyAt = await inflict(fault, pair, ended);
       await pair.works(signal);
+      pair.disturbances.end(performance.now());
       if (!signal.aborted) ledger.recovered(pair.name, kind, performance.now() - healthyAt);
     } catch (error) {
       const tails = pair.connectors.map((each) => `${each.name} logged last:\n${each.logTail()}`);

@@ -34,8 +34,10 @@ export async function visit(
   let opened: TestSocket;
   try {
     opened = await TestSocket.connect(port);
-  } catch {
-    return { end: { kind: "refused" }, down: 0 };
+  } catch (error) {
+    // Who is turned away at once hears of it as early.
+    const refused = error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
+    return { end: { kind: refused ? "refused" : "interrupted" }, down: 0 };
   }
   using socket = opened;
   using watch = new StallWatch(socket);

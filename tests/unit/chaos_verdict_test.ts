@@ -2,8 +2,10 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { bytesOf, digestOf, StreamCheck } from "../chaos/bytes.ts";
-import { describeEnd, type End, endOf, judge } from "../chaos/ends.ts";
+import { complaint, Disturbances } from "../chaos/disturbance.ts";
+import { describeEnd, type End, endOf, judge, type Outcome } from "../chaos/ends.ts";
 import { Ledger } from "../chaos/ledger.ts";
+import type { VisitKind } from "../chaos/plan.ts";
 import { formatReport, type RunFacts } from "../chaos/report.ts";
 import { Counts, median, Samples, table } from "../chaos/statistics.ts";
 import { header, HeaderReader } from "../chaos/transfer.ts";
@@ -56,6 +58,33 @@ Deno.test("chaos ends: a kill excuses missing bytes at that very end, and nothin
     strictEqual(describeEnd({ kind }), kind);
   }
   strictEqual(describeEnd(truncated), "ended in order after 1 of 2 bytes");
+});
+
+Deno.test("chaos disturbances: what was wrong when, and what a visitor may meet then", () => {
+  const disturbances = new Disturbances();
+  strictEqual(disturbances.since(0), false);
+  disturbances.begin({ kind: "kill dialler", lastsMs: 100 }, 10_000);
+  strictEqual(disturbances.since(50_000), true);
+  disturbances.end(11_000);
+  strictEqual(disturbances.since(12_000), true);
+  strictEqual(disturbances.since(14_000), false);
+  strictEqual(disturbances.mayRefuseSince(12_000, "dialler"), true);
+  strictEqual(disturbances.mayRefuseSince(12_000, "acceptor"), false);
+  disturbances.begin({ kind: "refuse", lastsMs: 9000 }, 20_000);
+  strictEqual(disturbances.mayRefuseSince(25_000, "acceptor"), true);
+  strictEqual(disturbances.mayRefuseSince(25_000, "dialler"), false);
+});
+
+Deno.test("chaos disturbances: nobody is refused without a reason, and nobody interrupted without a fault", () => {
+  const quiet = { disturbed: false, mayRefuse: false };
+  const about = (kind: VisitKind, outcome: Outcome, state = quiet) =>
+    complaint({ kind, outcome }, state);
+  match(about("mute", "refused") ?? "", /port was kept/);
+  strictEqual(about("mute", "refused", { disturbed: true, mayRefuse: true }), undefined);
+  match(about("half-close", "interrupted") ?? "", /nothing was in its way/);
+  strictEqual(about("half-close", "interrupted", { ...quiet, disturbed: true }), undefined);
+  strictEqual(about("upstream resets", "interrupted"), undefined);
+  strictEqual(about("both ways", "whole"), undefined);
 });
 
 Deno.test("chaos header: it is read across chunks, and what is none is refused", () => {
