@@ -9,23 +9,38 @@ const INTERVAL_MS = 1000;
 /** How long a try may take, in milliseconds. */
 const TIMEOUT_MS = 1000;
 
+/** What was seen of a port. */
+export type Reachability =
+  /** It takes connections now, and had not before. */
+  | "opened"
+  /** It takes connections, and nothing else was seen of it: then it is not the port that keeps the peer away. */
+  | "open"
+  /** It did not take any when the signal was aborted. */
+  | "refusing";
+
 /**
- * Resolves with true as soon as an address takes TCP connections that it had not taken before; with false when the
- * signal is aborted, or when it takes them already: then it is not the port that keeps the peer away. Never rejects.
+ * Looks at an address until it takes TCP connections, or the signal is aborted. `before` is what the last look has
+ * seen: a port that refused then, and is open at the first look, has opened. Never rejects.
  */
 export async function becomesReachable(
   address: Address,
-  { signal, intervalMs = INTERVAL_MS }: { signal: AbortSignal; intervalMs?: number },
-): Promise<boolean> {
-  for (let refused = false; !signal.aborted; refused = true) {
+  { signal, before = "open", intervalMs = INTERVAL_MS }: {
+    signal: AbortSignal;
+    before?: Reachability | undefined;
+    intervalMs?: number;
+  },
+): Promise<Reachability> {
+  let refused = before === "refusing";
+  while (!signal.aborted) {
     try {
       const conn = await dialTcp(address, { timeoutMs: TIMEOUT_MS, signal });
       conn.close();
-      return refused;
+      return refused ? "opened" : "open";
     } catch {
-      // Whatever the reason: what matters is that it ends.
+      // Whatever the reason, other than that nobody wants to know any more: what matters is that it ends.
+      refused ||= !signal.aborted;
       await delay(intervalMs, { signal });
     }
   }
-  return false;
+  return refused ? "refusing" : "open";
 }

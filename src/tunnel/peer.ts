@@ -12,7 +12,7 @@ import type { Stream } from "../mux/stream.ts";
 import { identityFields } from "../peer_identity.ts";
 import { Backoff, RETRY_BACKOFF } from "../retry.ts";
 import type { Service, ServiceReport } from "../service.ts";
-import { becomesReachable } from "../tcp/reachable.ts";
+import { becomesReachable, type Reachability } from "../tcp/reachable.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { carryToDestination } from "./egress.ts";
 import { PeerService, type PeerServiceOptions } from "./peer_service.ts";
@@ -55,6 +55,8 @@ export class Peer {
   readonly #removed = new Set<string>();
   #farewell: ReturnType<typeof setTimeout> | undefined;
   readonly #closing = new AbortController();
+  /** What the peer's port did at the last look: it may open between a wait and the next. */
+  #seen: Reachability | undefined;
   /** Ends the wait before the next try. */
   #hurry = new AbortController();
   /** Services whose listeners are being opened. */
@@ -191,8 +193,11 @@ export class Peer {
     for (const service of this.#services.values()) service.linkRetry(retryAt);
     if (waitMs > PATIENT_WAIT_MS) {
       const hurry = this.#hurry;
-      const watched = becomesReachable(this.#options.address, { signal })
-        .then((reachable) => reachable && hurry.abort());
+      const before = this.#seen;
+      const watched = becomesReachable(this.#options.address, { signal, before }).then((seen) => {
+        this.#seen = seen;
+        if (seen === "opened") hurry.abort();
+      });
       await delay(waitMs, { signal });
       hurry.abort();
       await watched;
