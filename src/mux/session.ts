@@ -68,6 +68,9 @@ export class Session {
   #reason: ConnectorError | undefined;
   /** Set when the link was ended in order, by us. */
   #closing = false;
+  /** Cuts a link off whose peer does not end it, too. */
+  #closeTimer: ReturnType<typeof setTimeout> | undefined;
+  #closeDeadline = Infinity;
   #linkEnded = false;
   /** Set when no more streams are opened, by either side. */
   #leaving = false;
@@ -136,10 +139,11 @@ export class Session {
   }
 
   /**
-   * Ends the link in order: what was sent is delivered. A peer that does not follow within `graceMs` is cut off.
-   * Streams that are open are reset.
+   * Ends the link in order: what was sent is delivered. A peer that does not follow within `graceMs` is cut off; asked
+   * again, the shorter time counts. Streams that are open are reset.
    */
   close({ graceMs = CLOSE_GRACE_MS }: { graceMs?: number } = {}): void {
+    if (this.#closing) return this.#cutOffIn(graceMs);
     this.#leave({ reason: "this connector has closed the link", returns: true });
     this.#batcher?.send({ kind: "goAway", code: "shutdown", reason: "" });
     this.#batcher?.flush();
@@ -181,20 +185,27 @@ export class Session {
     graceMs: number,
     { first = "ours" }: { first?: "ours" | "theirs" } = {},
   ): Promise<void> {
+    this.#cutOffIn(graceMs);
     if (this.#closing) return;
     this.#closing = true;
-    const timer = setTimeout(() => {
-      this.#link.abort(
-        this.#reason ?? new ConnectorError("deadline_exceeded", "the peer did not end the link"),
-      );
-    }, graceMs);
-    this.#link.closed.then(() => clearTimeout(timer));
+    this.#link.closed.then(() => clearTimeout(this.#closeTimer));
     if (first === "theirs") return;
     // What still waits because the link is full was promised to be delivered.
     while (!this.#linkEnded && (this.#batcher?.full || this.#outbox.full)) {
       await this.#link.writable();
     }
     this.#link.close();
+  }
+
+  #cutOffIn(graceMs: number): void {
+    const deadline = performance.now() + graceMs;
+    if (this.#linkEnded || deadline >= this.#closeDeadline) return;
+    this.#closeDeadline = deadline;
+    clearTimeout(this.#closeTimer);
+    this.#closeTimer = setTimeout(() => {
+      const late = new ConnectorError("deadline_exceeded", "the peer did not end the link");
+      this.#link.abort(this.#reason ?? late);
+    }, graceMs);
   }
 
   async #run(): Promise<LinkEnd> {

@@ -172,7 +172,10 @@ export class Connector implements Control {
       ? HURRIED_GRACE_MS
       : Math.max(CLOSE_GRACE_MS, deadline - performance.now());
     for (const owner of owners) owner.close({ graceMs });
+    const hurry = () => owners.forEach((owner) => owner.close({ graceMs: HURRIED_GRACE_MS }));
+    signal?.addEventListener("abort", hurry);
     await Promise.all(owners.map((owner) => owner.closed));
+    signal?.removeEventListener("abort", hurry);
     this.#guestServices.close();
   }
 

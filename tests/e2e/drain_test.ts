@@ -3,6 +3,7 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
+import { FaultRelay } from "../support/fault_relay.ts";
 import {
   type ConnectorProcess,
   type ConnectorProcessOptions,
@@ -163,6 +164,42 @@ Deno.test("a second signal ends it at once", async () => {
   const took = performance.now() - started;
   ok(took < 2000, `${took} ms`);
 });
+
+Deno.test("a second signal does not wait for a peer that says nothing", async () => {
+  await using remote = await spawnConnector();
+  await using relay = new FaultRelay(remote.grpcPort);
+  await using local = await spawnConnector({ args: LONG });
+  await exposeService(local, { to: relay.address, type: "local", destination: 1 });
+  relay.swallow();
+  const ended = local.stop("SIGTERM", { timeoutMs: 20_000 });
+  await until(async () => await refuses(local.grpcPort), "it stops");
+  const started = performance.now();
+  local.signal("SIGTERM");
+  deepStrictEqual(await ended, { code: 0, signal: null });
+  const took = performance.now() - started;
+  ok(took < 3000, `${took} ms`);
+});
+
+Deno.test("however often and fast it is signalled, the exit code is 0", async () => {
+  await using pair = await startPair({ args: LONG });
+  const ended = pair.local.stop("SIGTERM", { timeoutMs: 20_000 });
+  let over = false;
+  ended.finally(() => over = true).catch(() => {});
+  const signals: Deno.Signal[] = ["SIGINT", "SIGTERM"];
+  await until(() => {
+    if (!over) { for (const signal of signals) signalIfThere(pair.local, signal); }
+    return over;
+  }, "it has ended");
+  deepStrictEqual(await ended, { code: 0, signal: null });
+});
+
+function signalIfThere(connector: ConnectorProcess, signal: Deno.Signal): void {
+  try {
+    connector.signal(signal);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+}
 
 /** Two connectors, of which the local one is about to stop. */
 async function startPair(
