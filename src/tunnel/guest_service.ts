@@ -63,14 +63,26 @@ export function sameService(a: Service, b: Service): boolean {
  * former services.
  */
 export function isFormerSelf({ tenure }: GuestService, peer: PeerInfo): boolean {
-  const former = tenure.kind === "orphaned" ? tenure.peer : tenure.owner.peer;
   const away = tenure.kind === "orphaned" || tenure.owner.leaving;
-  return away && isSamePeer(former, peer);
+  return away && isSamePeer(peerOf(tenure), peer);
+}
+
+/** Whether a peer may have been the one that a service came from: with certificates, only one with the same. */
+export function mayBelongTo({ tenure }: GuestService, peer: PeerInfo): boolean {
+  return hasSameIdentity(peerOf(tenure), peer);
 }
 
 /** Whether two links come from one connector, as far as can be told: one host, and one certificate if there are any. */
 export function isSamePeer(a: PeerInfo, b: PeerInfo): boolean {
-  return hostOf(a) === hostOf(b) && JSON.stringify(a.identity) === JSON.stringify(b.identity);
+  return hostOf(a) === hostOf(b) && hasSameIdentity(a, b);
+}
+
+function hasSameIdentity(a: PeerInfo, b: PeerInfo): boolean {
+  return JSON.stringify(a.identity) === JSON.stringify(b.identity);
+}
+
+function peerOf(tenure: Tenure): PeerInfo {
+  return tenure.kind === "orphaned" ? tenure.peer : tenure.owner.peer;
 }
 
 function hostOf({ address }: PeerInfo): string {

@@ -10,6 +10,7 @@ import {
   type GuestService,
   isFormerSelf,
   isSamePeer,
+  mayBelongTo,
   type Owner,
   ownerOf,
   portInUse,
@@ -47,6 +48,7 @@ export class GuestServices {
   readonly #ports = new Map<number, GuestService>();
   /** Ids that were removed here. Their peer is told again when it asks for one: the first word may have been lost. */
   readonly #removed = new Set<string>();
+  #stopped = false;
   /** Ends when every service so far is taken up or refused: two may want one port. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -84,9 +86,10 @@ export class GuestServices {
   release(serviceId: string, owner: Owner): void {
     const entry = this.#services.get(serviceId);
     if (entry === undefined) return;
-    if (entry.tenure.kind === "orphaned" || isSamePeer(entry.tenure.owner.peer, owner.peer)) {
-      this.#drop(entry);
-    }
+    const its = entry.tenure.kind === "orphaned"
+      ? mayBelongTo(entry, owner.peer)
+      : isSamePeer(entry.tenure.owner.peer, owner.peer);
+    if (its) this.#drop(entry);
   }
 
   /** Removes a service, and tells the peer now or when it returns. Returns whether there was one of this id. */
@@ -120,8 +123,9 @@ export class GuestServices {
     }
   }
 
-  /** Takes no new visitors; open connections go on. */
+  /** Takes no new visitors, and nothing up any more; open connections go on. */
   stopListening(): void {
+    this.#stopped = true;
     for (const entry of this.#services.values()) this.#stopListening(entry);
   }
 
@@ -135,10 +139,16 @@ export class GuestServices {
   }
 
   async #takeUp(service: Service, owner: Owner): Promise<boolean> {
+    this.#refuseWhenStopped();
     if (this.#removed.has(service.id)) return false;
     this.#options.admit(service);
     const known = this.#services.get(service.id);
-    if (known && sameService(known.service, service)) {
+    if (known && !mayBelongTo(known, owner.peer)) {
+      throw new ConnectorError("already_exists", "The id belongs to another peer's service");
+    }
+    const same = known !== undefined && sameService(known.service, service);
+    // One whose peer had left for good has no listener any more.
+    if (same && (known.ingress || service.type === "remote")) {
       this.#assign(known, owner);
       return true;
     }
@@ -152,7 +162,9 @@ export class GuestServices {
     const ingress = service.type === "local"
       ? await this.#openIngress(service, { visitors, holder })
       : undefined;
-    for (const former of [known, holder]) if (former) this.#drop(former);
+    // What is still open of a peer that leaves goes on.
+    if (known) this.#drop(known, { cut: !same });
+    if (holder && holder !== known) this.#drop(holder, { cut: false });
     const { id, name, sourcePort, type, destinationAddr } = service;
     const tenure: Tenure = { kind: "owned", owner };
     const destination = parseAddress(destinationAddr);
@@ -184,12 +196,21 @@ export class GuestServices {
       ingress.rededicate(options);
       return ingress;
     }
+    let opened: Ingress | undefined;
     try {
-      return await Ingress.open(options);
+      opened = await Ingress.open(options);
+      this.#refuseWhenStopped();
+      return opened;
     } catch (error) {
+      opened?.close();
       visitors.close();
       throw error;
     }
+  }
+
+  #refuseWhenStopped(): void {
+    if (!this.#stopped) return;
+    throw new ConnectorError("unavailable", "This connector is shutting down");
   }
 
   #assign(entry: GuestService, owner: Owner): void {
