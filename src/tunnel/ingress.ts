@@ -105,8 +105,19 @@ export class Ingress {
       : this.#waiting.length >= MAX_WAITING
       ? "too many wait for the peer already"
       : undefined;
-    if (reason === undefined) this.#waiting.push({ conn, visit });
+    if (reason === undefined) this.#wait({ conn, visit });
     else this.#dismiss({ conn, visit }, reason);
+  }
+
+  #wait(waiter: Waiter): void {
+    this.#waiting.push(waiter);
+    // Whoever carries it later listens in this one's place.
+    waiter.conn.onLost((reason) => {
+      const place = this.#waiting.indexOf(waiter);
+      if (place < 0) return;
+      this.#waiting.splice(place, 1);
+      this.#dismiss(waiter, reason);
+    });
   }
 
   #carry({ conn, visit }: Waiter): void {

@@ -1,0 +1,26 @@
+// Visitors that wait for a link: who has left takes no place any more.
+
+import { strictEqual } from "node:assert/strict";
+import { connect } from "node:net";
+import { freePort, startConnector, until } from "../support/world.ts";
+
+Deno.test("a visitor that was reset while it waited for a link is not kept", async () => {
+  await using local = await startConnector();
+  const port = freePort();
+  await local.connector.expose({
+    name: "test",
+    sourcePort: port,
+    remoteConnectorAddr: `127.0.0.1:${freePort()}`,
+    destinationAddr: "127.0.0.1:1",
+    type: "remote",
+  });
+  const open = () => local.connector.list()[0]?.connections.open;
+  for (const length of [0, 1000]) {
+    const visitor = connect({ host: "127.0.0.1", port });
+    if (length > 0) visitor.write(new Uint8Array(length));
+    await until(() => open() === 1, "it waits");
+    visitor.resetAndDestroy();
+    await until(() => open() === 0, "its place is free", { timeoutMs: 5000 });
+  }
+  strictEqual(local.connector.list()[0]?.connections.failed, 2);
+});
