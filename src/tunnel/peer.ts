@@ -24,6 +24,8 @@ import { PeerService, type PeerServiceOptions } from "./peer_service.ts";
 const FIRST_ANSWER_MS = 5000;
 /** Waits longer than this, in milliseconds, end early when the peer's port opens. */
 const PATIENT_WAIT_MS = 1000;
+/** Links to one peer that may be open at once, in use or draining: more than any that restarts has. */
+const MAX_LINKS = 8;
 /** The most services that are remembered as removed while there was no link. */
 const MAX_REMOVED = 1000;
 /**
@@ -227,6 +229,8 @@ export class Peer {
     });
     this.#session = session;
     this.#awaitAnswer(session);
+    const [oldest] = this.#sessions;
+    if (this.#sessions.size >= MAX_LINKS) oldest?.close();
     this.#sessions.add(session);
     session.closed.then(() => this.#sessions.delete(session));
     session.send({ kind: "ping" });
