@@ -49,6 +49,8 @@ export class PeerService {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #backoff = new Backoff(RETRY_BACKOFF);
   #changed = Promise.withResolvers<void>();
+  /** Set when it listens no more, and tries nothing again. */
+  #stopped = false;
   #closed = false;
 
   constructor(service: Service, options: PeerServiceOptions) {
@@ -84,11 +86,11 @@ export class PeerService {
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
   async open(): Promise<void> {
-    if (this.service.type === "local" || this.#ingress) return;
+    if (this.service.type === "local" || this.#ingress || this.#stopped) return;
     const { visitors, service } = this;
     const { logger, graceMs } = this.#options;
     const ingress = await Ingress.open({ service, visitors, logger });
-    if (this.#closed) return ingress.close();
+    if (this.#stopped) return ingress.close();
     ingress.detach({ graceMs, reason: "there is no link to the peer" });
     this.#ingress = ingress;
   }
@@ -100,7 +102,7 @@ export class PeerService {
     } catch (error) {
       return this.obstruct(ConnectorError.from(error, "This connector cannot take it up"));
     }
-    if (this.#closed) return;
+    if (this.#stopped) return;
     if (this.#obstacle) this.#set("pending", undefined);
     this.#obstacle = undefined;
     this.#expose();
@@ -172,21 +174,23 @@ export class PeerService {
 
   /** Takes no new visitors; open connections go on. */
   stopListening(): void {
+    this.#stopped = true;
+    clearTimeout(this.#retryTimer);
+    this.#retryAt = undefined;
     this.#ingress?.close();
   }
 
   /** Ends it, and cuts off its connections. */
   close(reason?: string): void {
     this.#closed = true;
-    clearTimeout(this.#retryTimer);
-    this.#ingress?.close();
+    this.stopListening();
     this.visitors.close(reason);
     this.#notify();
   }
 
   #fail({ message, code }: { message: string; code: ErrorCode | undefined }): void {
     if (this.#closed) return;
-    const lasting = code !== undefined && LASTING.includes(code);
+    const lasting = this.#stopped || code !== undefined && LASTING.includes(code);
     const waitMs = lasting ? undefined : this.#backoff.next(0);
     this.#set("error", message, { code, waitMs });
     if (waitMs === undefined) return;
