@@ -189,11 +189,14 @@ export class Connector implements Control {
     const signals = [late.signal, this.#closing.signal, ...(signal ? [signal] : [])];
     try {
       await service.completed(AbortSignal.any(signals));
-      // Nobody would learn the id.
-      if (signal?.aborted) throw new ConnectorError("cancelled", "nobody waits any more");
+    } catch (error) {
+      this.#refuseWhenClosing();
+      throw error;
     } finally {
       clearTimeout(timer);
     }
+    // Nobody would learn the id.
+    if (signal?.aborted) throw new ConnectorError("cancelled", "nobody waits any more");
   }
 
   #save(): Promise<void> {

@@ -141,7 +141,8 @@ Deno.test("whoever waits when the connector stops is told", async () => {
   await until(async () => (await local.rest.list()).length === 1, "it is tried");
   deepStrictEqual(await local.stop("SIGTERM"), { code: 0, signal: null });
   const { status, body } = await asked;
-  strictEqual(status, 504, body);
+  strictEqual(status, 502);
+  strictEqual(body, 'Cannot expose service "test": The connector is shutting down\n');
 });
 
 Deno.test("the list says who the peer is, what was carried and why the last connection ended", async () => {
