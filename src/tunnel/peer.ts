@@ -62,7 +62,7 @@ export class Peer {
   /** Ends the wait before the next try. */
   #hurry = new AbortController();
   /** Services whose listeners are being opened. */
-  #adding = 0;
+  readonly #adding = new Set<Service>();
   /** The link in use. */
   #session: Session | undefined;
   /** That link, and older ones whose connections go on. */
@@ -80,7 +80,7 @@ export class Peer {
 
   /** Whether nothing is exposed to it, or about to be. */
   get idle(): boolean {
-    return this.#services.size === 0 && this.#adding === 0;
+    return this.#services.size === 0 && this.#adding.size === 0;
   }
 
   /** Whether the peer knows of every removal, as far as it can be told. */
@@ -88,9 +88,9 @@ export class Peer {
     return this.#removed.size === 0;
   }
 
-  /** What was exposed to it. */
+  /** What was exposed to it, or is about to be. */
   get services(): Service[] {
-    return [...this.#services.values()].map(({ service }) => service);
+    return [...[...this.#services.values()].map(({ service }) => service), ...this.#adding];
   }
 
   /** What is true of the services exposed to it. */
@@ -109,7 +109,7 @@ export class Peer {
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
   async add(service: Service): Promise<PeerService> {
-    this.#adding += 1;
+    this.#adding.add(service);
     const added = new PeerService(service, this.#options);
     try {
       await added.open();
@@ -120,7 +120,7 @@ export class Peer {
       added.close();
       throw error;
     } finally {
-      this.#adding -= 1;
+      this.#adding.delete(service);
     }
     this.#keep(added);
     if (this.#session) added.linkUp(this.#session);

@@ -66,3 +66,14 @@ Deno.test("a service whose removal failed is not lost with what was written mean
   deepStrictEqual(local.connector.list().map(({ name }) => name), ["first", "second"]);
   await until(() => disk.names.join() === "first,second", "what is exposed is written");
 });
+
+Deno.test("of two services that want one port at the same moment, the second is refused", async () => {
+  await using local = await startConnector();
+  const wanted = request("one");
+  const results = await Promise.allSettled([
+    local.connector.expose(wanted),
+    local.connector.expose({ ...wanted, name: "two" }),
+  ]);
+  deepStrictEqual(results.map(({ status }) => status), ["fulfilled", "rejected"]);
+  deepStrictEqual(local.connector.list().map(({ name }) => name), ["one"]);
+});
