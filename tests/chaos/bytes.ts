@@ -11,6 +11,9 @@ const BLOCK_BYTES = 1_048_573;
 /** Bytes of the digest that follows an answer. */
 export const DIGEST_BYTES = 32;
 
+/** Bytes of a wrong chunk that are quoted. */
+const QUOTED_BYTES = 24;
+
 const BLOCK = makeBlock();
 
 function makeBlock(): Uint8Array {
@@ -44,6 +47,7 @@ export class StreamCheck {
   readonly #hash = createHash("sha256");
   #received = 0;
   #wrongAt: number | undefined;
+  #wrongBytes = "";
 
   constructor(stream: Stream, trailer: Uint8Array = new Uint8Array(0)) {
     this.#stream = stream;
@@ -65,6 +69,11 @@ export class StreamCheck {
     return this.#wrongAt;
   }
 
+  /** The first bytes of that chunk, in hex: they may tell whose they are. */
+  get wrongBytes(): string {
+    return this.#wrongBytes;
+  }
+
   /** SHA-256 of what has come. */
   digest(): Uint8Array {
     return this.#hash.copy().digest();
@@ -79,7 +88,10 @@ export class StreamCheck {
         ? bytesOf(this.#stream, at, Math.min(rest.length, this.#stream.length - at, BLOCK_BYTES))
         : this.#trailer.subarray(at - this.#stream.length, at - this.#stream.length + rest.length);
       const count = wanted.length === 0 ? rest.length : wanted.length;
-      if (Buffer.compare(rest.subarray(0, count), wanted) !== 0) this.#wrongAt ??= at;
+      if (this.#wrongAt === undefined && Buffer.compare(rest.subarray(0, count), wanted) !== 0) {
+        this.#wrongAt = at;
+        this.#wrongBytes = rest.slice(0, QUOTED_BYTES).toHex();
+      }
       this.#received += count;
       offset += count;
     }

@@ -7,8 +7,8 @@ import type { Child } from "../support/child.ts";
 import { httpsRequest } from "../support/mtls.ts";
 import { type ListedService, RestClient, startCommand } from "../support/processes.ts";
 import { soon } from "../support/soon.ts";
-import { freePort } from "../support/world.ts";
 import type { Ledger } from "./ledger.ts";
+import { chaosPort } from "./ports.ts";
 
 /** How long a start may take until it is healthy, in milliseconds: a busy machine is slow. */
 const START_TIMEOUT_MS = 60_000;
@@ -39,8 +39,8 @@ export interface ConnectorOptions {
 /** A connector that can be started again. */
 export class ChaosConnector implements AsyncDisposable {
   readonly name: string;
-  readonly grpcPort = freePort();
-  readonly httpPort = freePort();
+  readonly grpcPort = chaosPort();
+  readonly httpPort = chaosPort();
   readonly #options: ConnectorOptions;
   readonly #kills: number[] = [];
   readonly #url: string;

@@ -16,7 +16,7 @@ export type End =
   /** It ended in order, and bytes were missing. */
   | { kind: "truncated"; received: number; expected: number }
   /** Bytes were wrong, or too many. */
-  | { kind: "wrong"; at: number }
+  | { kind: "wrong"; at: number; bytes?: string }
   /** Nothing moved for too long. */
   | { kind: "stalled" };
 
@@ -33,10 +33,10 @@ export type Outcome = typeof OUTCOMES[number];
 
 /** What the bytes say once no more can come; `inOrder` is whether a FIN said so. */
 export function endOf(
-  { received, expected, wrongAt }: Pick<StreamCheck, "received" | "expected" | "wrongAt">,
+  { received, expected, wrongAt, wrongBytes }: StreamCheck,
   { inOrder }: { inOrder: boolean },
 ): End {
-  if (wrongAt !== undefined) return { kind: "wrong", at: wrongAt };
+  if (wrongAt !== undefined) return { kind: "wrong", at: wrongAt, bytes: wrongBytes };
   if (received > expected) return { kind: "wrong", at: expected };
   if (!inOrder) return { kind: "interrupted" };
   return received === expected ? { kind: "whole" } : { kind: "truncated", received, expected };
@@ -61,7 +61,7 @@ export function describeEnd(end: End): string {
     case "truncated":
       return `ended in order after ${end.received} of ${end.expected} bytes`;
     case "wrong":
-      return `wrong bytes from about byte ${end.at} on`;
+      return `wrong bytes from about byte ${end.at} on: ${end.bytes ?? "?"}...`;
     case "stalled":
       return "stalled";
     default:

@@ -4,10 +4,10 @@
 import { delay } from "../../src/delay.ts";
 import type { ServiceType } from "../../src/service.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
-import { freePort } from "../support/world.ts";
 import { ChaosConnector, type ConnectorOptions } from "./connector.ts";
 import { Disturbances } from "./disturbance.ts";
 import type { Ledger } from "./ledger.ts";
+import { chaosPort } from "./ports.ts";
 import { FIRST_PROBE_ID, planVisit } from "./plan.ts";
 import { Upstream } from "./upstream.ts";
 import { visit } from "./visit.ts";
@@ -165,7 +165,7 @@ export class ChaosPair implements AsyncDisposable {
         },
       }),
     );
-    const service = { name, type, serverFirst, port: freePort(), upstream, id: "" };
+    const service = { name, type, serverFirst, port: chaosPort(), upstream, id: "" };
     await this.expose(service);
     return service;
   }

@@ -31,7 +31,11 @@ Deno.test("chaos bytes: what is missing, doubled, changed or too much is found",
   for (const at of [0, 1500, 2999, 3000, 3031]) {
     const changed = ANSWER.slice();
     changed[at] = (changed[at] ?? 0) ^ 1;
-    deepStrictEqual(end(changed), { kind: "wrong", at: Math.floor(at / 100) * 100 });
+    const wrongAt = Math.floor(at / 100) * 100;
+    const bytes = changed.slice(wrongAt, wrongAt + 100).slice(0, 24).toHex();
+    const found = end(changed);
+    deepStrictEqual(found, { kind: "wrong", at: wrongAt, bytes });
+    ok(describeEnd(found).includes(bytes));
   }
   const lost = new Uint8Array([...ANSWER.subarray(0, 1000), ...ANSWER.subarray(1100)]);
   strictEqual(end(lost).kind, "wrong");
