@@ -49,7 +49,9 @@ for (const type of ["local", "remote"] as const) {
 
 /** A visitor that is served; undefined when it was turned away. */
 async function enter(port: number): Promise<Deno.TcpConn | undefined> {
-  const visitor = await Deno.connect({ port });
+  // The reset may come as early as the answer to the connection.
+  const visitor = await Deno.connect({ port }).catch(() => undefined);
+  if (visitor === undefined) return undefined;
   const answered = (async () => {
     await writeAll(visitor, new Uint8Array([1]));
     return await visitor.read(new Uint8Array(1));
