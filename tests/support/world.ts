@@ -249,12 +249,12 @@ export async function roundTrip(port: number, { length = 100_000 } = {}): Promis
   deepStrictEqual(received, sent);
 }
 
-/** Whether a port of this machine takes no connections. */
+/** Whether nobody listens on a port of this machine. One who is turned away at once was let in before. */
 export async function refuses(port: number): Promise<boolean> {
   try {
     (await Deno.connect({ port })).close();
     return false;
-  } catch {
-    return true;
+  } catch (error) {
+    return error instanceof Deno.errors.ConnectionRefused;
   }
 }
