@@ -28,7 +28,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   await using stack = new AsyncDisposableStack();
   stack.defer(() => logging[Symbol.asyncDispose]());
 
-  const stop = stopSignals(stack);
+  const stop = stopSignals();
   const tls = options.tls && await loadTlsOnDemand(options.tls, {
     rootKeyPath: options.rootCertKeyPath,
     logger,
@@ -123,7 +123,8 @@ interface StopSignals {
   second: AbortSignal;
 }
 
-function stopSignals(stack: AsyncDisposableStack): StopSignals {
+/** Listens for good: one more signal must not end the process with another code while it ends. */
+function stopSignals(): StopSignals {
   const first = Promise.withResolvers<string>();
   const second = new AbortController();
   // Windows has no SIGTERM to listen for.
@@ -138,7 +139,6 @@ function stopSignals(stack: AsyncDisposableStack): StopSignals {
       first.resolve(signal);
     };
     Deno.addSignalListener(signal, onSignal);
-    stack.defer(() => Deno.removeSignalListener(signal, onSignal));
   }
   return { first: first.promise, second: second.signal };
 }
