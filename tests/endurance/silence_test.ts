@@ -1,7 +1,7 @@
 // A path between two processes that goes silent without closing anything, for as long as it takes to be noticed; and a
 // peer that is away for so long that it is hardly dialled any more.
 
-import { match, ok } from "node:assert/strict";
+import { match, ok, strictEqual } from "node:assert/strict";
 import { FaultRelay } from "../support/fault_relay.ts";
 import {
   type ConnectorProcess,
@@ -70,6 +70,26 @@ Deno.test("a peer that was away for long is found within 2 s of its health, howe
   }
   const took = performance.now() - healthy;
   ok(took < 2000, `${took} ms`);
+});
+
+Deno.test("a try to open a link that nobody answers is given up after 5 s, and the reason is listed", async () => {
+  await using local = await spawnConnector();
+  await using remote = await spawnConnector();
+  await using relay = new FaultRelay(remote.grpcPort);
+  relay.swallow();
+  const started = performance.now();
+  const { status, body } = await local.rest.request("POST", "/expose?wait=9", {
+    body: {
+      name: "test",
+      source_port: freePort(),
+      remote_connector_addr: relay.address,
+      destination_addr: "127.0.0.1:1",
+      type: "local",
+    },
+  });
+  strictEqual(status, 504);
+  match(body, /no link to the peer: the peer did not answer\n$/);
+  ok(performance.now() - started > 5000);
 });
 
 /** A service of each type. */

@@ -1,6 +1,6 @@
 // Visitors that wait for a link: who has left takes no place any more.
 
-import { strictEqual } from "node:assert/strict";
+import { match, strictEqual } from "node:assert/strict";
 import { connect } from "node:net";
 import { freePort, startConnector, until } from "../support/world.ts";
 
@@ -23,4 +23,26 @@ Deno.test("a visitor that was reset while it waited for a link is not kept", asy
     await until(() => open() === 0, "its place is free", { timeoutMs: 5000 });
   }
   strictEqual(local.connector.list()[0]?.connections.failed, 2);
+});
+
+Deno.test("no more than 1,000 visitors of a service wait", async () => {
+  await using local = await startConnector();
+  const port = freePort();
+  await local.connector.expose({
+    name: "test",
+    sourcePort: port,
+    remoteConnectorAddr: `127.0.0.1:${freePort()}`,
+    destinationAddr: "127.0.0.1:1",
+    type: "remote",
+  });
+  using visitors = new DisposableStack();
+  const counted = () => local.connector.list()[0]?.connections;
+  for (let count = 0; count < 1001; count += 1) {
+    const visitor = connect({ host: "127.0.0.1", port });
+    visitor.on("error", () => {});
+    visitors.defer(() => visitor.destroy());
+  }
+  await until(() => counted()?.total === 1001, "all have come");
+  strictEqual(counted()?.open, 1000);
+  match(counted()?.lastClose ?? "", /too many wait/);
 });
