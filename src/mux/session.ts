@@ -9,40 +9,19 @@ import { isBatch } from "../wire/native_codec.ts";
 import type { NativeFrame } from "../wire/native_frame.ts";
 import { decodeFrame, encodeFrame } from "../wire/reference_codec.ts";
 import { Batcher } from "./batcher.ts";
-import type { PeerLimits, SessionLimits } from "../limits.ts";
+import { CutOff } from "./cut_off.ts";
+import type { PeerLimits } from "../limits.ts";
 import type { Link, LinkEnd } from "./link.ts";
 import { Liveness } from "./liveness.ts";
 import { NativeStreams } from "./native_streams.ts";
 import { readAnswer, readOffer } from "./negotiation.ts";
 import { Outbox } from "./outbox.ts";
 import { ReferenceStreams } from "./reference_streams.ts";
+import type { Leaving, SessionOptions } from "./session_options.ts";
 import type { OnStream, Stream } from "./stream.ts";
 
 /** How long a peer may take to end a link that we have ended, in milliseconds, unless something else is asked for. */
 const CLOSE_GRACE_MS = 1000;
-
-/** Why a session takes no more streams, and what is to be expected of the peer. */
-export interface Leaving {
-  /** In words. */
-  reason: string;
-  /** Whether the peer may return with its services. */
-  returns: boolean;
-}
-
-/** What a session is made of. */
-export interface SessionOptions {
-  role: "dialler" | "acceptor";
-  limits: SessionLimits;
-  /** The peer sent a control frame. May not block or throw. */
-  onControl: (frame: ControlFrame) => void;
-  onStream: OnStream;
-  /** The peer has answered a ping, in the native dialect: all that was sent before has arrived. May not throw. */
-  onPong?: () => void;
-  /** No more streams can be opened, though open ones may go on. Told once, before `closed`. May not block or throw. */
-  onLeaving?: (leaving: Leaving) => void;
-  /** Whether we dial the destination of a service. Asked in the reference dialect only. */
-  connects: (serviceId: string) => boolean;
-}
 
 /** How data travels. */
 export type Dialect = "reference" | "native";
@@ -68,9 +47,7 @@ export class Session {
   #reason: ConnectorError | undefined;
   /** Set when the link was ended in order, by us. */
   #closing = false;
-  /** Cuts a link off whose peer does not end it, too. */
-  #closeTimer: ReturnType<typeof setTimeout> | undefined;
-  #closeDeadline = Infinity;
+  readonly #cutOff: CutOff;
   #linkEnded = false;
   /** Set when no more streams are opened, by either side. */
   #leaving = false;
@@ -81,6 +58,7 @@ export class Session {
     this.#link = link;
     this.#options = options;
     this.#outbox = new Outbox(link, (error) => this.abort(error));
+    this.#cutOff = new CutOff(link, () => this.#reason);
     // What the link still holds when it ends is dispatched without holding back: nobody is left to hold.
     link.closed.then(() => {
       this.#linkEnded = true;
@@ -143,7 +121,7 @@ export class Session {
    * again, the shorter time counts. Streams that are open are reset.
    */
   close({ graceMs = CLOSE_GRACE_MS }: { graceMs?: number } = {}): void {
-    if (this.#closing) return this.#cutOffIn(graceMs);
+    if (this.#closing) return this.#cutOff.in(graceMs);
     this.#leave({ reason: "this connector has closed the link", returns: true });
     this.#batcher?.send({ kind: "goAway", code: "shutdown", reason: "" });
     this.#batcher?.flush();
@@ -185,27 +163,15 @@ export class Session {
     graceMs: number,
     { first = "ours" }: { first?: "ours" | "theirs" } = {},
   ): Promise<void> {
-    this.#cutOffIn(graceMs);
+    this.#cutOff.in(graceMs);
     if (this.#closing) return;
     this.#closing = true;
-    this.#link.closed.then(() => clearTimeout(this.#closeTimer));
     if (first === "theirs") return;
     // What still waits because the link is full was promised to be delivered.
     while (!this.#linkEnded && (this.#batcher?.full || this.#outbox.full)) {
       await this.#link.writable();
     }
     this.#link.close();
-  }
-
-  #cutOffIn(graceMs: number): void {
-    const deadline = performance.now() + graceMs;
-    if (this.#linkEnded || deadline >= this.#closeDeadline) return;
-    this.#closeDeadline = deadline;
-    clearTimeout(this.#closeTimer);
-    this.#closeTimer = setTimeout(() => {
-      const late = new ConnectorError("deadline_exceeded", "the peer did not end the link");
-      this.#link.abort(this.#reason ?? late);
-    }, graceMs);
   }
 
   async #run(): Promise<LinkEnd> {

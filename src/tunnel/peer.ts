@@ -3,27 +3,25 @@
 
 import type { Logger } from "@logtape/logtape";
 import type { Address } from "../address.ts";
-import { delay } from "../delay.ts";
 import { ConnectorError } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
-import { type Leaving, Session } from "../mux/session.ts";
+import { Session } from "../mux/session.ts";
+import type { Leaving } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
 import { identityFields } from "../peer_identity.ts";
 import { Backoff, RETRY_BACKOFF } from "../retry.ts";
 import type { Service, ServiceReport } from "../service.ts";
-import { becomesReachable, type Reachability } from "../tcp/reachable.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { carryToDestination } from "./egress.ts";
 import { PeerService, type PeerServiceOptions } from "./peer_service.ts";
+import { RedialPause } from "./redial_pause.ts";
 
 /**
  * How long a peer may take to answer the first message over a new link, in milliseconds: some round trips and a busy
  * machine. A path that swallows packets costs no longer before it is tried anew.
  */
 const FIRST_ANSWER_MS = 5000;
-/** Waits longer than this, in milliseconds, end early when the peer's port opens. */
-const PATIENT_WAIT_MS = 1000;
 /** Links to one peer that may be open at once, in use or draining: more than any that restarts has. */
 const MAX_LINKS = 8;
 /** The most services that are remembered as removed while there was no link. */
@@ -57,10 +55,7 @@ export class Peer {
   readonly #removed = new Set<string>();
   #farewell: ReturnType<typeof setTimeout> | undefined;
   readonly #closing = new AbortController();
-  /** What the peer's port did at the last look: it may open between a wait and the next. */
-  #seen: Reachability | undefined;
-  /** Ends the wait before the next try. */
-  #hurry = new AbortController();
+  readonly #pause: RedialPause;
   /** Services whose listeners are being opened. */
   readonly #adding = new Set<Service>();
   /** The link in use. */
@@ -75,6 +70,7 @@ export class Peer {
   constructor(options: PeerOptions) {
     this.#options = options;
     this.#logger = options.logger;
+    this.#pause = new RedialPause(options.address);
     this.closed = this.#run();
   }
 
@@ -124,7 +120,7 @@ export class Peer {
     }
     this.#keep(added);
     if (this.#session) added.linkUp(this.#session);
-    else this.#hurry.abort();
+    else this.#pause.end();
     return added;
   }
 
@@ -135,7 +131,7 @@ export class Peer {
     if (obstacle) restored.obstruct(obstacle);
     this.#keep(restored);
     if (this.#session) restored.linkUp(this.#session);
-    else this.#hurry.abort();
+    else this.#pause.end();
     if (!obstacle) restored.keepOpen();
   }
 
@@ -154,7 +150,7 @@ export class Peer {
   /** Takes no new visitors and tells the peer so; open connections go on. `returns`: whether its services will be back. */
   drain({ returns }: { returns: boolean }): void {
     this.#closing.abort();
-    this.#hurry.abort();
+    this.#pause.end();
     for (const service of this.#services.values()) service.stopListening();
     for (const session of this.#sessions) session.drain({ returns });
   }
@@ -163,7 +159,7 @@ export class Peer {
   close({ graceMs }: { graceMs?: number } = {}): void {
     clearTimeout(this.#farewell);
     this.#closing.abort();
-    this.#hurry.abort();
+    this.#pause.end();
     for (const service of this.#services.values()) service.close("the connector is closing");
     for (const session of this.#sessions) session.close(graceMs === undefined ? {} : { graceMs });
   }
@@ -182,31 +178,12 @@ export class Peer {
       if (this.#closing.signal.aborted) break;
       const waitMs = Math.round(backoff.next(performance.now() - started));
       this.#logger.warn("no link to the peer", { reason, retryMs: waitMs });
-      await this.#pause(waitMs);
+      const retryAt = new Date(Date.now() + waitMs);
+      for (const service of this.#services.values()) service.linkRetry(retryAt);
+      await this.#pause.wait(waitMs);
+      for (const service of this.#services.values()) service.linkRetry(undefined);
     }
     await Promise.all([...this.#sessions].map((session) => session.closed));
-  }
-
-  /** Waits before the next try; less when a service is added, or when the peer's port opens. */
-  async #pause(waitMs: number): Promise<void> {
-    this.#hurry = new AbortController();
-    const { signal } = this.#hurry;
-    const retryAt = new Date(Date.now() + waitMs);
-    for (const service of this.#services.values()) service.linkRetry(retryAt);
-    if (waitMs > PATIENT_WAIT_MS) {
-      const hurry = this.#hurry;
-      const before = this.#seen;
-      const watched = becomesReachable(this.#options.address, { signal, before }).then((seen) => {
-        this.#seen = seen;
-        if (seen === "opened") hurry.abort();
-      });
-      await delay(waitMs, { signal });
-      hurry.abort();
-      await watched;
-    } else {
-      await delay(waitMs, { signal });
-    }
-    for (const service of this.#services.values()) service.linkRetry(undefined);
   }
 
   /** Opens a link, exposes everything over it, and resolves when it takes no more streams. */

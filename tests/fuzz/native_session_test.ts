@@ -6,7 +6,8 @@ import fc from "fast-check";
 import type { Frame } from "../../proto/gen/connector.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { hello } from "../../src/mux/negotiation.ts";
-import { Session, type SessionOptions } from "../../src/mux/session.ts";
+import { Session } from "../../src/mux/session.ts";
+import type { SessionOptions } from "../../src/mux/session_options.ts";
 import type { Stream } from "../../src/mux/stream.ts";
 import { ATTACKED_LIMITS } from "../support/breaches.ts";
 import {

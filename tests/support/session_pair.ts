@@ -2,7 +2,8 @@
 
 import { DEFAULT_LIMITS, type SessionLimits } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
-import { Session, type SessionOptions } from "../../src/mux/session.ts";
+import { Session } from "../../src/mux/session.ts";
+import type { SessionOptions } from "../../src/mux/session_options.ts";
 import type { OnStream } from "../../src/mux/stream.ts";
 import { type MemoryLinkOptions, memoryLinks, turn } from "./memory_link.ts";
 import { soon } from "./soon.ts";

@@ -1,0 +1,34 @@
+// Cuts a link off whose peer does not end it in time, once we have.
+
+import { ConnectorError } from "../errors.ts";
+import type { Link } from "./link.ts";
+
+/** The patience with one link that is about to end. */
+export class CutOff {
+  readonly #link: Link;
+  readonly #reason: () => ConnectorError | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #deadline = Infinity;
+
+  /** `reason` is asked for why we have ended the link; without one, that the peer did not follow. */
+  constructor(link: Link, reason: () => ConnectorError | undefined) {
+    this.#link = link;
+    this.#reason = reason;
+    link.closed.then(() => {
+      this.#deadline = -Infinity;
+      clearTimeout(this.#timer);
+    });
+  }
+
+  /** Cuts it off in so many milliseconds, or when it was said before, whichever is sooner. */
+  in(graceMs: number): void {
+    const deadline = performance.now() + graceMs;
+    if (deadline >= this.#deadline) return;
+    this.#deadline = deadline;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      const late = new ConnectorError("deadline_exceeded", "the peer did not end the link");
+      this.#link.abort(this.#reason() ?? late);
+    }, graceMs);
+  }
+}

@@ -1,0 +1,28 @@
+// What a session is made of, and what it tells its owner.
+
+import type { SessionLimits } from "../limits.ts";
+import type { ControlFrame } from "../wire/frame.ts";
+import type { OnStream } from "./stream.ts";
+
+/** Why a session takes no more streams, and what is to be expected of the peer. */
+export interface Leaving {
+  /** In words. */
+  reason: string;
+  /** Whether the peer may return with its services. */
+  returns: boolean;
+}
+
+/** What a session is made of. */
+export interface SessionOptions {
+  role: "dialler" | "acceptor";
+  limits: SessionLimits;
+  /** The peer sent a control frame. May not block or throw. */
+  onControl: (frame: ControlFrame) => void;
+  onStream: OnStream;
+  /** The peer has answered a ping, in the native dialect: all that was sent before has arrived. May not throw. */
+  onPong?: () => void;
+  /** No more streams can be opened, though open ones may go on. Told once, before `closed`. May not block or throw. */
+  onLeaving?: (leaving: Leaving) => void;
+  /** Whether we dial the destination of a service. Asked in the reference dialect only. */
+  connects: (serviceId: string) => boolean;
+}
