@@ -66,6 +66,17 @@ export function parseAddress(text: string, rules: AddressRules = {}): Address {
   return { host, port };
 }
 
+/** Whether a text is the address of something to dial; who only needs to know makes words of its own. */
+export function isAddress(text: string): boolean {
+  try {
+    parseAddress(text);
+    return true;
+  } catch (error) {
+    if (error instanceof ConnectorError) return false;
+    throw error;
+  }
+}
+
 /** Writes an address so that `parseAddress` reads it back. */
 export function formatAddress({ host, port }: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;

@@ -3,7 +3,7 @@
 
 import { HTTPException } from "hono/http-exception";
 import * as z from "zod";
-import { MAX_ADDRESS_LENGTH, parseAddress } from "../address.ts";
+import { isAddress, MAX_ADDRESS_LENGTH } from "../address.ts";
 import type { LeafRequest } from "../certs/leaf_issuer.ts";
 import { MAX_COMMON_NAME_LENGTH } from "../certs/subject_names.ts";
 import type { PeerInfo } from "../peer_identity.ts";
@@ -187,14 +187,4 @@ function malformed(problem: string, cause?: unknown): HTTPException {
     message: `The request body is not a JSON object: ${problem}`,
     cause,
   });
-}
-
-function isAddress(text: string): boolean {
-  try {
-    parseAddress(text);
-    return true;
-  } catch {
-    // Its message quotes the text without a bound; the answer says what was wanted in its own words.
-    return false;
-  }
 }

@@ -1,7 +1,7 @@
 // The text of a state file: what services it says were exposed, and back. Pure; state_file.ts reads and writes it.
 
 import * as z from "zod";
-import { MAX_ADDRESS_LENGTH, parseAddress } from "../address.ts";
+import { isAddress, MAX_ADDRESS_LENGTH } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import { isServiceName, type Service } from "../service.ts";
 
@@ -74,14 +74,4 @@ export function parseServices(text: string): Service[] {
     remoteConnectorAddr: each.remote_connector_addr,
     destinationAddr: each.destination_addr,
   }));
-}
-
-function isAddress(text: string): boolean {
-  try {
-    parseAddress(text);
-    return true;
-  } catch {
-    // Where it stands is said by the caller.
-    return false;
-  }
 }

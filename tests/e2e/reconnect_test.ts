@@ -4,12 +4,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
-import {
-  type ConnectorProcess,
-  exposeService,
-  spawnConnector,
-  untilComplete,
-} from "../support/processes.ts";
+import { exposeBoth, spawnConnector, untilComplete } from "../support/processes.ts";
 import { secured, SECURITIES } from "../support/security.ts";
 import { soon } from "../support/soon.ts";
 import { echo, freePort, refuses, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
@@ -108,18 +103,6 @@ Deno.test("a new service for a peer that is away is tried at once", async () => 
   await local.rest.request("POST", "/expose", { body: body("two", 20_002) });
   await until(() => toDead.accepted > before, "it is tried again", { timeoutMs: 1000 });
 });
-
-/** A service of each type. */
-async function exposeBoth(
-  local: ConnectorProcess,
-  to: string,
-  destination: number,
-): Promise<{ id: string; port: number }[]> {
-  return [
-    await exposeService(local, { to, type: "local", destination, name: "local" }),
-    await exposeService(local, { to, type: "remote", destination, name: "remote" }),
-  ];
-}
 
 async function readEnd(conn: Deno.TcpConn): Promise<number | null> {
   return await conn.read(new Uint8Array(10)).catch(() => null);

@@ -3,12 +3,7 @@
 
 import { match, ok, strictEqual } from "node:assert/strict";
 import { FaultRelay } from "../support/fault_relay.ts";
-import {
-  type ConnectorProcess,
-  exposeService,
-  spawnConnector,
-  untilComplete,
-} from "../support/processes.ts";
+import { exposeBoth, spawnConnector, untilComplete } from "../support/processes.ts";
 import { secured, SECURITIES } from "../support/security.ts";
 import { echo, freePort, refuses, roundTrip, serveTcp, until } from "../support/world.ts";
 
@@ -91,15 +86,3 @@ Deno.test("a try to open a link that nobody answers is given up after 5 s, and t
   match(body, /no link to the peer: the peer did not answer\n$/);
   ok(performance.now() - started > 5000);
 });
-
-/** A service of each type. */
-async function exposeBoth(
-  local: ConnectorProcess,
-  to: string,
-  destination: number,
-): Promise<{ id: string; port: number }[]> {
-  return [
-    await exposeService(local, { to, type: "local", destination, name: "local" }),
-    await exposeService(local, { to, type: "remote", destination, name: "remote" }),
-  ];
-}

@@ -269,6 +269,18 @@ export async function exposeService(
   return { id, port };
 }
 
+/** Exposes a service of each type, `local` first. */
+export async function exposeBoth(
+  connector: ConnectorProcess,
+  to: string,
+  destination: number,
+): Promise<{ id: string; port: number }[]> {
+  return [
+    await exposeService(connector, { to, type: "local", destination, name: "local" }),
+    await exposeService(connector, { to, type: "remote", destination, name: "remote" }),
+  ];
+}
+
 /** Waits until a service is complete; fails at once when it is in error. */
 export async function untilComplete(connector: ConnectorProcess, id: string): Promise<void> {
   await until(
