@@ -98,6 +98,9 @@ async function runDemo({ once, stopped, stack }: DemoOptions): Promise<void> {
   await untilStopped([left, right], stopped);
 }
 
+/** Ends each connection as curl does: one that stays open holds up the connector that it goes through when that ends. */
+const client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+
 interface Request {
   url: string;
   /** Sent by POST when there is one. */
@@ -115,6 +118,7 @@ async function show({ url, body, wanted, stopped }: Request): Promise<string> {
   let status: number;
   try {
     const response = await fetch(url, {
+      client,
       ...(body === undefined ? {} : { method: "POST", body }),
       signal: AbortSignal.any([stopped, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
     });
@@ -140,7 +144,7 @@ async function untilComplete(
   const deadline = performance.now() + READY_TIMEOUT_MS;
   while (performance.now() < deadline) {
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
-    const response = await fetch(`http://${connector.http}/list`, { signal });
+    const response = await fetch(`http://${connector.http}/list`, { client, signal });
     const services: { id: string; status: string; message?: string }[] = await response.json();
     const service = services.find((each) => each.id === id);
     if (service?.status === "COMPLETE") return;
