@@ -84,14 +84,16 @@ export function formatAddress({ host, port }: Address): string {
 
 /** The IPv4 address inside an IPv6 one that stands for it (RFC 4291 section 2.5.5.2); any other as it is. */
 export function unmapIpv4(host: string): string {
-  const mapped = /^::ffff:(.*)$/i.exec(host)?.[1];
-  return mapped !== undefined && isIpv4(mapped) ? mapped : host;
+  return IPV4_MAPPED.test(host) ? host.slice("::ffff:".length) : host;
 }
+
+const IPV4_BYTE = "(?:0{0,2}\\d|0?[1-9]\\d|1\\d\\d|2[0-4]\\d|25[0-5])";
+const IPV4 = new RegExp(`^${IPV4_BYTE}(?:\\.${IPV4_BYTE}){3}$`);
+const IPV4_MAPPED = new RegExp(`^::ffff:${IPV4_BYTE}(?:\\.${IPV4_BYTE}){3}$`, "i");
 
 /** Whether the text is an IPv4 address in dotted form. */
 export function isIpv4(text: string): boolean {
-  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) &&
-    text.split(".").every((part) => Number(part) <= 255);
+  return IPV4.test(text);
 }
 
 /** Whether the text is an IPv6 address, without brackets; a zone (`%eth0`) may follow it. */

@@ -10,6 +10,9 @@ export type ResetCode =
   | "closing" // the service was removed, or the connector is closing
   | "idle"; // half-open for too long without a byte
 
+/** What `write` and `finish` may return when all is done at once: whoever knows it need not wait for it. */
+export const TAKEN: Promise<void> = Promise.resolve();
+
 /** Bytes in both directions, each of which ends on its own. A TCP connection and a stream both are one. */
 export interface ByteChannel {
   /**

@@ -8,9 +8,9 @@ import type { Socket } from "node:net";
  * So long without a byte until the system asks, in milliseconds: often enough for the tables of firewalls and NAT on
  * the way, which forget idle connections after some minutes. It gives up after as many questions as it always does.
  */
-const IDLE_MS = 60_000;
+export const KEEP_ALIVE_IDLE_MS = 60_000;
 
-/** Has the system watch over a connection. */
+/** Has the system watch over a connection of node's. */
 export function keepAlive(socket: Socket): void {
-  socket.setKeepAlive(true, IDLE_MS);
+  socket.setKeepAlive(true, KEEP_ALIVE_IDLE_MS);
 }

@@ -18,7 +18,7 @@ import {
   type NullMessage,
   RemoteConnectionService,
 } from "../../proto/gen/connector.ts";
-import { keepAccepting } from "../accepting.ts";
+import { handleOf, keepAccepting } from "../accepting.ts";
 import { type Address, formatAddress, unmapIpv4 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
@@ -108,7 +108,7 @@ export class GrpcServer {
       (http2Server) => {
         track(http2Server, sessions);
         // Once it listens, it has a handle, and an end.
-        http2Server.once("listening", () => stops.push(keepAccepting(http2Server)));
+        http2Server.once("listening", () => stops.push(keepAccepting(() => handleOf(http2Server))));
         cutAttempts.push(watchRefusals(http2Server, options));
       },
     );

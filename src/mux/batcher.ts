@@ -3,11 +3,14 @@
 // until their batch is made, and while the link is full they wait there.
 
 import { ConnectorError } from "../errors.ts";
+import { encodeSmallFrame } from "../wire/native_bodies.ts";
 import {
   encodeBatch,
-  encodeSmallFrame,
+  MAX_SMALL_FRAME_BYTES,
   type QueuedFrame,
   sizeInBatch,
+  writeFrame,
+  writeSmallFrame,
 } from "../wire/native_codec.ts";
 import type { DataFrame, NativeFrame } from "../wire/native_frame.ts";
 import type { Link } from "./link.ts";
@@ -17,20 +20,37 @@ import type { Link } from "./link.ts";
  * largest, of 128 KiB, it stays within what a peer takes.
  */
 const BATCH_BYTES = 120 * 1024;
+/**
+ * So much of a batch is written while its turn of the event loop lasts, in bytes: control, and data in small pieces.
+ * The rest of the batch is for data that waits.
+ */
+const WRITTEN_BYTES = 32 * 1024;
+/** The largest data that is written at once, in bytes: a copy costs less than to wait. */
+const SMALL_DATA_BYTES = 2 * 1024;
 /** The most control that may wait for a peer that does not read, in bytes, before it counts as a breach. */
 const MAX_CONTROL_BYTES = 1024 * 1024;
 
+/** What is asked and told when the turn of some data has come. */
+export interface DataTurn {
+  /** Whether it is still to be sent. */
+  wanted: () => boolean;
+  /** Its batch has been made, or there will be none: its buffer may be reused. */
+  done: () => void;
+}
+
 interface QueuedData {
   frame: DataFrame;
-  /** Asked when the turn has come. */
-  wanted: () => boolean;
-  done: () => void;
+  turn: DataTurn;
 }
 
 /** The sending side of a native session. */
 export class Batcher {
   readonly #link: Link;
   readonly #onOverflow: (error: ConnectorError) => void;
+  /** The front of the next batch, as far as `#writtenLength`. */
+  readonly #written = new Uint8Array(WRITTEN_BYTES + MAX_SMALL_FRAME_BYTES);
+  #writtenLength = 0;
+  /** Control behind it. */
   #control: Uint8Array[] = [];
   #controlBytes = 0;
   readonly #data = new Queue<QueuedData>();
@@ -52,6 +72,10 @@ export class Batcher {
   /** Queues a frame that is not data, ahead of all data. */
   send(frame: Exclude<NativeFrame, DataFrame>): void {
     if (this.#ended) return;
+    if (this.#writesNow) {
+      this.#writtenLength = writeSmallFrame(this.#written, this.#writtenLength, frame);
+      return this.#schedule();
+    }
     const bytes = encodeSmallFrame(frame);
     this.#controlBytes += bytes.length;
     if (this.#controlBytes > MAX_CONTROL_BYTES) {
@@ -63,64 +87,81 @@ export class Batcher {
     this.#schedule();
   }
 
-  /** Queues data; resolves when its batch has been made, so that its buffer may be reused. Never rejects. */
-  sendData(frame: DataFrame, wanted: () => boolean): Promise<void> {
-    if (this.#ended) return Promise.resolve();
-    return new Promise((done) => {
-      this.#data.push({ frame, wanted, done });
-      this.#schedule();
-    });
+  /** Takes a small piece of data at once, if there is room: its buffer may be reused. Returns whether it did. */
+  sendSmallData(frame: DataFrame): boolean {
+    if (frame.bytes.length > SMALL_DATA_BYTES || !this.#writesNow || this.#ended) return false;
+    this.#writtenLength = writeFrame(this.#written, this.#writtenLength, frame);
+    this.#schedule();
+    return true;
+  }
+
+  /** Sends data when its turn comes. */
+  sendData(frame: DataFrame, turn: DataTurn): void {
+    if (this.#ended) return turn.done();
+    this.#data.push({ frame, turn });
+    this.#schedule();
   }
 
   /** Sends what is queued and fits, now. */
   flush(): void {
     this.#scheduled = false;
     while (!this.#full && !this.#ended) {
-      const frames = this.#nextBatch();
-      if (frames.length === 0) return;
-      if (this.#link.send(encodeBatch(frames.map(({ frame }) => frame)))) {
-        for (const { done } of frames) done?.();
-        continue;
-      }
-      this.#full = true;
-      for (const { done } of frames) done?.();
-      this.#link.writable().then(() => {
-        this.#full = false;
-        this.flush();
-      });
+      const { frames, turns } = this.#nextBatch();
+      if (frames.length === 0 && this.#writtenLength === 0) return;
+      const written = this.#written.subarray(0, this.#writtenLength);
+      this.#writtenLength = 0;
+      this.#full = !this.#link.send(encodeBatch(frames, written));
+      for (const { done } of turns) done();
+      if (this.#full) this.#link.writable().then(() => this.#resume());
     }
   }
 
   /** Sends nothing more, and lets everybody go who waits. */
   end(): void {
     this.#ended = true;
+    this.#writtenLength = 0;
     this.#control = [];
-    for (let next = this.#data.shift(); next !== undefined; next = this.#data.shift()) next.done();
+    for (let next = this.#data.shift(); next !== undefined; next = this.#data.shift()) {
+      next.turn.done();
+    }
   }
 
-  #nextBatch(): { frame: QueuedFrame; done?: () => void }[] {
-    const frames: { frame: QueuedFrame; done?: () => void }[] = [];
-    let size = 0;
+  /** Whether a frame can be written into the next batch, behind everything that was sent before. */
+  get #writesNow(): boolean {
+    return !this.#full && this.#control.length === 0 && this.#writtenLength < WRITTEN_BYTES;
+  }
+
+  #resume(): void {
+    this.#full = false;
+    this.flush();
+  }
+
+  #nextBatch(): { frames: QueuedFrame[]; turns: DataTurn[] } {
+    const frames: QueuedFrame[] = [];
+    const turns: DataTurn[] = [];
+    let size = this.#writtenLength;
     let taken = 0;
     while (size < BATCH_BYTES && taken < this.#control.length) {
       const frame = this.#control[taken++];
       if (frame === undefined) break;
       this.#controlBytes -= frame.length;
       size += sizeInBatch(frame);
-      frames.push({ frame });
+      frames.push(frame);
     }
-    this.#control.splice(0, taken);
+    if (taken > 0) this.#control.splice(0, taken);
     while (size < BATCH_BYTES) {
       const next = this.#data.shift();
       if (next === undefined) break;
-      if (!next.wanted()) {
-        next.done();
+      const { frame, turn } = next;
+      if (!turn.wanted()) {
+        turn.done();
         continue;
       }
-      size += sizeInBatch(next.frame);
-      frames.push(next);
+      size += sizeInBatch(frame);
+      frames.push(frame);
+      turns.push(turn);
     }
-    return frames;
+    return { frames, turns };
   }
 
   #schedule(): void {

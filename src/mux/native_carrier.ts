@@ -1,7 +1,9 @@
 // What a stream of the native dialect asks of its session: the seam between native_stream.ts and native_streams.ts.
 
 import type { NativeFrame } from "../wire/native_frame.ts";
+import type { DataTurn } from "./batcher.ts";
 import type { NativeStream } from "./native_stream.ts";
+import type { ReceiveWindow, SendWindow } from "./window.ts";
 
 /** What a stream asks of the session that carries it. */
 export interface NativeCarrier {
@@ -9,14 +11,35 @@ export interface NativeCarrier {
   readonly maxFrameBytes: number;
   /** The round trip to the peer, in milliseconds. */
   readonly roundTrip: number;
+  /** The time now, in milliseconds since some moment. */
+  readonly now: number;
   /** Queues a frame that is not data. */
   send(frame: Exclude<NativeFrame, { kind: "data" }>): void;
-  /** Sends bytes when the stream's turn comes; nothing is sent once `wanted` says no. */
-  sendData(stream: number, bytes: Uint8Array, wanted: () => boolean): Promise<void>;
+  /** Takes a small piece of data at once, if there is room; returns whether it did. */
+  sendSmallData(stream: number, bytes: Uint8Array): boolean;
+  /** Sends bytes when the stream's turn comes; nothing is sent once `wanted` says no. `done`: the turn is over. */
+  sendData(stream: number, bytes: Uint8Array, turn: DataTurn): void;
   /** Received bytes of the stream were consumed or dropped. */
   release(stream: NativeStream, count: number): void;
   /** Our open was answered, or needs no answer any more. */
   answered(stream: NativeStream): void;
   /** Both directions have ended on both sides. */
   forget(stream: NativeStream): void;
+}
+
+/** Who opened a stream, and whether its open was answered. */
+export type OpenState =
+  | "waiting" // ours: not sent yet, because the peer has too many to answer
+  | "opening" // sent or received, not answered
+  | "open"; // answered
+
+/** What a stream is made of. */
+export interface NativeStreamOptions {
+  serviceId: string;
+  /** host:port of the visitor's socket. */
+  visitor: string;
+  /** Whether this side opened it. */
+  ours: boolean;
+  sendWindow: SendWindow;
+  receiveWindow: ReceiveWindow;
 }

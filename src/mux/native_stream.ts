@@ -1,32 +1,18 @@
 // One tunnelled connection in the native dialect: half-close each way, resets with a reason, credit by
 // absolute offsets. It checks what the peer does with it; a breach is thrown to the session.
 
-import type { ResetCode } from "../byte_channel.ts";
+import { type ResetCode, TAKEN } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
 import { CHUNK_OVERHEAD_BYTES } from "../limits.ts";
-import type { NativeCarrier } from "./native_carrier.ts";
+import type { Enrolled } from "../roster.ts";
+import { Inbox } from "./inbox.ts";
+import type { NativeCarrier, NativeStreamOptions, OpenState } from "./native_carrier.ts";
 import type { Stream } from "./stream.ts";
 import type { ReceiveWindow, SendWindow } from "./window.ts";
 
-/** Who opened a stream, and whether its open was answered. */
-type OpenState =
-  | "waiting" // ours: not sent yet, because the peer has too many to answer
-  | "opening" // sent or received, not answered
-  | "open"; // answered
-
-/** What a stream is made of. */
-export interface NativeStreamOptions {
-  serviceId: string;
-  /** host:port of the visitor's socket. */
-  visitor: string;
-  /** Whether this side opened it. */
-  ours: boolean;
-  sendWindow: SendWindow;
-  receiveWindow: ReceiveWindow;
-}
-
 /** A stream of the native dialect. */
-export class NativeStream implements Stream {
+export class NativeStream implements Enrolled, Stream {
+  place = -1;
   readonly serviceId: string;
   readonly visitor: string;
   /** Whether this side opened it. */
@@ -34,14 +20,10 @@ export class NativeStream implements Stream {
   readonly #carrier: NativeCarrier;
   readonly #sendWindow: SendWindow;
   readonly #receiveWindow: ReceiveWindow;
-  readonly #queue: Uint8Array[] = [];
-  /** What was received and neither consumed nor dropped costs: queued, or given to the reader by its last read. */
-  #waitingBytes = 0;
+  readonly #inbox = new Inbox();
   #id = 0;
   #state: OpenState;
-  /** Bytes given to the reader by the last read, not yet consumed. */
-  #reading = 0;
-  #wakeReader: (() => void) | undefined;
+  readonly #wanted = () => this.#failure === undefined;
   #wakeWriter: (() => void) | undefined;
   /** Why it was reset, by either side, in words: an error only for who asks, since most are just closed. */
   #failure: string | undefined;
@@ -68,7 +50,7 @@ export class NativeStream implements Stream {
 
   /** What waits for its reader, in bytes, with what each chunk costs. */
   get waitingBytes(): number {
-    return this.#waitingBytes;
+    return this.#inbox.cost;
   }
 
   /** Whether its open was sent or received, and neither answered nor made void. */
@@ -76,47 +58,25 @@ export class NativeStream implements Stream {
     return this.#state === "opening";
   }
 
-  async read(): Promise<Uint8Array | null> {
+  read(): Promise<Uint8Array | null> {
     this.#consumed();
-    for (;;) {
-      if (this.#failure !== undefined) throw unavailable(this.#failure);
-      const bytes = this.#queue.shift();
-      if (bytes !== undefined) {
-        this.#reading = bytes.length;
-        return bytes;
-      }
-      if (this.#received === "finish") return null;
-      if (this.#linkFailure) throw this.#linkFailure;
-      await new Promise<void>((resolve) => this.#wakeReader = resolve);
-    }
+    return this.#inbox.next();
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
-    for (let offset = 0; offset < bytes.length;) {
-      this.#throwIfEnded();
-      const room = this.#state === "waiting" ? 0 : this.#sendWindow.available;
-      if (room === 0) {
-        await new Promise<void>((resolve) => this.#wakeWriter = resolve);
-        continue;
-      }
-      const count = Math.min(room, bytes.length - offset, this.#carrier.maxFrameBytes);
-      this.#sendWindow.take(count);
-      const chunk = bytes.subarray(offset, offset + count);
-      await this.#carrier.sendData(this.#id, chunk, () => this.#failure === undefined);
-      offset += count;
-    }
-    this.#throwIfEnded();
+  write(bytes: Uint8Array): Promise<void> {
+    const room = Math.min(this.#room, this.#carrier.maxFrameBytes);
+    if (bytes.length > room || bytes.length === 0) return this.#writeInParts(bytes);
+    const ended = this.#ending();
+    if (ended !== undefined) return Promise.reject(ended);
+    if (!this.#carrier.sendSmallData(this.#id, bytes)) return this.#send(bytes);
+    this.#sendWindow.take(bytes.length);
+    return TAKEN;
   }
 
-  async finish(): Promise<void> {
-    while (this.#state === "waiting" && this.#failure === undefined && !this.#linkFailure) {
-      await new Promise<void>((resolve) => this.#wakeWriter = resolve);
-    }
-    // Reset while it waited, it has no number under which the peer could be told.
-    if (this.#sent !== "nothing" || this.#failure !== undefined || this.#linkFailure) return;
-    this.#sent = "finish";
-    this.#carrier.send({ kind: "finish", stream: this.#id });
-    this.#settle();
+  finish(): Promise<void> {
+    if (this.#state === "waiting") return this.#finishOnceOpened();
+    this.#finishNow();
+    return TAKEN;
   }
 
   onLost(listener: (reason: string) => void): void {
@@ -157,7 +117,7 @@ export class NativeStream implements Stream {
   opening(id: number): void {
     this.#id = id;
     this.#state = "opening";
-    this.#wake();
+    this.#wakeWaitingWriter();
   }
 
   /** The peer's: its number. */
@@ -183,14 +143,7 @@ export class NativeStream implements Stream {
     if (this.#received !== "nothing") throw this.#breach(`data after ${this.#received}`);
     if (this.#tooEarly) throw this.#breach("data before opened");
     this.#receiveWindow.receive(bytes.length);
-    if (this.#failure !== undefined) return 0;
-    // A view keeps the whole message in memory: fine for a reader that waits, not for bytes that may lie long.
-    this.#queue.push(this.#wakeReader === undefined ? bytes.slice() : bytes);
-    const cost = bytes.length + CHUNK_OVERHEAD_BYTES;
-    this.#waitingBytes += cost;
-    this.#wakeReader?.();
-    this.#wakeReader = undefined;
-    return cost;
+    return this.#failure === undefined ? this.#inbox.push(bytes) : 0;
   }
 
   /** The peer has finished. @throws {ConnectorError} when it had before. */
@@ -198,7 +151,7 @@ export class NativeStream implements Stream {
     if (this.#received !== "nothing") throw this.#breach(`finish after ${this.#received}`);
     if (this.#tooEarly) throw this.#breach("finish before opened");
     this.#received = "finish";
-    this.#wake();
+    this.#inbox.end();
     this.#settle();
   }
 
@@ -218,15 +171,15 @@ export class NativeStream implements Stream {
   /** The peer grants bytes. @throws {ConnectorError} when the offset does not grow. */
   receiveGrant(offset: number): void {
     this.#sendWindow.grant(offset);
-    this.#wakeWriter?.();
-    this.#wakeWriter = undefined;
+    this.#wakeWaitingWriter();
   }
 
   /** The link is gone. */
   linkLost(error: ConnectorError): void {
     this.#linkFailure = error;
     this.#receiveWindow.release();
-    this.#wake();
+    this.#inbox.end(() => error);
+    this.#wakeWaitingWriter();
     this.#onLost?.(error.message);
   }
 
@@ -240,23 +193,67 @@ export class NativeStream implements Stream {
     return this.#sent !== "nothing" && this.#received !== "nothing";
   }
 
-  #throwIfEnded(): void {
-    if (this.#failure !== undefined) throw unavailable(this.#failure);
-    if (this.#linkFailure) throw this.#linkFailure;
-    if (this.#sent === "finish") throw new TypeError("write after finish");
+  /** Bytes that may be sent now. */
+  get #room(): number {
+    return this.#state === "waiting" ? 0 : this.#sendWindow.available;
+  }
+
+  /** Why nothing can be written any more. */
+  #ending(): Error | undefined {
+    if (this.#failure !== undefined) return unavailable(this.#failure);
+    if (this.#linkFailure) return this.#linkFailure;
+    return this.#sent === "finish" ? new TypeError("write after finish") : undefined;
+  }
+
+  async #writeInParts(bytes: Uint8Array): Promise<void> {
+    for (let offset = 0; offset < bytes.length;) {
+      const ended = this.#ending();
+      if (ended !== undefined) throw ended;
+      const count = Math.min(this.#room, bytes.length - offset, this.#carrier.maxFrameBytes);
+      if (count === 0) await new Promise<void>((resolve) => this.#wakeWriter = resolve);
+      else await this.#send(bytes.subarray(offset, offset + count));
+      offset += count;
+    }
+    const ended = this.#ending();
+    if (ended !== undefined) throw ended;
+  }
+
+  async #finishOnceOpened(): Promise<void> {
+    while (this.#state === "waiting" && this.#failure === undefined && !this.#linkFailure) {
+      await new Promise<void>((resolve) => this.#wakeWriter = resolve);
+    }
+    this.#finishNow();
+  }
+
+  #finishNow(): void {
+    // Reset while it waited, it has no number under which the peer could be told.
+    if (this.#sent !== "nothing" || this.#failure !== undefined || this.#linkFailure) return;
+    this.#sent = "finish";
+    this.#carrier.send({ kind: "finish", stream: this.#id });
+    this.#settle();
+  }
+
+  /** Sends what fits into the window and a frame; rejects when it was not sent, or nothing can follow. */
+  #send(bytes: Uint8Array): Promise<void> {
+    this.#sendWindow.take(bytes.length);
+    return new Promise((resolve, reject) => {
+      this.#carrier.sendData(this.#id, bytes, {
+        wanted: this.#wanted,
+        done: () => {
+          const ended = this.#ending();
+          if (ended === undefined) resolve();
+          else reject(ended);
+        },
+      });
+    });
   }
 
   /** What the last read returned was taken: grants more when it is time. */
   #consumed(): void {
-    const count = this.#reading;
+    const count = this.#inbox.takeBack();
     if (count === 0) return;
-    this.#reading = 0;
-    this.#waitingBytes -= count + CHUNK_OVERHEAD_BYTES;
     this.#carrier.release(this, count + CHUNK_OVERHEAD_BYTES);
-    const offset = this.#receiveWindow.consume(count, {
-      now: performance.now(),
-      roundTrip: this.#carrier.roundTrip,
-    });
+    const offset = this.#receiveWindow.consume(count, this.#carrier);
     if (offset === undefined || this.#received !== "nothing" || this.#linkFailure) return;
     this.#carrier.send({ kind: "grant", stream: this.#id, offset });
   }
@@ -264,12 +261,9 @@ export class NativeStream implements Stream {
   #fail(reason: string): void {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
-    const dropped = this.#waitingBytes;
-    this.#waitingBytes = 0;
-    this.#queue.length = 0;
+    const dropped = this.#inbox.drop(() => unavailable(reason));
     this.#carrier.release(this, dropped);
-    this.#reading = 0;
-    this.#wake();
+    this.#wakeWaitingWriter();
     this.#onLost?.(reason);
   }
 
@@ -286,9 +280,7 @@ export class NativeStream implements Stream {
     this.#carrier.forget(this);
   }
 
-  #wake(): void {
-    this.#wakeReader?.();
-    this.#wakeReader = undefined;
+  #wakeWaitingWriter(): void {
     this.#wakeWriter?.();
     this.#wakeWriter = undefined;
   }

@@ -4,12 +4,14 @@
 import { ConnectorError } from "../errors.ts";
 import { decodeBatch } from "../wire/native_codec.ts";
 import { breach, MAX_STREAM_ID, type NativeFrame } from "../wire/native_frame.ts";
-import type { Batcher } from "./batcher.ts";
+import type { Batcher, DataTurn } from "./batcher.ts";
 import type { PeerLimits, SessionLimits } from "../limits.ts";
+import { Roster } from "../roster.ts";
 import type { Liveness } from "./liveness.ts";
 import type { NativeCarrier } from "./native_carrier.ts";
 import { NativeStream } from "./native_stream.ts";
 import type { OnStream, Stream } from "./stream.ts";
+import { StreamTable } from "./stream_table.ts";
 import { ReceiveWindow, SendWindow, WindowBudget } from "./window.ts";
 
 /** What a session's streams need. */
@@ -30,32 +32,34 @@ export interface NativeStreamsOptions {
 
 /** The data half of a session with a peer that negotiated the native dialect. */
 export class NativeStreams implements NativeCarrier {
+  readonly maxFrameBytes: number;
   readonly #options: NativeStreamsOptions;
   readonly #budget: WindowBudget;
-  readonly #streams = new Map<number, NativeStream>();
+  readonly #streams = new StreamTable();
   /** Ours that wait to be opened, because the peer has enough to answer. */
-  readonly #waiting = new Set<NativeStream>();
+  readonly #waiting: NativeStream[] = [];
   readonly #count = { ours: 0, theirs: 0 };
   readonly #unanswered = { ours: 0, theirs: 0 };
   /** The highest number used by either side. */
   readonly #last: { ours: number; theirs: number };
   /** Streams whose bytes wait for their readers, those too that are forgotten otherwise; and how many bytes. */
-  readonly #holders = new Set<NativeStream>();
+  readonly #holders = new Roster<NativeStream>();
   #waitingBytes = 0;
 
   constructor(options: NativeStreamsOptions) {
     this.#options = options;
+    this.maxFrameBytes = Math.min(options.peerLimits.frame, options.limits.frame);
     this.#budget = new WindowBudget(options.limits.budget / 2);
     const isDialler = options.role === "dialler";
     this.#last = { ours: isDialler ? -1 : 0, theirs: isDialler ? 0 : -1 };
   }
 
-  get maxFrameBytes(): number {
-    return Math.min(this.#options.peerLimits.frame, this.#options.limits.frame);
-  }
-
   get roundTrip(): number {
     return this.#options.liveness.roundTrip;
+  }
+
+  get now(): number {
+    return performance.now();
   }
 
   /** How many streams are open. */
@@ -74,7 +78,7 @@ export class NativeStreams implements NativeCarrier {
       const reason = `The peer takes no more than ${peerLimits.streams} streams`;
       throw new ConnectorError("resource_exhausted", reason);
     }
-    if (this.#last.ours + 2 * this.#waiting.size > MAX_STREAM_ID - 2) {
+    if (this.#last.ours + 2 * this.#waiting.length > MAX_STREAM_ID - 2) {
       this.#options.onExhausted();
       throw new ConnectorError("resource_exhausted", "The numbers of this link are used up");
     }
@@ -86,7 +90,7 @@ export class NativeStreams implements NativeCarrier {
       receiveWindow: this.#receiveWindow(limits),
     }, this);
     this.#count.ours += 1;
-    this.#waiting.add(stream);
+    this.#waiting.push(stream);
     this.#openWaiting();
     return stream;
   }
@@ -103,9 +107,9 @@ export class NativeStreams implements NativeCarrier {
 
   /** Ends every stream: the link is gone. */
   end(reason: ConnectorError): void {
-    for (const stream of [...this.#streams.values(), ...this.#waiting]) stream.linkLost(reason);
+    for (const stream of [...this.#streams.all(), ...this.#waiting]) stream.linkLost(reason);
     this.#streams.clear();
-    this.#waiting.clear();
+    this.#waiting.length = 0;
     this.#count.ours = this.#count.theirs = 0;
   }
 
@@ -113,8 +117,12 @@ export class NativeStreams implements NativeCarrier {
     this.#options.batcher.send(frame);
   }
 
-  sendData(stream: number, bytes: Uint8Array, wanted: () => boolean): Promise<void> {
-    return this.#options.batcher.sendData({ kind: "data", stream, bytes }, wanted);
+  sendSmallData(stream: number, bytes: Uint8Array): boolean {
+    return this.#options.batcher.sendSmallData({ kind: "data", stream, bytes });
+  }
+
+  sendData(stream: number, bytes: Uint8Array, turn: DataTurn): void {
+    this.#options.batcher.sendData({ kind: "data", stream, bytes }, turn);
   }
 
   release(stream: NativeStream, count: number): void {
@@ -128,20 +136,24 @@ export class NativeStreams implements NativeCarrier {
   }
 
   forget(stream: NativeStream): void {
-    const known = this.#streams.get(stream.id) === stream;
-    if (known) this.#streams.delete(stream.id);
-    else if (!this.#waiting.delete(stream)) return;
+    if (this.#streams.get(stream.id) === stream) {
+      this.#streams.delete(stream.id);
+    } else {
+      const place = this.#waiting.indexOf(stream);
+      if (place < 0) return;
+      this.#waiting.splice(place, 1);
+    }
     this.#count[stream.ours ? "ours" : "theirs"] -= 1;
   }
 
   #openWaiting(): void {
-    for (const stream of this.#waiting) {
-      if (this.#unanswered.ours >= this.#options.peerLimits.opens) return;
-      this.#waiting.delete(stream);
+    while (this.#unanswered.ours < this.#options.peerLimits.opens) {
+      const stream = this.#waiting.shift();
+      if (stream === undefined) return;
       this.#last.ours += 2;
       this.#unanswered.ours += 1;
       stream.opening(this.#last.ours);
-      this.#streams.set(stream.id, stream);
+      this.#streams.add(stream);
       const { id, serviceId, visitor } = stream;
       this.send({ kind: "open", stream: id, serviceId, visitor });
     }
@@ -177,7 +189,7 @@ export class NativeStreams implements NativeCarrier {
     const cost = stream.receiveData(frame.bytes);
     if (cost === 0) return;
     this.#waitingBytes += cost;
-    this.#holders.add(stream);
+    if (!this.#holders.has(stream)) this.#holders.add(stream);
   }
 
   #receiveOpen(frame: NativeFrame & { kind: "open" }): void {
@@ -199,14 +211,14 @@ export class NativeStreams implements NativeCarrier {
     this.#last.theirs = id;
     this.#count.theirs += 1;
     this.#unanswered.theirs += 1;
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     onStream(stream);
   }
 
   /** Not reading on would stop every stream, and the answers to pings: one stream pays instead. */
   #resetLargest(): void {
     let largest: NativeStream | undefined;
-    for (const stream of this.#holders) {
+    for (const stream of this.#holders.all()) {
       if (stream.waitingBytes > (largest?.waitingBytes ?? 0)) largest = stream;
     }
     if (largest === undefined) throw new TypeError("bytes wait in no stream");

@@ -108,11 +108,11 @@ export class ReceiveWindow {
 
   /**
    * Counts bytes as consumed. Returns the offset to grant now, or undefined while more than half of the
-   * window is still open. Times in milliseconds.
+   * window is still open. Times in milliseconds; they are asked for only when something is to be granted.
    */
   consume(
     count: number,
-    { now, roundTrip }: { now: number; roundTrip: number },
+    time: { readonly now: number; readonly roundTrip: number },
   ): number | undefined {
     this.#consumed += count;
     // A reader may still drain what had arrived: that must not take of the budget again.
@@ -120,7 +120,8 @@ export class ReceiveWindow {
     const used = this.#size - (this.#granted - this.#consumed);
     if (used < this.#size / 2) return undefined;
     // Half a window in less than two round trips: the sender was waiting for grants.
-    if (now - this.#grantedAt < 2 * roundTrip) this.#grow();
+    const { now } = time;
+    if (now - this.#grantedAt < 2 * time.roundTrip) this.#grow();
     this.#grantedAt = now;
     this.#granted = this.#consumed + this.#size;
     return this.#granted;

@@ -1,97 +1,97 @@
-// The only owner of TCP connections: reading into buffers that adapt, writing whole chunks, half-close, and
-// real resets. Sockets are node's, because `Deno.Conn` cannot send a reset: it says FIN before it closes,
-// whatever is asked, and a cut-off upload would pass for a whole one. docs/ARCHITECTURE.md, "Sockets".
+// The only owner of TCP connections: reading (read_buffers.ts), writing whole chunks, half-close, and real resets.
+// Not `Deno.Conn`, which cannot send a reset: it says FIN before it closes, whatever is asked, and a cut-off upload
+// would pass for a whole one. docs/ARCHITECTURE.md, "Sockets".
 
-import { type OnReadOpts, Socket } from "node:net";
 import { formatAddress, unmapIpv4 } from "../address.ts";
-import type { ByteChannel, ResetCode } from "../byte_channel.ts";
+import { type ByteChannel, type ResetCode, TAKEN } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
-import { keepAlive } from "../keep_alive.ts";
-import { isConnected, unwatchLoss, watchLoss } from "./loss_watch.ts";
+import { KEEP_ALIVE_IDLE_MS } from "../keep_alive.ts";
+import {
+  EOF,
+  type HandleReader,
+  readInto,
+  type Request,
+  shutdown,
+  type SocketAddress,
+  SystemError,
+  type TcpHandle,
+  type Waiter,
+  write,
+} from "./handle.ts";
+import { ReadBuffers } from "./read_buffers.ts";
+import { sweep, type Swept, unsweep } from "./sweep.ts";
 
-/** The smallest read buffer, in bytes: an idle connection pins two. */
-const MIN_READ_BYTES = 1024;
 /**
- * The largest read buffer, in bytes: what makes a read cheap for bulk, and one turn of a stream. With the headers
- * of its frame, batch and message it just fills four HTTP/2 frames of 16 KiB: the runtime sends each by itself.
+ * The longest first write that leaves at once although TCP_NODELAY is not set yet, in bytes: nothing is on its way that
+ * it could wait for, and it is one segment on any path. Most short connections never write again.
  */
-const MAX_READ_BYTES = 64 * 1024 - 64;
-/** So many reads in a row that leave seven eighths of the buffer empty halve it. */
-const SMALL_READS_TO_SHRINK = 8;
-
-/** Codes of errors that a write to a socket meets which was closed or reset before. */
-const GONE = /^(ERR_STREAM_.*|ECANCELED)$/;
-
-const EMPTY = new Uint8Array(0);
+const MAX_PROMPT_BYTES = 512;
 
 /** A TCP connection. */
-export class Conn implements ByteChannel {
+export class Conn implements ByteChannel, HandleReader, Swept {
   /** host:port of the other end. */
   readonly remote: string;
-  readonly #socket: Socket;
-  readonly #reads: ReadBuffers;
+  place = -1;
+  readonly #handle: TcpHandle;
+  readonly #reads = new ReadBuffers();
   /** What waited to be read at the last look at whether the connection is lost. */
   #waitingBefore: Uint8Array | undefined;
   #loss: string | undefined;
+  #writeFailure: ConnectorError | undefined;
+  /** Writes and the half-close that the system has not finished: told when the connection is closed before. */
+  #unfinished: Unfinished[] = [];
+  #prompt = false;
+  #wrote = false;
+  #keptAlive = false;
+  /** Whether the read has met an end that a write under way explains. */
+  #ending = false;
+  #finished = false;
+  #closed = false;
   #onLost: ((reason: string) => void) | undefined;
 
-  private constructor(socket: Socket, reads: ReadBuffers, remote?: string) {
-    this.#socket = socket;
-    this.#reads = reads;
-    this.remote = remote ?? remoteOf(socket);
-    socket.setNoDelay(true);
-    keepAlive(socket);
-    socket.on("error", (error) => {
-      const failure = ConnectorError.from(error, `The connection to ${this.remote} failed`);
-      reads.fail(() => failure);
-      this.#lose(failure.message);
-    });
-    socket.on("end", () => reads.end());
-    watchLoss(this);
-    socket.on("close", () => {
-      unwatchLoss(this);
-      reads.fail(() =>
-        new ConnectorError("cancelled", `The connection to ${this.remote} was closed`)
-      );
-    });
-  }
-
-  /** Takes over a connection that a listener accepted and has not begun to read. */
-  static accepted(socket: Socket): Conn {
-    const reads = new ReadBuffers();
-    giveReadBuffers(socket, reads.hooks);
-    socket.resume();
-    return new Conn(socket, reads);
+  private constructor(handle: TcpHandle, remote: string) {
+    this.#handle = handle;
+    this.remote = remote;
   }
 
   /**
-   * Takes over a socket that has connected; it was made with the hooks of `reads` and is not read yet. Who knows
-   * where it leads to says so: asking the system takes a call.
+   * Takes over a handle that is connected. Who knows where it leads to says so: asking the system takes a call.
+   *
+   * The sweep holds it until it is closed, and so the handle, which ends when nothing refers to it.
    */
-  static connected(socket: Socket, reads: ReadBuffers, remote?: string): Conn {
-    return new Conn(socket, reads, remote);
+  static over(handle: TcpHandle, remote = remoteOf(handle)): Conn {
+    const conn = new Conn(handle, remote);
+    readInto(handle, conn);
+    sweep(conn);
+    conn.#startReading();
+    return conn;
   }
 
   read(): Promise<Uint8Array | null> {
-    return this.#reads.read(this.#socket);
+    const waiting = this.#reads.take();
+    if (waiting === undefined) return this.#reads.next();
+    if (!this.#closed) this.#startReading();
+    return Promise.resolve(waiting);
   }
 
   write(bytes: Uint8Array): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#socket.write(bytes, (error) => error ? reject(this.#writeError(error)) : resolve());
-    });
+    if (this.#closed) return Promise.reject(this.#gone());
+    if (!this.#prompt) this.#hurry(bytes.length);
+    const result = write(this.#handle, bytes);
+    return result === 0 ? TAKEN : this.#whenOver(result);
   }
 
   finish(): Promise<void> {
-    // A destroyed socket never calls back, and a splice would wait for good.
-    if (this.#socket.destroyed) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      // Older types leave out that it tells of an error.
-      this.#socket.end((error?: Error | null) => {
-        if (error) reject(this.#writeError(error));
-        else resolve();
-      });
-    });
+    if (this.#closed) return TAKEN;
+    this.#finished = true;
+    const over = this.#unfinished.length === 0;
+    // The other side has finished, too, and nothing waits: closing says the same, in one call to the system.
+    if (over && this.#reads.ended) {
+      this.close();
+      return TAKEN;
+    }
+    const begun = shutdown(this.#handle);
+    return over && typeof begun !== "number" ? TAKEN : this.#whenOver(begun);
   }
 
   onLost(listener: (reason: string) => void): void {
@@ -99,22 +99,97 @@ export class Conn implements ByteChannel {
     if (this.#loss !== undefined) listener(this.#loss);
   }
 
-  /** Whether the connection was reset while it is held back. */
-  checkLoss(): void {
+  /** Whether the connection was reset while it is held back: who does not read is not told. */
+  look(): void {
+    // Here, and not at the start: those that end soon have no use for it.
+    if (!this.#keptAlive) this.#handle.setKeepAlive(true, KEEP_ALIVE_IDLE_MS / 1000);
+    this.#keptAlive = true;
     const { waiting } = this.#reads;
     const heldBack = waiting !== undefined && waiting === this.#waitingBefore;
     this.#waitingBefore = waiting;
     // Once both sides have finished the system forgets the other end, too: then what waits is whole.
-    if (!heldBack || this.#socket.writableEnded || isConnected(this.#socket)) return;
+    if (!heldBack || this.#finished || this.#handle.getpeername({}) === 0) return;
     this.#lose(`The connection to ${this.remote} failed: connection reset by peer`);
   }
 
+  /** For the handle only: so many bytes were read, or none for this reason. */
+  receive(count: number): void {
+    if (count > 0) {
+      if (this.#reads.filled(count)) this.#handle.useUserBuffer(this.#reads.toFill());
+      else this.#handle.readStop();
+    } else if (count === EOF) {
+      // Once the system has forgotten the other end, a write under way tells how it ended.
+      this.#ending = this.#unfinished.length > 0 && this.#handle.getpeername({}) !== 0;
+      if (!this.#ending) this.#endReading();
+    } else if (count < 0) {
+      const action = `The connection to ${this.remote} failed`;
+      const failure = ConnectorError.from(new SystemError(count), action);
+      this.#reads.fail(() => failure);
+      this.#lose(failure.message);
+    }
+  }
+
+  /** For the handle only: a write or half-close is over. */
+  completed(unfinished: Unfinished, status: number): void {
+    const place = this.#unfinished.indexOf(unfinished);
+    if (place < 0) return;
+    this.#unfinished.splice(place, 1);
+    if (status === 0) unfinished.resolve();
+    else unfinished.reject(this.#failWrite(status));
+    if (this.#ending && this.#unfinished.length === 0) this.#endReading();
+  }
+
   reset(_code: ResetCode, _reason: string): void {
-    this.#socket.resetAndDestroy();
+    if (this.#closed) return;
+    if (this.#handle.reset() !== 0) this.#handle.close();
+    this.#release();
   }
 
   close(): void {
-    this.#socket.destroy();
+    if (this.#closed) return;
+    this.#handle.close();
+    this.#release();
+  }
+
+  /** The system tells of a reset once. When a write has met it, the read sees an end, which it is not. */
+  #endReading(): void {
+    const failure = this.#writeFailure;
+    if (failure === undefined) this.#reads.end();
+    else this.#reads.fail(() => failure);
+  }
+
+  #startReading(): void {
+    this.#handle.useUserBuffer(this.#reads.toFill());
+    const status = this.#handle.readStart();
+    if (status !== 0) this.receive(status);
+  }
+
+  /** Has small segments leave at once from the second write on. */
+  #hurry(firstBytes: number): void {
+    const soon = !this.#wrote && firstBytes <= MAX_PROMPT_BYTES;
+    this.#wrote = true;
+    if (soon) return;
+    this.#prompt = true;
+    this.#handle.setNoDelay(true);
+  }
+
+  /** Resolves when the system has finished what was begun; rejects when that failed or the connection was closed. */
+  #whenOver(begun: number | Request): Promise<void> {
+    if (typeof begun === "number") return Promise.reject(this.#failWrite(begun));
+    const unfinished = new Unfinished(this);
+    this.#unfinished.push(unfinished);
+    begun.waiter = unfinished;
+    return unfinished.done;
+  }
+
+  #failWrite(status: number): ConnectorError {
+    const failure = ConnectorError.from(
+      new SystemError(status),
+      `Cannot write to ${this.remote}`,
+    );
+    this.#writeFailure ??= failure;
+    this.#lose(failure.message);
+    return failure;
   }
 
   #lose(reason: string): void {
@@ -123,138 +198,51 @@ export class Conn implements ByteChannel {
     this.#onLost?.(reason);
   }
 
-  #writeError(error: Error): ConnectorError {
-    const action = `Cannot write to ${this.remote}`;
-    // Node's own words for a stream that is gone ("write after end") are about the stream, not the connection.
-    if ("code" in error && GONE.test(String(error.code))) {
-      const cause = { cause: error };
-      return new ConnectorError("unavailable", `${action}: the connection was closed`, cause);
-    }
-    return ConnectorError.from(error, action);
+  #gone(): ConnectorError {
+    return new ConnectorError(
+      "unavailable",
+      `Cannot write to ${this.remote}: the connection was closed`,
+    );
+  }
+
+  /** After the handle was closed: nothing waits any more. */
+  #release(): void {
+    this.#closed = true;
+    this.#handle.reader = undefined;
+    this.#onLost = undefined;
+    unsweep(this);
+    this.#reads.fail(() =>
+      new ConnectorError("cancelled", `The connection to ${this.remote} was closed`)
+    );
+    const unfinished = this.#unfinished;
+    this.#unfinished = [];
+    for (const each of unfinished) each.reject(this.#gone());
   }
 }
 
-function remoteOf({ remoteAddress = "unknown", remotePort = 0 }: Socket): string {
-  return formatAddress({ host: unmapIpv4(remoteAddress), port: remotePort });
+/** A write or half-close that the system has not finished. */
+class Unfinished implements Waiter {
+  readonly done: Promise<void>;
+  resolve: () => void = () => {};
+  reject: (error: ConnectorError) => void = () => {};
+  readonly #conn: Conn;
+
+  constructor(conn: Conn) {
+    this.#conn = conn;
+    this.done = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+
+  complete(status: number): void {
+    this.#conn.completed(this, status);
+  }
 }
 
-/** Where node keeps what a socket was made with to be read into: symbols of its own. */
-const SOCKET_SYMBOLS = Object.getOwnPropertySymbols(new Socket());
-const BUFFER = socketSymbol("kBuffer");
-const BUFFER_CALLBACK = socketSymbol("kBufferCb");
-const BUFFER_MAKER = socketSymbol("kBufferGen");
-
-function socketSymbol(name: string): symbol {
-  const symbol = SOCKET_SYMBOLS.find(({ description }) => description === name);
-  if (symbol === undefined) throw new TypeError(`a socket of this runtime has no ${name}`);
-  return symbol;
-}
-
-/**
- * Does for a socket that a server accepted what the option `onread` does for one that we make ourselves. Node has
- * no option for it; a second socket around the same handle would do, and cost a third of a connection.
- */
-function giveReadBuffers(socket: Socket, { buffer, callback }: OnReadOpts): void {
-  const internals = socket as unknown as {
-    [key: symbol]: unknown;
-    _handle: { useUserBuffer: (buffer: Uint8Array) => void } | null;
-  };
-  const first = typeof buffer === "function" ? buffer() : buffer;
-  internals[BUFFER] = first;
-  internals[BUFFER_CALLBACK] = callback;
-  internals[BUFFER_MAKER] = buffer;
-  internals._handle?.useUserBuffer(first);
-}
-
-/**
- * What a socket reads into, and who waits for it. Two buffers take turns: the reader holds one while the
- * socket fills the other; then the socket is paused until the reader comes back.
- */
-export class ReadBuffers {
-  /** What the socket is made with. */
-  readonly hooks: OnReadOpts = {
-    buffer: () => this.#bufferToFill(),
-    callback: (count) => this.#receive(count),
-  };
-  readonly #buffers: [Uint8Array, Uint8Array] = [EMPTY, EMPTY];
-  #filling: 0 | 1 = 0;
-  #size = MIN_READ_BYTES;
-  #smallReads = 0;
-  /** Bytes that came while nobody was waiting for them. The socket is paused until they are read. */
-  #waiting: Uint8Array | undefined;
-  #reader: ((bytes: Uint8Array | null) => void) | undefined;
-  #ended = false;
-  /** Makes the error when it is asked for: most connections are closed when nobody reads any more. */
-  #failure: (() => ConnectorError) | undefined;
-
-  /** What came while nobody was waiting for it. */
-  get waiting(): Uint8Array | undefined {
-    return this.#waiting;
-  }
-
-  async read(socket: Socket): Promise<Uint8Array | null> {
-    let bytes: Uint8Array | null = this.#waiting ?? null;
-    if (bytes !== null) {
-      this.#waiting = undefined;
-      socket.resume();
-      return bytes;
-    }
-    if (!this.#ended && this.#failure === undefined) {
-      bytes = await new Promise<Uint8Array | null>((resolve) => this.#reader = resolve);
-      if (bytes !== null) return bytes;
-    }
-    if (this.#ended || this.#failure === undefined) return null;
-    throw this.#failure();
-  }
-
-  /** The other side has finished. */
-  end(): void {
-    this.#ended = true;
-    this.#deliver(null);
-  }
-
-  /** The socket is gone; what has arrived can still be read. The first reason counts. */
-  fail(makeError: () => ConnectorError): void {
-    this.#failure ??= makeError;
-    this.#deliver(null);
-  }
-
-  #bufferToFill(): Uint8Array {
-    const buffer = this.#buffers[this.#filling];
-    if (buffer.length === this.#size) return buffer;
-    return this.#buffers[this.#filling] = new Uint8Array(this.#size);
-  }
-
-  #receive(count: number): boolean {
-    const buffer = this.#buffers[this.#filling];
-    const bytes = buffer.subarray(0, count);
-    this.#filling = this.#filling === 0 ? 1 : 0;
-    this.#adapt(count, buffer.length);
-    if (this.#deliver(bytes)) return true;
-    this.#waiting = bytes;
-    // The reader may still hold the buffer that would be filled next.
-    return false;
-  }
-
-  #adapt(count: number, size: number): void {
-    if (count === size && size < MAX_READ_BYTES) {
-      this.#size = Math.min(size * 4, MAX_READ_BYTES);
-      this.#smallReads = 0;
-    } else if (count <= size / 8 && size > MIN_READ_BYTES) {
-      this.#smallReads += 1;
-      if (this.#smallReads < SMALL_READS_TO_SHRINK) return;
-      this.#size = Math.max(size / 2, MIN_READ_BYTES);
-      this.#smallReads = 0;
-    } else {
-      this.#smallReads = 0;
-    }
-  }
-
-  /** Returns whether somebody was waiting. */
-  #deliver(bytes: Uint8Array | null): boolean {
-    const reader = this.#reader;
-    this.#reader = undefined;
-    reader?.(bytes);
-    return reader !== undefined;
-  }
+function remoteOf(handle: TcpHandle): string {
+  const remote: Partial<SocketAddress> = {};
+  handle.getpeername(remote);
+  const { address = "unknown", port = 0 } = remote;
+  return formatAddress({ host: unmapIpv4(address), port });
 }

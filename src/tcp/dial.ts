@@ -1,9 +1,14 @@
 // Dialling TCP: names are resolved, both address families are tried, and the time is limited.
 
-import { Socket } from "node:net";
-import { type Address, formatAddress, isIpv4 } from "../address.ts";
+import { lookup } from "node:dns";
+import { type Address, formatAddress, isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
-import { Conn, ReadBuffers } from "./conn.ts";
+import { Conn } from "./conn.ts";
+import { connect, newSocket, SystemError, type TcpHandle, type Waiter } from "./handle.ts";
+import { sweep, type Swept, unsweep } from "./sweep.ts";
+
+/** So long an address has for itself until the next one of the name is tried beside it, in ms. RFC 8305 section 5. */
+const NEXT_ADDRESS_MS = 250;
 
 /** How to dial. */
 export interface DialOptions {
@@ -22,31 +27,184 @@ export async function dialTcp(
   address: Address,
   { timeoutMs, signal }: DialOptions,
 ): Promise<Conn> {
-  const action = `Cannot connect to ${formatAddress(address)}`;
-  const reads = new ReadBuffers();
-  const socket = new Socket({ allowHalfOpen: true, onread: reads.hooks });
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onAbort = () => reject(new ConnectorError("cancelled", `${action}: cancelled`));
-  const timer = setTimeout(() => {
-    const reason = `${action}: no answer in ${timeoutMs / 1000} s`;
-    reject(new ConnectorError("deadline_exceeded", reason));
-  }, timeoutMs);
-  const onError = (error: Error) => reject(ConnectorError.from(error, action));
-  socket.once("error", onError);
+  const dial = new Dial(address, timeoutMs);
+  const onAbort = () => dial.cancel();
   signal.addEventListener("abort", onAbort);
+  if (signal.aborted) onAbort();
   try {
-    if (signal.aborted) onAbort();
-    else socket.connect({ host: address.host, port: address.port }, resolve);
-    await promise;
-  } catch (error) {
-    // Errors of the attempts that are still under way have nobody to go to.
-    socket.on("error", () => {});
-    socket.destroy();
-    throw error;
+    return await dial.conn;
   } finally {
-    clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
   }
-  socket.off("error", onError);
-  return Conn.connected(socket, reads, isIpv4(address.host) ? formatAddress(address) : undefined);
+}
+
+/** Finds the IP addresses of a name, as the system sorts them. */
+export type Resolve = (
+  name: string,
+  found: (error: Error | null, addresses: { address: string; family: number }[]) => void,
+) => void;
+
+const resolveBySystem: Resolve = (name, found) =>
+  lookup(name, { all: true, verbatim: true }, found);
+
+/** An attempt to connect, which can be given up. One for each visitor: a signal and a timer each would cost more. */
+export class Dial implements Swept {
+  /**
+   * The connection.
+   *
+   * @throws {ConnectorError} `unavailable`, `deadline_exceeded` or `cancelled`, naming the address.
+   */
+  readonly conn: Promise<Conn>;
+  place = -1;
+  readonly #address: Address;
+  readonly #timeoutMs: number;
+  readonly #deadline: number;
+  /** IP addresses that were not tried yet. */
+  #untried: string[] = [];
+  /** Sockets that are connecting. */
+  readonly #connecting = new Set<TcpHandle>();
+  #nextAddress: ReturnType<typeof setTimeout> | undefined;
+  #firstError: unknown;
+  #resolve: (conn: Conn) => void = () => {};
+  #reject: (error: ConnectorError) => void = () => {};
+  #over = false;
+  #cancelled = false;
+
+  /** Begins. It may take `timeoutMs` milliseconds, which are looked at twice a second. */
+  constructor(address: Address, timeoutMs: number, resolve = resolveBySystem) {
+    this.#address = address;
+    this.#timeoutMs = timeoutMs;
+    this.#deadline = performance.now() + timeoutMs;
+    this.conn = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    sweep(this);
+    const { host } = address;
+    if (isIpv4(host) || isIpv6(host)) this.#tryAll([host]);
+    else {
+      resolve(host, (error, found) => {
+        if (this.#over) return;
+        if (error) return this.#fail(ConnectorError.from(error, this.#action));
+        if (found.length > 0) return this.#tryAll(alternateFamilies(found));
+        const reason = `${this.#action}: the host name has no address`;
+        this.#fail(new ConnectorError("unavailable", reason));
+      });
+    }
+  }
+
+  /** Whether it was given up before it had connected or failed. */
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  /** Gives up. Idempotent. */
+  cancel(): void {
+    if (this.#over) return;
+    this.#cancelled = true;
+    this.#fail(new ConnectorError("cancelled", `${this.#action}: cancelled`));
+  }
+
+  /** Gives up when the time is over. */
+  look(now: number): void {
+    if (now < this.#deadline) return;
+    const reason = `${this.#action}: no answer in ${this.#timeoutMs / 1000} s`;
+    this.#fail(new ConnectorError("deadline_exceeded", reason));
+  }
+
+  /** For its attempts only: one is over. */
+  tried(socket: TcpHandle, status: number): void {
+    if (!this.#connecting.has(socket)) return;
+    if (status === 0) this.#connected(socket);
+    else this.#tryAnother(socket, new SystemError(status));
+  }
+
+  get #action(): string {
+    return `Cannot connect to ${formatAddress(this.#address)}`;
+  }
+
+  #tryAll(addresses: string[]): void {
+    this.#untried = addresses;
+    this.#tryNext();
+  }
+
+  #tryNext(): void {
+    clearTimeout(this.#nextAddress);
+    if (this.#over) return;
+    const host = this.#untried.shift();
+    if (host !== undefined) {
+      if (this.#untried.length > 0) {
+        this.#nextAddress = setTimeout(() => this.#tryNext(), NEXT_ADDRESS_MS);
+      }
+      this.#try(host);
+    } else if (this.#connecting.size === 0) {
+      this.#fail(ConnectorError.from(this.#firstError, this.#action));
+    }
+  }
+
+  #try(address: string): void {
+    const socket = newSocket();
+    this.#connecting.add(socket);
+    try {
+      const begun = connect(socket, { address, port: this.#address.port });
+      if (typeof begun === "number") this.tried(socket, begun);
+      else begun.waiter = new Attempt(this, socket);
+    } catch (error) {
+      this.#tryAnother(socket, error);
+    }
+  }
+
+  #tryAnother(socket: TcpHandle, error: unknown): void {
+    this.#connecting.delete(socket);
+    socket.close();
+    this.#firstError ??= error;
+    this.#tryNext();
+  }
+
+  #connected(socket: TcpHandle): void {
+    this.#connecting.delete(socket);
+    this.#end();
+    const { host } = this.#address;
+    this.#resolve(Conn.over(socket, isIpv4(host) ? formatAddress(this.#address) : undefined));
+  }
+
+  #fail(error: ConnectorError): void {
+    if (this.#over) return;
+    this.#end();
+    this.#reject(error);
+  }
+
+  #end(): void {
+    this.#over = true;
+    unsweep(this);
+    clearTimeout(this.#nextAddress);
+    for (const socket of this.#connecting) socket.close();
+    this.#connecting.clear();
+  }
+}
+
+/** A socket that is connecting. */
+class Attempt implements Waiter {
+  readonly #dial: Dial;
+  readonly #socket: TcpHandle;
+
+  constructor(dial: Dial, socket: TcpHandle) {
+    this.#dial = dial;
+    this.#socket = socket;
+  }
+
+  complete(status: number): void {
+    this.#dial.tried(this.#socket, status);
+  }
+}
+
+/** The addresses of a name in the order to try them: as the system sorts them, families in turn. RFC 8305 section 4. */
+function alternateFamilies(found: { address: string; family: number }[]): string[] {
+  const first = found.filter(({ family }) => family === found[0]?.family);
+  const other = found.filter(({ family }) => family !== found[0]?.family);
+  const order: string[] = [];
+  for (let at = 0; at < Math.max(first.length, other.length); at += 1) {
+    for (const each of [first[at], other[at]]) if (each !== undefined) order.push(each.address);
+  }
+  return order;
 }

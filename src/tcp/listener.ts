@@ -1,9 +1,15 @@
 // A listening TCP socket for one service, on every interface, both address families.
 
-import { createServer, type Server } from "node:net";
 import { keepAccepting } from "../accepting.ts";
 import { ConnectorError } from "../errors.ts";
 import { Conn } from "./conn.ts";
+import {
+  newListener,
+  newSocket,
+  type SocketAddress,
+  SystemError,
+  type TcpHandle,
+} from "./handle.ts";
 
 /** Connections that may wait to be accepted. Linux cuts it to net.core.somaxconn, 4,096 by default. */
 const BACKLOG = 4096;
@@ -12,12 +18,13 @@ const BACKLOG = 4096;
 export class Listener {
   /** The port that it listens on. */
   readonly port: number;
-  readonly #servers: Server[];
+  readonly #handles: TcpHandle[];
   readonly #stops: (() => void)[];
+  #closed = false;
 
-  private constructor(servers: Server[], port: number) {
-    this.#servers = servers;
-    this.#stops = servers.map(keepAccepting);
+  private constructor(handles: TcpHandle[], port: number) {
+    this.#handles = handles;
+    this.#stops = handles.map((handle) => keepAccepting(() => handle));
     this.port = port;
   }
 
@@ -26,53 +33,65 @@ export class Listener {
    *
    * @throws {ConnectorError} `already_exists` when the port is in use, `permission_denied` when it may not be had.
    */
-  static async listen(port: number, onConn: (conn: Conn) => void): Promise<Listener> {
+  static listen(port: number, onConn: (conn: Conn) => void): Listener {
+    const handles: TcpHandle[] = [];
     try {
-      const first = await listenOnAnyFamily(port, onConn);
-      const servers = [first];
-      const actual = portOf(first);
+      handles.push(listenOnAnyFamily(port, onConn));
+      const actual = portOf(handles[0]);
       // Windows keeps the families apart: "::" takes IPv6 only there.
-      if (Deno.build.os === "windows") servers.push(await listenOn("0.0.0.0", actual, onConn));
-      return new Listener(servers, actual);
+      if (Deno.build.os === "windows") handles.push(listenOn("0.0.0.0", actual, onConn));
+      return new Listener(handles, actual);
     } catch (error) {
+      for (const handle of handles) handle.close();
       throw ConnectorError.from(error, `Cannot listen on port ${port}`);
     }
   }
 
   /** Stops listening; accepted connections live on. Idempotent. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     for (const stop of this.#stops) stop();
-    for (const server of this.#servers) server.close();
+    for (const handle of this.#handles) handle.close();
   }
 }
 
-async function listenOnAnyFamily(port: number, onConn: (conn: Conn) => void): Promise<Server> {
+function listenOnAnyFamily(port: number, onConn: (conn: Conn) => void): TcpHandle {
   try {
-    return await listenOn("::", port, onConn);
+    return listenOn("::", port, onConn);
   } catch (error) {
     // A machine without IPv6 has no "::"; a busy port is busy on either.
-    if (error instanceof Error && "code" in error && error.code === "EADDRINUSE") throw error;
-    return await listenOn("0.0.0.0", port, onConn);
+    if (error instanceof SystemError && error.code === "EADDRINUSE") throw error;
+    return listenOn("0.0.0.0", port, onConn);
   }
 }
 
-function listenOn(host: string, port: number, onConn: (conn: Conn) => void): Promise<Server> {
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, (socket) => {
-    onConn(Conn.accepted(socket));
-  });
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ host, port, backlog: BACKLOG }, () => {
-      server.off("error", reject);
-      // Failures of single accepts end nothing.
-      server.on("error", () => {});
-      resolve(server);
-    });
-  });
+function listenOn(address: string, port: number, onConn: (conn: Conn) => void): TcpHandle {
+  const listener = newListener();
+  try {
+    check(address === "::" ? listener.bind6(address, port, 0) : listener.bind(address, port));
+    listener.onconnection = (status) => {
+      if (status !== 0) return;
+      const socket = newSocket();
+      // It may be gone again, or no descriptor be left for it: that ends nothing.
+      if (listener.accept(socket) === 0) onConn(Conn.over(socket));
+      else socket.close();
+    };
+    check(listener.listen(BACKLOG));
+    return listener;
+  } catch (error) {
+    listener.close();
+    throw error;
+  }
 }
 
-function portOf(server: Server): number {
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new TypeError("not a TCP listener");
-  return address.port;
+function check(status: number): void {
+  if (status !== 0) throw new SystemError(status);
+}
+
+function portOf(listener: TcpHandle | undefined): number {
+  const local: Partial<SocketAddress> = {};
+  listener?.getsockname(local);
+  if (local.port === undefined) throw new TypeError("a listener has a port");
+  return local.port;
 }

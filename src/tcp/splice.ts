@@ -1,8 +1,9 @@
 // Copies bytes both ways between two channels until both directions have ended, keeping half-close and
 // reset what they are. It owns neither the copying's speed limits (the channels hold back) nor any log.
 
-import type { ByteChannel, ResetCode } from "../byte_channel.ts";
+import { type ByteChannel, type ResetCode, TAKEN } from "../byte_channel.ts";
 import { reasonOf } from "../errors.ts";
+import { sweep, type Swept, unsweep } from "./sweep.ts";
 
 /**
  * Once one side is gone, so long without a byte ends the other, in milliseconds: a reader that is only slow gets what
@@ -29,99 +30,142 @@ export interface SpliceResult {
 }
 
 /** Copies until both directions have ended, then closes both channels. Never rejects. */
-export async function splice(
+export function splice(
   a: ByteChannel,
   b: ByteChannel,
-  { halfOpenMs, onBytes }: SpliceOptions,
+  options: SpliceOptions,
 ): Promise<SpliceResult> {
-  const result: SpliceResult = { up: 0, down: 0, reason: "" };
-  const reset = (code: ResetCode, reason: string) => {
-    result.reason ||= reason;
-    a.reset(code, reason);
-    b.reset(code, reason);
-  };
-  const fail = (reason: string) => reset("connection_reset", reason);
-  const idle = new IdleTimer(
-    halfOpenMs,
-    () => reset("idle", "half-open for too long without a byte"),
-  );
-  let loss = "";
-  const lost = new IdleTimer(LOST_GRACE_MS, () => fail(loss));
-  for (const channel of [a, b]) {
-    channel.onLost((reason) => {
-      loss ||= reason;
-      lost.start();
-    });
+  return new Splice(a, b, options).done;
+}
+
+/** One for each connection, so it makes no closure that it can do without. */
+class Splice {
+  readonly done: Promise<SpliceResult>;
+  readonly #a: ByteChannel;
+  readonly #b: ByteChannel;
+  readonly #options: SpliceOptions;
+  readonly #result: SpliceResult = { up: 0, down: 0, reason: "" };
+  #resolve: (result: SpliceResult) => void = () => {};
+  /** Directions that are copied still. */
+  #copying = 2;
+  /** Whether a direction has ended in order. */
+  #oneEnded = false;
+  /** Why one side takes no more bytes. */
+  #refusal: string | undefined;
+  /** Why one side is gone. */
+  #loss = "";
+  /** Runs once one direction has ended. */
+  #idle: IdleTimer | undefined;
+  /** Runs once one side is gone. */
+  #lost: IdleTimer | undefined;
+
+  constructor(a: ByteChannel, b: ByteChannel, options: SpliceOptions) {
+    this.#a = a;
+    this.#b = b;
+    this.#options = options;
+    this.done = new Promise((resolve) => this.#resolve = resolve);
+    const onLost = (reason: string) => this.#lose(reason);
+    a.onLost(onLost);
+    b.onLost(onLost);
+    this.#copy(a, b, "up");
+    this.#copy(b, a, "down");
   }
-  const ended = { up: false, down: false };
-  let refusal: string | undefined;
-  const hooks = (direction: "up" | "down"): CopyHooks => ({
-    onBytes(count) {
-      result[direction] += count;
-      idle.touch();
-      lost.touch();
-      onBytes?.(direction, count);
-    },
-    onRefusal(reason) {
-      // A second refusal is the other direction's: nobody takes anything any more.
-      const over = refusal !== undefined || ended.up || ended.down;
-      refusal ??= reason;
-      idle.start();
-      if (over) fail(refusal);
-    },
-    onEnd() {
-      ended[direction] = true;
-      idle.start();
-      if (refusal !== undefined) fail(refusal);
-    },
-    fail,
-  });
-  await Promise.all([copy(a, b, hooks("up")), copy(b, a, hooks("down"))]);
-  idle.stop();
-  lost.stop();
-  a.close();
-  b.close();
-  return result;
-}
 
-interface CopyHooks {
-  /** Bytes were taken by the target. */
-  onBytes: (count: number) => void;
-  /** The target takes no more bytes. */
-  onRefusal: (reason: string) => void;
-  /** The source has ended in order, and so has the target's incoming side. */
-  onEnd: () => void;
-  /** The source was reset. */
-  fail: (reason: string) => void;
-}
-
-async function copy(from: ByteChannel, to: ByteChannel, hooks: CopyHooks): Promise<void> {
-  // Once the target takes no more, the rest is read and dropped until the other direction has ended: what
-  // the target still has to say may be on its way.
-  let refused = false;
-  try {
-    for (let bytes = await from.read(); bytes !== null; bytes = await from.read()) {
-      if (refused) continue;
-      try {
-        await to.write(bytes);
-        hooks.onBytes(bytes.length);
-      } catch (error) {
-        refused = true;
-        hooks.onRefusal(reasonOf(error));
+  async #copy(from: ByteChannel, to: ByteChannel, direction: "up" | "down"): Promise<void> {
+    // Once the target takes no more, the rest is read and dropped until the other direction has ended: what
+    // the target still has to say may be on its way.
+    let refused = false;
+    try {
+      for (let bytes = await from.read(); bytes !== null; bytes = await from.read()) {
+        if (refused) continue;
+        try {
+          const taken = to.write(bytes);
+          if (taken !== TAKEN) await taken;
+          this.#passed(direction, bytes.length);
+        } catch (error) {
+          refused = true;
+          this.#refuse(reasonOf(error));
+        }
       }
+      const finished = to.finish();
+      if (finished !== TAKEN) await finished;
+      this.#endInOrder();
+    } catch (error) {
+      this.#fail(reasonOf(error));
     }
-    await to.finish();
-    hooks.onEnd();
-  } catch (error) {
-    hooks.fail(reasonOf(error));
+    this.#copying -= 1;
+    if (this.#copying === 0) this.#close();
+  }
+
+  /** Bytes were taken. */
+  #passed(direction: "up" | "down", count: number): void {
+    this.#result[direction] += count;
+    this.#idle?.touch();
+    this.#lost?.touch();
+    this.#options.onBytes?.(direction, count);
+  }
+
+  /** One side takes no more bytes. */
+  #refuse(reason: string): void {
+    // A second refusal is the other direction's: nobody takes anything any more.
+    const over = this.#refusal !== undefined || this.#oneEnded;
+    this.#refusal ??= reason;
+    this.#startIdle();
+    if (over) this.#fail(this.#refusal);
+  }
+
+  /** One direction has ended in order, and its target was told. */
+  #endInOrder(): void {
+    this.#oneEnded = true;
+    if (this.#refusal !== undefined) this.#fail(this.#refusal);
+    else if (this.#copying === 2) this.#startIdle();
+  }
+
+  /** One side is gone. */
+  #lose(reason: string): void {
+    this.#loss ||= reason;
+    if (this.#copying === 0) return;
+    this.#lost ??= new IdleTimer(LOST_GRACE_MS, () => this.#fail(this.#loss));
+    this.#lost.start();
+  }
+
+  #startIdle(): void {
+    this.#idle ??= new IdleTimer(
+      this.#options.halfOpenMs,
+      () => this.#reset("idle", "half-open for too long without a byte"),
+    );
+    this.#idle.start();
+  }
+
+  #fail(reason: string): void {
+    this.#reset("connection_reset", reason);
+  }
+
+  #reset(code: ResetCode, reason: string): void {
+    this.#result.reason ||= reason;
+    this.#a.reset(code, reason);
+    this.#b.reset(code, reason);
+  }
+
+  #close(): void {
+    this.#idle?.stop();
+    this.#lost?.stop();
+    this.#a.close();
+    this.#b.close();
+    this.#resolve(this.#result);
   }
 }
+
+/** From this limit on, in milliseconds, half a second more or less does not matter. */
+const MIN_SWEPT_MS = 60_000;
 
 /** Fires once after a time without a touch, counted from `start`. */
-class IdleTimer {
+class IdleTimer implements Swept {
+  place = -1;
   readonly #ms: number;
   readonly #onIdle: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #started = false;
   #touched = 0;
   #stopped = false;
 
@@ -133,17 +177,28 @@ class IdleTimer {
   start(): void {
     if (this.#stopped) return;
     this.#touched = performance.now();
-    this.#timer ??= setTimeout(() => this.#check(), this.#ms);
+    if (this.#started) return;
+    this.#started = true;
+    if (this.#ms >= MIN_SWEPT_MS) sweep(this);
+    else this.#timer = setTimeout(() => this.#check(), this.#ms);
   }
 
   touch(): void {
-    if (this.#timer !== undefined) this.#touched = performance.now();
+    if (this.#started) this.#touched = performance.now();
   }
 
   /** It fires no more, and is not started any more. */
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    if (!this.#started) return;
+    if (this.#timer === undefined) unsweep(this);
+    else clearTimeout(this.#timer);
+  }
+
+  look(now: number): void {
+    if (now - this.#touched < this.#ms) return;
+    unsweep(this);
+    this.#onIdle();
   }
 
   #check(): void {

@@ -78,7 +78,7 @@ export class Connector implements Control {
     this.#unkept.add(service.id);
     let kept = false;
     try {
-      const added = await peer.add(service);
+      const added = peer.add(service);
       if (waitMs > 0) await this.#completed(added, { waitMs, signal });
       kept = this.#unkept.delete(service.id);
       await this.#save();

@@ -5,7 +5,7 @@ import type { Address } from "../address.ts";
 import { reasonOf } from "../errors.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { Conn } from "../tcp/conn.ts";
-import { dialTcp } from "../tcp/dial.ts";
+import { Dial } from "../tcp/dial.ts";
 import { type ServiceVisitors, TOO_MANY } from "./visitors.ts";
 
 /** The longest that dialling a destination may take, in milliseconds. */
@@ -31,14 +31,14 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     return stream.reset("limit", TOO_MANY);
   }
   // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
-  const left = new AbortController();
-  stream.onLost(() => left.abort());
-  visit.cut = () => left.abort();
+  const dial = new Dial(destination, DIAL_TIMEOUT_MS);
+  stream.onLost(() => dial.cancel());
+  visit.cut = () => dial.cancel();
   let conn: Conn;
   try {
-    conn = await dialTcp(destination, { timeoutMs: DIAL_TIMEOUT_MS, signal: left.signal });
+    conn = await dial.conn;
   } catch (error) {
-    if (left.signal.aborted) {
+    if (dial.cancelled) {
       visit.fail(LEFT);
       logger.debug("visitor left before its destination was connected", { service: name });
       return stream.reset("connection_reset", LEFT);

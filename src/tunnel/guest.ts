@@ -14,9 +14,6 @@ import { carryToDestination } from "./egress.ts";
 import type { Owner } from "./guest_service.ts";
 import type { GuestServices } from "./guest_services.ts";
 
-/** Control frames that may wait to be done: as many as a peer may have services. */
-const MAX_PENDING = 1000;
-
 /** What a guest needs of the connector that it visits. */
 export interface GuestOptions {
   services: GuestServices;
@@ -35,9 +32,6 @@ export class Guest implements Owner {
   /** Whether its services may return when the link has ended. */
   #returns = true;
   #ended = false;
-  /** Ends when every control frame so far is done. */
-  #work: Promise<void> = Promise.resolve();
-  #pending = 0;
 
   constructor(link: Link, { services, logger, limits }: GuestOptions) {
     this.#services = services;
@@ -79,7 +73,6 @@ export class Guest implements Owner {
   async #awaitEnd(): Promise<void> {
     const reason = await this.session.closed;
     this.#ended = true;
-    await this.#work;
     this.#services.ended(this, { returns: this.#returns });
     this.#logger.info("peer disconnected", { reason: reason?.message ?? "closed in order" });
   }
@@ -87,12 +80,9 @@ export class Guest implements Owner {
   #onControl(frame: ControlFrame): void {
     switch (frame.kind) {
       case "expose":
-        return this.#enqueue(() => this.#expose(frame));
+        return this.#expose(frame);
       case "destroy":
-        return this.#enqueue(() => {
-          this.#services.release(frame.serviceId, this);
-          return Promise.resolve();
-        });
+        return this.#services.release(frame.serviceId, this);
       case "ping":
         return;
       case "status":
@@ -100,23 +90,11 @@ export class Guest implements Owner {
     }
   }
 
-  /** Control is done in the order in which it came: opening a listener takes a moment. */
-  #enqueue(work: () => Promise<void>): void {
-    if (this.#pending >= MAX_PENDING) {
-      const reason = `The peer sent more than ${MAX_PENDING} requests at once`;
-      return this.session.abort(new ConnectorError("resource_exhausted", reason));
-    }
-    this.#pending += 1;
-    this.#work = this.#work.then(work).finally(() => this.#pending -= 1);
-  }
-
-  async #expose(
-    { serviceId, service: message }: ControlFrame & { kind: "expose" },
-  ): Promise<void> {
+  #expose({ serviceId, service: message }: ControlFrame & { kind: "expose" }): void {
     if (this.#ended) return;
     try {
       const service = { ...serviceFromMessage(message), id: checkServiceId(serviceId) };
-      const wanted = await this.#services.takeUp(service, this);
+      const wanted = this.#services.takeUp(service, this);
       this.session.send(
         wanted
           ? { kind: "status", serviceId, status: "complete", message: "" }

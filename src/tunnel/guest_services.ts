@@ -49,8 +49,6 @@ export class GuestServices {
   /** Ids that were removed here. Their peer is told again when it asks for one: the first word may have been lost. */
   readonly #removed = new Set<string>();
   #stopped = false;
-  /** Ends when every service so far is taken up or refused: two may want one port. */
-  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: GuestServicesOptions) {
     this.#options = options;
@@ -71,15 +69,57 @@ export class GuestServices {
   }
 
   /**
-   * Takes up a service, or lets its peer have it back. Resolves with whether it is wanted: if not, the peer is to be
+   * Takes up a service, or lets its peer have it back. Returns whether it is wanted: if not, the peer is to be
    * told that it was removed.
    *
    * @throws {ConnectorError} saying why it is refused.
    */
-  takeUp(service: Service, owner: Owner): Promise<boolean> {
-    const taken = this.#turn.then(() => this.#takeUp(service, owner));
-    this.#turn = taken.then(() => {}, () => {});
-    return taken;
+  takeUp(service: Service, owner: Owner): boolean {
+    if (this.#stopped) {
+      throw new ConnectorError("unavailable", "This connector is shutting down");
+    }
+    if (this.#removed.has(service.id)) return false;
+    this.#options.admit(service);
+    const known = this.#services.get(service.id);
+    if (known && !mayBelongTo(known, owner.peer)) {
+      throw new ConnectorError("already_exists", "The id belongs to another peer's service");
+    }
+    const same = known !== undefined && sameService(known.service, service);
+    // One whose peer had left for good has no listener any more.
+    if (same && (known.ingress || service.type === "remote")) {
+      this.#assign(known, owner);
+      return true;
+    }
+    if (known === undefined) this.#checkRoom(owner);
+    const holder = service.type === "local" ? this.#ports.get(service.sourcePort) : undefined;
+    if (holder && holder !== known && !isFormerSelf(holder, owner.peer)) {
+      throw new ConnectorError("already_exists", portInUse(service, holder));
+    }
+    const side = service.type === "local" ? "ingress" : "egress";
+    const visitors = this.#options.visitors.openService(service, side);
+    const ingress = service.type === "local"
+      ? this.#openIngress(service, { visitors, holder })
+      : undefined;
+    // What is still open of a peer that leaves goes on.
+    if (known) this.#drop(known, { cut: !same });
+    if (holder && holder !== known) this.#drop(holder, { cut: false });
+    const { id, name, sourcePort, type, destinationAddr } = service;
+    const tenure: Tenure = { kind: "owned", owner };
+    const destination = parseAddress(destinationAddr);
+    const since = new Date();
+    const entry: GuestService = { service, destination, since, visitors, ingress, tenure };
+    this.#services.set(id, entry);
+    if (ingress) this.#ports.set(sourcePort, entry);
+    this.#assign(entry, owner);
+    this.#options.logger.info("service exposed by peer", {
+      peer: owner.peer.address,
+      service: name,
+      id,
+      type,
+      sourcePort,
+      destinationAddr,
+    });
+    return true;
   }
 
   /** The peer has removed a service that came over this link, or over another one of its, which may be dead. */
@@ -138,57 +178,11 @@ export class GuestServices {
     return [...this.#services.values()].filter((entry) => ownerOf(entry) === owner);
   }
 
-  async #takeUp(service: Service, owner: Owner): Promise<boolean> {
-    this.#refuseWhenStopped();
-    if (this.#removed.has(service.id)) return false;
-    this.#options.admit(service);
-    const known = this.#services.get(service.id);
-    if (known && !mayBelongTo(known, owner.peer)) {
-      throw new ConnectorError("already_exists", "The id belongs to another peer's service");
-    }
-    const same = known !== undefined && sameService(known.service, service);
-    // One whose peer had left for good has no listener any more.
-    if (same && (known.ingress || service.type === "remote")) {
-      this.#assign(known, owner);
-      return true;
-    }
-    if (known === undefined) this.#checkRoom(owner);
-    const holder = service.type === "local" ? this.#ports.get(service.sourcePort) : undefined;
-    if (holder && holder !== known && !isFormerSelf(holder, owner.peer)) {
-      throw new ConnectorError("already_exists", portInUse(service, holder));
-    }
-    const side = service.type === "local" ? "ingress" : "egress";
-    const visitors = this.#options.visitors.openService(service, side);
-    const ingress = service.type === "local"
-      ? await this.#openIngress(service, { visitors, holder })
-      : undefined;
-    // What is still open of a peer that leaves goes on.
-    if (known) this.#drop(known, { cut: !same });
-    if (holder && holder !== known) this.#drop(holder, { cut: false });
-    const { id, name, sourcePort, type, destinationAddr } = service;
-    const tenure: Tenure = { kind: "owned", owner };
-    const destination = parseAddress(destinationAddr);
-    const since = new Date();
-    const entry: GuestService = { service, destination, since, visitors, ingress, tenure };
-    this.#services.set(id, entry);
-    if (ingress) this.#ports.set(sourcePort, entry);
-    this.#assign(entry, owner);
-    this.#options.logger.info("service exposed by peer", {
-      peer: owner.peer.address,
-      service: name,
-      id,
-      type,
-      sourcePort,
-      destinationAddr,
-    });
-    return true;
-  }
-
   /** Opens a port, or takes over the one that is open already, so that it never refuses in between. */
-  async #openIngress(
+  #openIngress(
     service: Service,
     { visitors, holder }: { visitors: ServiceVisitors; holder: GuestService | undefined },
-  ): Promise<Ingress> {
+  ): Ingress {
     const options = { service, visitors, logger: this.#options.logger };
     const ingress = holder?.ingress;
     if (holder && ingress) {
@@ -196,21 +190,12 @@ export class GuestServices {
       ingress.rededicate(options);
       return ingress;
     }
-    let opened: Ingress | undefined;
     try {
-      opened = await Ingress.open(options);
-      this.#refuseWhenStopped();
-      return opened;
+      return Ingress.open(options);
     } catch (error) {
-      opened?.close();
       visitors.close();
       throw error;
     }
-  }
-
-  #refuseWhenStopped(): void {
-    if (!this.#stopped) return;
-    throw new ConnectorError("unavailable", "This connector is shutting down");
   }
 
   #assign(entry: GuestService, owner: Owner): void {

@@ -50,9 +50,9 @@ export class Ingress {
    *
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
-  static async open(options: IngressOptions): Promise<Ingress> {
+  static open(options: IngressOptions): Ingress {
     const ingress = new Ingress(options);
-    ingress.#listener = await Listener.listen(
+    ingress.#listener = Listener.listen(
       options.service.sourcePort,
       (conn) => ingress.#receive(conn),
     );

@@ -56,8 +56,6 @@ export class Peer {
   #farewell: ReturnType<typeof setTimeout> | undefined;
   readonly #closing = new AbortController();
   readonly #pause: RedialPause;
-  /** Services whose listeners are being opened. */
-  readonly #adding = new Set<Service>();
   /** The link in use. */
   #session: Session | undefined;
   /** That link, and older ones whose connections go on. */
@@ -74,9 +72,9 @@ export class Peer {
     this.closed = this.#run();
   }
 
-  /** Whether nothing is exposed to it, or about to be. */
+  /** Whether nothing is exposed to it. */
   get idle(): boolean {
-    return this.#services.size === 0 && this.#adding.size === 0;
+    return this.#services.size === 0;
   }
 
   /** Whether the peer knows of every removal, as far as it can be told. */
@@ -84,9 +82,9 @@ export class Peer {
     return this.#removed.size === 0;
   }
 
-  /** What was exposed to it, or is about to be. */
+  /** What was exposed to it. */
   get services(): Service[] {
-    return [...[...this.#services.values()].map(({ service }) => service), ...this.#adding];
+    return [...this.#services.values()].map(({ service }) => service);
   }
 
   /** What is true of the services exposed to it. */
@@ -104,19 +102,13 @@ export class Peer {
    *
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
-  async add(service: Service): Promise<PeerService> {
-    this.#adding.add(service);
+  add(service: Service): PeerService {
     const added = new PeerService(service, this.#options);
     try {
-      await added.open();
-      if (this.#closing.signal.aborted) {
-        throw new ConnectorError("unavailable", "the connector is shutting down");
-      }
+      added.open();
     } catch (error) {
       added.close();
       throw error;
-    } finally {
-      this.#adding.delete(service);
     }
     this.#keep(added);
     if (this.#session) added.linkUp(this.#session);

@@ -85,20 +85,19 @@ export class PeerService {
    *
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
-  async open(): Promise<void> {
+  open(): void {
     if (this.service.type === "local" || this.#ingress || this.#stopped) return;
     const { visitors, service } = this;
     const { logger, graceMs } = this.#options;
-    const ingress = await Ingress.open({ service, visitors, logger });
-    if (this.#stopped) return ingress.close();
+    const ingress = Ingress.open({ service, visitors, logger });
     ingress.detach({ graceMs, reason: "there is no link to the peer" });
     this.#ingress = ingress;
   }
 
-  /** As `open`, but what fails is tried again for as long as that may help. Never rejects. */
-  async keepOpen(): Promise<void> {
+  /** As `open`, but what fails is tried again for as long as that may help. */
+  keepOpen(): void {
     try {
-      await this.open();
+      this.open();
     } catch (error) {
       return this.obstruct(ConnectorError.from(error, "This connector cannot take it up"));
     }

@@ -3,8 +3,9 @@
 
 import type { Logger } from "@logtape/logtape";
 import type { ByteChannel } from "../byte_channel.ts";
+import { type Enrolled, Roster } from "../roster.ts";
 import type { ConnectionStats } from "../service.ts";
-import { splice } from "../tcp/splice.ts";
+import { splice, type SpliceOptions } from "../tcp/splice.ts";
 
 /** What all services share. */
 export interface VisitorsOptions {
@@ -88,7 +89,8 @@ interface Between {
 }
 
 /** A place for one connection, from its admission until `carry` resolves or `fail` is called. */
-export class Visit {
+export class Visit implements Enrolled {
+  place = -1;
   /** Ends it, for a reason, when its service ends. Whoever has something to end sets it. */
   cut: ((reason: string) => void) | undefined;
   readonly #hooks: VisitHooks;
@@ -118,7 +120,8 @@ export class ServiceVisitors {
   };
   #closed = false;
   #retired = false;
-  readonly #visits = new Set<Visit>();
+  readonly #visits = new Roster<Visit>();
+  readonly #splicing: SpliceOptions;
   readonly #stats: Omit<ConnectionStats, "open"> = {
     total: 0,
     failed: 0,
@@ -130,6 +133,13 @@ export class ServiceVisitors {
   constructor(fields: Record<string, unknown>, options: ServiceVisitorsOptions) {
     this.#fields = fields;
     this.#options = options;
+    const stats = this.#stats;
+    this.#splicing = {
+      halfOpenMs: options.halfOpenMs,
+      onBytes(direction, count) {
+        stats[direction === "up" ? "bytesIn" : "bytesOut"] += count;
+      },
+    };
   }
 
   /** What was counted so far. */
@@ -152,36 +162,37 @@ export class ServiceVisitors {
     return visit;
   }
 
-  async #carry(visit: Visit, { socket, stream, remote }: Between): Promise<void> {
-    const { logger, halfOpenMs } = this.#options;
-    const stats = this.#stats;
+  #carry(visit: Visit, { socket, stream, remote }: Between): Promise<void> {
     visit.cut = (reason) => {
       socket.reset("closing", reason);
       stream.reset("closing", reason);
     };
     if (this.#closed) {
       visit.cut(REMOVED);
-      return this.#end(visit, REMOVED);
+      this.#end(visit, REMOVED);
+      return Promise.resolve();
     }
     const opened = performance.now();
-    logger.debug("connection opened", () => ({ ...this.#fields, remote }));
+    const { logger } = this.#options;
+    if (logger.isEnabledFor("debug")) {
+      logger.debug("connection opened", { ...this.#fields, remote });
+    }
     const atIngress = this.#fields.side === "ingress";
-    const [visitor, destination] = atIngress ? [socket, stream] : [stream, socket];
-    const { up, down, reason } = await splice(visitor, destination, {
-      halfOpenMs,
-      onBytes(direction, count) {
-        stats[direction === "up" ? "bytesIn" : "bytesOut"] += count;
-      },
+    const spliced = atIngress
+      ? splice(socket, stream, this.#splicing)
+      : splice(stream, socket, this.#splicing);
+    return spliced.then(({ up, down, reason }) => {
+      this.#end(visit, reason);
+      if (!logger.isEnabledFor("debug")) return;
+      logger.debug("connection closed", {
+        ...this.#fields,
+        remote,
+        bytesIn: up,
+        bytesOut: down,
+        durationMs: Math.round(performance.now() - opened),
+        reason: reason || IN_ORDER,
+      });
     });
-    this.#end(visit, reason);
-    logger.debug("connection closed", () => ({
-      ...this.#fields,
-      remote,
-      bytesIn: up,
-      bytesOut: down,
-      durationMs: Math.round(performance.now() - opened),
-      reason: reason || IN_ORDER,
-    }));
   }
 
   /** Takes no more connections; those that are open end by themselves. */
@@ -204,7 +215,7 @@ export class ServiceVisitors {
   close(reason = REMOVED): void {
     this.#closed = true;
     this.#options.onClose();
-    for (const { cut } of [...this.#visits]) cut?.(reason);
+    for (const { cut } of this.#visits.all()) cut?.(reason);
   }
 }
 

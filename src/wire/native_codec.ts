@@ -3,22 +3,17 @@
 // byte for byte.
 
 import {
-  Frame as FrameMessage,
-  GoAway,
-  GoAwayCode as GoAwayCodeMessage,
-  Grant,
-  Open,
-  Ping,
-  Pong,
-  Reset,
-  ResetCode as ResetCodeMessage,
-} from "../../proto/gen/connector.ts";
-import type { ResetCode } from "../byte_channel.ts";
-import { ConnectorError } from "../errors.ts";
+  decodeSmallBody,
+  encodeSmallFrame,
+  FINISH_TAG,
+  GO_AWAY_TAG,
+  OPEN_TAG,
+  OPENED_TAG,
+  PING_TAG,
+} from "./native_bodies.ts";
 import {
   breach,
   type DataFrame,
-  type GoAwayCode,
   MAX_BATCH_BYTES,
   MAX_STREAM_ID,
   MAX_TEXT_BYTES,
@@ -38,15 +33,61 @@ const DATA_TAG = 0x22;
 /** A frame ready to be put into a batch: data keeps its bytes until then, all else is encoded. */
 export type QueuedFrame = DataFrame | Uint8Array;
 
-/** Encodes a frame that is not data, for a batch: by hand what comes with every connection, and is its stream only. */
-export function encodeSmallFrame(frame: Exclude<NativeFrame, DataFrame>): Uint8Array {
+/** The most bytes that `writeSmallFrame` writes. */
+export const MAX_SMALL_FRAME_BYTES = 2 * MAX_TEXT_BYTES + 128;
+
+/**
+ * Writes a frame that is not data as it stands in a batch, and returns the offset behind it: by hand what comes with
+ * every connection.
+ */
+export function writeSmallFrame(
+  target: Uint8Array,
+  offset: number,
+  frame: Exclude<NativeFrame, DataFrame>,
+): number {
   if (frame.kind === "opened" || frame.kind === "finish") {
-    const bytes = new Uint8Array(3 + varintSize(frame.stream));
-    bytes[0] = STREAM_TAG;
-    bytes[writeVarint(bytes, 1, frame.stream)] = frame.kind === "opened" ? OPENED_TAG : FINISH_TAG;
-    return bytes;
+    target[offset++] = FRAMES_TAG;
+    target[offset++] = 3 + varintSize(frame.stream);
+    target[offset++] = STREAM_TAG;
+    offset = writeVarint(target, offset, frame.stream);
+    target[offset++] = frame.kind === "opened" ? OPENED_TAG : FINISH_TAG;
+    target[offset++] = 0;
+    return offset;
   }
-  return FrameMessage.encode(toMessage(frame)).finish();
+  const isShortOpen = frame.kind === "open" &&
+    frame.serviceId.length + frame.visitor.length <= MAX_SHORT_TEXTS;
+  return (isShortOpen ? writeShortOpen(target, offset, frame) : undefined) ??
+    writeFrame(target, offset, encodeSmallFrame(frame));
+}
+
+/** With so many characters of ASCII in both texts together, every length before and in an open is one byte. */
+const MAX_SHORT_TEXTS = 110;
+
+/** Undefined for what is not written so: an empty text, or one that is not ASCII. */
+function writeShortOpen(
+  target: Uint8Array,
+  start: number,
+  { stream, serviceId, visitor }: NativeFrame & { kind: "open" },
+): number | undefined {
+  const bodyLength = 4 + serviceId.length + visitor.length;
+  let offset = start;
+  target[offset++] = FRAMES_TAG;
+  target[offset++] = 3 + varintSize(stream) + bodyLength;
+  target[offset++] = STREAM_TAG;
+  offset = writeVarint(target, offset, stream);
+  target[offset++] = OPEN_TAG;
+  target[offset++] = bodyLength;
+  for (const [tag, text] of [[SERVICE_ID_TAG, serviceId], [VISITOR_TAG, visitor]] as const) {
+    if (text === "") return undefined;
+    target[offset++] = tag;
+    target[offset++] = text.length;
+    for (let at = 0; at < text.length; at += 1) {
+      const code = text.charCodeAt(at);
+      if (code > 0x7f) return undefined;
+      target[offset++] = code;
+    }
+  }
+  return offset;
 }
 
 /** How many bytes a frame takes in a batch. */
@@ -55,29 +96,36 @@ export function sizeInBatch(frame: QueuedFrame): number {
   return 1 + varintSize(size) + size;
 }
 
-/** Makes the message of a batch. Bytes are copied: their buffers may be reused. */
-export function encodeBatch(frames: readonly QueuedFrame[]): Uint8Array {
-  let size = 0;
+/** Writes a frame as it stands in a batch, and returns the offset behind it. */
+export function writeFrame(target: Uint8Array, offset: number, frame: QueuedFrame): number {
+  target[offset++] = FRAMES_TAG;
+  if (frame instanceof Uint8Array) {
+    offset = writeVarint(target, offset, frame.length);
+    target.set(frame, offset);
+    return offset + frame.length;
+  }
+  offset = writeVarint(target, offset, dataFrameSize(frame));
+  target[offset++] = STREAM_TAG;
+  offset = writeVarint(target, offset, frame.stream);
+  target[offset++] = DATA_TAG;
+  offset = writeVarint(target, offset, frame.bytes.length);
+  target.set(frame.bytes, offset);
+  return offset + frame.bytes.length;
+}
+
+/** Makes the message of a batch: of frames that are `written` already, and others. All are copied. */
+export function encodeBatch(
+  frames: readonly QueuedFrame[],
+  written: Uint8Array = EMPTY,
+): Uint8Array {
+  let size = written.length;
   for (const frame of frames) size += sizeInBatch(frame);
   const message = new Uint8Array(BATCH_TAG.length + varintSize(size) + size);
   message.set(BATCH_TAG);
   let offset = writeVarint(message, BATCH_TAG.length, size);
-  for (const frame of frames) {
-    message[offset++] = FRAMES_TAG;
-    if (frame instanceof Uint8Array) {
-      offset = writeVarint(message, offset, frame.length);
-      message.set(frame, offset);
-      offset += frame.length;
-    } else {
-      offset = writeVarint(message, offset, dataFrameSize(frame));
-      message[offset++] = STREAM_TAG;
-      offset = writeVarint(message, offset, frame.stream);
-      message[offset++] = DATA_TAG;
-      offset = writeVarint(message, offset, frame.bytes.length);
-      message.set(frame.bytes, offset);
-      offset += frame.bytes.length;
-    }
-  }
+  message.set(written, offset);
+  offset += written.length;
+  for (const frame of frames) offset = writeFrame(message, offset, frame);
   return message;
 }
 
@@ -99,27 +147,30 @@ export function decodeBatch(message: Uint8Array, onFrame: (frame: NativeFrame) =
   if (reader.offset === end) throw breach("an empty batch");
   while (reader.offset < end) {
     if (reader.varint() !== FRAMES_TAG) throw breach("a batch with an unknown field");
-    const frameEnd = reader.lengthDelimited();
-    onFrame(decodeFrame(new Reader(message, reader.offset, frameEnd)));
-    reader.offset = frameEnd;
+    reader.end = reader.lengthDelimited();
+    onFrame(decodeFrame(reader));
+    reader.end = end;
   }
 }
 
+/** Reads a frame up to the end of what may be read. */
 function decodeFrame(reader: Reader): NativeFrame {
+  const { bytes, end } = reader;
   let stream: number | undefined;
   let bodyTag: number | undefined;
-  let body: Uint8Array = EMPTY;
-  while (reader.offset < reader.end) {
+  let bodyStart = 0;
+  let bodyEnd = 0;
+  while (reader.offset < end) {
     const tag = reader.varint();
     if (tag === STREAM_TAG) {
       if (stream !== undefined) throw breach("a frame with two streams");
       stream = reader.varint();
-    } else if (tag >= FIRST_BODY_TAG && tag <= LAST_BODY_TAG && (tag & 7) === 2) {
+    } else if (tag >= OPEN_TAG && tag <= GO_AWAY_TAG && (tag & 7) === 2) {
       if (bodyTag !== undefined) throw breach("a frame with two bodies");
       bodyTag = tag;
-      const end = reader.lengthDelimited();
-      body = reader.bytes.subarray(reader.offset, end);
-      reader.offset = end;
+      bodyEnd = reader.lengthDelimited();
+      bodyStart = reader.offset;
+      reader.offset = bodyEnd;
     } else {
       throw breach("a frame of an unknown kind");
     }
@@ -130,140 +181,23 @@ function decodeFrame(reader: Reader): NativeFrame {
   if (id === 0 ? bodyTag < PING_TAG : bodyTag >= PING_TAG) {
     throw breach("a frame on the wrong kind of stream");
   }
+  const length = bodyEnd - bodyStart;
   if (bodyTag === DATA_TAG) {
-    if (body.length === 0) throw breach("an empty data frame");
-    return { kind: "data", stream: id, bytes: body };
+    if (length === 0) throw breach("an empty data frame");
+    return { kind: "data", stream: id, bytes: bytes.subarray(bodyStart, bodyEnd) };
   }
   // Every other body is a few numbers and two texts at most.
-  if (body.length > MAX_SMALL_BODY_BYTES) throw breach(`a frame body of ${body.length} bytes`);
-  return decodeSmallBody(bodyTag, id, body);
+  if (length > MAX_SMALL_BODY_BYTES) throw breach(`a frame body of ${length} bytes`);
+  if (bodyTag === OPENED_TAG) return { kind: "opened", stream: id };
+  if (bodyTag === FINISH_TAG) return { kind: "finish", stream: id };
+  return decodeSmallBody(bodyTag, id, bytes.subarray(bodyStart, bodyEnd));
 }
 
 const EMPTY = new Uint8Array(0);
-/** Tags of `Frame.body`: fields 2 to 10, length-delimited. */
-const FIRST_BODY_TAG = 0x12;
-const OPENED_TAG = 0x1a;
-const FINISH_TAG = 0x2a;
-const RESET_TAG = 0x32;
-const GRANT_TAG = 0x3a;
-const PING_TAG = 0x42;
-const PONG_TAG = 0x4a;
-const LAST_BODY_TAG = 0x52;
 const MAX_SMALL_BODY_BYTES = 2 * MAX_TEXT_BYTES + 64;
-
-function decodeSmallBody(tag: number, stream: number, body: Uint8Array): NativeFrame {
-  try {
-    switch (tag) {
-      case FIRST_BODY_TAG: {
-        const { serviceId, visitor } = Open.decode(body);
-        return { kind: "open", stream, serviceId: text(serviceId), visitor: text(visitor) };
-      }
-      case OPENED_TAG:
-        return { kind: "opened", stream };
-      case FINISH_TAG:
-        return { kind: "finish", stream };
-      case RESET_TAG: {
-        const { code, reason } = Reset.decode(body);
-        return {
-          kind: "reset",
-          stream,
-          code: RESET_CODES[code] ?? "closing",
-          reason: text(reason),
-        };
-      }
-      case GRANT_TAG:
-        return { kind: "grant", stream, offset: Grant.decode(body).offset };
-      case PING_TAG:
-        return { kind: "ping", nonce: Ping.decode(body).nonce };
-      case PONG_TAG:
-        return { kind: "pong", nonce: Pong.decode(body).nonce };
-      default: {
-        const { code, reason } = GoAway.decode(body);
-        return {
-          kind: "goAway",
-          code: GO_AWAY_CODES[code] ?? "shutdown",
-          reason: text(reason),
-        };
-      }
-    }
-  } catch (error) {
-    throw ConnectorError.from(error, "A frame body cannot be read");
-  }
-}
-
-/** In the order of the protocol's numbers; an unknown one counts as `closing`. */
-const RESET_CODES: readonly ResetCode[] = [
-  "connection_reset",
-  "refused",
-  "no_service",
-  "limit",
-  "closing",
-  "idle",
-];
-
-const RESET_NUMBERS: Record<ResetCode, ResetCodeMessage> = {
-  connection_reset: ResetCodeMessage.CONNECTION_RESET,
-  refused: ResetCodeMessage.REFUSED,
-  no_service: ResetCodeMessage.NO_SERVICE,
-  limit: ResetCodeMessage.LIMIT,
-  closing: ResetCodeMessage.CLOSING,
-  idle: ResetCodeMessage.IDLE,
-};
-
-/** In the order of the protocol's numbers; an unknown one counts as `shutdown`. */
-const GO_AWAY_CODES: readonly GoAwayCode[] = ["shutdown", "breach", "drain", "leave"];
-
-const GO_AWAY_NUMBERS: Record<GoAwayCode, GoAwayCodeMessage> = {
-  shutdown: GoAwayCodeMessage.SHUTDOWN,
-  breach: GoAwayCodeMessage.BREACH,
-  drain: GoAwayCodeMessage.DRAIN,
-  leave: GoAwayCodeMessage.LEAVE,
-};
-
-function toMessage(frame: Exclude<NativeFrame, DataFrame>): FrameMessage {
-  switch (frame.kind) {
-    case "open": {
-      const { stream, serviceId, visitor } = frame;
-      return { stream, body: { $case: "open", value: { serviceId, visitor } } };
-    }
-    case "opened":
-      return { stream: frame.stream, body: { $case: "opened", value: {} } };
-    case "finish":
-      return { stream: frame.stream, body: { $case: "finish", value: {} } };
-    case "reset": {
-      const value = { code: RESET_NUMBERS[frame.code], reason: clip(frame.reason) };
-      return { stream: frame.stream, body: { $case: "reset", value } };
-    }
-    case "grant":
-      return {
-        stream: frame.stream,
-        body: { $case: "grant", value: { offset: frame.offset } },
-      };
-    case "ping":
-      return { stream: 0, body: { $case: "ping", value: { nonce: frame.nonce } } };
-    case "pong":
-      return { stream: 0, body: { $case: "pong", value: { nonce: frame.nonce } } };
-    case "goAway": {
-      const value = { code: GO_AWAY_NUMBERS[frame.code], reason: clip(frame.reason) };
-      return { stream: 0, body: { $case: "goAway", value } };
-    }
-  }
-}
-
-/** Reasons are for people: cut so that, at up to four bytes a character, they keep to the limit. */
-function clip(reason: string): string {
-  return reason.slice(0, MAX_TEXT_BYTES / 4);
-}
-
-function text(value: string): string {
-  // At most three bytes for every UTF-16 unit: short ones need no count.
-  if (value.length <= MAX_TEXT_BYTES / 3) return value;
-  const { length } = UTF8.encode(value);
-  if (length > MAX_TEXT_BYTES) throw breach(`a text of ${length} bytes`);
-  return value;
-}
-
-const UTF8 = new TextEncoder();
+/** The tags of `Open.service_id` and `Open.visitor` (fields 1 and 2, length-delimited). */
+const SERVICE_ID_TAG = 0x0a;
+const VISITOR_TAG = 0x12;
 
 function dataFrameSize(frame: DataFrame): number {
   const { length } = frame.bytes;

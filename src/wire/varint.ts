@@ -24,7 +24,8 @@ export function writeVarint(target: Uint8Array, offset: number, value: number): 
 /** Reads within bounds that are checked at every step. */
 export class Reader {
   readonly bytes: Uint8Array;
-  readonly end: number;
+  /** Where what may be read ends. */
+  end: number;
   offset: number;
 
   constructor(bytes: Uint8Array, offset: number, end: number) {

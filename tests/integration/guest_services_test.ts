@@ -1,7 +1,7 @@
 // Whose service is whose: what peers may take up, take over and remove on a connector that they have dialled, and what
 // becomes of it when either leaves. The links are the test's own.
 
-import { deepStrictEqual, match, rejects, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, strictEqual, throws } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
 import type { Session } from "../../src/mux/session.ts";
 import type { PeerInfo } from "../../src/peer_identity.ts";
@@ -79,36 +79,38 @@ function service(part: Partial<Service> = {}): Service {
 }
 
 for (const state of ["whose link lives", "whose link is lost"] as const) {
-  Deno.test(`with certificates, a service ${state} is neither taken over nor removed by another one`, async () => {
+  Deno.test(`with certificates, a service ${state} is neither taken over nor removed by another one`, () => {
     using world = new World();
     const owner = new TestOwner({ certificate: "CN=one" });
     const wanted = service();
-    await world.services.takeUp(wanted, owner);
+    world.services.takeUp(wanted, owner);
     if (state === "whose link is lost") world.services.ended(owner, { returns: true });
     const before = world.services.list();
     const thief = new TestOwner({ certificate: "CN=two" });
-    await rejects(world.services.takeUp(wanted, thief), /belongs to another/);
-    await rejects(world.services.takeUp({ ...wanted, name: "mine" }, thief), /belongs to another/);
+    throws(() => world.services.takeUp(wanted, thief), /belongs to another/);
+    throws(
+      () => world.services.takeUp({ ...wanted, name: "mine" }, thief),
+      /belongs to another/,
+    );
     world.services.release(wanted.id, thief);
     deepStrictEqual(world.services.list(), before);
     deepStrictEqual(owner.sent, []);
 
     // With its own certificate, from another host, it is the same one.
     const self = new TestOwner({ host: "192.0.2.2", certificate: "CN=one" });
-    strictEqual(await world.services.takeUp(wanted, self), true);
+    strictEqual(world.services.takeUp(wanted, self), true);
     deepStrictEqual(world.services.list().map(({ status }) => status), ["complete"]);
   });
 }
 
-Deno.test("what a connector asks for that is shutting down gets no port", async () => {
+Deno.test("a connector that is shutting down has no port open, and opens none", async () => {
   using world = new World();
   const owner = new TestOwner();
   const early = service();
-  const taken = world.services.takeUp(early, owner);
+  world.services.takeUp(early, owner);
   world.services.stopListening();
   const late = service();
-  await rejects(taken, /shutting down/);
-  await rejects(world.services.takeUp(late, owner), /shutting down/);
+  throws(() => world.services.takeUp(late, owner), /shutting down/);
   for (const { sourcePort } of [early, late]) strictEqual(await refuses(sourcePort), true);
 });
 
@@ -116,11 +118,11 @@ Deno.test("a service whose peer had left for good listens again when it is expos
   using world = new World();
   const former = new TestOwner();
   const wanted = service();
-  await world.services.takeUp(wanted, former);
+  world.services.takeUp(wanted, former);
   former.leaving = true;
   world.services.leaving(former, { returns: false });
   strictEqual(await refuses(wanted.sourcePort), true);
-  await world.services.takeUp(wanted, new TestOwner());
+  world.services.takeUp(wanted, new TestOwner());
   deepStrictEqual(world.services.list().map(({ id, status }) => [id, status]), [
     [wanted.id, "complete"],
   ]);
@@ -131,13 +133,13 @@ Deno.test("who takes a port over from a peer that drains does not cut off what i
   using world = new World();
   const former = new TestOwner();
   const wanted = service();
-  await world.services.takeUp(wanted, former);
+  world.services.takeUp(wanted, former);
   using visitor = await Deno.connect({ port: wanted.sourcePort });
   await until(() => world.services.list()[0]?.connections.open === 1, "it is carried");
   former.leaving = true;
   world.services.leaving(former, { returns: true });
   const anew = service({ sourcePort: wanted.sourcePort });
-  await world.services.takeUp(anew, new TestOwner());
+  world.services.takeUp(anew, new TestOwner());
   deepStrictEqual(world.services.list().map(({ id }) => id), [anew.id]);
   deepStrictEqual(former.resets, []);
   world.visitors.closeAll();

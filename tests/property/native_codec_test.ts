@@ -1,13 +1,16 @@
 // The hand-written codec of the native dialect agrees with the generated code, both ways, byte for byte.
 
-import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
+import { encodeSmallFrame } from "../../src/wire/native_bodies.ts";
 import {
   decodeBatch,
   encodeBatch,
-  encodeSmallFrame,
   isBatch,
+  MAX_SMALL_FRAME_BYTES,
   sizeInBatch,
+  writeFrame,
+  writeSmallFrame,
 } from "../../src/wire/native_codec.ts";
 import type { NativeFrame } from "../../src/wire/native_frame.ts";
 import { anyFrame, decodeNaively, encodeNaively, toMessage } from "../support/native_frames.ts";
@@ -30,6 +33,25 @@ Deno.test("both write the same bytes", () => {
   fc.assert(
     fc.property(batch, (frames) => {
       strictEqual(encode(frames).toHex(), encodeNaively(frames).toHex());
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+Deno.test("frames that are written one by one are the same bytes", () => {
+  const written = new Uint8Array(30 * (MAX_SMALL_FRAME_BYTES + 4096));
+  fc.assert(
+    fc.property(batch, (frames) => {
+      let length = 0;
+      for (const frame of frames) {
+        const before = length;
+        length = frame.kind === "data"
+          ? writeFrame(written, length, frame)
+          : writeSmallFrame(written, length, frame);
+        if (frame.kind !== "data") ok(length - before <= MAX_SMALL_FRAME_BYTES);
+      }
+      const message = encodeBatch([], written.subarray(0, length));
+      strictEqual(message.toHex(), encodeNaively(frames).toHex());
     }),
     { numRuns: 1000 },
   );

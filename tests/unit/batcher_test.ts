@@ -35,10 +35,15 @@ function data(stream: number, length = 10): DataFrame {
   return { kind: "data", stream, bytes: new Uint8Array(length) };
 }
 
-/** Queues without waiting, and notes when it is done. */
+/** Sends data; resolves when its turn is over. */
+function send(batcher: Batcher, frame: DataFrame, wanted = ALWAYS): Promise<void> {
+  return new Promise((done) => batcher.sendData(frame, { wanted, done }));
+}
+
+/** Sends without waiting, and notes when it is done. */
 function queue(batcher: Batcher, frame: DataFrame, wanted = ALWAYS): { done: boolean } {
   const state = { done: false };
-  batcher.sendData(frame, wanted).then(() => state.done = true);
+  send(batcher, frame, wanted).then(() => state.done = true);
   return state;
 }
 
@@ -63,7 +68,7 @@ Deno.test("nothing waits for a timer: a single byte leaves in the turn in which 
 Deno.test("data is done when its message has been made, and its buffer may be reused", async () => {
   const { batcher, acceptor } = overLink();
   const bytes = new Uint8Array([1, 2, 3]);
-  await batcher.sendData({ kind: "data", stream: 1, bytes }, ALWAYS);
+  await send(batcher, { kind: "data", stream: 1, bytes });
   bytes.fill(9);
   deepStrictEqual(await nextBatch(acceptor), [
     { kind: "data", stream: 1, bytes: new Uint8Array([1, 2, 3]) },
@@ -75,7 +80,7 @@ Deno.test("streams take turns: who has waited longest goes first", async () => {
   const order: string[] = [];
   const stream = async (id: number, frames: number) => {
     for (let count = 0; count < frames; count += 1) {
-      await batcher.sendData(data(id, 64 * 1024), ALWAYS);
+      await send(batcher, data(id, 64 * 1024));
     }
   };
   const sending = Promise.all([stream(1, 6), stream(3, 3), stream(5, 3)]);
@@ -116,7 +121,7 @@ Deno.test("a batch that was nearly full takes the largest frame all the same", a
 
 Deno.test("while the link is full data waits, and control goes ahead of it afterwards", async () => {
   const { batcher, acceptor } = overLink(1);
-  await batcher.sendData(data(1), ALWAYS);
+  await send(batcher, data(1));
   const waiting = queue(batcher, data(3));
   batcher.send({ kind: "ping", nonce: 7 });
   await turn();
@@ -128,7 +133,7 @@ Deno.test("while the link is full data waits, and control goes ahead of it after
 
 Deno.test("data that is not wanted any more when its turn comes is done and not sent", async () => {
   const { batcher, acceptor } = overLink(1);
-  await batcher.sendData(data(1), ALWAYS);
+  await send(batcher, data(1));
   let wanted = true;
   const dropped = queue(batcher, data(3), () => wanted);
   queue(batcher, data(5));
@@ -140,7 +145,7 @@ Deno.test("data that is not wanted any more when its turn comes is done and not 
 
 Deno.test("a peer that does not read its answers is reported once they are too many, once", async () => {
   const { batcher, overflows } = overLink(1);
-  await batcher.sendData(data(1), ALWAYS);
+  await send(batcher, data(1));
   const waiting = queue(batcher, data(3));
   let sent = 0;
   for (; overflows.length === 0 && sent < 1_000_000; sent += 1) {
@@ -169,11 +174,11 @@ Deno.test("answers that are read are forgotten: any number may be sent over time
 
 Deno.test("the end lets everybody go who waits, and nothing is sent after it", async () => {
   const { batcher, acceptor } = overLink(1);
-  await batcher.sendData(data(1), ALWAYS);
+  await send(batcher, data(1));
   const waiting = [queue(batcher, data(3)), queue(batcher, data(5))];
   batcher.send({ kind: "ping", nonce: 1 });
   batcher.end();
-  await batcher.sendData(data(7), ALWAYS);
+  await send(batcher, data(7));
   batcher.send({ kind: "ping", nonce: 2 });
   deepStrictEqual(waiting, [{ done: true }, { done: true }]);
   deepStrictEqual(names(await nextBatch(acceptor)), ["data 1"]);
@@ -193,10 +198,51 @@ Deno.test("what is flushed leaves at once", async () => {
 
 Deno.test("a hundred thousand streams that wait cost no more each than a few", async () => {
   const { batcher, acceptor } = overLink(1);
-  await batcher.sendData(data(1), ALWAYS);
+  await send(batcher, data(1));
   const started = performance.now();
   for (let count = 0; count < 100_000; count += 1) queue(batcher, data(3, 1));
   for (let received = 0; received < 100_000;) received += (await nextBatch(acceptor)).length;
   // A queue that shifts an array would take minutes.
   ok(performance.now() - started < 10_000);
+});
+
+Deno.test("a small piece of data is taken at once, in order with control, ahead of what waits for its turn", async () => {
+  const { batcher, acceptor } = overLink();
+  queue(batcher, data(1));
+  batcher.send({ kind: "opened", stream: 2 });
+  const small = data(2, 3);
+  strictEqual(batcher.sendSmallData(small), true);
+  small.bytes.fill(9);
+  batcher.send({ kind: "finish", stream: 2 });
+  const frames = await nextBatch(acceptor);
+  deepStrictEqual(names(frames), ["opened 2", "data 2", "finish 2", "data 1"]);
+  deepStrictEqual(frames[1], data(2, 3));
+});
+
+Deno.test("data is not taken at once that is large, or when a batch has much already", async () => {
+  const { batcher, acceptor } = overLink();
+  strictEqual(batcher.sendSmallData(data(1, 2049)), false);
+  let taken = 0;
+  while (batcher.sendSmallData(data(1, 2048)) && taken < 100) taken += 1;
+  ok(taken > 10 && taken < 20, `${taken} pieces of 2 KiB`);
+  // Control still goes in, behind it and ahead of other data.
+  queue(batcher, data(2));
+  batcher.send({ kind: "finish", stream: 1 });
+  const frames = await nextBatch(acceptor);
+  strictEqual(frames.length, taken + 2);
+  deepStrictEqual(names(frames.slice(taken)), ["finish 1", "data 2"]);
+  strictEqual(batcher.sendSmallData(data(1)), true);
+  await nextBatch(acceptor);
+});
+
+Deno.test("no data is taken at once while the link is full, or once it has ended", async () => {
+  const { batcher, acceptor } = overLink(1);
+  await send(batcher, data(1));
+  strictEqual(batcher.full, true);
+  strictEqual(batcher.sendSmallData(data(2)), false);
+  batcher.send({ kind: "ping", nonce: 1 });
+  await nextBatch(acceptor);
+  deepStrictEqual(names(await nextBatch(acceptor)), ["ping"]);
+  batcher.end();
+  strictEqual(batcher.sendSmallData(data(2)), false);
 });

@@ -3,10 +3,10 @@
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";
+import { encodeSmallFrame } from "../../src/wire/native_bodies.ts";
 import {
   decodeBatch,
   encodeBatch,
-  encodeSmallFrame,
   isBatch,
   type QueuedFrame,
   sizeInBatch,

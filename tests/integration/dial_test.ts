@@ -1,0 +1,108 @@
+// Dialling names: every address gets its chance, and one that does not answer holds nobody up.
+
+import { ok, rejects, strictEqual } from "node:assert/strict";
+import { delay } from "../../src/delay.ts";
+import { ConnectorError } from "../../src/errors.ts";
+import { Dial, type Resolve } from "../../src/tcp/dial.ts";
+import { Listener } from "../../src/tcp/listener.ts";
+import { silentAddress } from "../support/silent_address.ts";
+import { soon } from "../support/soon.ts";
+import { freePort } from "../support/world.ts";
+
+const TIMEOUT_MS = 5000;
+
+/** A name that has these addresses. */
+function named(...addresses: string[]): Resolve {
+  const found = addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 }));
+  return (_name, answer) => queueMicrotask(() => answer(null, found));
+}
+
+/** A listening port, and how many have connected to it. */
+function listen(): Disposable & { port: number; count: () => number } {
+  let count = 0;
+  const listener = Listener.listen(0, (conn) => {
+    count += 1;
+    conn.close();
+  });
+  return { port: listener.port, count: () => count, [Symbol.dispose]: () => listener.close() };
+}
+
+function dial(port: number, resolve: Resolve): Dial {
+  return new Dial({ host: "service.test", port }, TIMEOUT_MS, resolve);
+}
+
+Deno.test("dial: a name whose first addresses refuse is reached at the next, at once", async () => {
+  using loopback = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const before = performance.now();
+  const conn = await dial(loopback.addr.port, named("127.0.0.2", "::1", "127.0.0.1")).conn;
+  ok(performance.now() - before < 200, "without waiting");
+  strictEqual(conn.remote, `127.0.0.1:${loopback.addr.port}`);
+  conn.close();
+});
+
+Deno.test("dial: an address that does not answer holds up the next for a quarter of a second", async () => {
+  await using silent = await silentAddress("127.0.0.2");
+  using server = Deno.listen({ hostname: "127.0.0.1", port: silent.port });
+  const before = performance.now();
+  const attempt = dial(server.addr.port, named(silent.host, "127.0.0.1"));
+  const conn = await soon(attempt.conn, "it is connected");
+  const tookMs = performance.now() - before;
+  ok(tookMs > 200 && tookMs < 2000, `${tookMs} ms`);
+  conn.close();
+});
+
+Deno.test("dial: families take turns, as the system sorted them", async () => {
+  using server = listen();
+  const tried: string[] = [];
+  const resolve: Resolve = (_name, answer) => {
+    const addresses = ["127.0.0.2", "127.0.0.3", "::1"];
+    const found = addresses.map((address) => ({
+      get address() {
+        tried.push(address);
+        return address;
+      },
+      family: address.includes(":") ? 6 : 4,
+    }));
+    answer(null, found);
+  };
+  const conn = await dial(server.port, resolve).conn;
+  strictEqual(tried.join(" "), "127.0.0.2 ::1 127.0.0.3");
+  conn.close();
+});
+
+Deno.test("dial: when every address refuses, the first reason is told, and the name", async () => {
+  const port = freePort();
+  await rejects(dial(port, named("127.0.0.1", "::1")).conn, (error) => {
+    ok(error instanceof ConnectorError);
+    strictEqual(error.message, `Cannot connect to service.test:${port}: connection refused`);
+    return true;
+  });
+});
+
+Deno.test("dial: a name without addresses, or that cannot be resolved, is an error", async () => {
+  await rejects(dial(1, named()).conn, /service\.test:1: the host name has no address$/);
+  const unknown: Resolve = (_name, answer) =>
+    answer(Object.assign(new Error("getaddrinfo"), { code: "ENOTFOUND" }), []);
+  await rejects(dial(1, unknown).conn, /service\.test:1: the host name could not be resolved$/);
+});
+
+Deno.test("dial: one that is given up while its name is resolved connects nowhere", async () => {
+  using server = listen();
+  const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+  const slow: Resolve = (_name, found) =>
+    void answered.then(() => found(null, [{ address: "127.0.0.1", family: 4 }]));
+  const attempt = dial(server.port, slow);
+  const failed = rejects(attempt.conn, /: cancelled$/);
+  attempt.cancel();
+  await failed;
+  strictEqual(attempt.cancelled, true);
+  answer();
+  await delay(100);
+  strictEqual(server.count(), 0);
+});
+
+Deno.test("dial: localhost is resolved by the system", async () => {
+  using server = listen();
+  const conn = await new Dial({ host: "localhost", port: server.port }, TIMEOUT_MS).conn;
+  conn.close();
+});
