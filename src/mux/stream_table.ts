@@ -29,7 +29,7 @@ export class StreamTable {
     this.#slots.delete(id);
   }
 
-  /** All of them, in the order of their numbers. */
+  /** All of them, in the order in which they were opened. */
   all(): NativeStream[] {
     return [...this.#slots.values()].flatMap(({ stream }) => stream ?? []);
   }
