@@ -147,6 +147,8 @@ export class Conn implements ByteChannel, HandleReader, Swept {
 
   close(): void {
     if (this.#closed) return;
+    // Bytes that the system has not taken are lost, and that is no orderly end.
+    if (this.#unfinished.length > 0) return this.reset("closing", "the connection was closed");
     this.#handle.close();
     this.#release();
   }

@@ -264,6 +264,17 @@ Deno.test("a write that waits ends with a reset", async () => {
   resolve();
 });
 
+Deno.test("a close while a write waits is a reset, and no orderly end of a part", async () => {
+  using listener = Deno.listen({ hostname: LOOPBACK, port: 0 });
+  const conn = await dial(listener.addr.port);
+  using peer = await listener.accept();
+  const writing = rejects(conn.write(randomBytes(20_000_000)), /the connection was closed$/);
+  await delay(30);
+  conn.close();
+  await writing;
+  await rejects(readAll(peer), Deno.errors.ConnectionReset);
+});
+
 Deno.test("what is taken at once need not be waited for; what is not waits, and arrives in order", async () => {
   const { promise: goOn, resolve } = Promise.withResolvers<void>();
   const { promise: heard, resolve: hear } = Promise.withResolvers<Uint8Array>();

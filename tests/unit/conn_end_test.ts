@@ -33,6 +33,7 @@ function connection({ knowsPeer }: { knowsPeer: boolean }): {
       streamBaseState[kLastWriteWasAsync] = 1;
       return 0;
     },
+    reset: () => 0,
     close() {},
   } as unknown as TcpHandle;
   const conn = Conn.over(handle, "peer:1");
