@@ -1,112 +1,15 @@
 // A whole connector with a peer that breaks the protocol over real gRPC: the breach ends that peer's session, takes
 // its services away, and nothing else.
 
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { ServiceStatus, ServiceType } from "../../proto/gen/connector.ts";
-import { parseAddress } from "../../src/address.ts";
-import { describePeer } from "../../src/certs/identity.ts";
-import { ConnectorError } from "../../src/errors.ts";
-import { secureChannels } from "../../src/grpc/credentials.ts";
-import { dialLink } from "../../src/grpc/dial.ts";
-import type { Hello } from "../../src/mux/link.ts";
 import { hello } from "../../src/mux/negotiation.ts";
+import { dialHostile, GREETING, startWorld } from "../support/attacked_connector.ts";
 import { type Attack, ATTACKED_LIMITS, BREACHES } from "../support/breaches.ts";
 import { listenForLinks } from "../support/grpc_links.ts";
-import {
-  goodByeAfterBreach,
-  type HostileOptions,
-  HostilePeer,
-  ping,
-} from "../support/hostile_peer.ts";
+import { goodByeAfterBreach, HostilePeer } from "../support/hostile_peer.ts";
 import { soon } from "../support/soon.ts";
-import {
-  echo,
-  freePort,
-  randomBytes,
-  reportOf,
-  serveTcp,
-  startConnector,
-  type TestConnector,
-  until,
-  writeAll,
-} from "../support/world.ts";
-
-const GREETING = hello(ATTACKED_LIMITS);
-
-/** A connector under attack, and a good peer with a visitor of its own on it. */
-interface World extends AsyncDisposable {
-  victim: TestConnector;
-  /** The good peer's visitor still gets its bytes back, and so does a new one; nothing else is listed. */
-  unharmed: () => Promise<void>;
-}
-
-async function startWorld(): Promise<World> {
-  await using stack = new AsyncDisposableStack();
-  const victim = stack.use(await startConnector({ limits: ATTACKED_LIMITS }));
-  const good = stack.use(await startConnector());
-  const server = stack.use(serveTcp(echo));
-  const port = freePort();
-  const id = await good.connector.expose({
-    name: "good",
-    sourcePort: port,
-    remoteConnectorAddr: victim.address,
-    destinationAddr: `127.0.0.1:${server.port}`,
-    type: "local",
-  });
-  await until(() => reportOf(good, id)?.status === "complete", "the good service is complete");
-  const visitor = stack.use(await Deno.connect({ port }));
-  await roundTrip(visitor);
-  const owned = stack.move();
-  return {
-    victim,
-    async unharmed() {
-      await until(
-        () => victim.connector.list().length === 1,
-        "the hostile peer's services are gone",
-      );
-      deepStrictEqual(victim.connector.list().map((each) => each.id), [id]);
-      await roundTrip(visitor);
-      using another = await Deno.connect({ port });
-      await roundTrip(another);
-    },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
-}
-
-/** Bytes there and back: more than a window. */
-async function roundTrip(conn: Deno.TcpConn): Promise<void> {
-  const sent = randomBytes(20_000);
-  const received = new Uint8Array(sent.length);
-  const read = async () => {
-    for (let offset = 0; offset < received.length;) {
-      const count = await conn.read(received.subarray(offset));
-      ok(count !== null, "the visitor is still connected");
-      offset += count;
-    }
-  };
-  await soon(Promise.all([writeAll(conn, sent), read()]), "the bytes have come back");
-  deepStrictEqual(received, sent);
-}
-
-/** Dials as a hostile peer. */
-function dial(
-  address: string,
-  { greeting = GREETING, ...options }: HostileOptions & { greeting?: Hello } = {},
-) {
-  const link = dialLink(parseAddress(address), {
-    secure: secureChannels(),
-    hello: greeting,
-    describePeer,
-  });
-  const peer = new HostilePeer(link, options);
-  return {
-    peer,
-    async [Symbol.asyncDispose]() {
-      link.abort(new ConnectorError("cancelled", "the test is over"));
-      await peer.goodBye;
-    },
-  };
-}
+import { freePort, reportOf, serveTcp, type TestConnector, until } from "../support/world.ts";
 
 /** Exposes a service over a hostile peer's link. */
 async function expose(
@@ -139,7 +42,7 @@ for (const { name, act, mentions } of BREACHES) {
     // It takes no bytes until its connection is closed.
     const closing = Promise.withResolvers<void>();
     await using sink = serveTcp(() => closing.promise);
-    await using hostile = dial(world.victim.address);
+    await using hostile = dialHostile(world.victim.address);
     const { peer } = hostile;
     const port = freePort();
     const service = await expose(peer, { type: ServiceType.REMOTE, destination: sink.port });
@@ -162,22 +65,6 @@ for (const { name, act, mentions } of BREACHES) {
   });
 }
 
-Deno.test("over gRPC: a peer that floods with pings and reads nothing ends its own session", async () => {
-  await using world = await startWorld();
-  await using hostile = dial(world.victim.address, { deaf: true });
-  const { peer } = hostile;
-  let over = false;
-  peer.link.closed.then(() => over = true);
-  const flood = Array.from({ length: 20_000 }, () => ping(2 ** 31));
-  // Both sides' HTTP/2 windows hold some of the answers: 160 KB each time.
-  for (let sent = 0; !over && sent < 500; sent += 1) {
-    peer.send(...flood);
-    await peer.link.writable();
-  }
-  await world.unharmed();
-  ok(over, "the link has ended");
-});
-
 Deno.test("over gRPC: an offer that is none is refused with INVALID_ARGUMENT, and the value in words", async () => {
   await using world = await startWorld();
   const { limits } = GREETING;
@@ -187,7 +74,7 @@ Deno.test("over gRPC: an offer that is none is refused with INVALID_ARGUMENT, an
       [{ version: "1", limits: "streams=none" }, /"streams" is "none"/],
     ] as const
   ) {
-    await using hostile = dial(world.victim.address, { greeting });
+    await using hostile = dialHostile(world.victim.address, { greeting });
     const end = await soon(hostile.peer.link.closed, "the call has ended");
     strictEqual(end?.code, "invalid_argument");
     match(end.message, mentions);
@@ -197,7 +84,9 @@ Deno.test("over gRPC: an offer that is none is refused with INVALID_ARGUMENT, an
 
 Deno.test("over gRPC: an offer of a later version is answered with ours", async () => {
   await using world = await startWorld();
-  await using hostile = dial(world.victim.address, { greeting: { ...GREETING, version: "7" } });
+  await using hostile = dialHostile(world.victim.address, {
+    greeting: { ...GREETING, version: "7" },
+  });
   deepStrictEqual(await hostile.peer.link.hello, hello(ATTACKED_LIMITS));
   await hostile.peer.receive("ping");
   await world.unharmed();
