@@ -1,10 +1,22 @@
-// Reads X.509 certificates from PEM or DER into what the rest of certs/ asks of them. All parsing happens
-// here and at once, so that nobody else meets a parser's error. Nothing is verified here. It is done by hand,
-// because every connector with certificates does it at start, and the library that issues them takes 70 ms and
-// 8 MB to load; a test holds the two to the same answers.
+// Reads X.509 certificates from PEM or DER into what the rest of certs/ asks of them: strictly, bounded, and without a
+// decision. All parsing happens here and at once, so that nobody else meets a parser's error. It is done by hand, because
+// what cannot be read has to be known before anybody trusts it, and because the library that issues certificates takes
+// 70 ms and 8 MB to load; a test holds the two to the same answers.
 
 import { ConnectorError, reasonOf } from "../errors.ts";
-import { DerReader, type Element, readBits, readLatin1, readOid, readTime, TAG } from "./der.ts";
+import {
+  DerReader,
+  type Element,
+  readAscii,
+  readBoolean,
+  readLatin1,
+  readNamedBits,
+  readOid,
+  readTime,
+  readUnsigned,
+  readWholeBytes,
+  TAG,
+} from "./der.ts";
 import { describeName } from "./distinguished_name.ts";
 import { CERTIFICATE_LABEL, decodePem, encodePem } from "./pem.ts";
 
@@ -14,16 +26,50 @@ export interface PemText {
   pem: string;
 }
 
-/** A subject alternative name. */
+/** A subject alternative name, for people. */
 export interface AlternativeName {
   /** `dns`, `ip` and `url` are those that matter here. */
   type: string;
   value: string;
 }
 
+/** A name with its kind, as it stands in the certificate: what decisions are made on. RFC 5280 section 4.2.1.6. */
+export interface GeneralName {
+  tag: number;
+  content: Uint8Array;
+}
+
+/** Kinds of names. RFC 5280 section 4.2.1.6. */
+export const NAME_TAG = {
+  other: 0xa0,
+  email: 0x81,
+  dns: 0x82,
+  x400: 0xa3,
+  directory: 0xa4,
+  ediParty: 0xa5,
+  uri: 0x86,
+  ip: 0x87,
+  registeredId: 0x88,
+} as const;
+
+/** Which names those below a CA may have: RFC 5280 section 4.2.1.10. */
+export interface NameConstraints {
+  permitted: readonly GeneralName[];
+  excluded: readonly GeneralName[];
+}
+
 /** One parsed certificate. */
 export interface Certificate {
   der: Uint8Array<ArrayBuffer>;
+  /** X.509 version, 1 to 3; others are numbered as they say. */
+  version: number;
+  /** What is signed. */
+  signedContent: Uint8Array;
+  /** The algorithm of the signature, in DER. */
+  signatureAlgorithm: Uint8Array;
+  signature: Uint8Array;
+  /** The key, as SubjectPublicKeyInfo in DER. */
+  publicKeyInfo: Uint8Array;
   /** Subject and issuer as they are compared: in DER. */
   subjectName: Uint8Array;
   issuerName: Uint8Array;
@@ -43,13 +89,32 @@ export interface Certificate {
   keyUsage?: number;
   /** OIDs of its extended key usages, absent when it has no such extension, which allows every usage. */
   extendedUsages?: readonly string[];
+  /** Subject alternative names, with their kinds. */
+  names: readonly GeneralName[];
+  /** Those that people know, as text. */
   alternativeNames: readonly AlternativeName[];
+  nameConstraints?: NameConstraints;
+  /** OIDs of extensions that are critical and not read here: who cannot read them must refuse the certificate. */
+  unknownCritical: readonly string[];
   /** Whether it has any extension: a certificate of X.509 version 1 has none. */
   hasExtensions: boolean;
 }
 
 /** Certificates in one file: more than any chain or bundle of roots that a connector needs. */
 const MAX_CERTIFICATES = 100;
+/**
+ * The longest certificate that is read, in bytes: one with 1,000 names has 15 KB. The runtime's TLS library reads no more
+ * than 64 KiB, and what it cannot read it does not verify.
+ */
+const MAX_CERTIFICATE_BYTES = 48 * 1024;
+/** The longest serial number, in bytes. RFC 5280 section 4.1.2.2. */
+const MAX_SERIAL_BYTES = 20;
+/** The most extensions that one certificate may have: there are about 20 that anybody uses. */
+const MAX_EXTENSIONS = 64;
+/** The most usages that one certificate may list. */
+const MAX_USAGES = 64;
+/** The most names, or constraints on names, that one certificate may have. */
+const MAX_NAMES = 4000;
 
 /**
  * Every certificate of a PEM text, at least one.
@@ -104,43 +169,63 @@ const EXTENSION = {
   keyUsage: "2.5.29.15",
   alternativeNames: "2.5.29.17",
   basicConstraints: "2.5.29.19",
+  nameConstraints: "2.5.29.30",
   extendedUsages: "2.5.29.37",
 } as const;
+const KNOWN_EXTENSIONS: readonly string[] = Object.values(EXTENSION);
 
 /** Context tags of a certificate's optional members. RFC 5280 section 4.1. */
 const VERSION_TAG = 0xa0;
-const ISSUER_ID_TAG = 0x81;
-const SUBJECT_ID_TAG = 0x82;
 const EXTENSIONS_TAG = 0xa3;
 
 /** Parses one certificate from DER, of which it keeps views. @throws {SyntaxError} */
 export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
-  const signed = new DerReader(der).enter(TAG.sequence);
-  const content = signed.enter(TAG.sequence);
-  signed.next(TAG.sequence);
-  signed.next(TAG.bitString);
+  if (der.length > MAX_CERTIFICATE_BYTES) {
+    throw new SyntaxError(`it has ${der.length} bytes, at most ${MAX_CERTIFICATE_BYTES} are read`);
+  }
+  const file = new DerReader(der);
+  const signed = file.enter(TAG.sequence);
+  file.end();
+  const signedContent = signed.next(TAG.sequence);
+  const outerAlgorithm = signed.next(TAG.sequence);
+  const signature = readWholeBytes(signed.next(TAG.bitString));
   signed.end();
-  content.optional(VERSION_TAG);
-  content.next(TAG.integer);
-  content.next(TAG.sequence);
+
+  const content = new DerReader(signedContent.content);
+  const version = readVersion(content.optional(VERSION_TAG));
+  const serial = readUnsigned(content.next(TAG.integer));
+  if (serial.length > MAX_SERIAL_BYTES) {
+    throw new SyntaxError(`a serial number of ${serial.length} bytes, want ${MAX_SERIAL_BYTES}`);
+  }
+  const innerAlgorithm = content.next(TAG.sequence);
+  if (!equalBytes(innerAlgorithm.whole, outerAlgorithm.whole)) {
+    throw new SyntaxError("two kinds of signature that differ");
+  }
   const issuer = content.next(TAG.sequence);
   const validity = content.enter(TAG.sequence);
   const notBefore = readTime(validity.next());
   const notAfter = readTime(validity.next());
+  validity.end();
   const subject = content.next(TAG.sequence);
-  content.next(TAG.sequence);
-  content.optional(ISSUER_ID_TAG);
-  content.optional(SUBJECT_ID_TAG);
+  const publicKeyInfo = content.next(TAG.sequence);
+  checkPublicKeyInfo(publicKeyInfo);
+  // Unique ids of issuer and subject, which nobody writes, are refused with everything else that does not belong here.
   const extensions = readExtensions(content.optional(EXTENSIONS_TAG));
   content.end();
 
-  const constraints = readBasicConstraints(extensions.get(EXTENSION.basicConstraints));
-  const keyUsage = extensions.get(EXTENSION.keyUsage)?.next(TAG.bitString);
-  const usages = keyUsage === undefined ? undefined : readBits(keyUsage);
-  const extendedUsages = extensions.get(EXTENSION.extendedUsages);
+  const constraints = readBasicConstraints(extensions.values.get(EXTENSION.basicConstraints));
+  const usages = readKeyUsage(extensions.values.get(EXTENSION.keyUsage));
+  const extendedUsages = extensions.values.get(EXTENSION.extendedUsages);
+  const nameConstraints = extensions.values.get(EXTENSION.nameConstraints);
   const maySign = usages === undefined || (usages & KEY_USAGE.keyCertSign) !== 0;
+  const names = readAlternativeNames(extensions.values.get(EXTENSION.alternativeNames));
   return {
     der,
+    version,
+    signedContent: signedContent.whole,
+    signatureAlgorithm: outerAlgorithm.whole,
+    signature,
+    publicKeyInfo: publicKeyInfo.whole,
     subjectName: subject.whole,
     issuerName: issuer.whole,
     subject: describeName(subject),
@@ -152,66 +237,207 @@ export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
     ...(constraints.pathLength === undefined ? {} : { pathLength: constraints.pathLength }),
     ...(usages === undefined ? {} : { keyUsage: usages }),
     ...(extendedUsages === undefined ? {} : { extendedUsages: readOids(extendedUsages) }),
-    alternativeNames: readAlternativeNames(extensions.get(EXTENSION.alternativeNames)),
-    hasExtensions: extensions.size > 0,
+    names,
+    alternativeNames: names.flatMap(describeAlternativeName),
+    ...(nameConstraints === undefined
+      ? {}
+      : { nameConstraints: readNameConstraints(nameConstraints) }),
+    unknownCritical: extensions.unknownCritical,
+    hasExtensions: extensions.values.size > 0,
   };
 }
 
-/** The value of each extension, by its OID; of two with one OID the first counts. */
-function readExtensions(member: Element | undefined): Map<string, DerReader> {
-  const extensions = new Map<string, DerReader>();
-  if (member === undefined) return extensions;
+/** Whether two byte strings are the same; both are public. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+function readVersion(member: Element | undefined): number {
+  if (member === undefined) return 1;
+  const content = new DerReader(member.content);
+  const number = readUnsigned(content.next(TAG.integer));
+  content.end();
+  // Version 1 is what is meant where nothing is said, so DER does not say it.
+  if (number.length !== 1 || number[0] === undefined || number[0] === 0) {
+    throw new SyntaxError("a version that cannot be");
+  }
+  return number[0] + 1;
+}
+
+/** Its shape: what kind of key it is matters to whoever verifies with it. */
+function checkPublicKeyInfo({ content }: Element): void {
+  const info = new DerReader(content);
+  const algorithm = info.enter(TAG.sequence);
+  readOid(algorithm.next(TAG.oid));
+  if (!algorithm.done) algorithm.next();
+  algorithm.end();
+  readWholeBytes(info.next(TAG.bitString));
+  info.end();
+}
+
+/** The value of each extension, by its OID. */
+function readExtensions(
+  member: Element | undefined,
+): { values: Map<string, DerReader>; unknownCritical: string[] } {
+  const values = new Map<string, DerReader>();
+  const unknownCritical: string[] = [];
+  if (member === undefined) return { values, unknownCritical };
   const content = new DerReader(member.content);
   const list = content.enter(TAG.sequence);
   content.end();
+  if (list.done) throw new SyntaxError("a list of extensions without any");
   while (!list.done) {
+    if (values.size >= MAX_EXTENSIONS) {
+      throw new SyntaxError(`more than ${MAX_EXTENSIONS} extensions`);
+    }
     const extension = list.enter(TAG.sequence);
     const oid = readOid(extension.next(TAG.oid));
-    extension.optional(TAG.boolean);
+    const critical = extension.optional(TAG.boolean);
+    // False is what is meant where nothing is said, so DER does not say it.
+    if (critical !== undefined && !readBoolean(critical)) {
+      throw new SyntaxError("a truth value that is left out when it is false");
+    }
     const value = extension.enter(TAG.octetString);
     extension.end();
-    if (!extensions.has(oid)) extensions.set(oid, value);
+    if (values.has(oid)) throw new SyntaxError(`two extensions ${oid}`);
+    values.set(oid, value);
+    if (critical !== undefined && !KNOWN_EXTENSIONS.includes(oid)) unknownCritical.push(oid);
   }
-  return extensions;
+  return { values, unknownCritical };
 }
 
 function readBasicConstraints(value: DerReader | undefined): { ca: boolean; pathLength?: number } {
   if (value === undefined) return { ca: false };
   const constraints = value.enter(TAG.sequence);
-  const ca = constraints.optional(TAG.boolean)?.content[0] ?? 0;
-  const length = constraints.optional(TAG.integer)?.content;
+  value.end();
+  const member = constraints.optional(TAG.boolean);
+  const ca = member !== undefined && readBoolean(member);
+  if (member !== undefined && !ca) {
+    throw new SyntaxError("a truth value that is left out when it is false");
+  }
+  const length = constraints.optional(TAG.integer);
   constraints.end();
-  if (length === undefined) return { ca: ca !== 0 };
-  return { ca: ca !== 0, pathLength: length.reduce((sum, byte) => sum * 256 + byte, 0) };
+  if (length === undefined) return { ca };
+  const digits = readUnsigned(length);
+  // More than any chain has; how much more does not matter.
+  const pathLength = digits.length > 3
+    ? 0xffffff
+    : digits.reduce((sum, byte) => sum * 256 + byte, 0);
+  return { ca, pathLength };
+}
+
+function readKeyUsage(value: DerReader | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const bits = readNamedBits(value.next(TAG.bitString));
+  value.end();
+  return bits;
 }
 
 function readOids(value: DerReader): string[] {
   const list = value.enter(TAG.sequence);
+  value.end();
+  if (list.done) throw new SyntaxError("a list of usages without any");
   const oids: string[] = [];
-  while (!list.done) oids.push(readOid(list.next(TAG.oid)));
+  while (!list.done) {
+    if (oids.length >= MAX_USAGES) throw new SyntaxError(`more than ${MAX_USAGES} usages`);
+    oids.push(readOid(list.next(TAG.oid)));
+  }
   return oids;
 }
 
-/** What the kinds of names are called, by their tag. RFC 5280 section 4.2.1.6. */
-const NAME_TYPES: Readonly<Record<number, string>> = { 0x81: "email", 0x82: "dns", 0x86: "url" };
-const IP_TAG = 0x87;
-
-function readAlternativeNames(value: DerReader | undefined): AlternativeName[] {
-  const names: AlternativeName[] = [];
-  if (value === undefined) return names;
+function readAlternativeNames(value: DerReader | undefined): GeneralName[] {
+  if (value === undefined) return [];
   const list = value.enter(TAG.sequence);
+  value.end();
+  if (list.done) throw new SyntaxError("a list of names without any");
+  const names: GeneralName[] = [];
   while (!list.done) {
-    const { tag, content } = list.next();
-    const type = NAME_TYPES[tag];
-    if (tag === IP_TAG) names.push({ type: "ip", value: describeIp(content) });
-    else if (type !== undefined) names.push({ type, value: readLatin1(content) });
+    if (names.length >= MAX_NAMES) throw new SyntaxError(`more than ${MAX_NAMES} names`);
+    const name = readGeneralName(list.next());
+    if (name.tag === NAME_TAG.ip && name.content.length !== 4 && name.content.length !== 16) {
+      throw new SyntaxError("an IP address that is none");
+    }
+    names.push(name);
   }
   return names;
 }
 
+function readGeneralName({ tag, content }: Element): GeneralName {
+  switch (tag) {
+    case NAME_TAG.email:
+    case NAME_TAG.dns:
+    case NAME_TAG.uri:
+      readAscii(content);
+      return { tag, content };
+    case NAME_TAG.directory: {
+      const name = new DerReader(content);
+      const inner = name.next(TAG.sequence);
+      name.end();
+      describeName(inner);
+      return { tag, content };
+    }
+    case NAME_TAG.ip:
+    case NAME_TAG.other:
+    case NAME_TAG.x400:
+    case NAME_TAG.ediParty:
+    case NAME_TAG.registeredId:
+      return { tag, content };
+    default:
+      throw new SyntaxError("a name of a kind that cannot be");
+  }
+}
+
+/** Context tags of the lists in name constraints. RFC 5280 section 4.2.1.10. */
+const PERMITTED_TAG = 0xa0;
+const EXCLUDED_TAG = 0xa1;
+
+function readNameConstraints(value: DerReader): NameConstraints {
+  const constraints = value.enter(TAG.sequence);
+  value.end();
+  const permitted = readSubtrees(constraints.optional(PERMITTED_TAG));
+  const excluded = readSubtrees(constraints.optional(EXCLUDED_TAG));
+  constraints.end();
+  if (permitted.length + excluded.length === 0) {
+    throw new SyntaxError("constraints on names without any");
+  }
+  return { permitted, excluded };
+}
+
+function readSubtrees(member: Element | undefined): GeneralName[] {
+  if (member === undefined) return [];
+  const list = new DerReader(member.content);
+  const bases: GeneralName[] = [];
+  while (!list.done) {
+    if (bases.length >= MAX_NAMES) throw new SyntaxError(`more than ${MAX_NAMES} constraints`);
+    const subtree = list.enter(TAG.sequence);
+    const base = readGeneralName(subtree.next());
+    // Its minimum is 0 and its maximum absent in all that anybody uses, and then DER has neither.
+    subtree.end();
+    if (base.tag === NAME_TAG.ip && base.content.length !== 8 && base.content.length !== 32) {
+      throw new SyntaxError("a range of IP addresses that is none");
+    }
+    bases.push(base);
+  }
+  return bases;
+}
+
+function describeAlternativeName({ tag, content }: GeneralName): AlternativeName[] {
+  switch (tag) {
+    case NAME_TAG.email:
+      return [{ type: "email", value: readLatin1(content) }];
+    case NAME_TAG.dns:
+      return [{ type: "dns", value: readLatin1(content) }];
+    case NAME_TAG.uri:
+      return [{ type: "url", value: readLatin1(content) }];
+    case NAME_TAG.ip:
+      return [{ type: "ip", value: describeIp(content) }];
+    default:
+      return [];
+  }
+}
+
 function describeIp(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join(".");
-  if (bytes.length !== 16) return bytes.toHex();
   const groups = bytes.toHex().replace(/(....)(?!$)/g, "$1:");
   return new URL(`http://[${groups}]/`).hostname.slice(1, -1);
 }

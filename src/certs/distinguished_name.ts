@@ -30,21 +30,48 @@ const ONE_BYTE_TAGS: readonly number[] = [
   TEXT_TAGS.ia5,
 ];
 
-/** Writes the content of a name. @throws {SyntaxError} */
-export function describeName({ content }: Element): string {
+/** The most attributes that a name may have: more than any that people can read. */
+const MAX_ATTRIBUTES = 64;
+
+/** One attribute of a name. */
+export interface NameAttribute {
+  oid: string;
+  value: Element;
+}
+
+/** The parts of a name in order; each is a set of attributes, nearly always one. @throws {SyntaxError} */
+export function readName({ content }: Element): NameAttribute[][] {
   const sets = new DerReader(content);
-  const parts: string[] = [];
+  const parts: NameAttribute[][] = [];
+  let count = 0;
   while (!sets.done) {
     const set = sets.enter(TAG.set);
-    const attributes: string[] = [];
+    if (set.done) throw new SyntaxError("a part of a name without an attribute");
+    const part: NameAttribute[] = [];
     while (!set.done) {
+      if (++count > MAX_ATTRIBUTES) throw new SyntaxError(`more than ${MAX_ATTRIBUTES} attributes`);
       const attribute = set.enter(TAG.sequence);
       const oid = readOid(attribute.next(TAG.oid));
-      attributes.push(`${NAMES[oid] ?? oid}=${describeValue(attribute.next())}`);
+      part.push({ oid, value: attribute.next() });
+      attribute.end();
     }
-    parts.push(attributes.join("+"));
+    parts.push(part);
   }
-  return parts.join(", ");
+  return parts;
+}
+
+/** Writes the content of a name. @throws {SyntaxError} */
+export function describeName(name: Element): string {
+  const describe = ({ oid, value }: NameAttribute) =>
+    `${NAMES[oid] ?? oid}=${describeValue(value)}`;
+  return readName(name).map((part) => part.map(describe).join("+")).join(", ");
+}
+
+/** A value as names are compared: RFC 5280 section 7.1 folds case and blanks of texts. */
+export function comparableValue(value: Element): string {
+  const text = readText(value);
+  if (text === undefined) return `#${value.whole.toHex()}`;
+  return text.normalize("NFKC").toLowerCase().trim().replaceAll(/\s+/g, " ");
 }
 
 function describeValue(value: Element): string {

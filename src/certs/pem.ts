@@ -1,4 +1,5 @@
-// PEM, the text form of certificates and keys (RFC 7468): the blocks of a text, and back.
+// PEM, the text form of certificates and keys (RFC 7468): the blocks of a text, and back. A text is read once from its
+// beginning to its end, whatever it holds: some are strangers'.
 
 /** What a block of a certificate is called. */
 export const CERTIFICATE_LABEL = "CERTIFICATE";
@@ -10,15 +11,44 @@ export interface PemBlock {
   der: Uint8Array<ArrayBuffer>;
 }
 
-const BLOCK =
-  /^-----BEGIN ([A-Z0-9 ]+)-----\s+((?:[\w-]+:[^\n]*\n(?: [^\n]*\n)*)*)([A-Za-z0-9+/=\s]*)-----END \1-----/gm;
+const BEGIN = /^-----BEGIN ([A-Z0-9 ]{1,64})-----$/;
+/** Of keys in OpenSSL's older form, such as `Proc-Type: 4,ENCRYPTED`; a line that goes on begins with a blank. */
+const HEADER = /^[\w-]{1,64}:/;
 const LINE_LENGTH = 64;
 
 /** Every block of a text, in order; what stands around them counts for nothing. @throws {SyntaxError} */
 export function decodePem(text: string): PemBlock[] {
-  return [...text.replaceAll("\r", "").matchAll(BLOCK)].map(([, label = "", , body = ""]) => {
-    return { label, der: Uint8Array.fromBase64(body) };
-  });
+  const blocks: PemBlock[] = [];
+  let label: string | undefined;
+  let body: string[] = [];
+  let inHeaders = false;
+  for (const line of text.split("\n")) {
+    const trimmed = line.trim();
+    const [, begins] = BEGIN.exec(trimmed) ?? [];
+    if (begins !== undefined) {
+      if (label !== undefined) throw new SyntaxError(`a block "${label}" has no end`);
+      label = begins;
+      body = [];
+      inHeaders = true;
+    } else if (label !== undefined && trimmed === `-----END ${label}-----`) {
+      blocks.push({ label, der: decodeBody(label, body.join("")) });
+      label = undefined;
+    } else if (label !== undefined) {
+      if (inHeaders && (HEADER.test(line) || body.length === 0 && /^ \S/.test(line))) continue;
+      inHeaders = false;
+      body.push(trimmed);
+    }
+  }
+  if (label !== undefined) throw new SyntaxError(`a block "${label}" has no end`);
+  return blocks;
+}
+
+function decodeBody(label: string, base64: string): Uint8Array<ArrayBuffer> {
+  try {
+    return Uint8Array.fromBase64(base64);
+  } catch (error) {
+    throw new SyntaxError(`what is in a block "${label}" is not base64`, { cause: error });
+  }
 }
 
 /** One block as text, without a line break behind it. */

@@ -1,19 +1,106 @@
-// Verifies signatures of certificates with the certificate library, for the kinds that node:crypto does not
-// know. Loaded only when node:crypto has not found a signature good.
+// Verifies the signature of one certificate with the key of another: the kinds of keys and signatures that TLS here knows
+// too, and no others. What a key cannot verify is not good; why is not this file's business.
 
-import "reflect-metadata"; // @peculiar/x509 does not load without it
-import { X509Certificate } from "@peculiar/x509";
+import { constants, createPublicKey, type KeyObject, verify } from "node:crypto";
+import type { Certificate } from "./certificate.ts";
 
-/** Whether a certificate in DER was signed with the key of another. */
-export async function isSignedBy(
-  certificate: Uint8Array<ArrayBuffer>,
-  issuer: Uint8Array<ArrayBuffer>,
-): Promise<boolean> {
+/** A kind of signature, as node:crypto verifies it. */
+interface Scheme {
+  key: "rsa" | "ec" | "ed25519";
+  hash: "sha256" | "sha384" | "sha512" | null;
+  pss?: boolean;
+}
+
+/**
+ * By the algorithm in DER, with its parameters, which have one form each: RFC 4055 sections 3 and 5, RFC 5758 section
+ * 3.2, RFC 8410 section 3. SHA-1 and MD5 are not among them.
+ */
+const SCHEMES: Readonly<Record<string, Scheme>> = {
+  "300d06092a864886f70d01010b0500": { key: "rsa", hash: "sha256" },
+  "300d06092a864886f70d01010c0500": { key: "rsa", hash: "sha384" },
+  "300d06092a864886f70d01010d0500": { key: "rsa", hash: "sha512" },
+  "300a06082a8648ce3d040302": { key: "ec", hash: "sha256" },
+  "300a06082a8648ce3d040303": { key: "ec", hash: "sha384" },
+  "300a06082a8648ce3d040304": { key: "ec", hash: "sha512" },
+  "300506032b6570": { key: "ed25519", hash: null },
+  [pssAlgorithm("01", "20")]: { key: "rsa", hash: "sha256", pss: true },
+  [pssAlgorithm("02", "30")]: { key: "rsa", hash: "sha384", pss: true },
+  [pssAlgorithm("03", "40")]: { key: "rsa", hash: "sha512", pss: true },
+};
+
+/** RSASSA-PSS whose two hashes are the same of the SHA-2 family, and whose salt is as long as the hash. */
+function pssAlgorithm(hashNumber: string, saltLength: string): string {
+  const hash = `300d060960864801650304020${hashNumber.slice(1)}0500`;
+  return `304106092a864886f70d01010a3034a00f${hash}a11c301a06092a864886f70d010108${hash}a2030201${saltLength}`;
+}
+
+/** Curves of keys that TLS here knows. */
+const CURVES: readonly string[] = ["prime256v1", "secp384r1", "secp521r1"];
+/** Bits of RSA keys that TLS here takes. */
+const RSA_BITS = { least: 2048, most: 8192 } as const;
+/** A larger exponent makes a signature costly to verify; everybody uses 65537. */
+const MAX_RSA_EXPONENT = 2n ** 33n;
+
+/** Keys that were read, or undefined for those that are of no use: a root's is asked for at every handshake. */
+const keys = new WeakMap<Certificate, KeyObject | undefined>();
+
+/** The key of a certificate; undefined when it is of a kind or a size that is not taken. */
+export function publicKeyOf(certificate: Certificate): KeyObject | undefined {
+  if (!keys.has(certificate)) keys.set(certificate, readPublicKey(certificate));
+  return keys.get(certificate);
+}
+
+function readPublicKey({ publicKeyInfo }: Certificate): KeyObject | undefined {
+  let key: KeyObject;
   try {
-    const { publicKey } = new X509Certificate(issuer);
-    return await new X509Certificate(certificate).verify({ publicKey, signatureOnly: true });
+    // The runtime takes bytes; its types want a Buffer, which other layers have no use for.
+    const options = { key: publicKeyInfo, format: "der", type: "spki" } as unknown;
+    key = createPublicKey(options as Parameters<typeof createPublicKey>[0]);
   } catch {
-    // It throws for a signature of another kind than the key's, which is no signature by this key.
+    // It throws for kinds of keys that it does not know, and for damaged ones.
+    return undefined;
+  }
+  return isTaken(key) ? key : undefined;
+}
+
+function isTaken(key: KeyObject): boolean {
+  const { modulusLength = 0, publicExponent = 0n, namedCurve = "" } = key.asymmetricKeyDetails ??
+    {};
+  switch (key.asymmetricKeyType) {
+    case "rsa":
+      return modulusLength >= RSA_BITS.least && modulusLength <= RSA_BITS.most &&
+        publicExponent >= 3n && publicExponent < MAX_RSA_EXPONENT;
+    case "ec":
+      return CURVES.includes(namedCurve);
+    case "ed25519":
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Whether a certificate was signed in a way that can be verified here at all. */
+export function hasKnownSignature({ signatureAlgorithm }: Certificate): boolean {
+  return SCHEMES[signatureAlgorithm.toHex()] !== undefined;
+}
+
+/** Whether a certificate was signed with the key of another. Never throws. */
+export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
+  const scheme = SCHEMES[certificate.signatureAlgorithm.toHex()];
+  const key = publicKeyOf(issuer);
+  if (scheme === undefined || key === undefined || key.asymmetricKeyType !== scheme.key) {
+    return false;
+  }
+  const { RSA_PKCS1_PSS_PADDING: padding, RSA_PSS_SALTLEN_DIGEST: saltLength } = constants;
+  try {
+    return verify(
+      scheme.hash,
+      certificate.signedContent,
+      scheme.pss ? { key, padding, saltLength } : key,
+      certificate.signature,
+    );
+  } catch {
+    // It throws for a signature of another form than the key's, which is no signature by this key.
     return false;
   }
 }

@@ -4,7 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import { formatAddress } from "../address.ts";
 import { delay } from "../delay.ts";
 import { createApp } from "../api/app.ts";
-import { secureChannels, serverCredentials } from "../grpc/credentials.ts";
+import { secureChannels } from "../grpc/credentials.ts";
 import { dialLink } from "../grpc/dial.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import { configureLogging } from "../log.ts";
@@ -35,7 +35,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   });
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
-  const secure = secureChannels(tls?.pem);
+  const secure = secureChannels(tls?.identity);
   const greeting = hello(options.limits);
   const stateFile = options.stateFile === undefined
     ? undefined
@@ -62,11 +62,10 @@ export async function runConnector(options: RunOptions): Promise<number> {
   connector.restore(stateFile?.services ?? []);
   const grpc = await GrpcServer.listen({
     bind: options.grpcBind,
-    credentials: serverCredentials(tls?.pem),
+    tls: tls?.identity,
     hello: greeting,
     describePeer,
     onRefused: (peer, reason) => logger.warn("connection refused", { peer, reason }),
-    explainRefusal: tls?.explainRefusal,
     control: connector,
     onLink: (link) => connector.accept(link),
   });
@@ -77,7 +76,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     allowedHosts: options.httpAllowedHosts,
     logger,
   });
-  const http = serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.pem, logger });
+  const http = serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.identity, logger });
   // Nothing new is let in before anything is ended.
   stack.defer(async () => {
     const httpClosed = http.close();

@@ -5,18 +5,17 @@ import type { Logger } from "@logtape/logtape";
 import { describePeer } from "../certs/identity.ts";
 import { type LeafIssuer, openLeafIssuer } from "../certs/leaf_issuer.ts";
 import { readPemFile } from "../certs/pem_files.ts";
-import { explainRefusal } from "../certs/refusal.ts";
+import { certificatePem } from "../certs/certificate.ts";
+import { createPeerJudge } from "../certs/peers.ts";
 import { checkServerCertificates } from "../certs/verify.ts";
 import type { DescribePeer } from "../grpc/call_link.ts";
-import type { TlsPem } from "../grpc/credentials.ts";
-import type { ExplainRefusal } from "../grpc/refusals.ts";
+import type { TlsIdentity } from "../grpc/credentials.ts";
 import type { TlsPaths } from "./run_options.ts";
 
 /** What was read. */
 export interface LoadedTls {
-  pem: TlsPem;
+  identity: TlsIdentity;
   describePeer: DescribePeer;
-  explainRefusal: ExplainRefusal;
   /** Issues leaves, when the root's key was given. */
   issuer: LeafIssuer | undefined;
 }
@@ -33,7 +32,7 @@ export async function loadTls(
   const root = await readPemFile(paths.rootCertPath, "root certificate");
   const certificate = await readPemFile(paths.serverCertPath, "server certificate");
   const key = await readPemFile(paths.serverKeyPath, "server key");
-  const checked = await checkServerCertificates({ root, certificate, key });
+  const checked = checkServerCertificates({ root, certificate, key });
   const issuer = rootKeyPath === undefined ? undefined : await openLeafIssuer({
     certificate: root,
     key: await readPemFile(rootKeyPath, "root key"),
@@ -44,9 +43,14 @@ export async function loadTls(
     notAfter: checked.notAfter.toISOString(),
   });
   return {
-    pem: { root: root.pem, certificate: certificate.pem, key: key.pem },
+    identity: {
+      // TLS is given what was read here, and nothing else that the files may hold.
+      root: checked.roots.map(certificatePem).join("\n"),
+      certificate: checked.chain.map(certificatePem).join("\n"),
+      key: key.pem,
+      judge: createPeerJudge(checked.roots),
+    },
     describePeer,
-    explainRefusal,
     issuer,
   };
 }

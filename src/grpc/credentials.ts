@@ -1,10 +1,14 @@
-// What secures links: nothing, or mTLS. Certificates were checked before they come here.
+// What secures links: nothing, or mTLS. Our own certificates were checked before they come here; those of peers that we
+// dial are judged here, whatever TLS has made of them. Peers that dial us are judged in gate.ts.
 
 import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
-import { isIP } from "node:net";
-import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { isIP, type Socket } from "node:net";
+import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
+import { reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
+import type { JudgePeer } from "../peer_judge.ts";
+import { shownCertificates } from "./shown_certificates.ts";
 
 /** PEM texts of one connector. */
 export interface TlsPem {
@@ -14,6 +18,11 @@ export interface TlsPem {
   certificate: string;
   /** Its key. */
   key: string;
+}
+
+/** The same, and who judges what peers show. */
+export interface TlsIdentity extends TlsPem {
+  judge: JudgePeer;
 }
 
 /** How a channel to one host is secured. */
@@ -31,30 +40,48 @@ export type SecureChannel = (host: string) => ChannelSecurity;
  */
 const NO_SERVER_NAME = "connector.invalid";
 
-/** Security for links that we open; plaintext without PEM texts. */
-export function secureChannels(tls?: TlsPem): SecureChannel {
+/** Security for links that we open; plaintext without certificates. */
+export function secureChannels(tls?: TlsIdentity): SecureChannel {
   if (tls === undefined) {
-    return () => ({ credentials: forOneTry(ChannelCredentials.createInsecure()), options: {} });
+    return () => ({
+      credentials: connectOnce(
+        ChannelCredentials.createInsecure(),
+        (socket, connect) => connect(socket),
+      ),
+      options: {},
+    });
   }
+  const { judge } = tls;
   const root = Buffer.from(tls.root);
   const key = Buffer.from(tls.key);
   const certificate = Buffer.from(tls.certificate);
+  const secureContext = createSecureContext({ ca: root, key, cert: certificate });
   return (host) => {
+    const servername = isIP(host) === 0 ? host : NO_SERVER_NAME;
     return {
-      credentials: forOneTry(ChannelCredentials.createSsl(root, key, certificate, {
-        // The peer must be who was dialled, whatever name was asked for.
-        checkServerIdentity: (_name: string, peer: PeerCertificate) => checkHost(host, peer),
-      })),
-      options: isIP(host) === 0 ? {} : { "grpc.ssl_target_name_override": NO_SERVER_NAME },
+      credentials: connectOnce(
+        ChannelCredentials.createSsl(root, key, certificate),
+        async (socket) => ({
+          socket: await connectTls(socket, { secureContext, servername, host, judge }),
+          secure: true,
+        }),
+      ),
+      options: servername === host ? {} : { "grpc.ssl_target_name_override": servername },
     };
   };
 }
 
+type SecureConnector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
+type Connect = SecureConnector["connect"];
+
 /**
- * Lets each address be tried once. As a connection fails, grpc-js opens the next before it says so, and nobody
- * can stop it: the peer would meet, and log, every try twice. The second is closed without a word.
+ * Lets each address be tried once. As a connection fails, grpc-js opens the next before it says so, and nobody can stop
+ * it: the peer would meet, and log, every try twice. The second is closed without a word.
  */
-function forOneTry(credentials: ChannelCredentials): ChannelCredentials {
+function connectOnce(
+  credentials: ChannelCredentials,
+  secure: (socket: Socket, connect: Connect) => ReturnType<Connect>,
+): ChannelCredentials {
   const create = credentials._createSecureConnector.bind(credentials);
   credentials._createSecureConnector = (...args) => {
     const connector = create(...args);
@@ -64,29 +91,52 @@ function forOneTry(credentials: ChannelCredentials): ChannelCredentials {
       if (tried) return Promise.reject(new Error("the address was tried already"));
       tried = true;
       keepAlive(socket);
-      return connect(socket);
+      return secure(socket, connect);
     };
     return connector;
   };
   return credentials;
 }
 
-/** The longest list of names that is quoted, in characters. */
-const MAX_NAMES_LENGTH = 200;
-
-/** Why a certificate is not the host's; undefined when it is. Only alternative names count, no common name. */
-function checkHost(host: string, peer: PeerCertificate): Error | undefined {
-  const problem = checkServerIdentity(host, { ...peer, subject: { ...peer.subject, CN: "" } });
-  if (problem === undefined) return undefined;
-  const names = (peer.subjectaltname ?? "").split(", ").flatMap((name) => {
-    const [, value] = /^(?:DNS|IP Address):(.*)$/.exec(name) ?? [];
-    return value === undefined ? [] : [value];
-  }).join(", ").slice(0, MAX_NAMES_LENGTH);
-  return new Error(`its certificate is for ${names || "no host"} and not for ${host}`);
+/**
+ * Speaks TLS, and goes no further unless TLS and the judge both say yes. TLS does not end the handshake itself, so that
+ * the judge, who can say why, is always asked: about sessions that are resumed, too.
+ */
+function connectTls(
+  socket: Socket,
+  { host, judge, ...options }: {
+    secureContext: SecureContext;
+    servername: string;
+    host: string;
+    judge: JudgePeer;
+  },
+): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const tls = connect({
+      socket,
+      ...options,
+      ALPNProtocols: ["h2"],
+      rejectUnauthorized: false,
+      // Names are the judge's business: the runtime compares them in a text that can be forged.
+      checkServerIdentity: () => undefined,
+    });
+    tls.on("error", reject);
+    tls.once("secureConnect", () => {
+      try {
+        judge(shownCertificates(tls), { purpose: "server", host });
+        if (!tls.authorized) throw new Error("its certificate was refused by TLS");
+        resolve(tls);
+      } catch (error) {
+        tls.destroy();
+        // grpc-js writes the name of other errors into its message.
+        reject(new Error(reasonOf(error), { cause: error }));
+      }
+    });
+  });
 }
 
 /** Credentials for links that peers open: with PEM texts, only peers that chain to the root. */
-export function serverCredentials(tls?: TlsPem): ServerCredentials {
+export function serverCredentials(tls?: TlsIdentity): ServerCredentials {
   if (tls === undefined) return ServerCredentials.createInsecure();
   return ServerCredentials.createSsl(
     Buffer.from(tls.root),

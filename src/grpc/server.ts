@@ -27,9 +27,10 @@ import type { Control } from "../service.ts";
 import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import { checkAddress, serviceFromMessage, serviceToMessage } from "../wire/service_message.ts";
 import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
+import { serverCredentials, type TlsIdentity } from "./credentials.ts";
 import { toBuffer } from "./dial.ts";
+import { guardServer } from "./gate.ts";
 import { toStatus } from "./status.ts";
-import { type ExplainRefusal, watchRefusals } from "./refusals.ts";
 import { windowed } from "./windows.ts";
 
 /** Calls that one connection may have open at once: a peer needs one, tools a few. */
@@ -46,14 +47,13 @@ const ABORT_GRACE_MS = 1000;
 /** What a server needs. */
 export interface GrpcServerOptions {
   bind: Address;
-  credentials: ServerCredentials;
+  /** With certificates, only peers are let in that the judge trusts; plaintext without. */
+  tls: TlsIdentity | undefined;
   /** What we say of ourselves to a peer that negotiates. */
   hello: Hello;
   describePeer: DescribePeer;
   /** A connection was refused before it became a call: who it was, and why. */
   onRefused: (address: string, reason: string) => void;
-  /** Says what is wrong with a certificate that TLS refused. */
-  explainRefusal?: ExplainRefusal | undefined;
   /** Answers the control API. */
   control: Pick<Control, "expose" | "destroy" | "list">;
   /** Takes over a link that a peer opened. */
@@ -92,7 +92,7 @@ export class GrpcServer {
    * @throws {ConnectorError} when the address cannot be had.
    */
   static async listen(options: GrpcServerOptions): Promise<GrpcServer> {
-    const { bind, credentials } = options;
+    const { bind, tls } = options;
     // grpc-js writes lines of its own to stderr; what matters of them arrives as errors.
     if (!Deno.env.has("GRPC_VERBOSITY")) setLogVerbosity(logVerbosity.NONE);
     const sessions = new Set<ServerHttp2Session>();
@@ -109,10 +109,13 @@ export class GrpcServer {
         track(http2Server, sessions);
         // Once it listens, it has a handle, and an end.
         http2Server.once("listening", () => stops.push(keepAccepting(() => handleOf(http2Server))));
-        cutAttempts.push(watchRefusals(http2Server, options));
+        cutAttempts.push(
+          guardServer(http2Server, { judge: tls?.judge, onRefused: options.onRefused }),
+        );
       },
     );
     addServices(server, options);
+    const credentials = serverCredentials(tls);
     const hosts = bind.host === "" ? ["::", "0.0.0.0"] : [bind.host];
     for (const [index, host] of hosts.entries()) {
       try {

@@ -5,7 +5,7 @@ import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { openAuthority } from "../../src/certs/authority.ts";
 import { issueLeaf } from "../../src/certs/issue.ts";
 import { describePeer } from "../../src/certs/identity.ts";
-import { secureChannels, type TlsPem } from "../../src/grpc/credentials.ts";
+import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
@@ -17,7 +17,7 @@ import {
   referenceFile,
   type Shape,
 } from "../support/certificates.ts";
-import { LOOPBACK, makePki, pemOf, startServer } from "../support/mtls.ts";
+import { LOOPBACK, makePki, pemOf, startServer, withJudge } from "../support/mtls.ts";
 import {
   echo,
   exposeThrough,
@@ -34,11 +34,11 @@ import {
 } from "../support/world.ts";
 
 /** As leaves of the Go connector are: names with a port, and one for this machine. */
-const REFERENCE: TlsPem = {
+const REFERENCE: TlsIdentity = withJudge({
   root: referenceFile("root.cert"),
   certificate: referenceFile("leaf.cert"),
   key: referenceFile("leaf.key"),
-};
+});
 
 /** Exposes something at this address and resolves with the first verdict on the link. */
 async function tryLink(
@@ -152,16 +152,14 @@ for (
 Deno.test("a peer that shows a wrong certificate gets no link, and the reason is in words", async () => {
   const { root, leaf } = await makePki();
   const other = await makeCertificate({ ca: true, name: "Other CA" });
-  const unfit =
-    "its certificate is not valid now, is not for servers, or was not signed by our root";
-  const peers: Record<string, { tls: TlsPem | undefined; reason: string }> = {
+  const peers: Record<string, { tls: TlsIdentity | undefined; reason: string | RegExp }> = {
     "self-signed": {
       tls: pemOf(root, await makeCertificate({ names: LOOPBACK })),
-      reason: "its certificate does not chain to our root",
+      reason: "its certificate is self-signed, want one that the root has signed",
     },
     "another root": {
       tls: pemOf(root, await makeCertificate({ names: LOOPBACK }, other)),
-      reason: "its certificate does not chain to our root",
+      reason: 'its certificate does not chain to the root: it was issued by "CN=Other CA"',
     },
     "expired": {
       tls: pemOf(
@@ -172,7 +170,7 @@ Deno.test("a peer that shows a wrong certificate gets no link, and the reason is
           notAfter: new Date(Date.now() - DAY_MS),
         }, root),
       ),
-      reason: unfit,
+      reason: /^its certificate expired at \d{4}-/,
     },
     "not yet valid": {
       tls: pemOf(
@@ -182,22 +180,25 @@ Deno.test("a peer that shows a wrong certificate gets no link, and the reason is
           root,
         ),
       ),
-      reason: unfit,
+      reason: /^its certificate is not valid before \d{4}-/,
     },
     "for clients only": {
       tls: pemOf(
         root,
         await makeCertificate({ names: LOOPBACK, extendedUsages: [CLIENT_AUTH] }, root),
       ),
-      reason: unfit,
+      reason: "its certificate is not for servers: the extended key usage lacks serverAuth",
     },
     "plaintext": { tls: undefined, reason: "it does not speak TLS" },
   };
   await using ours = await startConnector({ tls: pemOf(root, leaf) });
   for (const [label, { tls, reason }] of Object.entries(peers)) {
     await using peer = await startConnector(tls === undefined ? {} : { tls });
-    const { status, message } = await tryLink(ours, peer.address);
-    deepStrictEqual([label, status, message], [label, "pending", `no link to the peer: ${reason}`]);
+    const { status, message = "" } = await tryLink(ours, peer.address);
+    strictEqual(status, "pending", label);
+    const why = message.replace(/^no link to the peer: /, "");
+    if (typeof reason === "string") strictEqual(why, reason, label);
+    else match(why, reason, label);
     deepStrictEqual(peer.connector.list(), []);
   }
 });
@@ -205,10 +206,10 @@ Deno.test("a peer that shows a wrong certificate gets no link, and the reason is
 Deno.test("a connector that is turned away says that the peer closed, and goes on", async () => {
   const { root, leaf } = await makePki();
   const stranger = await makeCertificate({ ca: true, name: "Other CA" });
-  const theirs = pemOf(stranger, await makeCertificate({ names: LOOPBACK }, stranger));
+  const theirs = pemOf(root, await makeCertificate({ names: LOOPBACK }, stranger));
   await using peer = await startConnector({ tls: pemOf(root, leaf) });
   // It trusts the peer; the peer does not trust it.
-  await using turnedAway = await startConnector({ tls: { ...theirs, root: root.certificate } });
+  await using turnedAway = await startConnector({ tls: theirs });
   await using plain = await startConnector();
   for (const ours of [turnedAway, plain]) {
     const { status, message } = await tryLink(ours, peer.address);
@@ -267,7 +268,7 @@ for (const role of ["dialler", "acceptor", "both"] as const) {
 }
 
 /** A leaf that our own code signed with the committed root: an RSA key in PKCS#1. */
-async function leafOfReferenceRoot(): Promise<TlsPem> {
+async function leafOfReferenceRoot(): Promise<TlsIdentity> {
   const authority = await openAuthority({
     certificate: { label: "root", pem: REFERENCE.root },
     key: { label: "key", pem: referenceFile("root.key") },
@@ -276,7 +277,7 @@ async function leafOfReferenceRoot(): Promise<TlsPem> {
     dnsNames: ["localhost"],
     ipAddresses: ["127.0.0.1"],
   });
-  return { root: REFERENCE.root, certificate, key: privateKey };
+  return withJudge({ root: REFERENCE.root, certificate, key: privateKey });
 }
 
 Deno.test("both ends know who the other is, and list it with each service", async () => {

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
-import { watchRefusals } from "../../src/grpc/refusals.ts";
+import { guardServer } from "../../src/grpc/gate.ts";
 import {
   CLIENT_AUTH,
   DAY_MS,
@@ -47,7 +47,7 @@ Deno.test("clients whose certificate is wrong in one way are refused, and others
     "another root, sent along": [await under(other), /issued by "CN=Other CA"$/],
     "another root of the same name": [
       await makeCertificate({}, double),
-      /^its certificate does not chain to the root: it was issued by "CN=Test CA"$/,
+      /^its certificate does not chain to the root: it was not signed with the key of "CN=Test CA"$/,
     ],
     "expired": [await makeCertificate(EXPIRED, root), /^its certificate expired at \d{4}-.*Z$/],
     "not yet valid": [
@@ -62,8 +62,14 @@ Deno.test("clients whose certificate is wrong in one way are refused, and others
       await makeCertificate({ ca: true, name: "Sub CA" }, root),
       /^its certificate is a CA, want a leaf$/,
     ],
-    "signed by a leaf": [await under(leaf), /issued by "CN=Test Leaf"$/],
-    "under a CA that has expired": [await under(ended), /issued by "CN=Ended CA"$/],
+    "signed by a leaf": [
+      await under(leaf),
+      /^its certificate was issued under "CN=Test Leaf", which may not sign certificates$/,
+    ],
+    "under a CA that has expired": [
+      await under(ended),
+      /^its certificate was issued under "CN=Ended CA", which expired at \d{4}-.*Z$/,
+    ],
   } as const;
   const good = await makeCertificate({ name: "good" }, root);
   for (const [label, [own, reason]] of Object.entries(strangers)) {
@@ -208,7 +214,8 @@ for (const secure of [true, false]) {
     const server = secure
       ? http2.createSecureServer({ ca: root.certificate, cert: leaf.certificate, key: leaf.key })
       : http2.createServer();
-    watchRefusals(server, {
+    guardServer(server, {
+      judge: () => {},
       onRefused: (address, reason) => refused.push({ address, reason }),
       setupTimeoutMs: 200,
     });

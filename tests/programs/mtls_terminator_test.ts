@@ -7,7 +7,7 @@ import type { ReadableStream } from "node:stream/web";
 import * as path from "node:path";
 import { makeCertificate, referenceFile, referencePath } from "../support/certificates.ts";
 import { Child } from "../support/child.ts";
-import { callOver, LOOPBACK, pemOf, tempFolder, writeTls } from "../support/mtls.ts";
+import { callOver, LOOPBACK, pemOf, tempFolder, withJudge, writeTls } from "../support/mtls.ts";
 import { ROOT } from "../support/processes.ts";
 import {
   echo,
@@ -117,11 +117,11 @@ Deno.test("connectors of ours link through the terminator too, and carry bytes b
   await using terminator = await startTerminator(folder.path, behind.server.address.port);
   const root = { certificate: referenceFile("root.cert") };
   await using local = await startConnector({
-    tls: {
+    tls: withJudge({
       root: root.certificate,
       certificate: referenceFile("leaf.cert"),
       key: referenceFile("leaf.key"),
-    },
+    }),
   });
   await using server = serveTcp(echo);
   const remote = { ...behind, address: `localhost:${terminator.port}` };

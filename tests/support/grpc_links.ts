@@ -3,12 +3,13 @@
 import { parseAddress } from "../../src/address.ts";
 import { describePeer } from "../../src/certs/identity.ts";
 import { ConnectorError } from "../../src/errors.ts";
-import { secureChannels, serverCredentials, type TlsPem } from "../../src/grpc/credentials.ts";
+import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { GrpcServer, type GrpcServerOptions } from "../../src/grpc/server.ts";
 import type { Hello, Link } from "../../src/mux/link.ts";
 import { makeCertificate } from "./certificates.ts";
 import type { LinkPair } from "./memory_link.ts";
+import { pemOf } from "./mtls.ts";
 import { settle, until } from "./world.ts";
 
 /** What a pair is opened with. */
@@ -16,7 +17,7 @@ export interface GrpcLinksOptions {
   offer: Hello;
   answer: Hello;
   /** Certificates for both ends; plaintext without. */
-  tls?: TlsPem;
+  tls?: TlsIdentity;
 }
 
 const NO_CONTROL: GrpcServerOptions["control"] = {
@@ -41,7 +42,7 @@ export async function listenForLinks(
   let taken = 0;
   const server = await GrpcServer.listen({
     bind: { host: "127.0.0.1", port: 0 },
-    credentials: serverCredentials(tls),
+    tls,
     hello: answer,
     describePeer,
     onRefused: () => {},
@@ -86,8 +87,8 @@ export async function openGrpcLinks(
 }
 
 /** A root, and one certificate under it for both ends on 127.0.0.1. */
-export async function makeTls(): Promise<TlsPem> {
+export async function makeTls(): Promise<TlsIdentity> {
   const root = await makeCertificate({ ca: true });
   const leaf = await makeCertificate({ names: [{ type: "ip", value: "127.0.0.1" }] }, root);
-  return { root: root.certificate, certificate: leaf.certificate, key: leaf.key };
+  return pemOf(root, leaf);
 }

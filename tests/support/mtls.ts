@@ -10,9 +10,10 @@ import * as path from "node:path";
 import type { Duplex } from "node:stream";
 import tls, { type SecureVersion, type TLSSocket } from "node:tls";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
-import { explainRefusal } from "../../src/certs/refusal.ts";
+import { parseCertificates } from "../../src/certs/certificate.ts";
+import { createPeerJudge } from "../../src/certs/peers.ts";
 import { describePeer } from "../../src/certs/identity.ts";
-import { serverCredentials, type TlsPem } from "../../src/grpc/credentials.ts";
+import type { TlsIdentity, TlsPem } from "../../src/grpc/credentials.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
@@ -40,9 +41,15 @@ export async function makePki(): Promise<{ root: Made; leaf: Made }> {
   return { root, leaf: await makeCertificate({ names: LOOPBACK }, root) };
 }
 
+/** PEM texts, with the judge of peers whose certificates chain to their root. */
+export function withJudge(pem: TlsPem): TlsIdentity {
+  const roots = parseCertificates({ label: "root", pem: pem.root });
+  return { ...pem, judge: createPeerJudge(roots) };
+}
+
 /** What a connector with this leaf is given, when it trusts this root. */
-export function pemOf(root: Pick<Made, "certificate">, leaf: Made): TlsPem {
-  return { root: root.certificate, certificate: leaf.certificate, key: leaf.key };
+export function pemOf(root: Pick<Made, "certificate">, leaf: Made): TlsIdentity {
+  return withJudge({ root: root.certificate, certificate: leaf.certificate, key: leaf.key });
 }
 
 /** Writes PEM texts to a folder and returns the three flags that name them. */
@@ -79,15 +86,14 @@ export interface BareServer extends AsyncDisposable {
 }
 
 /** Starts a server; plaintext without `tls`. */
-export async function startServer(tls?: TlsPem): Promise<BareServer> {
+export async function startServer(tls?: TlsIdentity): Promise<BareServer> {
   const refused: BareServer["refused"] = [];
   const links: Link[] = [];
   const server = await GrpcServer.listen({
     bind: { host: "127.0.0.1", port: 0 },
-    credentials: serverCredentials(tls),
+    tls,
     hello: hello(DEFAULT_LIMITS),
     describePeer,
-    explainRefusal,
     onRefused: (peer, reason) => refused.push({ peer, reason }),
     control: {
       expose: () => Promise.reject(new TypeError("nothing is exposed here")),

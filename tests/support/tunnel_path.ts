@@ -2,7 +2,7 @@
 // how a connection ended, and can reset it.
 
 import { connect, createServer, type Socket } from "node:net";
-import type { TlsPem } from "../../src/grpc/credentials.ts";
+import type { TlsIdentity } from "../../src/grpc/credentials.ts";
 import type { ServiceType } from "../../src/service.ts";
 import type { ConnectorOptions } from "../../src/tunnel/connector.ts";
 import { makeTls } from "./grpc_links.ts";
@@ -36,7 +36,7 @@ export interface TunnelPath extends AsyncDisposable {
 }
 
 /** Made once for all tests of a process: it is the handshakes that matter. */
-let tls: Promise<TlsPem> | undefined;
+let tls: Promise<TlsIdentity> | undefined;
 
 /** Exposes a destination on this machine. */
 export async function startPath(

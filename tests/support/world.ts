@@ -6,7 +6,7 @@ import { getLogger } from "@logtape/logtape";
 import { parseAddress } from "../../src/address.ts";
 import { delay } from "../../src/delay.ts";
 import { describePeer } from "../../src/certs/identity.ts";
-import { secureChannels, serverCredentials, type TlsPem } from "../../src/grpc/credentials.ts";
+import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
@@ -24,7 +24,7 @@ export interface TestConnector extends AsyncDisposable {
 
 /** Starts a connector on a free port of 127.0.0.1. */
 export async function startConnector(
-  options: Partial<ConnectorOptions> & { bind?: string; tls?: TlsPem } = {},
+  options: Partial<ConnectorOptions> & { bind?: string; tls?: TlsIdentity } = {},
 ): Promise<TestConnector> {
   const { bind = "127.0.0.1:0", tls, ...rest } = options;
   const greeting = hello(rest.limits ?? DEFAULT_LIMITS);
@@ -43,7 +43,7 @@ export async function startConnector(
   });
   const server = await GrpcServer.listen({
     bind: parseAddress(bind, { bind: true }),
-    credentials: serverCredentials(tls),
+    tls,
     hello: greeting,
     describePeer,
     onRefused: () => {},

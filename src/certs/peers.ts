@@ -1,0 +1,127 @@
+// The judge of peers' certificates, with its reasons in words. What a peer shows may be anything: it is read strictly,
+// bounded and made printable, and whatever is wrong with it is one foreseen error.
+
+import { ConnectorError, reasonOf } from "../errors.ts";
+import type { JudgePeer, PeerRole } from "../peer_judge.ts";
+import { type Certificate, parseCertificate } from "./certificate.ts";
+import { isFor } from "./host_names.ts";
+import { printable } from "./identity.ts";
+import { type Flaw, judgeChain, UntrustedChain } from "./judge.ts";
+
+/** The most certificates that a peer may show: far more than a chain has. */
+const MAX_SHOWN = 32;
+/** The longest name that is quoted, in characters. */
+const MAX_QUOTED_LENGTH = 200;
+
+/** Makes the judge of peers whose certificates must chain to one of the roots. */
+export function createPeerJudge(
+  roots: readonly Certificate[],
+  { now = () => new Date() }: { now?: () => Date } = {},
+): JudgePeer {
+  return (chain, role) => {
+    const [leaf, ...intermediates] = readChain(chain);
+    if (leaf === undefined) throw refusal("it has no certificate");
+    try {
+      judgeChain({ leaf, intermediates }, { roots, purpose: role.purpose, now: now() });
+    } catch (error) {
+      if (!(error instanceof UntrustedChain)) throw error;
+      throw refusal(describeFlaw(error, leaf), error);
+    }
+    checkHost(leaf, role);
+  };
+}
+
+function readChain(chain: readonly Uint8Array[]): Certificate[] {
+  if (chain.length > MAX_SHOWN) {
+    throw refusal(`it shows ${chain.length} certificates, want at most ${MAX_SHOWN}`);
+  }
+  return chain.map((der, index) => {
+    try {
+      // The copy is in a buffer of its own: node hands out views into shared ones.
+      return parseCertificate(new Uint8Array(der));
+    } catch (error) {
+      const which = index === 0 ? "its certificate" : "a certificate of its chain";
+      throw refusal(`${which} cannot be read: ${reasonOf(error)}`, error);
+    }
+  });
+}
+
+function checkHost(leaf: Certificate, role: PeerRole): void {
+  if (role.purpose !== "server" || isFor(leaf, role.host)) return;
+  const hosts = leaf.alternativeNames.filter(({ type }) => type === "dns" || type === "ip")
+    .map(({ value }) => value);
+  throw refusal(`its certificate is for ${quotedList(hosts)} and not for ${role.host}`);
+}
+
+function quotedList(names: readonly string[]): string {
+  if (names.length === 0) return "no host";
+  return printable(names.join(", ")).slice(0, MAX_QUOTED_LENGTH);
+}
+
+/** A clause about the peer. */
+function describeFlaw({ flaw, certificate }: UntrustedChain, leaf: Certificate): string {
+  const issuer = quote(certificate.issuer);
+  if (flaw.kind === "no issuer") {
+    return certificate === leaf && certificate.issuer === certificate.subject
+      ? "its certificate is self-signed, want one that the root has signed"
+      : `its certificate does not chain to the root: it was issued by ${issuer}`;
+  }
+  if (flaw.kind === "wrong signature") {
+    return `its certificate does not chain to the root: it was not signed with the key of ${issuer}`;
+  }
+  const predicate = predicateOf(flaw, certificate);
+  return certificate === leaf
+    ? `its certificate ${predicate}`
+    : `its certificate was issued under ${quote(certificate.subject)}, which ${predicate}`;
+}
+
+/** What is wrong with a certificate, as a predicate. */
+export function predicateOf(
+  flaw: Exclude<Flaw, { kind: "no issuer" | "wrong signature" }>,
+  { version, notBefore, notAfter, pathLength = 0 }: Certificate,
+): string {
+  switch (flaw.kind) {
+    case "version":
+      return `is of X.509 version ${version}, want version 3`;
+    case "unknown extension":
+      return `has the critical extension ${flaw.oid}, which is not known here`;
+    case "expired":
+      return `expired at ${notAfter.toISOString()}`;
+    case "not yet valid":
+      return `is not valid before ${notBefore.toISOString()}`;
+    case "key usage":
+      return "is not for TLS: the key usage lacks digitalSignature";
+    case "extended key usage": {
+      const [first] = flaw.missing;
+      const whom = flaw.missing.length > 1 ? "TLS" : first === "clientAuth" ? "clients" : "servers";
+      return `is not for ${whom}: the extended key usage lacks ${flaw.missing.join(" and ")}`;
+    }
+    case "key":
+      return `has a key that is not taken, want ${TAKEN_KEYS}`;
+    case "signature algorithm":
+      return "has a signature of a kind that is not taken, want SHA-256, SHA-384 or SHA-512 with RSA or " +
+        "ECDSA, or Ed25519";
+    case "leaf is a root":
+      return "is one of the roots, want a leaf";
+    case "leaf is a CA":
+      return "is a CA, want a leaf";
+    case "may not sign":
+      return "may not sign certificates";
+    case "path length":
+      return `allows ${pathLength} CAs below it, the chain has more`;
+    case "name constraints":
+      return "does not allow the names of a certificate below it";
+    case "too long":
+      return "has a chain that is too long";
+  }
+}
+
+const TAKEN_KEYS = "RSA of 2048 to 8192 bits, ECDSA with P-256, P-384 or P-521, or Ed25519";
+
+function quote(name: string): string {
+  return `"${printable(name).slice(0, MAX_QUOTED_LENGTH)}"`;
+}
+
+function refusal(clause: string, cause?: unknown): ConnectorError {
+  return new ConnectorError("permission_denied", clause, { cause });
+}
