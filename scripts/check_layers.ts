@@ -20,7 +20,6 @@ export interface SourceFile {
 export interface Breach {
   path: string;
   rule: string;
-  severity: "error" | "warning";
 }
 
 /**
@@ -73,10 +72,6 @@ const SOCKETS_LAYER = "src/tcp/";
 
 /** Names that say nothing of what is inside. */
 const EMPTY_NAME = /^(utils?|helpers?|common|types?|misc)(\.ts)?$/;
-
-/** Lines from which a file should be split, and above which it must be. */
-const WARN_LINES = 300;
-const MAX_LINES = 320;
 
 /** Files that nothing needs and that may stay all the same. */
 const ALLOWED_ORPHANS: readonly string[] = [];
@@ -141,11 +136,6 @@ function checkFile(file: SourceFile): Breach[] {
   if (isBarrel(file.text)) {
     breaches.push(error(file, "it only re-exports: import from where things are"));
   }
-  const lines = file.text.replace(/\n$/, "").split("\n").length;
-  if (lines > MAX_LINES) breaches.push(error(file, `${lines} lines, at most ${MAX_LINES}`));
-  else if (lines > WARN_LINES) {
-    breaches.push({ ...error(file, `${lines} lines, better ${WARN_LINES}`), severity: "warning" });
-  }
   if (!file.reachable && !ALLOWED_ORPHANS.includes(file.path)) {
     breaches.push(error(file, "main.ts does not need it"));
   }
@@ -169,7 +159,7 @@ function stripComments(text: string): string {
 }
 
 function error(file: SourceFile, rule: string): Breach {
-  return { path: file.path, rule, severity: "error" };
+  return { path: file.path, rule };
 }
 
 /** The parts of `deno info --json` that are used. */
@@ -235,8 +225,8 @@ async function main(): Promise<number> {
     });
   }
   const breaches = checkLayers(files);
-  for (const { path, rule, severity } of breaches) console.error(`${severity}: ${path}: ${rule}`);
-  const failed = breaches.some((breach) => breach.severity === "error");
+  for (const { path, rule } of breaches) console.error(`${path}: ${rule}`);
+  const failed = breaches.length > 0;
   if (!failed) console.log(`${files.length} source files keep the rules of the layout`);
   return failed ? 1 : 0;
 }

@@ -115,10 +115,11 @@ function flawOfLeaf(leaf: Certificate, { roots, purpose, now }: JudgeOptions): F
   if (form !== undefined) return form;
   const validity = flawOfValidity(leaf, now);
   if (validity !== undefined) return validity;
+  if (leaf.claimsCa) return { kind: "leaf is a CA" };
   if (leaf.keyUsage !== undefined && (leaf.keyUsage & KEY_USAGE.digitalSignature) === 0) {
     return { kind: "key usage" };
   }
-  return flawOfUsages(leaf, purpose) ?? (leaf.claimsCa ? { kind: "leaf is a CA" } : undefined);
+  return flawOfUsages(leaf, purpose);
 }
 
 /** What is wrong with a certificate wherever it stands. */
