@@ -53,7 +53,7 @@ const MAY_NOT: [string, string, string][] = [
   ["src/wire/frame.ts", "src/mux/link.ts", "src/wire/ may not import src/mux/link.ts"],
   ["src/tcp/conn.ts", "src/wire/frame.ts", "src/tcp/ may not import src/wire/frame.ts"],
   ["src/certs/issue.ts", "src/tcp/conn.ts", "src/certs/ may not import src/tcp/conn.ts"],
-  ["src/retry.ts", "src/address.ts", "a leaf may not import src/address.ts"],
+  ["src/retry.ts", "src/limits.ts", "a leaf may not import src/limits.ts"],
   ["src/log.ts", "src/tcp/conn.ts", "a leaf may not import src/tcp/conn.ts"],
   ["src/tcp/conn.ts", "tests/support/w.ts", "src/tcp/ may not import tests/support/w.ts"],
   ["src/tunnel/peer.ts", "npm:@grpc/grpc-js", "npm:@grpc/grpc-js stays in src/grpc/"],
