@@ -2,7 +2,9 @@
 // that have no other program at hand. Exit code 0 or 1.
 
 import { Command } from "commander";
+import { connectReason } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
+import { refuseKeyLog } from "./environment.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What the command needs of the world. */
@@ -45,8 +47,10 @@ export function healthCommand(io: HealthIo): Command {
     .addHelpText("after", EXAMPLES);
   return command.action(async (options: { url?: string; rootCertPath?: string }) => {
     const url = readUrl(options.url ?? (io.env.CONNECTOR_HEALTH_URL || DEFAULT_URL));
+    const secure = url.protocol === "https:";
+    if (secure) refuseKeyLog(io.env);
     const rootCertPath = options.rootCertPath ?? (io.env.CONNECTOR_ROOT_CERT_PATH || undefined);
-    await checkHealth(url, url.protocol === "https:" ? rootCertPath : undefined);
+    await checkHealth(url, secure ? rootCertPath : undefined);
     io.stdout("healthy\n");
   });
 }
@@ -61,42 +65,52 @@ function readUrl(text: string): URL {
 }
 
 async function checkHealth(url: URL, rootCertPath: string | undefined): Promise<void> {
-  using client = rootCertPath === undefined
-    ? undefined
-    : Deno.createHttpClient({ caCerts: [await readRoot(rootCertPath)] });
-  let response: Response;
+  const root = rootCertPath === undefined ? {} : await readRoot(rootCertPath);
+  let status: number;
   try {
-    response = await fetch(url, {
-      redirect: "manual",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      ...(client && { client }),
-    });
+    status = await askStatus(url, root);
   } catch (error) {
-    throw new ConnectorError("unavailable", `Cannot reach ${url}: ${fetchReason(error)}`, {
-      cause: error,
-      hint: "Is the connector running, and is this the address of its --http-bind?",
-    });
-  }
-  // The status is the answer.
-  await response.body?.cancel();
-  if (response.status !== 200) {
+    const text = error instanceof Error ? error.message : String(error);
     throw new ConnectorError(
       "unavailable",
-      `The connector is not well: ${url} answered ${response.status}, want 200`,
+      `Cannot reach ${url}: ${connectReason(text) ?? reasonOf(error)}`,
+      { cause: error, hint: /certificate/i.test(text) ? ROOT_HINT : ADDRESS_HINT },
+    );
+  }
+  if (status !== 200) {
+    throw new ConnectorError(
+      "unavailable",
+      `The connector is not well: ${url} answered ${status}, want 200`,
     );
   }
 }
 
-async function readRoot(path: string): Promise<string> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    throw ConnectorError.from(error, `Cannot read the root certificate ${path}`);
-  }
+const ADDRESS_HINT = "Is the connector running, and is this the address of its --http-bind?";
+const ROOT_HINT = "Give the root that the connector runs with: --root-cert-path";
+
+/**
+ * The status is the answer; the body is left. Not fetch: it would ask a proxy that the environment names, and to it a
+ * given root is one more beside all public ones.
+ */
+async function askStatus(url: URL, tls: { ca?: string }): Promise<number> {
+  const { request } = url.protocol === "https:"
+    ? await import("node:https")
+    : await import("node:http");
+  return await new Promise((resolve, reject) => {
+    const asked = request(url, { agent: false, rejectUnauthorized: true, ...tls }, (response) => {
+      resolve(response.statusCode ?? 0);
+      asked.destroy();
+    });
+    const timer = setTimeout(() => asked.destroy(new Error("timed out")), TIMEOUT_MS);
+    asked.on("close", () => clearTimeout(timer)).on("error", reject).end();
+  });
 }
 
-/** What fetch throws has the reason as its cause, behind the URL and the parts of fetch that it went through. */
-function fetchReason(error: unknown): string {
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return reasonOf(cause).replace(/^.*client error \(\w+\): /, "");
+async function readRoot(path: string): Promise<{ ca: string }> {
+  // Loaded only now: most health checks need no certificate.
+  const { readPemFile } = await import("../certs/pem_files.ts");
+  const { parseCertificates } = await import("../certs/certificate.ts");
+  const root = await readPemFile(path, "root certificate");
+  parseCertificates(root);
+  return { ca: root.pem };
 }

@@ -4,6 +4,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { ConnectorError } from "../errors.ts";
 import { completionCommand } from "./completion.ts";
+import { dropRuntimeVariables, refuseKeyLog } from "./environment.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
 import { healthCommand } from "./health.ts";
 import { RUN_FLAGS, type RunFlag, type RunFlagName } from "./run_flags.ts";
@@ -29,6 +30,7 @@ const EXIT_USAGE = 2;
 
 /** Runs one command line, without the program's name, and resolves with the exit code; never rejects. */
 export async function runCli(args: string[], given: Partial<CliIo> = {}): Promise<number> {
+  dropRuntimeVariables();
   const io: CliIo = { ...processIo(), ...given };
   let exitCode = 0;
   const program = createProgram(io, (code) => exitCode = code);
@@ -59,7 +61,9 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
     });
   program.addCommand(
     createRunCommand(async (settings) => {
-      setExitCode(await io.runConnector(readRunOptions(settings)));
+      const options = readRunOptions(settings);
+      if (options.tls) refuseKeyLog(io.env);
+      setExitCode(await io.runConnector(options));
     }, io),
   );
   program.addCommand(generateCertsCommand(io));

@@ -315,7 +315,7 @@ function commandLine(
       // glibc overwrites what is freed, so that a use of it by the runtime's native parts shows.
       env: { MALLOC_PERTURB_: "165", ...env },
       // Options of whoever runs the tests are not the tests' own.
-      withoutEnv: /^CONNECTOR_/,
+      withoutEnv: /^CONNECTOR_|^SSLKEYLOGFILE$/,
     },
   };
 }

@@ -67,7 +67,7 @@ Deno.test("health exits with 1 and the reason when nobody answers", async () => 
 Deno.test("health says which certificate it cannot read", async () => {
   const { code, stderr } = await health(["--url=https://localhost", "--root-cert-path=/no/root"]);
   strictEqual(code, 1);
-  match(stderr, /^error: Cannot read the root certificate \/no\/root: no such file\n$/);
+  match(stderr, /^error: Cannot read root certificate "\/no\/root": no such file\n$/);
 });
 
 for (const url of ["localhost:9091", "ftp://localhost", "nonsense", ""]) {
@@ -77,3 +77,18 @@ for (const url of ["localhost:9091", "ftp://localhost", "nonsense", ""]) {
     match(stderr, new RegExp(`^error: Cannot ask "${url}": want a URL such as http://`));
   });
 }
+
+Deno.test("health asks the address itself, not a proxy that the environment names", async () => {
+  await using server = serve({ "/health": 200 });
+  const names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY"];
+  const before = names.map((name) => [name, Deno.env.get(name)] as const);
+  try {
+    for (const name of names) Deno.env.set(name, `http://127.0.0.1:${freePort()}`);
+    deepStrictEqual(await health([`--url=${server.url}`]), HEALTHY);
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) Deno.env.delete(name);
+      else Deno.env.set(name, value);
+    }
+  }
+});
