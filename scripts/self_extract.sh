@@ -14,23 +14,48 @@ fail() {
 }
 
 another_place="Set XDG_CACHE_HOME to a folder of your own"
+close_it="Take that right from them, as with chmod go-w, or set XDG_CACHE_HOME to a folder of your own"
 
 # GNU's find fails where it cannot return to, as in a folder that is closed to us. All paths here are absolute.
 find_from_root() {
   (cd / && exec find "$@")
 }
 
-# Prints what others could exchange on the way to a folder: symbolic links and folders of somebody else, and
-# folders that everybody may write to, unless they are sticky, as /tmp is.
+# Prints what others could exchange on the way to a folder, every symbolic link followed: links and folders of somebody
+# else, and folders that a group or everybody may write to, unless they are sticky, as /tmp is. What is not there yet
+# ends the way.
 untrusted_on_the_way() {
-  path=$1
+  rest=$1 at='' links=0
   set -- /
-  while [ -n "$path" ]; do
-    if [ -e "$path" ] || [ -L "$path" ]; then set -- "$@" "$path"; fi
-    path=${path%/*}
+  while [ -n "$rest" ]; do
+    case $rest in
+      */*) part=${rest%%/*} rest=${rest#*/} ;;
+      *) part=$rest rest='' ;;
+    esac
+    case $part in
+      '' | .) continue ;;
+      ..)
+        at=${at%/*}
+        continue
+        ;;
+    esac
+    if [ -L "$at/$part" ]; then
+      set -- "$@" "$at/$part"
+      # As many as the system follows.
+      links=$((links + 1))
+      [ "$links" -le 40 ] || return 1
+      target=$(readlink "$at/$part") || return 1
+      case $target in /*) at='' ;; esac
+      rest=$target/$rest
+    elif [ -e "$at/$part" ]; then
+      at=$at/$part
+      set -- "$@" "$at"
+    else
+      break
+    fi
   done
   find_from_root "$@" -prune \( -type l ! -user 0 ! -user "$uid" \
-    -o -type d \( ! -user 0 ! -user "$uid" -o -perm -002 ! -perm -1000 \) \) -print
+    -o -type d \( ! -user 0 ! -user "$uid" -o \( -perm -002 -o -perm -020 \) ! -perm -1000 \) \) -print
 }
 
 sha256_of() {
@@ -79,15 +104,21 @@ case ${XDG_CACHE_HOME:-} in
   *)
     case ${HOME:-} in
       /*) cache=${HOME%/}/@CACHE@ ;;
-      *) fail "Cannot tell where to unpack to: HOME is not set" "$another_place" ;;
+      '') fail "Cannot tell where to unpack to: HOME is not set" "$another_place" ;;
+      *) fail "Cannot tell where to unpack to: HOME is no absolute path" "$another_place" ;;
     esac
+    ;;
+esac
+case $cache in
+  *[[:cntrl:]]*)
+    fail "Cannot unpack: the path of the cache folder has control characters" "$another_place"
     ;;
 esac
 store=${cache%/}/connector
 
 if [ ! -d "$store" ]; then
   untrusted=$(untrusted_on_the_way "$cache") || fail "Cannot tell who may change $cache" "$another_place"
-  [ -z "$untrusted" ] || fail "Cannot unpack into $store: others can change $untrusted" "$another_place"
+  [ -z "$untrusted" ] || fail "Cannot unpack into $store: others can change $untrusted" "$close_it"
   # Closed to others from the first moment: another process may look at them before mkdir has set the mode.
   (umask 077 && mkdir -p "$cache" && { mkdir -m 700 "$store" 2>/dev/null || [ -d "$store" ]; }) ||
     fail "Cannot make the folder $store" "$another_place"
@@ -100,9 +131,9 @@ store=$(cd -P "$given" && pwd -P) || fail "Cannot open the folder $given" "$anot
   fail "Cannot unpack into $store: the folder is not yours alone" "Remove it, or give it the mode 0700"
 above=${store%/*}
 untrusted=$(untrusted_on_the_way "$given" && untrusted_on_the_way "$store" &&
-  find_from_root "${above:-/}" -prune -perm -002 -print) ||
+  find_from_root "${above:-/}" -prune \( -perm -002 -o -perm -020 \) -print) ||
   fail "Cannot tell who may change $given" "$another_place"
-[ -z "$untrusted" ] || fail "Cannot unpack into $given: others can change $untrusted" "$another_place"
+[ -z "$untrusted" ] || fail "Cannot unpack into $given: others can change $untrusted" "$close_it"
 
 runtime=$store/deno-$runtime_sha256
 program=$store/connector-$program_sha256.js
@@ -115,6 +146,12 @@ if ! is_unpacked "$runtime" "$runtime_size" || ! is_unpacked "$program" "$progra
 fi
 
 [ -x "$runtime" ] || fail "Cannot run what is in $store: its file system forbids that" "$another_place"
+# The runtime obeys more variables than the program may read, to write down keys or to be debugged for one. They are
+# for those who use the runtime, and not for those who start this program.
+for each in $(env | LC_ALL=C sed -n 's/^\([A-Z]*_[A-Za-z0-9_]*\)=.*/\1/p'); do
+  case $each in DENO_* | NODE_* | OTEL_*) unset "$each" ;; esac
+done
+unset SSLKEYLOGFILE
 # The runtime's own cache belongs beside it, and it has nothing to look for elsewhere.
 export DENO_DIR="$store/deno" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 exec "$runtime" run --quiet --no-prompt --no-config --no-lock --no-remote --no-npm \

@@ -271,6 +271,85 @@ test("so is one below a folder that everybody may write to, unless that is stick
   strictEqual((await start(place, { env, args: ["exit0"] })).code, 0);
 });
 
+test("a folder that a group may write to is refused, wherever on the way it is", async (place) => {
+  const shared = path.join(place.folder, "shared");
+  const cache = path.join(shared, "mine");
+  const link = path.join(place.folder, "link");
+  await Deno.mkdir(cache, { recursive: true });
+  // The second leads out of the shared folder, in which others could exchange it.
+  await Deno.symlink(path.join(place.folder, "real"), path.join(shared, "out"));
+  await Deno.mkdir(path.join(place.folder, "real"));
+  await Deno.symlink("shared/out", link);
+  for (const mode of [0o775, 0o2770, 0o777]) {
+    await Deno.chmod(shared, mode);
+    for (const way of [shared, cache, path.join(cache, "..", "mine"), link, `${link}/../real`]) {
+      const { code, stderr } = await start(place, { env: { XDG_CACHE_HOME: way } });
+      strictEqual(code, 1, way);
+      match(
+        stderr,
+        /^error: Cannot unpack into .*: others can change .*shared\nhint: .*chmod go-w/,
+      );
+    }
+  }
+  deepStrictEqual([...Deno.readDirSync(cache)], []);
+  deepStrictEqual([...Deno.readDirSync(path.join(place.folder, "real"))], []);
+  // In a sticky folder nobody can exchange what is ours.
+  await Deno.chmod(shared, 0o1775);
+  for (const way of [cache, link]) {
+    const { code, stderr } = await start(place, {
+      env: { XDG_CACHE_HOME: way },
+      args: ["exit0"],
+    });
+    deepStrictEqual([code, stderr], [0, ""]);
+  }
+});
+
+test("links that lead nowhere, and paths that are none, end with a sentence", async (place) => {
+  const loop = path.join(place.folder, "loop");
+  await Deno.symlink("loop", loop);
+  for (
+    const [env, reason] of [
+      [{ XDG_CACHE_HOME: loop }, "Cannot tell who may change .*loop"],
+      [{ XDG_CACHE_HOME: path.join(loop, "below") }, "Cannot tell who may change .*below"],
+      [{ XDG_CACHE_HOME: place.executable }, "Cannot make the folder .*"],
+      [{ XDG_CACHE_HOME: `/${"x".repeat(300)}` }, "Cannot make the folder .*"],
+      [{ XDG_CACHE_HOME: "/tmp/a\nb" }, "Cannot unpack: .* has control characters"],
+      [{ HOME: "/tmp/\u001b[31m" }, "Cannot unpack: .* has control characters"],
+      [{ HOME: "relative" }, "Cannot tell where to unpack to: HOME is no absolute path"],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await start(place, { env });
+    deepStrictEqual([code, stdout], [1, ""]);
+    match(stderr, new RegExp(`(^|\n)error: ${reason}\nhint: .*\n$`));
+  }
+});
+
+test("the runtime sees none of the variables that it would obey", async (place) => {
+  await using shown = await makePlace({ runtime: "#!/bin/sh\nenv\n" });
+  const { code, stdout } = await start(shown, {
+    env: {
+      HOME: place.env.HOME ?? "",
+      SSLKEYLOGFILE: "/tmp/keys",
+      NODE_OPTIONS: "--inspect",
+      NODE_TLS_REJECT_UNAUTHORIZED: "0",
+      DENO_CERT: "/tmp/x=y *\nDENO_B=1",
+      DENO_SERVE_ADDRESS: "tcp:0.0.0.0:1",
+      DENO_V8_FLAGS: "--prof",
+      OTEL_DENO: "true",
+      CONNECTOR_LOG_LEVEL: "debug",
+      NODENAME: "kept",
+    },
+  });
+  strictEqual(code, 0);
+  const names = stdout.split("\n").map((line) => line.split("=", 1)[0] ?? "");
+  deepStrictEqual(names.filter((name) => /^(SSLKEY|NODE_|DENO_|OTEL_)/.test(name)).sort(), [
+    "DENO_DIR",
+    "DENO_NO_PACKAGE_JSON",
+    "DENO_NO_UPDATE_CHECK",
+  ]);
+  ok(names.includes("CONNECTOR_LOG_LEVEL") && names.includes("NODENAME"));
+});
+
 test("a folder of ours that others may read or write is refused", async (place) => {
   await start(place);
   for (const mode of [0o755, 0o770, 0o777]) {
@@ -332,6 +411,46 @@ if (supported && Deno.uid() === 0) {
     await refused(path.join(link, "below"), link);
     await Deno.chown(real, NOBODY, null);
     await refused(path.join(real, "below"), real);
+  });
+
+  test("a user of the group that may write above the store wins no race", async (place) => {
+    const group = 54321;
+    const cache = path.join(place.folder, "shared");
+    await Deno.chmod(place.folder, 0o755);
+    await Deno.mkdir(cache);
+    // The folder was good when it was unpacked into.
+    strictEqual(
+      (await start(place, { env: { XDG_CACHE_HOME: cache }, args: ["exit0"] })).code,
+      0,
+    );
+    const evil = path.join(cache, "evil");
+    await Deno.mkdir(evil);
+    for (const { name } of Deno.readDirSync(path.join(cache, "connector"))) {
+      await Deno.writeTextFile(path.join(evil, name), "#!/bin/sh\necho evil\n", { mode: 0o755 });
+      await Deno.chown(path.join(evil, name), NOBODY, group);
+    }
+    await Deno.chown(evil, NOBODY, group);
+    await Deno.chown(cache, null, group);
+    await Deno.chmod(cache, 0o775);
+    const attacker = new Deno.Command("sh", {
+      args: [
+        "-c",
+        `cd ${quote(cache)} && while :; do
+           mv connector aside && mv evil connector; mv connector evil && mv aside connector
+         done 2>/dev/null`,
+      ],
+      uid: NOBODY,
+      gid: group,
+    }).spawn();
+    try {
+      for (let round = 0; round < 30; round++) {
+        const { code, stdout } = await start(place, { env: { XDG_CACHE_HOME: cache } });
+        deepStrictEqual([code, stdout], [1, ""]);
+      }
+    } finally {
+      attacker.kill("SIGKILL");
+      await attacker.status;
+    }
   });
 
   test("files of somebody else in the store are replaced", async (place) => {
