@@ -3,6 +3,7 @@
 
 import { dirname, join } from "node:path";
 import { ConnectorError } from "../errors.ts";
+import { type OpenFile, openToOthers } from "../file_access.ts";
 import type { PemText } from "./certificate.ts";
 import type { Issued } from "./issue.ts";
 
@@ -17,42 +18,95 @@ export interface PemFile {
 
 /** The largest PEM file that is read, in bytes: a hundred certificates fit several times. */
 const MAX_PEM_BYTES = 1024 * 1024;
+/** How long reading may take, in milliseconds: a pipe may have nobody at its other end, or a terminal. */
+const READ_TIMEOUT_MS = 5000;
 const SECRET_MODE = 0o600;
 const PUBLIC_MODE = 0o644;
 const FOLDER_MODE = 0o700;
+
+/** A PEM file that was read. */
+export interface PemFileText extends PemText {
+  /** What others may do with it that they should not. */
+  access: OpenFile[];
+}
+
+/** How to read a PEM file. */
+export interface ReadOptions {
+  /** It is a key, which nobody else should read. */
+  secret?: boolean;
+  /** In milliseconds. Default: 5 s. */
+  timeoutMs?: number;
+}
 
 /**
  * Reads a PEM file whole. `what` opens its label, as in `root certificate "certs/root.cert"`.
  *
  * @throws {ConnectorError} with the platform's code when it cannot be read; `invalid_argument` when it is
- *   larger than 1 MiB.
+ *   larger than 1 MiB; `deadline_exceeded` when it is a pipe or a device that does not come to an end.
  */
-export async function readPemFile(path: string, what: string): Promise<PemText> {
+export async function readPemFile(
+  path: string,
+  what: string,
+  { secret = false, timeoutMs = READ_TIMEOUT_MS }: ReadOptions = {},
+): Promise<PemFileText> {
   const label = `${what} "${path}"`;
-  const buffer = new Uint8Array(MAX_PEM_BYTES + 1);
-  let length = 0;
   try {
-    // Not readFile: a path may name a device or a pipe that never ends.
-    using file = await Deno.open(path);
-    while (length < buffer.length) {
-      const read = await file.read(buffer.subarray(length));
-      if (read === null) break;
-      length += read;
-    }
+    return { label, ...await withDeadline(readBounded(path, { label, secret }), timeoutMs) };
   } catch (error) {
     throw ConnectorError.from(error, `Cannot read ${label}`);
+  }
+}
+
+/** Not readFile: a path may name a device or a pipe that never ends. */
+async function readBounded(
+  path: string,
+  { label, secret }: { label: string; secret: boolean },
+): Promise<{ pem: string; access: OpenFile[] }> {
+  const buffer = new Uint8Array(MAX_PEM_BYTES + 1);
+  let length = 0;
+  using file = await Deno.open(path);
+  while (length < buffer.length) {
+    const read = await file.read(buffer.subarray(length));
+    if (read === null) break;
+    length += read;
   }
   if (length > MAX_PEM_BYTES) {
     throw new ConnectorError(
       "invalid_argument",
-      `Cannot read ${label}: it is larger than ${MAX_PEM_BYTES} bytes, want a PEM file`,
+      `it is larger than ${MAX_PEM_BYTES} bytes, want a PEM file`,
     );
   }
-  return { label, pem: new TextDecoder().decode(buffer.subarray(0, length)) };
+  const { mode, isFile } = await file.stat();
+  const pem = new TextDecoder().decode(buffer.subarray(0, length));
+  // A file of certificates may have the key in it as well.
+  const rules = { label, mode, secret: secret || pem.includes("PRIVATE KEY-----") };
+  // A pipe of the shell's has no folder.
+  return { pem, access: isFile ? await openToOthers(path, rules) : [] };
+}
+
+/** The work itself cannot be stopped: the system waits for whoever is at the other end. */
+async function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => {
+    const seconds = timeoutMs / 1000;
+    reject(
+      new ConnectorError(
+        "deadline_exceeded",
+        `it did not come to an end in ${seconds} s, want a file`,
+      ),
+    );
+  }, timeoutMs);
+  // Once the deadline has passed nobody is left to hear of a failure.
+  work.catch(() => {});
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /**
- * Writes the files into the folder, which is made if it is missing, Either every
+ * Writes the files into the folder, which is made if it is missing. Either every
  * file is there at the end, whole, or none of them is new; secrets never have a moment of a looser mode.
  *
  * @throws {ConnectorError} `already_exists` when a file is there and `force` is not set, otherwise with the

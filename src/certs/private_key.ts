@@ -56,14 +56,8 @@ export function readPrivateKey({ label, pem }: PemText): KeyObject {
   const fail = (problem: string, cause?: unknown) =>
     new ConnectorError("invalid_argument", `Cannot use ${label}: ${problem}`, { cause });
 
-  if (/BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED/.test(pem)) {
-    throw fail("the key is encrypted, want one without a passphrase");
-  }
-  const block = /-----BEGIN ((?:RSA |EC )?PRIVATE KEY)-----[^-]+-----END \1-----/.exec(pem)?.[0];
-  if (block === undefined) {
-    const found = pem.includes("BEGIN CERTIFICATE") ? "it holds a certificate" : "it holds no key";
-    throw fail(`${found}, want a private key in PEM form`);
-  }
+  const block = PLAIN_KEY.exec(pem)?.[0];
+  if (block === undefined) throw fail(whatItHolds(pem));
   try {
     return createPrivateKey(block);
   } catch (error) {
@@ -71,15 +65,83 @@ export function readPrivateKey({ label, pem }: PemText): KeyObject {
   }
 }
 
+/** A key that is not encrypted: no headers stand in it. */
+const PLAIN_KEY = /-----BEGIN ((?:RSA |EC )?PRIVATE KEY)-----[^-:]+-----END \1-----/;
+
+/** What a text without a key has in a key's place, and what is wanted. */
+function whatItHolds(pem: string): string {
+  if (/BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: *4, *ENCRYPTED/.test(pem)) {
+    return "the key is encrypted, want one without a passphrase";
+  }
+  const wanted = "want a private key in PEM form";
+  const found = /-----BEGIN ([A-Z0-9 ]{1,64})-----/.exec(pem)?.[1];
+  if (found === undefined) return `it holds no key, ${wanted}`;
+  if (/^(RSA |EC )?PRIVATE KEY$/.test(found)) {
+    return `the private key in it is damaged or cut off, ${wanted}`;
+  }
+  return `it holds ${article(found)}${found.replace(/[A-Z]{3,}/g, lowerCase)}, ${wanted}`;
+}
+
+function lowerCase(word: string): string {
+  if (word === "OPENSSH") return "OpenSSH";
+  return word === "RSA" || word === "DSA" ? word : word.toLowerCase();
+}
+
+function article(words: string): string {
+  if (words.endsWith("S")) return "";
+  return /^([AEIO]|RSA|X509)/.test(words) ? "an " : "a ";
+}
+
+/** The fewest bits of an RSA key that TLS libraries take. */
+const MIN_RSA_BITS = 2048;
+/** The curves and kinds of keys that the runtime can prove in a handshake. */
+const TLS_CURVES: readonly string[] = ["prime256v1", "secp384r1", "secp521r1"];
+
+/**
+ * Makes sure that TLS can use a key. The runtime itself would only say so where it starts to listen, or at each
+ * handshake.
+ *
+ * @throws {ConnectorError} `invalid_argument`; `label` names the key.
+ */
+export function checkTlsKey(key: KeyObject, label: string): void {
+  const { asymmetricKeyType: kind, asymmetricKeyDetails: details } = key;
+  if (kind === "ed25519") return;
+  if (kind === "ec" && TLS_CURVES.includes(details?.namedCurve ?? "")) return;
+  const bits = details?.modulusLength ?? 0;
+  if (kind === "rsa" && bits >= MIN_RSA_BITS) return;
+  const found = kind === "rsa"
+    ? `an RSA key of ${bits} bits`
+    : `a key of kind ${details?.namedCurve ?? kind ?? "unknown"}`;
+  throw new ConnectorError(
+    "invalid_argument",
+    `Cannot use ${label}: it is ${found}, want RSA of at least ${MIN_RSA_BITS} bits, ` +
+      "ECDSA P-256, P-384 or P-521, or Ed25519",
+  );
+}
+
+/** The key as PEM in the form that every TLS library reads. */
+export function tlsKeyPem(key: KeyObject): string {
+  return key.export({ type: "pkcs8", format: "pem" }).toString();
+}
+
 /**
  * Makes a key ready to sign certificates.
  *
- * @throws {ConnectorError} `invalid_argument` for another kind than RSA, P-256 and P-384; `label` names the key.
+ * @throws {ConnectorError} `invalid_argument` for another kind than RSA, P-256 and P-384, and for a damaged key;
+ *   `label` names the key.
  */
 export async function toSigningKey(key: KeyObject, label: string): Promise<SigningKey> {
   const { algorithm, hash } = schemeOf(key, label);
-  const der = new Uint8Array(key.export({ type: "pkcs8", format: "der" }));
-  return { key: await crypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]), hash };
+  try {
+    const der = new Uint8Array(key.export({ type: "pkcs8", format: "der" }));
+    return { key: await crypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]), hash };
+  } catch (error) {
+    throw new ConnectorError(
+      "invalid_argument",
+      `Cannot sign with ${label}: the key is damaged: ${reasonOf(error)}`,
+      { cause: error },
+    );
+  }
 }
 
 /**

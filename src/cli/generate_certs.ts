@@ -17,6 +17,7 @@ import {
 /** What the command needs of the world. */
 export interface GenerateCertsIo {
   stdout(text: string): void;
+  stderr(text: string): void;
   env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -63,7 +64,9 @@ export function generateCertsCommand(io: GenerateCertsIo): Command {
         settings[name] = { text: inherited, origin: variable, written: false };
       }
     }
-    io.stdout(await generate(readGenerateCertsOptions(folder, settings)));
+    const { said, warnings } = await generate(readGenerateCertsOptions(folder, settings));
+    for (const warning of warnings) io.stderr(`warning: ${warning}\n`);
+    io.stdout(said);
   });
 }
 
@@ -82,43 +85,53 @@ function createOption(flag: GenerateCertsFlag): Option {
   return option;
 }
 
-/** Makes the files and returns what to say about them. */
-async function generate(options: GenerateCertsOptions): Promise<string> {
+/** What to say about the files that were made, and about those that were read. */
+interface Outcome {
+  said: string;
+  warnings: string[];
+}
+
+/** Makes the files. */
+async function generate(options: GenerateCertsOptions): Promise<Outcome> {
   return options.kind === "root" ? await generateRoot(options) : await generateLeaf(options);
 }
 
-async function generateRoot({ folder, force, ...options }: RootRequest): Promise<string> {
+async function generateRoot({ folder, force, ...options }: RootRequest): Promise<Outcome> {
   // Loaded only now, so that help and other commands need not wait for the certificate library.
   const { issueRoot } = await import("../certs/issue.ts");
   const { writeIssued } = await import("../certs/pem_files.ts");
   const root = await issueRoot(options);
   const paths = await writeIssued(root, { name: "root", folder, force });
-  return lines(
+  const said = lines(
     `Wrote ${paths.certificate} and ${paths.privateKey}`,
     `The root is valid until ${day(root.notAfter)}`,
     `Keep ${paths.privateKey} secret: whoever has it can issue certificates that every peer trusts`,
   );
+  return { said, warnings: [] };
 }
 
-async function generateLeaf({ folder, force, ...options }: LeafRequest): Promise<string> {
+async function generateLeaf({ folder, force, ...options }: LeafRequest): Promise<Outcome> {
   const { openAuthority } = await import("../certs/authority.ts");
   const { issueLeaf } = await import("../certs/issue.ts");
   const { readPemFile, writeIssued } = await import("../certs/pem_files.ts");
-  const root = await openAuthority({
-    certificate: await readPemFile(options.rootCaPath, "root certificate"),
-    key: await readPemFile(options.rootKeyPath, "root key"),
-  });
+  const certificate = await readPemFile(options.rootCaPath, "root certificate");
+  const key = await readPemFile(options.rootKeyPath, "root key", { secret: true });
+  const root = await openAuthority({ certificate, key });
   const leaf = await issueLeaf(root, options);
   const paths = await writeIssued(leaf, { name: "leaf", folder, force });
   const names = [...options.dnsNames, ...options.ipAddresses];
   const endsWithRoot = leaf.notAfter.getTime() === root.certificate.notAfter.getTime();
-  return lines(
+  const warnings = [...certificate.access, ...key.access].map(({ file, mode, problem }) =>
+    `${file} has the mode ${mode}: ${problem}`
+  );
+  const said = lines(
     `Wrote ${paths.certificate} and ${paths.privateKey}`,
     `The leaf is valid until ${day(leaf.notAfter)}${endsWithRoot ? ", when its root ends" : ""}`,
     names.length > 0
       ? `It is for ${names.join(", ")}`
       : "It is for no host: a connector with it can dial others, and cannot be dialled",
   );
+  return { said, warnings };
 }
 
 /** Date and time to the second, as certificates hold them. */

@@ -40,6 +40,9 @@ export async function runConnector(options: RunOptions): Promise<number> {
   const stateFile = options.stateFile === undefined
     ? undefined
     : stack.use(await openStateFile(options.stateFile));
+  for (const problem of stateFile?.access ?? []) {
+    logger.warn("file is open to others", { ...problem });
+  }
   const connector = new Connector({
     dial: (address) =>
       dialLink(address, {

@@ -2,12 +2,18 @@
 // then and not a failed handshake later. Loaded only when there are any: reading certificates costs start-up.
 
 import type { Logger } from "@logtape/logtape";
+import { certificatePem, type PemText } from "../certs/certificate.ts";
 import { describePeer } from "../certs/identity.ts";
 import { type LeafIssuer, openLeafIssuer } from "../certs/leaf_issuer.ts";
-import { readPemFile } from "../certs/pem_files.ts";
-import { certificatePem } from "../certs/certificate.ts";
 import { createPeerJudge } from "../certs/peers.ts";
-import { checkServerCertificates } from "../certs/verify.ts";
+import { readPemFile } from "../certs/pem_files.ts";
+import { checkTlsKey, readPrivateKey, tlsKeyPem } from "../certs/private_key.ts";
+import {
+  type CheckedCertificates,
+  checkServerCertificates,
+  type ServerPems,
+} from "../certs/verify.ts";
+import { ConnectorError, reasonOf } from "../errors.ts";
 import type { DescribePeer } from "../grpc/call_link.ts";
 import type { TlsIdentity } from "../grpc/credentials.ts";
 import type { TlsPaths } from "./run_options.ts";
@@ -31,26 +37,72 @@ export async function loadTls(
 ): Promise<LoadedTls> {
   const root = await readPemFile(paths.rootCertPath, "root certificate");
   const certificate = await readPemFile(paths.serverCertPath, "server certificate");
-  const key = await readPemFile(paths.serverKeyPath, "server key");
-  const checked = checkServerCertificates({ root, certificate, key });
-  const issuer = rootKeyPath === undefined ? undefined : await openLeafIssuer({
-    certificate: root,
-    key: await readPemFile(rootKeyPath, "root key"),
-  });
+  const key = await readPemFile(paths.serverKeyPath, "server key", { secret: true });
+  const rootKey = rootKeyPath === undefined
+    ? undefined
+    : await readPemFile(rootKeyPath, "root key", { secret: true });
+  const { checked, ...loaded } = await checkTls({ root, certificate, key, rootKey });
+  for (const file of [root, certificate, key, ...(rootKey ? [rootKey] : [])]) {
+    for (const problem of file.access) logger.warn("file is open to others", { ...problem });
+  }
   for (const warning of checked.warnings) logger.warn("certificate ends soon", { warning });
   logger.info("certificates loaded", {
     subject: checked.identity.subject,
     notAfter: checked.notAfter.toISOString(),
   });
+  return loaded;
+}
+
+/** The files of a connector, read. */
+export interface TlsTexts extends ServerPems {
+  /** The root's key, when leaves are to be issued. */
+  rootKey?: PemText | undefined;
+}
+
+/**
+ * Checks what was read.
+ *
+ * @throws {ConnectorError} naming the file at fault, whatever is in the files.
+ */
+export async function checkTls(
+  { root, certificate, key, rootKey }: TlsTexts,
+): Promise<LoadedTls & { checked: CheckedCertificates }> {
+  const checked = await orUnfit([root, certificate, key], () => {
+    checkTlsKey(readPrivateKey(key), key.label);
+    return checkServerCertificates({ root, certificate, key });
+  });
+  const issuer = rootKey === undefined ? undefined : await orUnfit(
+    [root, rootKey],
+    () => openLeafIssuer({ certificate: root, key: rootKey }),
+  );
   return {
+    checked,
     identity: {
       // TLS is given what was read here, and nothing else that the files may hold.
       root: checked.roots.map(certificatePem).join("\n"),
       certificate: checked.chain.map(certificatePem).join("\n"),
-      key: key.pem,
+      key: tlsKeyPem(readPrivateKey(key)),
       judge: createPeerJudge(checked.roots),
     },
     describePeer,
     issuer,
   };
+}
+
+/** A library that cannot read what is in the files throws errors of its own, which name no file. */
+async function orUnfit<T>(
+  files: readonly PemText[],
+  action: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof ConnectorError) throw error;
+    const labels = files.map(({ label }) => label).join(" with ");
+    throw new ConnectorError(
+      "invalid_argument",
+      `Cannot use ${labels}: one of them is damaged: ${reasonOf(error)}`,
+      { cause: error },
+    );
+  }
 }

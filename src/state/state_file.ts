@@ -3,6 +3,7 @@
 
 import { basename, dirname, join } from "node:path";
 import { ConnectorError } from "../errors.ts";
+import { type OpenFile, openToOthers } from "../file_access.ts";
 import type { Service } from "../service.ts";
 import { formatServices, parseServices } from "./services_document.ts";
 
@@ -15,6 +16,8 @@ const MODE = 0o600;
 export class StateFile implements Disposable {
   /** What it said when it was opened. */
   readonly services: readonly Service[];
+  /** What others could do with it when it was opened; it is closed to them now, if it is ours. */
+  readonly access: readonly OpenFile[];
   readonly #path: string;
   readonly #lock: Deno.FsFile;
   #next: { services: readonly Service[]; written: PromiseWithResolvers<void> } | undefined;
@@ -22,9 +25,10 @@ export class StateFile implements Disposable {
 
   private constructor(
     path: string,
-    { lock, services }: { lock: Deno.FsFile; services: Service[] },
+    { lock, services, access }: { lock: Deno.FsFile; services: Service[]; access: OpenFile[] },
   ) {
     this.#path = path;
+    this.access = access;
     this.#lock = lock;
     this.services = services;
   }
@@ -41,7 +45,8 @@ export class StateFile implements Disposable {
     try {
       const text = await readIfThere(path, label);
       const services = text === undefined ? [] : parse(text, label);
-      const file = new StateFile(path, { lock, services });
+      const access = text === undefined ? [] : await closeToOthers(path, label);
+      const file = new StateFile(path, { lock, services, access });
       // Whether it can be written shows now, not when somebody exposes the first service.
       if (text === undefined) await file.save([]);
       return file;
@@ -105,6 +110,11 @@ async function followLink(path: string, label: string): Promise<string> {
 async function lockFor(path: string, label: string): Promise<Deno.FsFile> {
   let lock: Deno.FsFile;
   try {
+    // To open a pipe would mean to wait for whoever reads it.
+    const there = await Deno.stat(`${path}.lock`).catch(() => undefined);
+    if (there && !there.isFile) {
+      throw new ConnectorError("invalid_argument", `"${path}.lock" is not a file`);
+    }
     lock = await Deno.open(`${path}.lock`, { write: true, create: true, mode: MODE });
   } catch (error) {
     throw ConnectorError.from(error, `Cannot lock ${label}`);
@@ -116,6 +126,20 @@ async function lockFor(path: string, label: string): Promise<Deno.FsFile> {
     `Cannot use ${label}: another connector uses it`,
     { hint: "Give each connector a --state-file of its own" },
   );
+}
+
+/** Says what others could do with the file and its folder, and takes it from them where the file is ours. */
+async function closeToOthers(path: string, label: string): Promise<OpenFile[]> {
+  const { mode } = await Deno.stat(path);
+  const found = await openToOthers(path, { label, mode, secret: true });
+  if (mode === null || (mode & 0o077) === 0) return found;
+  try {
+    await Deno.chmod(path, MODE);
+  } catch (error) {
+    // The next write replaces it by one that is ours.
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+  }
+  return found;
 }
 
 async function readIfThere(path: string, label: string): Promise<string | undefined> {

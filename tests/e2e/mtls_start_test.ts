@@ -2,6 +2,7 @@
 // listens anywhere.
 
 import { deepStrictEqual, doesNotMatch, match, strictEqual } from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import * as path from "node:path";
 import type { TlsPem } from "../../src/grpc/credentials.ts";
 import { CLIENT_AUTH, DAY_MS, makeCertificate, SERVER_AUTH } from "../support/certificates.ts";
@@ -145,5 +146,78 @@ Deno.test("a certificate that ends within 30 days is warned about, one that ends
     const warnings = connector.lines(/certificate ends soon/);
     strictEqual(warnings.length, warned === undefined ? 0 : 1);
     if (warned !== undefined) match(warnings[0] ?? "", new RegExp(`WARN.*leaf\\.cert.*${warned}`));
+  }
+});
+
+if (Deno.build.os !== "windows") {
+  Deno.test("a key that others may read is used, and warned about once, with what to do", async () => {
+    await using folder = await tempFolder();
+    const { root, leaf } = await makePki();
+    const { flags } = await writeTls(folder.path, pemOf(root, leaf));
+    const at = (name: string) => path.join(folder.path, name);
+    await Deno.writeTextFile(at("root.key"), root.key);
+    await Deno.chmod(at("root.key"), 0o644);
+    await Deno.chmod(at("leaf.key"), 0o664);
+    await Deno.chmod(at("leaf.cert"), 0o644);
+    await Deno.writeTextFile(at("state.json"), '{"version":1,"services":[]}');
+    await Deno.chmod(at("state.json"), 0o644);
+    // As Kubernetes has it: the target's mode counts, not that of the link.
+    await Deno.symlink("leaf.key", at("tls.key"));
+    const args = [
+      ...flags.with(-1, `--server-key-path=${at("tls.key")}`),
+      `--root-cert-key=${at("root.key")}`,
+      `--state-file=${at("state.json")}`,
+    ];
+    {
+      await using connector = await spawnSecure(args);
+      const warnings = connector.lines(/file is open to others/);
+      deepStrictEqual(
+        warnings.map((line) =>
+          /file=".*?(\w+\.\w+)\\"" (mode=\d+) .*chmod (\w+)/.exec(line)?.slice(1)
+        ),
+        [
+          ["tls.key", "mode=0664", "600"],
+          ["root.key", "mode=0644", "600"],
+          ["state.json", "mode=0644", "600"],
+        ],
+      );
+      strictEqual(((await Deno.stat(at("state.json"))).mode ?? 0) & 0o777, 0o600);
+    }
+    // A group may read, as it does with the fsGroup of Kubernetes.
+    for (const name of ["root.key", "leaf.key"]) await Deno.chmod(at(name), 0o640);
+    await using connector = await spawnSecure(args);
+    deepStrictEqual(connector.lines(/file is open to others/), []);
+  });
+
+  Deno.test("a device without end is refused", async () => {
+    await using folder = await tempFolder();
+    const { root, leaf } = await makePki();
+    const { flags } = await writeTls(folder.path, pemOf(root, leaf));
+    const { code, stderr } = await refuseToRun(flags.with(-1, "--server-key-path=/dev/zero"));
+    strictEqual(code, 1);
+    match(stderr, /^error: Cannot read server key "\/dev\/zero": it is larger than/);
+  });
+}
+
+Deno.test("a key that TLS cannot use is named with what is wanted", async () => {
+  await using folder = await tempFolder();
+  const { root } = await makePki();
+  for (
+    const [name, key] of [
+      ["an RSA key of 1024 bits", generateKeyPairSync("rsa", { modulusLength: 1024 })],
+      ["a key of kind secp256k1", generateKeyPairSync("ec", { namedCurve: "secp256k1" })],
+    ] as const
+  ) {
+    const { flags } = await writeTls(folder.path, {
+      root: root.certificate,
+      certificate: root.certificate,
+      key: key.privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    });
+    const { code, stderr } = await refuseToRun(flags);
+    strictEqual(code, 1);
+    match(
+      stderr,
+      new RegExp(`^error: Cannot use server key ".*leaf.key": it is ${name}, want RSA of at`),
+    );
   }
 });

@@ -191,3 +191,33 @@ Deno.test("a file that is too large is not read to its end", async () => {
     message: `Cannot read root key "${path}": it is larger than 1048576 bytes, want a PEM file`,
   });
 });
+
+if (Deno.build.os !== "windows") {
+  Deno.test("a pipe is read to its end, and waited for no longer than a deadline", async () => {
+    await using folder = await tempFolder();
+    const [fifo, other] = [join(folder.path, "fifo"), join(folder.path, "other")];
+    assert.equal((await new Deno.Command("mkfifo", { args: [fifo, other] }).output()).code, 0);
+    await assert.rejects(readPemFile(fifo, "root key", { timeoutMs: 50 }), {
+      code: "deadline_exceeded",
+      message: `Cannot read root key "${fifo}": it did not come to an end in 0.05 s, want a file`,
+    });
+    // What still waits to open it ends with this.
+    (await Deno.open(fifo, { write: true })).close();
+
+    const reading = readPemFile(other, "root key", { secret: true });
+    {
+      using writer = await Deno.open(other, { write: true });
+      await writer.write(new TextEncoder().encode("the key\n"));
+    }
+    assert.deepEqual(await reading, { label: `root key "${other}"`, pem: "the key\n", access: [] });
+  });
+
+  Deno.test("a certificate file with the key in it is a secret", async () => {
+    await using folder = await tempFolder();
+    const file = join(folder.path, "both.pem");
+    await Deno.writeTextFile(file, "-----BEGIN RSA PRIVATE KEY-----\n");
+    await Deno.chmod(file, 0o644);
+    const { access } = await readPemFile(file, "server certificate");
+    assert.deepEqual(access.map(({ mode }) => mode), ["0644"]);
+  });
+}

@@ -41,6 +41,31 @@ test("what was saved is there when it is opened again, for its owner only", asyn
   deepStrictEqual(again.services, services);
 });
 
+if (Deno.build.os !== "windows") {
+  test("one that others can read or write is closed to them, and said to be open", async ({ file }) => {
+    await Deno.writeTextFile(file, formatServices([service(1)]));
+    for (const mode of [0o644, 0o660, 0o602]) {
+      await Deno.chmod(file, mode);
+      {
+        using state = await StateFile.open(file);
+        strictEqual(state.access[0]?.mode, `0${mode.toString(8)}`);
+        strictEqual(state.services.length, 1);
+      }
+      strictEqual(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
+    }
+    using again = await StateFile.open(file);
+    deepStrictEqual(again.access, []);
+  });
+
+  test("a pipe in the place of its lock is not waited for", async ({ file }) => {
+    const { code } = await new Deno.Command("mkfifo", { args: [`${file}.lock`] }).output();
+    strictEqual(code, 0);
+    await rejects(StateFile.open(file), {
+      message: `Cannot lock state file "${file}": "${file}.lock" is not a file`,
+    });
+  });
+}
+
 test("of many saves at once the last one counts, each resolves when it is on disk", async ({ file }) => {
   using state = await StateFile.open(file);
   const all: Service[] = [];

@@ -60,7 +60,7 @@ export async function writeTls(
   const files = { "root.cert": root, "leaf.cert": certificate, "leaf.key": key };
   await Deno.mkdir(folder, { recursive: true });
   for (const [name, text] of Object.entries(files)) {
-    await Deno.writeTextFile(path.join(folder, name), text);
+    await Deno.writeTextFile(path.join(folder, name), text, { mode: 0o600 });
   }
   return {
     flags: [

@@ -98,6 +98,13 @@ Deno.test("what is no usable key is refused, saying what it is", async () => {
     [encrypted, /the key is encrypted, want one without a passphrase/],
     [key.replace(/\n[^-\n]+\n/, "\nAAAA\n"), /the private key in it cannot be read/],
     [key.replaceAll("PRIVATE KEY", "RSA PRIVATE KEY"), /the private key in it cannot be read/],
+    [
+      key.replaceAll("PRIVATE KEY", "DSA PRIVATE KEY"),
+      /it holds a DSA private key, want a private/,
+    ],
+    [key.replaceAll("PRIVATE", "OPENSSH PRIVATE"), /it holds an OpenSSH private key, want a/],
+    [key.replaceAll("PRIVATE", "PUBLIC"), /it holds a public key, want a private key/],
+    [key.slice(0, 100), /the private key in it is damaged or cut off, want a private key/],
   ];
   for (const [text, message] of cases) {
     await assert.rejects(open(certificate, text), { code: "invalid_argument", message });

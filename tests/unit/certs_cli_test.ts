@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { runCli } from "../../src/cli/program.ts";
-import { referencePath } from "../support/certificates.ts";
+import { referenceFile, referencePath } from "../support/certificates.ts";
 
 interface Outcome {
   code: number;
@@ -230,9 +230,11 @@ Deno.test("a root is made, said, not replaced, and replaced with --force", async
 
 Deno.test("names and addresses repeat, take lists, and come from variables that a flag overrules", async () => {
   await inFolder(async (folder) => {
+    const rootKey = join(folder, "root.key");
+    await Deno.writeTextFile(rootKey, referenceFile("root.key"), { mode: 0o600 });
     const env = {
       CONNECTOR_ROOT_CA: referencePath("root.cert"),
-      CONNECTOR_ROOT_KEY: referencePath("root.key"),
+      CONNECTOR_ROOT_KEY: rootKey,
       CONNECTOR_DNS_NAME: "overruled.example",
       CONNECTOR_IP_ADDRESS: "10.0.0.1, 10.0.0.2",
       CONNECTOR_VALID_DAYS: "2",
@@ -253,6 +255,24 @@ Deno.test("names and addresses repeat, take lists, and come from variables that 
     assert.ok(days > 1.99 && days <= 2, `${days}`);
   });
 });
+
+if (Deno.build.os !== "windows") {
+  Deno.test("a root's key that others may read is warned about, and used", async () => {
+    await inFolder(async (folder) => {
+      const rootKey = join(folder, "root.key");
+      await Deno.writeTextFile(rootKey, referenceFile("root.key"));
+      await Deno.chmod(rootKey, 0o644);
+      const { code, stdout, stderr } = await generate(LEAF.with(-1, rootKey).concat(folder));
+      assert.equal(code, 0);
+      assert.match(stdout, /^Wrote /);
+      assert.equal(
+        stderr,
+        `warning: root key "${rootKey}" has the mode 0644: ` +
+          `others may read it: chmod 600 "${rootKey}"\n`,
+      );
+    });
+  });
+}
 
 Deno.test("a root needs none of the leaf's variables, and does not stumble over them", async () => {
   await inFolder(async (folder) => {
