@@ -56,6 +56,7 @@ const LEAVES_FOR_LEAVES: readonly string[] = [
   "src/address.ts",
   "src/errors.ts",
   "src/peer_identity.ts",
+  "src/plain_text.ts",
 ];
 
 /** Packages that only one layer knows. Generated code is not checked. */

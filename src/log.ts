@@ -4,6 +4,7 @@
 
 import { configure, type LogLevel as TapeLevel, type LogRecord, reset } from "@logtape/logtape";
 import { reasonOf } from "./errors.ts";
+import { plainJson } from "./plain_text.ts";
 
 /** How much is logged: a level includes all before it. */
 export const LOG_LEVELS = ["error", "warn", "info", "debug", "trace"] as const;
@@ -41,6 +42,8 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
 const FLUSH_TIMEOUT_MS = 2000;
 /** Characters of one value: enough for any error, too few to flood the log with a peer's text. */
 const MAX_VALUE_LENGTH = 2048;
+/** Characters of all values of one line together: a certificate may have a hundred names, each as long as may be. */
+const MAX_TEXT_LENGTH = 16 * 1024;
 /** Members of one list or object. */
 const MAX_MEMBERS = 100;
 /** Lists and objects inside one another. */
@@ -77,10 +80,11 @@ export async function configureLogging(options: LoggingOptions): Promise<Logging
 /** One line for people: `TIME LEVEL message key=value key="a value"`, with its line end. */
 export function formatText(record: LogRecord): string {
   let line = `${timeOf(record)} ${levelOf(record).toUpperCase().padEnd(5)} ${
-    escapeInvisible(JSON.stringify(messageOf(record)).slice(1, -1).replaceAll('\\"', '"'))
+    plainJson(JSON.stringify(messageOf(record)).slice(1, -1).replaceAll('\\"', '"'))
   }`;
+  const room = { left: MAX_TEXT_LENGTH };
   for (const [key, value] of Object.entries(record.properties)) {
-    const plain = toPlain(value, MAX_DEPTH);
+    const plain = toPlain(value, { depth: MAX_DEPTH, room });
     if (plain !== undefined) line += ` ${textOf(key)}=${textOf(plain)}`;
   }
   return `${line}\n`;
@@ -93,9 +97,12 @@ export function formatJson(record: LogRecord): string {
     level: levelOf(record),
     logger: record.category.join("."),
     message: messageOf(record),
-    fields: toPlain(record.properties, MAX_DEPTH + 1),
+    fields: toPlain(record.properties, {
+      depth: MAX_DEPTH + 1,
+      room: { left: MAX_TEXT_LENGTH },
+    }),
   };
-  return `${escapeInvisible(JSON.stringify(entry))}\n`;
+  return `${plainJson(JSON.stringify(entry))}\n`;
 }
 
 function timeOf(record: LogRecord): string {
@@ -110,7 +117,7 @@ function messageOf(record: LogRecord): string {
   // The even parts are the text as it was written, the odd ones values that stood in braces in it.
   return record.message.map((part, index) => {
     if (index % 2 === 0 && typeof part === "string") return part;
-    const plain = toPlain(part, MAX_DEPTH);
+    const plain = toPlain(part, { depth: MAX_DEPTH, room: { left: MAX_VALUE_LENGTH } });
     return typeof plain === "string" ? plain : JSON.stringify(plain) ?? "";
   }).join("");
 }
@@ -118,47 +125,57 @@ function messageOf(record: LogRecord): string {
 /** What JSON can hold. */
 type Plain = string | number | boolean | null | Plain[] | { [key: string]: Plain };
 
+/** How much of a value is told. */
+interface Bounds {
+  /** Lists and objects inside one another. */
+  depth: number;
+  /** Characters that the line has left, for this value and all others. */
+  room: { left: number };
+}
+
 /** The value as JSON can hold it, bounded in size and depth; `undefined` when there is nothing to say. */
-function toPlain(value: unknown, depth: number): Plain | undefined {
+function toPlain(value: unknown, bounds: Bounds): Plain | undefined {
+  const { room } = bounds;
   if (value === undefined) return undefined;
   if (value === null) return null;
   switch (typeof value) {
     case "string":
-      return clip(value);
+      return clip(value, room);
     case "boolean":
       return value;
     case "number":
       return Number.isFinite(value) ? value : String(value);
     case "bigint":
     case "symbol":
-      return clip(value.toString());
+      return clip(value.toString(), room);
     case "function":
-      return `[function ${clip(value.name)}]`;
+      return `[function ${clip(value.name, room)}]`;
   }
-  if (value instanceof Error) return clip(reasonOf(value));
+  if (value instanceof Error) return clip(reasonOf(value), room);
   if (value instanceof Date) return isNaN(value.getTime()) ? "invalid date" : value.toISOString();
   // Bytes may be somebody's payload: their number says enough.
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `${value.byteLength} bytes`;
-  if (depth === 0) return "…";
-  if (value instanceof Set) return toPlain([...value], depth);
-  if (value instanceof Map) return toPlain(Object.fromEntries(value), depth);
+  if (bounds.depth === 0) return "…";
+  if (value instanceof Set) return toPlain([...value], bounds);
+  if (value instanceof Map) return toPlain(Object.fromEntries(value), bounds);
+  const within: Bounds = { depth: bounds.depth - 1, room };
   if (Array.isArray(value)) {
-    const items = value.slice(0, MAX_MEMBERS).map((item) => toPlain(item, depth - 1) ?? null);
+    const items = value.slice(0, MAX_MEMBERS).map((item) => toPlain(item, within) ?? null);
     if (value.length > MAX_MEMBERS) items.push(`… ${value.length - MAX_MEMBERS} more`);
     return items;
   }
   const members: [string, Plain][] = [];
   for (const [key, member] of Object.entries(value).slice(0, MAX_MEMBERS)) {
-    const plain = toPlain(member, depth - 1);
-    if (plain !== undefined) members.push([clip(key), plain]);
+    const plain = toPlain(member, within);
+    if (plain !== undefined) members.push([clip(key, room), plain]);
   }
   return Object.fromEntries(members);
 }
 
-function clip(text: string): string {
-  return text.length <= MAX_VALUE_LENGTH
-    ? text
-    : `${text.slice(0, MAX_VALUE_LENGTH)}… (${text.length} characters)`;
+function clip(text: string, room: { left: number }): string {
+  const length = Math.min(MAX_VALUE_LENGTH, room.left);
+  room.left -= Math.min(text.length, length);
+  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`;
 }
 
 /** Printable ASCII without blank, quote, `=` and backslash, not opening like a list or an object. */
@@ -166,21 +183,7 @@ const NEEDS_NO_QUOTES = /^(?![[{])[!#-<>-[\]-~]+$/;
 
 function textOf(value: Plain): string {
   if (typeof value === "string" && NEEDS_NO_QUOTES.test(value)) return value;
-  return escapeInvisible(JSON.stringify(value));
-}
-
-/**
- * Escapes what JSON leaves as it is and a terminal obeys or does not show: DEL and the C1 controls, line and
- * paragraph separators, and format characters (bidirectional overrides, zero-width ones).
- */
-function escapeInvisible(json: string): string {
-  return json.replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-    let escaped = "";
-    for (let index = 0; index < character.length; index++) {
-      escaped += `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`;
-    }
-    return escaped;
-  });
+  return plainJson(JSON.stringify(value));
 }
 
 /** Writes lines in order without ever blocking the caller; what cannot be written is dropped and counted. */

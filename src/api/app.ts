@@ -10,7 +10,7 @@ import type { Control, ServiceReport } from "../service.ts";
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import { refusalOf } from "./guards.ts";
 import { oneLine, quoteValue } from "./quote.ts";
-import { errorResponse, textResponse } from "./responses.ts";
+import { errorResponse, jsonResponse, textResponse } from "./responses.ts";
 import { parseCertificateBody, parseExposeBody, parseWait, serviceToJson } from "./schemas.ts";
 
 /** What the API is made of. */
@@ -106,14 +106,14 @@ function createRoutes(
   });
   routes.all("/expose", methodNotAllowed("POST"));
 
-  routes.get("/expose/:id", (c) => c.json(serviceToJson(control.get(c.req.param("id")))));
+  routes.get("/expose/:id", (c) => jsonResponse(serviceToJson(control.get(c.req.param("id")))));
   routes.delete("/expose/:id", async (c) => {
     await control.destroy(c.req.param("id"));
     return c.body(null, 200);
   });
   routes.all("/expose/:id", methodNotAllowed("GET, HEAD, DELETE"));
 
-  routes.get("/list", (c) => c.json(control.list().map(serviceToJson)));
+  routes.get("/list", () => jsonResponse(control.list().map(serviceToJson)));
   routes.all("/list", methodNotAllowed("GET, HEAD"));
 
   if (issuer !== undefined) {

@@ -1,5 +1,7 @@
 // Text of strangers inside the API's answers: on one line, bounded, and harmless to a terminal that shows it.
 
+import { plainText } from "../plain_text.ts";
+
 /** Characters of somebody's value that an answer repeats: enough to recognize it. */
 const MAX_QUOTED_LENGTH = 100;
 /** Characters of a message in an answer; the longest of ours quote two addresses of 100 characters. */
@@ -16,10 +18,5 @@ export function quoteValue(value: unknown): string {
 
 /** The text without anything that ends a line, steers a terminal or does not show: those are escaped. */
 export function oneLine(text: string): string {
-  const cut = text.length > MAX_MESSAGE_LENGTH;
-  const escaped = text.slice(0, MAX_MESSAGE_LENGTH).toWellFormed()
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-      return `\\u{${character.codePointAt(0)?.toString(16)}}`;
-    });
-  return escaped + (cut ? "…" : "");
+  return plainText(text, MAX_MESSAGE_LENGTH);
 }

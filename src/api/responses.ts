@@ -3,6 +3,7 @@
 
 import { HTTPException } from "hono/http-exception";
 import { ConnectorError, type ErrorCode } from "../errors.ts";
+import { plainJson } from "../plain_text.ts";
 import { oneLine } from "./quote.ts";
 
 /** The status of each code that says something to the caller; the others are ours to look into. */
@@ -22,6 +23,13 @@ export function textResponse(status: number, text: string): Response {
   return new Response(`${text}\n`, {
     status,
     headers: { "content-type": "text/plain;charset=UTF-8" },
+  });
+}
+
+/** An answer of JSON in which nothing steers the terminal that shows it. */
+export function jsonResponse(value: unknown): Response {
+  return new Response(plainJson(JSON.stringify(value)), {
+    headers: { "content-type": "application/json" },
   });
 }
 

@@ -14,7 +14,7 @@ import {
   type ServiceReport,
   type ServiceRequest,
 } from "../service.ts";
-import { quoteValue } from "./quote.ts";
+import { oneLine, quoteValue } from "./quote.ts";
 
 const port = z.int().min(1).max(65535);
 const name = z.string().refine(isServiceName);
@@ -114,10 +114,10 @@ export function serviceToJson(report: ServiceReport): Record<string, unknown> {
     destination_addr: report.destinationAddr,
     type: report.type.toUpperCase(),
     status: report.status.toUpperCase(),
-    ...(report.message === undefined ? {} : { message: report.message }),
+    ...(report.message === undefined ? {} : { message: oneLine(report.message) }),
     since: report.since.toISOString(),
     ...(report.lastError && {
-      last_error: report.lastError.message,
+      last_error: oneLine(report.lastError.message),
       last_error_at: report.lastError.at.toISOString(),
     }),
     ...(report.retryAt && { retry_at: report.retryAt.toISOString() }),
@@ -134,7 +134,7 @@ function connectionsToJson(stats: ConnectionStats): Record<string, unknown> {
     refused: stats.refused,
     bytes_in: stats.bytesIn,
     bytes_out: stats.bytesOut,
-    ...(stats.lastClose === undefined ? {} : { last_close: stats.lastClose }),
+    ...(stats.lastClose === undefined ? {} : { last_close: oneLine(stats.lastClose) }),
   };
 }
 
@@ -142,11 +142,20 @@ function peerToJson({ address, identity }: PeerInfo): Record<string, unknown> {
   if (identity === undefined) return { address };
   return {
     address,
-    subject: identity.subject,
-    spiffe: identity.spiffe,
-    dns_names: identity.dnsNames,
-    ip_addresses: identity.ipAddresses,
+    subject: oneLine(identity.subject),
+    spiffe: identity.spiffe === undefined ? undefined : oneLine(identity.spiffe),
+    dns_names: shownNames(identity.dnsNames),
+    ip_addresses: shownNames(identity.ipAddresses),
   };
+}
+
+/** Characters of the names of one kind that are shown of a certificate, which may have a hundred of 500 each. */
+const MAX_NAMES_LENGTH = 4000;
+
+/** The first names, as many as fit. */
+function shownNames(names: readonly string[]): string[] {
+  let left = MAX_NAMES_LENGTH;
+  return names.map(oneLine).filter((name) => (left -= name.length) >= 0);
 }
 
 function parseBody<T>(

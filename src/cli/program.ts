@@ -9,6 +9,7 @@ import { generateCertsCommand } from "./generate_certs.ts";
 import { healthCommand } from "./health.ts";
 import { RUN_FLAGS, type RunFlag, type RunFlagName } from "./run_flags.ts";
 import { readRunOptions, type RunOptions, type RunSettings } from "./run_options.ts";
+import { plainText } from "../plain_text.ts";
 import { UsageError } from "./usage_error.ts";
 import { type Build, versionText } from "./version.ts";
 
@@ -136,7 +137,7 @@ Examples:
 /** Prints what went wrong in the form it deserves, and says which exit code follows. */
 function report(error: unknown, io: Pick<CliIo, "stderr">, command: Command): number {
   const print = (message: string, hint: string | undefined) => {
-    io.stderr(`error: ${message}\n${hint === undefined ? "" : `hint: ${hint}\n`}`);
+    io.stderr(`error: ${shown(message)}\n${hint === undefined ? "" : `hint: ${shown(hint)}\n`}`);
   };
   const seeHelp = `see ${
     command.parent ? `${command.parent.name()} ` : ""
@@ -159,8 +160,16 @@ function report(error: unknown, io: Pick<CliIo, "stderr">, command: Command): nu
     return EXIT_FAILURE;
   }
   const stack = error instanceof Error ? error.stack ?? error.message : String(error);
-  io.stderr(`error: this is a defect of connector\n${stack}\n`);
+  io.stderr(`error: this is a defect of connector\n${shown(stack)}\n`);
   return EXIT_FAILURE;
+}
+
+/** The longest line of an error, in characters; ours quote a few paths at most. */
+const MAX_LINE_LENGTH = 8192;
+
+/** A message may quote what is in somebody's file: it must not steer the terminal. Its own line ends stay. */
+function shown(message: string): string {
+  return message.split("\n").map((line) => plainText(line, MAX_LINE_LENGTH)).join("\n");
 }
 
 /** Takes the parser's `error: text.` and `(Did you mean x?)` apart. */

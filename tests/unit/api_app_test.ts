@@ -212,6 +212,47 @@ Deno.test("GET /list has the contract's keys first, then ours", async () => {
   });
 });
 
+Deno.test("whatever a peer says of itself, the list is bounded and steers no terminal", async () => {
+  const { control, call } = setUp();
+  const evil = "\u001b[2J\u202e\u0085\u2028\u0000\ud800".repeat(1000);
+  const id = await control.expose({
+    name: "a\u200db\u202e",
+    sourcePort: 1,
+    remoteConnectorAddr: "s:1",
+    destinationAddr: "d:1",
+    type: "local",
+  });
+  control.services.set(id, {
+    ...control.get(id),
+    message: evil,
+    lastError: { message: evil, at: SINCE },
+    connections: { ...IDLE, lastClose: evil },
+    peer: {
+      address: "s:1",
+      identity: {
+        subject: evil,
+        spiffe: evil,
+        dnsNames: ["first", ...Array<string>(100).fill("n".repeat(500)), evil],
+        ipAddresses: Array<string>(100).fill(evil),
+      },
+    },
+  });
+  for (const path of ["/list", `/expose/${id}`]) {
+    const { body, headers } = await call("GET", path);
+    assert.equal(headers.get("content-type"), "application/json");
+    assert.doesNotMatch(body, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u);
+    assert.ok(body.length < 60_000, `${body.length}`);
+    const [parsed] = [JSON.parse(body)].flat();
+    // A name is what it was given as; all else that a peer may have said is harmless also when it is parsed.
+    const { name, ...rest } = parsed;
+    assert.equal(name, "a\u200db\u202e");
+    for (const text of Object.values({ ...rest, ...rest.connections, ...rest.peer }).flat()) {
+      if (typeof text === "string") assert.doesNotMatch(text, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+    }
+    assert.equal(rest.peer.dns_names[0], "first");
+  }
+});
+
 Deno.test("GET /list has the last error and the next try, where there are any", async () => {
   const { control, call } = setUp();
   const { body: id } = await expose(call, GOOD);

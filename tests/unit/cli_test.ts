@@ -565,3 +565,13 @@ Deno.test("a defect shows its stack, exit 1", async () => {
   assert.equal(code, 1);
   assert.match(stderr, /^error: this is a defect of connector\nTypeError: x is undefined\n {4}at /);
 });
+
+Deno.test("what an error quotes does not steer the terminal", async () => {
+  const { stderr } = await cli(["run"], {
+    end: () => {
+      const hint = "\u009b1m";
+      throw new ConnectorError("not_found", "Issued by \u001b[2J\u202e", { hint });
+    },
+  });
+  assert.equal(stderr, "error: Issued by \\u{1b}[2J\\u{202e}\nhint: \\u{9b}1m\n");
+});

@@ -111,6 +111,18 @@ Deno.test("values are bounded in length, number and depth, also when they hold t
   assert.equal(fieldsOf({ own }), `own={"self":{"self":{"self":{"self":"…"}}}}`);
 });
 
+Deno.test("a line is bounded, however many values there are", () => {
+  const names = Array<string>(100).fill("n".repeat(512));
+  for (const format of [formatText, formatJson]) {
+    const line = format(
+      record({ first: "kept", dnsNames: names, ipAddresses: names, last: names }),
+    );
+    assert.ok(line.length < 32_000, `${line.length}`);
+    assert.match(line, /kept/);
+    assert.match(line, /… \(512 characters\)/);
+  }
+});
+
 Deno.test("a stranger's text cannot end a line, forge one or steer a terminal", () => {
   assert.equal(
     fieldsOf({ name: "x\n2026-01-02T03:04:05.006Z ERROR forged" }),
