@@ -104,13 +104,14 @@ const NODE_ERRORS: Record<string, { code: ErrorCode; reason: string }> = {
   EADDRINUSE: { code: "already_exists", reason: "the port is already in use" },
   EADDRNOTAVAIL: {
     code: "invalid_argument",
-    reason: "the address does not belong to this machine",
+    reason: "the address is not available on this machine",
   },
   EACCES: { code: "permission_denied", reason: "permission denied" },
   ECONNREFUSED: { code: "unavailable", reason: "connection refused" },
   ECONNRESET: { code: "unavailable", reason: "connection reset by peer" },
   ECONNABORTED: { code: "unavailable", reason: "connection aborted" },
-  EINVAL: { code: "unavailable", reason: "the address cannot be used here" },
+  EINVAL: { code: "unavailable", reason: "the system does not accept it (EINVAL)" },
+  EPERM: { code: "permission_denied", reason: "the system does not permit it" },
   EPIPE: { code: "unavailable", reason: "connection closed by peer" },
   ENETUNREACH: { code: "unavailable", reason: "the network is unreachable" },
   EHOSTUNREACH: { code: "unavailable", reason: "the host is unreachable" },
@@ -123,7 +124,11 @@ const NODE_ERRORS: Record<string, { code: ErrorCode; reason: string }> = {
 
 const PLATFORM_ERRORS: [new (message: string) => Error, ErrorCode, string][] = [
   [Deno.errors.AddrInUse, "already_exists", "the port is already in use"],
-  [Deno.errors.AddrNotAvailable, "invalid_argument", "the address does not belong to this machine"],
+  [
+    Deno.errors.AddrNotAvailable,
+    "invalid_argument",
+    "the address is not available on this machine",
+  ],
   [Deno.errors.ConnectionRefused, "unavailable", "connection refused"],
   [Deno.errors.ConnectionReset, "unavailable", "connection reset by peer"],
   [Deno.errors.ConnectionAborted, "unavailable", "connection aborted"],

@@ -66,7 +66,8 @@ export function readPrivateKey({ label, pem }: PemText): KeyObject {
 }
 
 /** A key that is not encrypted: no headers stand in it. */
-const PLAIN_KEY = /-----BEGIN ((?:RSA |EC )?PRIVATE KEY)-----[^-:]+-----END \1-----/;
+const PLAIN_KEY =
+  /-----BEGIN (RSA PRIVATE KEY|EC PRIVATE KEY|PRIVATE KEY)-----[^:-]+-----END \1-----/;
 
 /** What a text without a key has in a key's place, and what is wanted. */
 function whatItHolds(pem: string): string {

@@ -184,7 +184,14 @@ function bindError(error: unknown, bind: Address): ConnectorError {
       cause: error,
     });
   }
-  if (/EADDRNOTAVAIL|ENOTFOUND|Name resolution/.test(text)) {
+  if (/ENOTFOUND|EAI_AGAIN|Name resolution/.test(text)) {
+    return new ConnectorError(
+      "invalid_argument",
+      `${action}: the host name could not be resolved`,
+      { cause: error },
+    );
+  }
+  if (/EADDRNOTAVAIL/.test(text)) {
     return new ConnectorError(
       "invalid_argument",
       `${action}: the address does not belong to this machine`,

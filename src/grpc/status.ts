@@ -1,7 +1,9 @@
 // Errors as gRPC statuses, and statuses as errors: where they leave and enter.
 
 import { status, type StatusObject } from "@grpc/grpc-js";
+import { connectReason } from "../connect_reasons.ts";
 import { CODE_NUMBERS, codeOfNumber, ConnectorError } from "../errors.ts";
+import { plainText } from "../plain_text.ts";
 
 /** The longest text of a peer's status that is kept, in characters. */
 const MAX_DETAILS_LENGTH = 500;
@@ -19,37 +21,26 @@ export function fromStatus({ code, details }: Pick<StatusObject, "code" | "detai
   | ConnectorError
   | undefined {
   if (code === status.OK) return undefined;
-  return new ConnectorError(codeOfNumber(code) ?? "unavailable", plainDetails(details));
+  const text = plainDetails(details) || `the call ended with gRPC status ${status[code] ?? code}`;
+  return new ConnectorError(codeOfNumber(code) ?? "unavailable", text);
 }
 
 /** grpc-js reports a failed connection with its own words around the platform's: say what those mean. */
 function plainDetails(details: string): string {
   const failed = /Last error: (?:Error(?: \[\w+\])?: )?(.*?)(?:\. Resolution note: .*)?$/s
-    .exec(details)?.[1];
-  const text = (failed ?? details).replaceAll(/\s+/g, " ").slice(0, MAX_DETAILS_LENGTH);
+    .exec(details)?.[1]
+    // When that was, which makes every try another text.
+    ?.replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)$/, "");
+  const text = plainText((failed ?? details).replaceAll(/\s+/g, " "), MAX_DETAILS_LENGTH);
+  const ofGrpc = GRPC_REASONS.find(([pattern]) => pattern.test(text))?.[1];
   // What a peer says of itself is left as it is.
-  if (failed === undefined && !text.startsWith("Name resolution failed")) return text;
-  return CONNECT_REASONS.find(([pattern]) => pattern.test(text))?.[1] ?? text;
+  if (failed === undefined && !text.startsWith("Name resolution failed")) return ofGrpc ?? text;
+  return connectReason(text) ?? text;
 }
 
-/** The platform's words for a connection that could not be opened, and what they mean. */
-const CONNECT_REASONS: [RegExp, string][] = [
-  [/self-signed certificate|issuer certificate/, "its certificate does not chain to our root"],
-  [
-    /unable to verify the first certificate/,
-    "its certificate is not valid now, is not for servers, or was not signed by our root",
-  ],
-  [/wrong version number/, "it does not speak TLS"],
-  [/alert: CertificateRequired/, "it wants a certificate, and there is none here"],
-  [/alert: \w*(Certificate|UnknownCA|AccessDenied)/, "it does not accept our certificate"],
-  [/ECONNREFUSED/, "connection refused"],
-  [/EHOSTUNREACH/, "the host is unreachable"],
-  [/ENETUNREACH/, "the network is unreachable"],
-  [/EINVAL/, "the address cannot be used here"],
-  [/ETIMEDOUT/, "the host did not answer"],
-  [/Name resolution failed/, "the host name could not be resolved"],
-  [
-    /^Failed to connect|ECONNRESET|socket hang up|disconnected before secure/,
-    "it closed the connection before anything was said: its log may tell why",
-  ],
+/** The words of grpc-js for an answer that is none of gRPC, and what they mean. */
+const GRPC_REASONS: [RegExp, string][] = [
+  [/^Received HTTP status code \d+$/, "it answered as a web server does: it is no connector"],
+  [/^Received message larger than max/, "it sent a message that is too large, or is no connector"],
+  [/^Call cancelled$/, "it ended the call, or the connection was lost"],
 ];

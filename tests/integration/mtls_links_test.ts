@@ -216,7 +216,7 @@ Deno.test("a connector that is turned away says that the peer closed, and goes o
     strictEqual(status, "pending");
     strictEqual(
       message,
-      "no link to the peer: it closed the connection before anything was said: its log may tell why",
+      "no link to the peer: it ended the connection before the link was open, or does not speak our protocol: its log may tell why",
     );
   }
   deepStrictEqual(peer.connector.list(), []);

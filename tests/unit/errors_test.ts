@@ -25,7 +25,7 @@ const PLATFORM: [unknown, ErrorCode, string][] = [
   [
     new Deno.errors.AddrNotAvailable("x"),
     "invalid_argument",
-    "the address does not belong to this machine",
+    "the address is not available on this machine",
   ],
   [new Deno.errors.ConnectionRefused("x"), "unavailable", "connection refused"],
   [new Deno.errors.ConnectionReset("x"), "unavailable", "connection reset by peer"],

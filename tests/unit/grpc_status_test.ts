@@ -9,6 +9,11 @@ function reasonOf(details: string): string | undefined {
   return fromStatus({ code: status.UNAVAILABLE, details })?.message;
 }
 
+const ENDED =
+  "it ended the connection before the link was open, or does not speak our protocol: its log may tell why";
+const NOT_OURS =
+  "its certificate is not valid now, is not for servers, or was not signed by our root";
+
 /** As grpc-js wraps the platform's words. */
 function wrapped(text: string): string {
   return `No connection established. Last error: ${text}. Resolution note: `;
@@ -27,7 +32,7 @@ Deno.test("why a link could not be opened is said in words", () => {
       ],
       [
         "Error: unable to verify the first certificate",
-        "its certificate is not valid now, is not for servers, or was not signed by our root",
+        NOT_OURS,
       ],
       [
         "Error: received corrupt message of type InvalidContentType (SSL routines:ssl3_get_record:wrong version number)",
@@ -35,14 +40,27 @@ Deno.test("why a link could not be opened is said in words", () => {
       ],
       [
         "Error [ERR_SSL]: received fatal alert: CertificateRequired",
-        "it wants a certificate, and there is none here",
+        "it wants a certificate, and got none that it can use",
       ],
       ["Error: received fatal alert: UnknownCA", "it does not accept our certificate"],
       ["Error: received fatal alert: BadCertificate", "it does not accept our certificate"],
       [
         "Failed to connect (2026-01-01T00:00:00.000Z)",
-        "it closed the connection before anything was said: its log may tell why",
+        ENDED,
       ],
+      ["Error: write EPIPE (2026-01-01T00:00:00.000Z)", ENDED],
+      ["Error: Client network socket disconnected before secure TLS connection", ENDED],
+      ["Error: received fatal alert: NoApplicationProtocol", "it does not speak HTTP/2"],
+      ["Error: received fatal alert: ProtocolVersion", "it does not speak TLS 1.2 or 1.3"],
+      [
+        "Error: received fatal alert: HandshakeFailure",
+        "it ended the TLS handshake: its log may tell why",
+      ],
+      ["Error: UNABLE_TO_VERIFY_LEAF_SIGNATURE", NOT_OURS],
+      ["Error: connect EADDRNOTAVAIL ::1", "the address is not available on this machine"],
+      ["Error: connect EMFILE 127.0.0.1:1 - Local", "no file descriptor is left"],
+      ["Error: connect EPERM 127.0.0.1:1", "the system does not permit it"],
+      ["Error: something new (2026-01-01T00:00:00.000Z)", "something new"],
       ["Error: its certificate is for a and not for b", "its certificate is for a and not for b"],
     ] as const
   ) assert.equal(reasonOf(wrapped(platform)), words);
@@ -55,8 +73,26 @@ Deno.test("why a link could not be opened is said in words", () => {
 Deno.test("what a peer says itself is left as it is, within bounds", () => {
   assert.equal(reasonOf("the connector is\n shutting down"), "the connector is shutting down");
   assert.equal(reasonOf("read ECONNRESET"), "read ECONNRESET");
-  assert.equal(reasonOf("x".repeat(10_000))?.length, 500);
+  assert.equal(reasonOf("x".repeat(10_000)), `${"x".repeat(500)}…`);
+  assert.equal(reasonOf("\u001b[31mred \u202e \0"), "\\u{1b}[31mred \\u{202e} \\u{0}");
   assert.equal(fromStatus({ code: status.OK, details: "" }), undefined);
+});
+
+Deno.test("an answer of something that is no connector is said to be one", () => {
+  for (
+    const [details, words] of [
+      ["Received HTTP status code 404", "it answered as a web server does: it is no connector"],
+      [
+        "Received message larger than max (1752460652 vs 4194304)",
+        "it sent a message that is too large, or is no connector",
+      ],
+      ["", "the call ended with gRPC status UNAVAILABLE"],
+    ] as const
+  ) assert.equal(reasonOf(details), words);
+  assert.equal(
+    fromStatus({ code: 12, details: "" })?.message,
+    "the call ended with gRPC status UNIMPLEMENTED",
+  );
 });
 
 Deno.test("an error survives the way over the wire; a defect keeps its text to itself", () => {
