@@ -32,15 +32,23 @@ function plainDetails(details: string): string {
     // When that was, which makes every try another text.
     ?.replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)$/, "");
   const text = plainText((failed ?? details).replaceAll(/\s+/g, " "), MAX_DETAILS_LENGTH);
-  const ofGrpc = GRPC_REASONS.find(([pattern]) => pattern.test(text))?.[1];
+  const [pattern, words = ""] = GRPC_REASONS.find(([pattern]) => pattern.test(text)) ?? [];
   // What a peer says of itself is left as it is.
-  if (failed === undefined && !text.startsWith("Name resolution failed")) return ofGrpc ?? text;
+  if (failed === undefined && !text.startsWith("Name resolution failed")) {
+    return pattern === undefined ? text : text.replace(pattern, words);
+  }
   return connectReason(text) ?? text;
 }
 
 /** The words of grpc-js for an answer that is none of gRPC, and what they mean. */
 const GRPC_REASONS: [RegExp, string][] = [
-  [/^Received HTTP status code \d+$/, "it answered as a web server does: it is no connector"],
-  [/^Received message larger than max/, "it sent a message that is too large, or is no connector"],
+  [
+    /^Received HTTP status code (\d+)$/,
+    "it answered with HTTP status $1: it is no connector, or a proxy in front of one",
+  ],
+  [
+    /^Received message larger than max.*$/,
+    "it sent a message that is too large, or is no connector",
+  ],
   [/^Call cancelled$/, "it ended the call, or the connection was lost"],
 ];

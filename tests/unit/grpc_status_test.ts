@@ -81,7 +81,10 @@ Deno.test("what a peer says itself is left as it is, within bounds", () => {
 Deno.test("an answer of something that is no connector is said to be one", () => {
   for (
     const [details, words] of [
-      ["Received HTTP status code 404", "it answered as a web server does: it is no connector"],
+      [
+        "Received HTTP status code 502",
+        "it answered with HTTP status 502: it is no connector, or a proxy in front of one",
+      ],
       [
         "Received message larger than max (1752460652 vs 4194304)",
         "it sent a message that is too large, or is no connector",
