@@ -4,7 +4,7 @@
 import type { Logger } from "@logtape/logtape";
 import { type Address, formatAddress } from "../address.ts";
 import { delay } from "../delay.ts";
-import { ConnectorError, reasonOf } from "../errors.ts";
+import { ConnectorError, type ErrorCode, reasonOf } from "../errors.ts";
 import type { TlsPem } from "../grpc/credentials.ts";
 
 /** How long requests of the REST API may take once it is told to end, in milliseconds. */
@@ -86,8 +86,12 @@ function httpBindError(error: unknown, bind: Address): ConnectorError {
     error,
     `Cannot serve the REST API on ${formatAddress(bind)}`,
   );
-  return new ConnectorError(code, message, {
-    cause: error,
-    hint: "Stop the other program, or choose another address with --http-bind",
-  });
+  return new ConnectorError(code, message, { cause: error, ...hintFor(code) });
+}
+
+/** What is no trouble with the address is not mended by another. */
+function hintFor(code: ErrorCode): { hint?: string } {
+  const another = "hoose another address with --http-bind";
+  if (code === "already_exists") return { hint: `Stop the other program, or c${another}` };
+  return code === "internal" ? {} : { hint: `C${another}` };
 }
