@@ -29,7 +29,11 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** What the platform's text means; undefined for one that is not known. */
+/** Our own words about a peer, which may quote its certificate, and with that any word of the platform's. */
+const OURS = /^(it|its|a certificate) /;
+
+/** What the platform's text means; undefined for one that is not known, or is ours already. */
 export function connectReason(text: string): string | undefined {
+  if (OURS.test(text)) return undefined;
   return REASONS.find(([pattern]) => pattern.test(text))?.[1];
 }

@@ -61,6 +61,10 @@ Deno.test("why a link could not be opened is said in words", () => {
       ["Error: connect EMFILE 127.0.0.1:1 - Local", "no file descriptor is left"],
       ["Error: connect EPERM 127.0.0.1:1", "the system does not permit it"],
       ["Error: something new (2026-01-01T00:00:00.000Z)", "something new"],
+      [
+        'Error: its certificate does not chain to the root: it was issued by "CN=ECONNREFUSED"',
+        'its certificate does not chain to the root: it was issued by "CN=ECONNREFUSED"',
+      ],
       ["Error: its certificate is for a and not for b", "its certificate is for a and not for b"],
     ] as const
   ) assert.equal(reasonOf(wrapped(platform)), words);
