@@ -1,6 +1,7 @@
 // `connector health`: asks a running connector whether it is well, for health checks of containers and supervisors
 // that have no other program at hand. Exit code 0 or 1.
 
+import type { Socket } from "node:net";
 import { Command } from "commander";
 import { connectReason } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
@@ -65,7 +66,7 @@ function readUrl(text: string): URL {
 }
 
 async function checkHealth(url: URL, rootCertPath: string | undefined): Promise<void> {
-  const root = rootCertPath === undefined ? {} : await readRoot(rootCertPath);
+  const root = rootCertPath === undefined ? undefined : await readRoot(rootCertPath, url);
   let status: number;
   try {
     status = await askStatus(url, root);
@@ -92,25 +93,54 @@ const ROOT_HINT = "Give the root that the connector runs with: --root-cert-path"
  * The status is the answer; the body is left. Not fetch: it would ask a proxy that the environment names, and to it a
  * given root is one more beside all public ones.
  */
-async function askStatus(url: URL, tls: { ca?: string }): Promise<number> {
+async function askStatus(url: URL, root: Root | undefined): Promise<number> {
   const { request } = url.protocol === "https:"
     ? await import("node:https")
     : await import("node:http");
   return await new Promise((resolve, reject) => {
-    const asked = request(url, { agent: false, rejectUnauthorized: true, ...tls }, (response) => {
+    const options = { agent: false, rejectUnauthorized: true, ...(root && { ca: root.pem }) };
+    const asked = request(url, options, (response) => {
       resolve(response.statusCode ?? 0);
       asked.destroy();
+    });
+    // The runtime's own verdict can be had without a key of the root's: nothing is asked before ours.
+    asked.on("socket", (socket) => {
+      if (root === undefined) return;
+      socket.once("secureConnect", () => {
+        try {
+          root.judge(socket);
+        } catch (error) {
+          asked.destroy(error instanceof Error ? error : new Error(String(error)));
+        }
+      });
     });
     const timer = setTimeout(() => asked.destroy(new Error("timed out")), TIMEOUT_MS);
     asked.on("close", () => clearTimeout(timer)).on("error", reject).end();
   });
 }
 
-async function readRoot(path: string): Promise<{ ca: string }> {
+/** The root that the connector must chain to. */
+interface Root {
+  pem: string;
+  /** @throws {ConnectorError} unless the certificates that were shown chain to it and are for the host. */
+  judge(socket: Socket): void;
+}
+
+async function readRoot(path: string, { hostname }: URL): Promise<Root> {
   // Loaded only now: most health checks need no certificate.
+  const { TLSSocket } = await import("node:tls");
   const { readPemFile } = await import("../certs/pem_files.ts");
-  const { parseCertificates } = await import("../certs/certificate.ts");
-  const root = await readPemFile(path, "root certificate");
-  parseCertificates(root);
-  return { ca: root.pem };
+  const { certificatePem, parseCertificates } = await import("../certs/certificate.ts");
+  const { createPeerJudge } = await import("../certs/peers.ts");
+  const { shownCertificates } = await import("../grpc/shown_certificates.ts");
+  const roots = parseCertificates(await readPemFile(path, "root certificate"));
+  const judge = createPeerJudge(roots);
+  const host = hostname.replace(/^\[|\]$/g, "");
+  return {
+    pem: roots.map(certificatePem).join("\n"),
+    judge(socket) {
+      if (!(socket instanceof TLSSocket)) throw new TypeError("HTTPS is spoken over TLS");
+      judge(shownCertificates(socket), { purpose: "server", host });
+    },
+  };
 }
