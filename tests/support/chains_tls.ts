@@ -1,0 +1,129 @@
+// Rows of the table of chains.ts over real TLS, in both directions: a peer shows the chain to our gRPC server, and
+// to our dialler. Who the peer is made of is its own business: OpenSSL, or a TLS of our own that shows any bytes.
+
+import { describePeer } from "../../src/certs/identity.ts";
+import { secureChannels, type TlsPem } from "../../src/grpc/credentials.ts";
+import { dialLink } from "../../src/grpc/dial.ts";
+import { ConnectorError } from "../../src/errors.ts";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { hello } from "../../src/mux/negotiation.ts";
+import { LOOPBACK_NAMES, type Written } from "./certificate_writer.ts";
+import { type ChainCase, type ChainTable, type Verdict } from "./chains.ts";
+import { pem } from "./der_writer.ts";
+import { type BareServer, startServer } from "./mtls.ts";
+import { OpensslPeer, type Outcome, type Presented, type TlsVersion } from "./openssl_peer.ts";
+
+/** Hosts that tests can dial. */
+const DIALLED = ["localhost", "127.0.0.1", "::1"];
+
+/** How long a link may take to end once its peer has, in milliseconds. */
+const END_TIMEOUT_MS = 2000;
+
+/** One row in one direction and one version of TLS. */
+export interface TlsResult {
+  name: string;
+  as: "client" | "server";
+  version: TlsVersion;
+  want: Verdict;
+  got: Outcome["verdict"];
+  /** Why it was refused: as our server said, or as our link ended. */
+  reason: string;
+  /** What the peer saw. */
+  why: string;
+}
+
+/** Whether a row can be tried over TLS: at the present moment, with a host of this machine. */
+export function isForTls({ host, now, roots }: ChainCase): boolean {
+  return DIALLED.includes(host) && now === undefined && roots.length > 0;
+}
+
+/** Whether a result is not what was wanted. */
+export function isWrong({ want, got }: TlsResult): boolean {
+  if (want === "either" || got === "unpresentable") return false;
+  return (got === "in") !== (want === "ok");
+}
+
+/** Tries rows over TLS; keeps a server of ours for each set of roots. */
+export class ChainTrial implements AsyncDisposable {
+  readonly #peer = new OpensslPeer();
+  readonly #own: Written;
+  readonly #servers = new Map<string, Promise<BareServer>>();
+
+  constructor(table: ChainTable) {
+    this.#own = table.leaf({ names: LOOPBACK_NAMES });
+  }
+
+  /** Shows a row to our server. */
+  async asClient(row: ChainCase, version: TlsVersion): Promise<TlsResult> {
+    const server = await this.#serverFor(row);
+    const before = server.refused.length;
+    const { verdict, why } = await this.#peer.connect(presentedBy(row, version), server);
+    return {
+      name: row.name,
+      as: "client",
+      version,
+      want: row.want.client,
+      got: verdict,
+      reason: server.refused.slice(before).map(({ reason }) => reason).join("; "),
+      why,
+    };
+  }
+
+  /** Lets us dial a server that shows a row. */
+  async asServer(row: ChainCase, version: TlsVersion): Promise<TlsResult> {
+    const result = { name: row.name, as: "server", version, want: row.want.server } as const;
+    const host = row.host === "localhost" ? "127.0.0.1" : row.host;
+    const server = await this.#peer.serve(presentedBy(row, version), { host });
+    if (!("port" in server)) {
+      return { ...result, got: server.verdict, reason: "", why: server.why };
+    }
+    const link = dialLink({ host: row.host, port: server.port }, {
+      secure: secureChannels(this.#tlsFor(row)),
+      hello: hello(DEFAULT_LIMITS),
+      describePeer,
+    });
+    // A link that is refused ends; one that is not goes on until it is aborted.
+    link.closed.then(() => server.forget());
+    const { verdict, why } = await server.outcome;
+    if (verdict === "in") link.abort(new ConnectorError("cancelled", "the test is over"));
+    const timer = setTimeout(
+      () => link.abort(new ConnectorError("deadline_exceeded", "the link did not end by itself")),
+      END_TIMEOUT_MS,
+    );
+    const reason = (await link.closed)?.message ?? "";
+    clearTimeout(timer);
+    return { ...result, got: verdict, reason, why };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#peer[Symbol.asyncDispose]();
+    for (const server of this.#servers.values()) await (await server)[Symbol.asyncDispose]();
+  }
+
+  #serverFor(row: ChainCase): Promise<BareServer> {
+    const tls = this.#tlsFor(row);
+    const server = this.#servers.get(tls.root) ?? startServer(tls);
+    this.#servers.set(tls.root, server);
+    return server;
+  }
+
+  #tlsFor({ roots }: ChainCase): TlsPem {
+    return {
+      root: roots.map((der) => pem("CERTIFICATE", der)).join(""),
+      certificate: pem("CERTIFICATE", this.#own.der),
+      key: this.#own.key.pem,
+    };
+  }
+}
+
+function presentedBy({ chain, key }: ChainCase, version: TlsVersion): Presented {
+  return { chain: chain.map((der) => pem("CERTIFICATE", der)).join(""), key, version };
+}
+
+/** Results in lines, for people. */
+export function tableOf(results: readonly TlsResult[]): string {
+  return results.map(({ name, as, version, want, got, reason, why }) =>
+    `${JSON.stringify(name)} as ${as} over ${version}: want ${want}, got ${got}` +
+    `${reason === "" ? "" : `; we: ${reason}`}${why === "" ? "" : `; it: ${why}`}`
+  ).join("\n");
+}

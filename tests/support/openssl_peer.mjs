@@ -1,0 +1,146 @@
+// A TLS peer for `node`, whose OpenSSL presents nearly any certificate, and verifies none. It takes orders as lines
+// of JSON on stdin and answers on stdout; openssl_peer.ts gives them. As a client it makes one gRPC call, as a
+// server it takes one connection and looks whether HTTP/2 is spoken to it.
+
+import net from "node:net";
+import { createInterface } from "node:readline";
+import tls from "node:tls";
+
+/** Certificates and keys are shown that OpenSSL would find too weak. */
+const CIPHERS = "ALL:@SECLEVEL=0";
+/** How long one connection may take, in milliseconds. */
+const TIMEOUT_MS = 3000;
+
+const SETTINGS = Buffer.from("000000040000000000", "hex");
+const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEADERS_TYPE = 1;
+
+/** Headers of a call of ListServices, each as a literal that enters no table. RFC 7541 section 6.2.2. */
+const HEADERS = Buffer.concat([
+  [":method", "POST"],
+  [":scheme", "https"],
+  [":path", "/shipyard.RemoteConnection/ListServices"],
+  [":authority", "localhost"],
+  ["content-type", "application/grpc"],
+  ["te", "trailers"],
+].flatMap((pair) => [
+  Buffer.of(0),
+  ...pair.flatMap((text) => [Buffer.of(text.length), Buffer.from(text)]),
+]));
+
+function frame(type, flags, stream, payload) {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+const CALL = Buffer.concat([
+  Buffer.from(PREFACE),
+  SETTINGS,
+  frame(HEADERS_TYPE, 0x4, 1, HEADERS),
+  // One message of no bytes.
+  frame(0, 0x1, 1, Buffer.alloc(5)),
+]);
+
+/** Whether whole frames hold the head of an answer. */
+function isAnswered(bytes) {
+  for (let at = 0; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) {
+    if (bytes[at + 3] === HEADERS_TYPE) return true;
+  }
+  return false;
+}
+
+function contextOf({ chain, key, version }) {
+  return tls.createSecureContext({
+    cert: chain,
+    key,
+    ciphers: CIPHERS,
+    minVersion: version,
+    maxVersion: version,
+  });
+}
+
+/** Tells the end of a connection once: `in` when `isIn` holds of what was received. */
+function watch(socket, isIn, tell) {
+  let received = Buffer.alloc(0);
+  let problem = "closed";
+  let told = false;
+  const end = (verdict) => {
+    if (told) return;
+    told = true;
+    clearTimeout(timer);
+    socket.destroy();
+    tell(verdict);
+  };
+  const timer = setTimeout(() => end({ verdict: "out", why: "nothing in time" }), TIMEOUT_MS);
+  socket.on("data", (bytes) => {
+    received = Buffer.concat([received, bytes]);
+    if (isIn(received)) end({ verdict: "in", why: "" });
+  });
+  socket.on("error", (error) => {
+    problem = String(error.message);
+  });
+  socket.on("close", () => end({ verdict: "out", why: problem }));
+}
+
+/** Ends listeners to which nobody has come, by the number of their order. */
+const listeners = new Map();
+
+const orders = {
+  client(order, answer) {
+    const socket = tls.connect({
+      host: "127.0.0.1",
+      port: order.port,
+      servername: "localhost",
+      rejectUnauthorized: false,
+      ALPNProtocols: ["h2"],
+      secureContext: contextOf(order),
+    });
+    socket.on("secureConnect", () => socket.write(CALL));
+    watch(socket, isAnswered, answer);
+  },
+  server(order, answer) {
+    const secureContext = contextOf(order);
+    const listener = net.createServer((raw) => {
+      listeners.delete(order.id);
+      listener.close();
+      const socket = new tls.TLSSocket(raw, {
+        isServer: true,
+        secureContext,
+        ALPNProtocols: ["h2"],
+        requestCert: true,
+        rejectUnauthorized: false,
+      });
+      socket.on("secure", () => socket.write(SETTINGS));
+      raw.on("error", () => {});
+      watch(socket, (bytes) => bytes.toString("latin1").startsWith("PRI * HTTP/2.0"), answer);
+    });
+    listener.on("error", (error) => answer({ verdict: "unpresentable", why: error.message }));
+    listener.listen(0, order.host, () => {
+      listeners.set(order.id, () => {
+        listeners.delete(order.id);
+        listener.close();
+        answer({ verdict: "out", why: "nobody came" });
+      });
+      answer({ port: listener.address().port });
+    });
+  },
+  /** Who was to come will not. If it has come, its connection tells the end. */
+  forget({ server }) {
+    listeners.get(server)?.();
+  },
+};
+
+createInterface({ input: process.stdin }).on("line", (line) => {
+  const order = JSON.parse(line);
+  const answer = (fields) =>
+    process.stdout.write(`${JSON.stringify({ id: order.id, ...fields })}\n`);
+  try {
+    orders[order.as](order, answer);
+  } catch (error) {
+    answer({ verdict: "unpresentable", why: String(error.message) });
+  }
+}).on("close", () => process.exit(0));
