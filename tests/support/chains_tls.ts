@@ -11,7 +11,7 @@ import { LOOPBACK_NAMES, type Written } from "./certificate_writer.ts";
 import { type ChainCase, type ChainTable, type Verdict } from "./chains.ts";
 import { pem } from "./der_writer.ts";
 import { type BareServer, startServer } from "./mtls.ts";
-import { OpensslPeer, type Outcome, type Presented, type TlsVersion } from "./openssl_peer.ts";
+import type { Outcome, Presented, TlsPeer, TlsVersion } from "./tls_peer.ts";
 
 /** Hosts that tests can dial. */
 const DIALLED = ["localhost", "127.0.0.1", "::1"];
@@ -45,11 +45,13 @@ export function isWrong({ want, got }: TlsResult): boolean {
 
 /** Tries rows over TLS; keeps a server of ours for each set of roots. */
 export class ChainTrial implements AsyncDisposable {
-  readonly #peer = new OpensslPeer();
+  readonly #peer: TlsPeer;
   readonly #own: Written;
   readonly #servers = new Map<string, Promise<BareServer>>();
 
-  constructor(table: ChainTable) {
+  /** Takes over the peer. */
+  constructor(table: ChainTable, peer: TlsPeer) {
+    this.#peer = peer;
     this.#own = table.leaf({ names: LOOPBACK_NAMES });
   }
 
@@ -117,7 +119,7 @@ export class ChainTrial implements AsyncDisposable {
 }
 
 function presentedBy({ chain, key }: ChainCase, version: TlsVersion): Presented {
-  return { chain: chain.map((der) => pem("CERTIFICATE", der)).join(""), key, version };
+  return { chain, key, version };
 }
 
 /** Results in lines, for people. */

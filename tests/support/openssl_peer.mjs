@@ -12,38 +12,7 @@ const CIPHERS = "ALL:@SECLEVEL=0";
 const TIMEOUT_MS = 3000;
 
 const SETTINGS = Buffer.from("000000040000000000", "hex");
-const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS_TYPE = 1;
-
-/** Headers of a call of ListServices, each as a literal that enters no table. RFC 7541 section 6.2.2. */
-const HEADERS = Buffer.concat([
-  [":method", "POST"],
-  [":scheme", "https"],
-  [":path", "/shipyard.RemoteConnection/ListServices"],
-  [":authority", "localhost"],
-  ["content-type", "application/grpc"],
-  ["te", "trailers"],
-].flatMap((pair) => [
-  Buffer.of(0),
-  ...pair.flatMap((text) => [Buffer.of(text.length), Buffer.from(text)]),
-]));
-
-function frame(type, flags, stream, payload) {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head.writeUInt8(type, 3);
-  head.writeUInt8(flags, 4);
-  head.writeUInt32BE(stream, 5);
-  return Buffer.concat([head, payload]);
-}
-
-const CALL = Buffer.concat([
-  Buffer.from(PREFACE),
-  SETTINGS,
-  frame(HEADERS_TYPE, 0x4, 1, HEADERS),
-  // One message of no bytes.
-  frame(0, 0x1, 1, Buffer.alloc(5)),
-]);
 
 /** Whether whole frames hold the head of an answer. */
 function isAnswered(bytes) {
@@ -99,7 +68,7 @@ const orders = {
       ALPNProtocols: ["h2"],
       secureContext: contextOf(order),
     });
-    socket.on("secureConnect", () => socket.write(CALL));
+    socket.on("secureConnect", () => socket.write(Buffer.from(order.call, "base64")));
     watch(socket, isAnswered, answer);
   },
   server(order, answer) {

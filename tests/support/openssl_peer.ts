@@ -1,38 +1,19 @@
 // Drives openssl_peer.mjs: one `node` for many connections, so that each costs a handshake and no more.
 
 import { fileURLToPath } from "node:url";
-
-/** What became of one connection. */
-export interface Outcome {
-  /** `in`: we spoke HTTP/2 to it, or answered its call. `unpresentable`: OpenSSL cannot load what it should show. */
-  verdict: "in" | "out" | "unpresentable";
-  /** The peer's view of it. */
-  why: string;
-}
-
-/** What the peer shows. */
-export interface Presented {
-  /** In PEM, the leaf first. */
-  chain: string;
-  key: string;
-  version: TlsVersion;
-}
-
-export type TlsVersion = "TLSv1.2" | "TLSv1.3";
-
-/** A server of the peer's that takes one connection. */
-export interface OfferedServer {
-  port: number;
-  /** What became of the connection. */
-  outcome: Promise<Outcome>;
-  /** Ends it if nobody has come. */
-  forget(): Promise<void>;
-}
+import { pem } from "./der_writer.ts";
+import {
+  CALL,
+  type OfferedServer,
+  type Outcome,
+  type Presented,
+  type TlsPeer,
+} from "./tls_peer.ts";
 
 type Answer = Partial<Outcome> & { id: number; port?: number };
 
 /** A `node` that does as it is told. */
-export class OpensslPeer implements AsyncDisposable {
+export class OpensslPeer implements TlsPeer {
   readonly #process: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #waiting = new Map<number, (answer: Answer) => void>();
@@ -54,7 +35,7 @@ export class OpensslPeer implements AsyncDisposable {
   async connect(presented: Presented, { port }: { port: number }): Promise<Outcome> {
     const id = this.#orders++;
     const answered = this.#answer(id);
-    await this.#send({ id, as: "client", port, ...presented });
+    await this.#send({ id, as: "client", port, call: CALL.toBase64(), ...inPem(presented) });
     return outcomeOf(await answered);
   }
 
@@ -65,7 +46,7 @@ export class OpensslPeer implements AsyncDisposable {
   ): Promise<OfferedServer | Outcome> {
     const id = this.#orders++;
     const answered = this.#answer(id);
-    await this.#send({ id, as: "server", host, ...presented });
+    await this.#send({ id, as: "server", host, ...inPem(presented) });
     const answer = await answered;
     if (answer.port === undefined) return outcomeOf(answer);
     return {
@@ -107,4 +88,8 @@ export class OpensslPeer implements AsyncDisposable {
 
 function outcomeOf({ verdict = "out", why = "" }: Answer): Outcome {
   return { verdict, why };
+}
+
+function inPem({ chain, ...rest }: Presented): Omit<Presented, "chain"> & { chain: string } {
+  return { chain: chain.map((der) => pem("CERTIFICATE", der)).join(""), ...rest };
 }
