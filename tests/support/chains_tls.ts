@@ -2,7 +2,7 @@
 // to our dialler. Who the peer is made of is its own business: OpenSSL, or a TLS of our own that shows any bytes.
 
 import { describePeer } from "../../src/certs/identity.ts";
-import { secureChannels, type TlsPem } from "../../src/grpc/credentials.ts";
+import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
@@ -10,7 +10,7 @@ import { hello } from "../../src/mux/negotiation.ts";
 import { LOOPBACK_NAMES, type Written } from "./certificate_writer.ts";
 import { type ChainCase, type ChainTable, type Verdict } from "./chains.ts";
 import { pem } from "./der_writer.ts";
-import { type BareServer, startServer } from "./mtls.ts";
+import { type BareServer, startServer, withJudge } from "./mtls.ts";
 import type { Outcome, Presented, TlsPeer, TlsVersion } from "./tls_peer.ts";
 
 /** Hosts that tests can dial. */
@@ -109,12 +109,12 @@ export class ChainTrial implements AsyncDisposable {
     return server;
   }
 
-  #tlsFor({ roots }: ChainCase): TlsPem {
-    return {
+  #tlsFor({ roots }: ChainCase): TlsIdentity {
+    return withJudge({
       root: roots.map((der) => pem("CERTIFICATE", der)).join(""),
       certificate: pem("CERTIFICATE", this.#own.der),
       key: this.#own.key.pem,
-    };
+    });
   }
 }
 
