@@ -8,7 +8,7 @@ import { connect, createSecureContext, type SecureContext, type TLSSocket } from
 import { reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgePeer } from "../peer_judge.ts";
-import { shownCertificates } from "./shown_certificates.ts";
+import { hidePeerCertificate, shownCertificates } from "./shown_certificates.ts";
 
 /** PEM texts of one connector. */
 export interface TlsPem {
@@ -120,8 +120,10 @@ function connectTls(
       // Names are the judge's business: the runtime compares them in a text that can be forged.
       checkServerIdentity: () => undefined,
     });
+    const showPeerCertificate = hidePeerCertificate(tls);
     tls.on("error", reject);
     tls.once("secureConnect", () => {
+      showPeerCertificate();
       try {
         judge(shownCertificates(tls), { purpose: "server", host });
         if (!tls.authorized) throw new Error("its certificate was refused by TLS");
