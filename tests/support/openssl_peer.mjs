@@ -2,6 +2,7 @@
 // of JSON on stdin and answers on stdout; openssl_peer.ts gives them. As a client it makes one gRPC call, as a
 // server it takes one connection and looks whether HTTP/2 is spoken to it.
 
+import { X509Certificate } from "node:crypto";
 import net from "node:net";
 import { createInterface } from "node:readline";
 import tls from "node:tls";
@@ -22,7 +23,16 @@ function isAnswered(bytes) {
   return false;
 }
 
+/** OpenSSL writes the outermost part of a certificate anew: what was odd there alone would not be shown. */
+function checkShown(chain) {
+  for (const block of chain.match(/-----BEGIN[^]+?-----END CERTIFICATE-----/g) ?? []) {
+    const der = Buffer.from(block.replace(/-----.*-----/g, ""), "base64");
+    if (!new X509Certificate(block).raw.equals(der)) throw new Error("OpenSSL writes it anew");
+  }
+}
+
 function contextOf({ chain, key, version }) {
+  checkShown(chain);
   return tls.createSecureContext({
     cert: chain,
     key,
