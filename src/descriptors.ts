@@ -1,0 +1,100 @@
+// File descriptors: how many the process may have open, and which part of them each kind of stranger may take, so that
+// none takes the last ones from the others or from what exists. The runtime lets nobody ask for the limit without the
+// right to everything (`/proc` needs it), so files are opened until the system refuses: no more of them than somebody
+// wants to know of. A leaf: for whoever accepts or dials connections.
+
+import { closeSync, openSync } from "node:fs";
+
+/**
+ * Who takes descriptors: connections at the gRPC port, with links that we open (`peers`); connections at the REST API
+ * (`api`); visitors, destinations, and listeners of services (`connections`).
+ */
+export type DescriptorUse = "peers" | "api" | "connections";
+
+/** Of how many descriptors there are, as far as that is known. */
+export interface DescriptorCount {
+  count: number;
+  /** Whether there are no more. */
+  all: boolean;
+}
+
+/** Finds out whether there are as many descriptors as wanted, those in use included. */
+export type CountDescriptors = (wanted: number) => DescriptorCount;
+
+/**
+ * What nobody takes: an idle connector has about 30 open (of the runtime, of stderr, its listeners), and it opens
+ * certificates, its state file, and sockets to ask for names.
+ */
+const RESERVE = { min: 40, max: 128, part: 1 / 8 };
+/** The most that peers take: twice the links that a connector holds. */
+const MAX_PEERS = { count: 2048, part: 1 / 4 };
+/** The most that the REST API takes: far more than the programs and people that use one connector. */
+const MAX_API = { count: 256, part: 1 / 8 };
+/** So many are tried first; each time that more are wanted, twice as many. The system is quick up to these. */
+const FIRST_COUNT = 256;
+/** How many there are when they cannot be counted: the least that systems give to programs. */
+const ASSUMED_COUNT = 1024;
+/** Any file that is always there, and can be opened without an effect. */
+const ANY_FILE = "/dev/null";
+
+/** The descriptors of a process, and everybody's part of them. */
+export class Descriptors {
+  readonly #count: CountDescriptors;
+  #known: DescriptorCount = { count: 0, all: false };
+
+  constructor({ count = countDescriptors }: { count?: CountDescriptors } = {}) {
+    this.#count = count;
+  }
+
+  /**
+   * How many descriptors one use may have at once, all in all: `wanted`, or fewer. Cheap when asked again; the first time
+   * for more than ever before takes up to some 20 ms, because the system makes room for that many.
+   */
+  share(use: DescriptorUse, wanted: number): number {
+    for (;;) {
+      const share = shareOf(use, this.#known.count);
+      if (share >= wanted || this.#known.all) return Math.min(share, wanted);
+      this.#known = this.#count(Math.max(FIRST_COUNT, 2 * this.#known.count));
+    }
+  }
+}
+
+/** Those of this process. */
+export const descriptors = new Descriptors();
+
+/** The part of one use, of so many. */
+function shareOf(use: DescriptorUse, count: number): number {
+  const { min, max, part } = RESERVE;
+  const free = Math.max(0, count - Math.min(max, Math.max(min, Math.floor(count * part))));
+  const peers = Math.min(MAX_PEERS.count, Math.floor(free * MAX_PEERS.part));
+  const api = Math.min(MAX_API.count, Math.floor(free * MAX_API.part));
+  return { peers, api, connections: free - peers - api }[use];
+}
+
+/** Opens files until there are as many as wanted or no more can be had, and closes them. */
+export function countDescriptors(wanted: number): DescriptorCount {
+  // Windows has no limit that matters.
+  if (Deno.build.os === "windows") return { count: Infinity, all: true };
+  const opened: number[] = [];
+  let count = 0;
+  try {
+    // The system gives the lowest number that is free: all below it are in use.
+    while (count < wanted) {
+      const descriptor = openSync(ANY_FILE, "r");
+      opened.push(descriptor);
+      count = descriptor + 1;
+    }
+    return { count, all: false };
+  } catch (error) {
+    // A system without that file, or one that keeps it from us.
+    if (!isExhausted(error)) return { count: ASSUMED_COUNT, all: true };
+    return { count, all: true };
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+}
+
+function isExhausted(error: unknown): boolean {
+  // The process has no more, or the whole system.
+  return error instanceof Error && "code" in error && /^E[MN]FILE$/.test(String(error.code));
+}
