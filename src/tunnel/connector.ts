@@ -65,6 +65,11 @@ export class Connector implements Control {
     });
   }
 
+  /** How many connections may be open at once, of all services: no more than there are file descriptors for. */
+  get connectionCapacity(): number {
+    return this.#visitors.capacity;
+  }
+
   async expose(
     request: ServiceRequest,
     { waitMs = 0, signal }: ExposeOptions = {},
@@ -177,6 +182,7 @@ export class Connector implements Control {
     await Promise.all(owners.map((owner) => owner.closed));
     signal?.removeEventListener("abort", hurry);
     this.#guestServices.close();
+    this.#visitors[Symbol.dispose]();
   }
 
   /** @throws {ConnectorError} when it does not become complete in time, or nobody waits any more. */

@@ -183,7 +183,7 @@ export class GuestServices {
     service: Service,
     { visitors, holder }: { visitors: ServiceVisitors; holder: GuestService | undefined },
   ): Ingress {
-    const options = { service, visitors, logger: this.#options.logger };
+    const options = { service, visitors };
     const ingress = holder?.ingress;
     if (holder && ingress) {
       holder.ingress = undefined;

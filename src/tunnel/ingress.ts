@@ -1,7 +1,6 @@
 // The listening side of one service: accepts visitors and opens a stream to the peer for each. While there is no
 // link, visitors wait for a limited time: a peer that returns soon finds its port and its visitors.
 
-import type { Logger } from "@logtape/logtape";
 import { reasonOf } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { Service } from "../service.ts";
@@ -9,14 +8,10 @@ import type { Conn } from "../tcp/conn.ts";
 import { Listener } from "../tcp/listener.ts";
 import { type ServiceVisitors, TOO_MANY, type Visit } from "./visitors.ts";
 
-/** Visitors of one service that may wait for a link: each costs a socket, and nothing is read from it. */
-const MAX_WAITING = 1000;
-
 /** What an ingress listens for. */
 export interface IngressOptions {
   service: Pick<Service, "id" | "name" | "sourcePort">;
   visitors: ServiceVisitors;
-  logger: Logger;
 }
 
 /** What becomes of visitors now. */
@@ -37,6 +32,7 @@ interface Waiter {
 export class Ingress {
   #options: IngressOptions;
   #listener: Listener | undefined;
+  #closed = false;
   #state: State = { kind: "waiting" };
   #waiting: Waiter[] = [];
   #patience: ReturnType<typeof setTimeout> | undefined;
@@ -48,14 +44,20 @@ export class Ingress {
   /**
    * Listens on the source port of a service. Visitors wait until `attach`.
    *
-   * @throws {ConnectorError} `already_exists` when the port is in use.
+   * @throws {ConnectorError} `already_exists` when the port is in use, `resource_exhausted` when too many are.
    */
   static open(options: IngressOptions): Ingress {
     const ingress = new Ingress(options);
-    ingress.#listener = Listener.listen(
-      options.service.sourcePort,
-      (conn) => ingress.#receive(conn),
-    );
+    options.visitors.openPort();
+    try {
+      ingress.#listener = Listener.listen(
+        options.service.sourcePort,
+        (conn) => ingress.#receive(conn),
+      );
+    } catch (error) {
+      options.visitors.closePort();
+      throw error;
+    }
     return ingress;
   }
 
@@ -92,7 +94,10 @@ export class Ingress {
     clearTimeout(this.#patience);
     this.#state = { kind: "absent", reason: CLOSED };
     this.#dismissAll(CLOSED);
+    if (this.#closed) return;
+    this.#closed = true;
     this.#listener?.close();
+    this.#options.visitors.closePort();
   }
 
   #receive(conn: Conn): void {
@@ -102,9 +107,9 @@ export class Ingress {
     if (state.kind === "linked") return this.#carry({ conn, visit });
     const reason = state.kind === "absent"
       ? state.reason
-      : this.#waiting.length >= MAX_WAITING
-      ? "too many wait for the peer already"
-      : undefined;
+      : this.#options.visitors.wait(visit)
+      ? undefined
+      : "too many wait for the peer already";
     if (reason === undefined) this.#wait({ conn, visit });
     else this.#dismiss({ conn, visit }, reason);
   }
@@ -143,8 +148,12 @@ export class Ingress {
   }
 
   #turnAway(conn: Conn, reason: string): void {
-    const { service, logger } = this.#options;
-    logger.warn("visitor turned away", { service: service.name, remote: conn.remote, reason });
+    const { service, visitors } = this.#options;
+    visitors.log.warn("visitor turned away", {
+      service: service.name,
+      remote: conn.remote,
+      reason,
+    });
     conn.reset("limit", reason);
   }
 }

@@ -88,9 +88,11 @@ export class PeerService {
   open(): void {
     if (this.service.type === "local" || this.#ingress || this.#stopped) return;
     const { visitors, service } = this;
-    const { logger, graceMs } = this.#options;
-    const ingress = Ingress.open({ service, visitors, logger });
-    ingress.detach({ graceMs, reason: "there is no link to the peer" });
+    const ingress = Ingress.open({ service, visitors });
+    ingress.detach({
+      graceMs: this.#options.graceMs,
+      reason: "there is no link to the peer",
+    });
     this.#ingress = ingress;
   }
 

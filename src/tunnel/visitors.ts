@@ -1,11 +1,17 @@
 // The tunnelled connections of a connector, either side, service by service: admitted within bounds, counted,
-// logged when each opens and when it closes, and ended together when their service or the connector ends.
+// logged when each opens and when it closes, and ended together when their service or the connector ends. No peer, and
+// no service of one, gets so many that none are left for the others; all of them, and the ports that are listened on,
+// keep to the file descriptors that there are.
 
 import type { Logger } from "@logtape/logtape";
+import { BoundedLog } from "../bounded_log.ts";
 import type { ByteChannel } from "../byte_channel.ts";
+import { descriptors } from "../descriptors.ts";
+import { ConnectorError } from "../errors.ts";
 import { type Enrolled, Roster } from "../roster.ts";
 import type { ConnectionStats } from "../service.ts";
 import { splice, type SpliceOptions } from "../tcp/splice.ts";
+import { Share } from "./share.ts";
 
 /** What all services share. */
 export interface VisitorsOptions {
@@ -16,27 +22,83 @@ export interface VisitorsOptions {
   maxConnections: number;
   /** Of those, the most of one service on one side. */
   maxServiceConnections: number;
+  /** How many file descriptors connections and ports may take, if so many are wanted. Default: those of the process. */
+  countDescriptors?: (wanted: number) => number;
 }
+
+/**
+ * What one peer may have of all connections that the other peers leave, and one service of those that the other services
+ * of its peer leave. So a single peer may have three quarters of all, and a second one three quarters of the rest.
+ */
+const PART = 3 / 4;
+/** The most visitors that wait for a link, of all services: each costs a socket and a descriptor. */
+const MAX_WAITING = 5_000;
+/** Of one service. */
+const MAX_SERVICE_WAITING = 1_000;
+/** What they may take of all connections, lest nobody else is served while peers are away. */
+const WAITING_PART = 1 / 2;
+/** What the ports that are listened on may take of the descriptors: without any left, nobody could come to them. */
+const PORTS_PART = 1 / 2;
 
 /** The connections of all services. */
 export class Visitors {
+  /** What strangers can have logged, of all services together. */
+  readonly log: BoundedLog;
   readonly #options: VisitorsOptions;
   readonly #services = new Set<ServiceVisitors>();
-  #open = 0;
+  readonly #open: Share;
+  readonly #waiting: Share;
+  /** Ports that are listened on. */
+  #ports = 0;
   #idle: PromiseWithResolvers<void> | undefined;
 
   constructor(options: VisitorsOptions) {
     this.#options = options;
+    this.log = new BoundedLog(options.logger);
+    this.#open = Share.ofAll(options.maxConnections);
+    this.#waiting = Share.ofAll(MAX_WAITING);
   }
 
-  /** Begins to carry connections of a service. */
-  openService(service: { id: string; name: string }, side: "ingress" | "egress"): ServiceVisitors {
+  /** How many connections may be open at once: fewer than was asked for when there are no descriptors for them. */
+  get capacity(): number {
+    this.#count();
+    return this.#open.limit;
+  }
+
+  /** Begins to carry connections of a service. `holder` is for whom they are counted: whoever exposes it. */
+  openService(
+    service: { id: string; name: string },
+    side: "ingress" | "egress",
+    { holder = "" }: { holder?: string } = {},
+  ): ServiceVisitors {
+    this.#count();
     const fields = { serviceId: service.id, service: service.name, side };
+    const share = (of: Share, max: number) => {
+      const all = of.within(holder, { part: PART });
+      const one = all.within(`${service.id} ${side}`, { max, part: PART });
+      return {
+        one,
+        release: () => {
+          one.release();
+          all.release();
+        },
+      };
+    };
+    const open = share(this.#open, this.#options.maxServiceConnections);
+    const waiting = share(this.#waiting, MAX_SERVICE_WAITING);
     const made = new ServiceVisitors(fields, {
       ...this.#options,
-      enter: () => this.#enter(),
-      leave: () => this.#leave(),
+      log: this.log,
+      open: open.one,
+      waiting: waiting.one,
+      openPort: () => this.#openPort(service.name),
+      closePort: () => this.#closePort(),
+      onLeave: () => this.#onLeave(),
       onClose: () => this.#services.delete(made),
+      onEnd: () => {
+        open.release();
+        waiting.release();
+      },
     });
     this.#services.add(made);
     return made;
@@ -44,7 +106,7 @@ export class Visitors {
 
   /** Resolves when no connection is open. */
   async idle(): Promise<void> {
-    while (this.#open > 0) await (this.#idle ??= Promise.withResolvers()).promise;
+    while (this.#open.taken > 0) await (this.#idle ??= Promise.withResolvers()).promise;
   }
 
   /** Resets every connection. */
@@ -52,15 +114,46 @@ export class Visitors {
     for (const service of [...this.#services]) service.close("the connector is closing");
   }
 
-  #enter(): boolean {
-    if (this.#open >= this.#options.maxConnections) return false;
-    this.#open += 1;
-    return true;
+  /** Writes what is left of the log. */
+  [Symbol.dispose](): void {
+    this.log[Symbol.dispose]();
   }
 
-  #leave(): void {
-    this.#open -= 1;
-    if (this.#open > 0) return;
+  /** Finds out how many connections there are descriptors for, beside the ports. */
+  #count(): void {
+    const { maxConnections } = this.#options;
+    const wanted = maxConnections + this.#ports;
+    const open = Math.max(0, this.#descriptors(wanted) - this.#ports);
+    this.#open.resize(open);
+    this.#waiting.resize(Math.min(MAX_WAITING, Math.ceil(open * WAITING_PART)));
+  }
+
+  #descriptors(wanted: number): number {
+    const { countDescriptors = (wanted) => descriptors.share("connections", wanted) } =
+      this.#options;
+    return countDescriptors(wanted);
+  }
+
+  /** @throws {ConnectorError} `resource_exhausted` when there are no descriptors for more of them. */
+  #openPort(service: string): void {
+    const wanted = Math.ceil((this.#ports + 1) / PORTS_PART);
+    if (this.#descriptors(wanted) < wanted) {
+      const reason =
+        `Cannot listen for service "${service}": ${this.#ports} ports are listened on, ` +
+        "and the file descriptors that are left are for connections";
+      throw new ConnectorError("resource_exhausted", reason);
+    }
+    this.#ports += 1;
+    this.#count();
+  }
+
+  #closePort(): void {
+    this.#ports -= 1;
+    this.#count();
+  }
+
+  #onLeave(): void {
+    if (this.#open.taken > 0) return;
     this.#idle?.resolve();
     this.#idle = undefined;
   }
@@ -68,10 +161,19 @@ export class Visitors {
 
 /** What the connections of one service need of those of all. */
 interface ServiceVisitorsOptions extends VisitorsOptions {
-  /** Counts one more; refuses when there are too many in all. */
-  enter: () => boolean;
-  leave: () => void;
+  log: BoundedLog;
+  /** What is open, of this service. */
+  open: Share;
+  /** Of those, who waits for a link. */
+  waiting: Share;
+  /** A port is listened on. @throws {ConnectorError} `resource_exhausted` */
+  openPort: () => void;
+  closePort: () => void;
+  /** One connection less. */
+  onLeave: () => void;
   onClose: () => void;
+  /** It has closed, and nothing is open any more. */
+  onEnd: () => void;
 }
 
 /** What a visit does in its service. */
@@ -93,6 +195,8 @@ export class Visit implements Enrolled {
   place = -1;
   /** Ends it, for a reason, when its service ends. Whoever has something to end sets it. */
   cut: ((reason: string) => void) | undefined;
+  /** Whether it waits for a link. */
+  waits = false;
   readonly #hooks: VisitHooks;
 
   constructor(hooks: VisitHooks) {
@@ -120,6 +224,7 @@ export class ServiceVisitors {
   };
   #closed = false;
   #retired = false;
+  #ended = false;
   readonly #visits = new Roster<Visit>();
   readonly #splicing: SpliceOptions;
   readonly #stats: Omit<ConnectionStats, "open"> = {
@@ -151,7 +256,7 @@ export class ServiceVisitors {
   admit(): Visit | undefined {
     const stats = this.#stats;
     stats.total += 1;
-    if (this.#visits.size >= this.#options.maxServiceConnections || !this.#options.enter()) {
+    if (!this.#options.open.take()) {
       stats.failed += 1;
       stats.refused += 1;
       stats.lastClose = TOO_MANY;
@@ -162,7 +267,38 @@ export class ServiceVisitors {
     return visit;
   }
 
+  /** What strangers can have logged. */
+  get log(): BoundedLog {
+    return this.#options.log;
+  }
+
+  /** Lets a visit wait for a link, if there is room for one more who waits; `carry` and `fail` end that. */
+  wait(visit: Visit): boolean {
+    visit.waits = this.#options.waiting.take();
+    return visit.waits;
+  }
+
+  /**
+   * A port is listened on for the service: it takes a descriptor.
+   *
+   * @throws {ConnectorError} `resource_exhausted` when there is none for it.
+   */
+  openPort(): void {
+    this.#options.openPort();
+  }
+
+  /** A port is listened on no more. */
+  closePort(): void {
+    this.#options.closePort();
+  }
+
+  #stopWaiting(visit: Visit): void {
+    if (visit.waits) this.#options.waiting.give();
+    visit.waits = false;
+  }
+
   #carry(visit: Visit, { socket, stream, remote }: Between): Promise<void> {
+    this.#stopWaiting(visit);
     visit.cut = (reason) => {
       socket.reset("closing", reason);
       stream.reset("closing", reason);
@@ -204,11 +340,15 @@ export class ServiceVisitors {
   /** An empty reason is an orderly end. */
   #end(visit: Visit, reason: string): void {
     const stats = this.#stats;
+    this.#stopWaiting(visit);
     this.#visits.delete(visit);
     if (reason !== "") stats.failed += 1;
     stats.lastClose = reason || IN_ORDER;
-    this.#options.leave();
-    if (this.#retired && this.#visits.size === 0) this.close();
+    this.#options.open.give();
+    this.#options.onLeave();
+    if (this.#visits.size > 0) return;
+    if (this.#retired) this.close();
+    else if (this.#closed) this.#finish();
   }
 
   /** Resets every connection: whoever removes a service means to cut it off. Idempotent. */
@@ -216,6 +356,13 @@ export class ServiceVisitors {
     this.#closed = true;
     this.#options.onClose();
     for (const { cut } of this.#visits.all()) cut?.(reason);
+    if (this.#visits.size === 0) this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#options.onEnd();
   }
 }
 

@@ -1,0 +1,96 @@
+// Who may have how much of something that there is not enough of: a tree of shares, such as all connections, those of one
+// peer, those of one service. Nobody may have everything: a part of what the others leave stays free for whoever comes.
+// Pure arithmetic; each question costs a few additions, because it is asked for every connection.
+
+/** What a share may have. */
+export interface ShareOptions {
+  /** The most, whatever else is free. Default: no bound of its own. */
+  max?: number;
+  /** Of what the others beside it leave, the part that it may have. 1: all of it. */
+  part: number;
+}
+
+/** A share of something countable, and the shares within it. */
+export class Share {
+  readonly #parent: Share | undefined;
+  readonly #forget: () => void;
+  #max: number;
+  readonly #part: number;
+  readonly #within = new Map<string, Share>();
+  #taken = 0;
+  /** How many have asked for it and have not let it go. */
+  #users = 1;
+
+  private constructor(
+    parent: Share | undefined,
+    { max = Infinity, part, forget = () => {} }: ShareOptions & { forget?: () => void },
+  ) {
+    this.#parent = parent;
+    this.#forget = forget;
+    this.#max = max;
+    this.#part = part;
+  }
+
+  /** All that there is. */
+  static ofAll(max: number): Share {
+    return new Share(undefined, { max, part: 1 });
+  }
+
+  /** There is more or less of it now. What is taken already stays. */
+  resize(max: number): void {
+    this.#max = max;
+  }
+
+  /** A share within this one: the same for the same key, until everybody who asked has called `release`. */
+  within(key: string, options: ShareOptions): Share {
+    const known = this.#within.get(key);
+    if (known) {
+      known.#users += 1;
+      return known;
+    }
+    const share = new Share(this, { ...options, forget: () => this.#within.delete(key) });
+    this.#within.set(key, share);
+    return share;
+  }
+
+  /** How much of it is taken. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** How much of it may be taken now: less, the more the others have. */
+  get limit(): number {
+    if (this.#parent === undefined) return this.#max;
+    const left = this.#parent.limit - this.#parent.#taken + this.#taken;
+    // Of very little nothing is kept back: a bound of three lets one peer have three.
+    return Math.min(this.#max, left - Math.floor(left * (1 - this.#part)));
+  }
+
+  /** Takes one, of this share and of all around it, if it may. */
+  take(): boolean {
+    if (this.#taken >= this.limit) return false;
+    this.#add(1);
+    return true;
+  }
+
+  /** Takes one that exists already, whatever the limit: what is there is counted. */
+  takeOver(): void {
+    this.#add(1);
+  }
+
+  /** Gives one back. */
+  give(): void {
+    this.#add(-1);
+  }
+
+  /** It is of no more use to one who asked for it. All that was taken must have been given back by the last. */
+  release(): void {
+    this.#users -= 1;
+    if (this.#users === 0) this.#forget();
+  }
+
+  #add(count: number): void {
+    this.#taken += count;
+    if (this.#parent) this.#parent.#add(count);
+  }
+}
