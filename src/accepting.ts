@@ -19,8 +19,35 @@ export function handleOf(server: Server): ListeningHandle | null {
   return (server as Server & { _handle: ListeningHandle | null })._handle;
 }
 
+/** The most listeners that are looked at without a pause, so that ten thousand do not hold up traffic. */
+const AT_ONCE = 100;
+
+/** Everything that is kept accepting, in the order of the next look. One timer serves all. */
+const kept = new Set<() => ListeningHandle | null>();
+let timer: ReturnType<typeof setTimeout> | undefined;
+
 /** Keeps what listens accepting, as long as there is something. Returns what ends that at once. */
 export function keepAccepting(listening: () => ListeningHandle | null): () => void {
-  const timer = setInterval(() => listening()?.listen(BACKLOG), REARM_MS);
-  return () => clearInterval(timer);
+  // The same function twice would be one entry.
+  const entry = () => listening();
+  kept.add(entry);
+  timer ??= setTimeout(rearmSome, REARM_MS);
+  return () => {
+    kept.delete(entry);
+    if (kept.size > 0) return;
+    clearTimeout(timer);
+    timer = undefined;
+  };
+}
+
+function rearmSome(): void {
+  const rounds = Math.ceil(kept.size / AT_ONCE);
+  const some = [...kept.keys().take(Math.ceil(kept.size / rounds))];
+  for (const entry of some) {
+    entry()?.listen(BACKLOG);
+    // Behind all others.
+    kept.delete(entry);
+    kept.add(entry);
+  }
+  timer = setTimeout(rearmSome, REARM_MS / rounds);
 }
