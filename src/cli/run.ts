@@ -5,7 +5,7 @@ import { formatAddress } from "../address.ts";
 import { delay } from "../delay.ts";
 import { createApp } from "../api/app.ts";
 import { secureChannels } from "../grpc/credentials.ts";
-import { dialLink } from "../grpc/dial.ts";
+import { dialLink, usesProxy } from "../grpc/dial.ts";
 import { GrpcServer } from "../grpc/server.ts";
 import { configureLogging } from "../log.ts";
 import { hello } from "../mux/negotiation.ts";
@@ -50,6 +50,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
         hello: greeting,
         describePeer,
       }),
+    proxied: usesProxy(),
     logger,
     limits: options.limits,
     halfOpenMs: options.halfOpenMs,

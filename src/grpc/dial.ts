@@ -72,6 +72,11 @@ export function dialLink(
   return link;
 }
 
+/** Whether links go through a proxy: where grpc-js looks for one. */
+export function usesProxy(): boolean {
+  return ["grpc_proxy", "https_proxy", "http_proxy"].some((name) => Boolean(Deno.env.get(name)));
+}
+
 /** A view, not a copy: grpc-js wants Buffers. */
 export function toBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,7 +1,9 @@
-// Notices that a port which refused takes connections again, so that whoever waits to dial it need not wait longer.
+// Notices that a port which refused takes connections again, so that whoever waits to dial it need not wait longer; and
+// finds out, for next to nothing, whether it is worth while to open a link.
 
 import type { Address } from "../address.ts";
 import { delay } from "../delay.ts";
+import { ConnectorError } from "../errors.ts";
 import { dialTcp } from "./dial.ts";
 
 /** How often the port is tried, in milliseconds: a peer that is back is found within 2 s, for a packet a second. */
@@ -24,23 +26,37 @@ export type Reachability =
  */
 export async function becomesReachable(
   address: Address,
-  { signal, before = "open", intervalMs = INTERVAL_MS }: {
+  { signal, before = "open", intervalMs = INTERVAL_MS, turn = () => Promise.resolve(undefined) }: {
     signal: AbortSignal;
     before?: Reachability | undefined;
     intervalMs?: number;
+    /** Waits for the turn to look. */
+    turn?: (signal: AbortSignal) => Promise<{ end(): void } | undefined>;
   },
 ): Promise<Reachability> {
   let refused = before === "refusing";
   while (!signal.aborted) {
-    try {
-      const conn = await dialTcp(address, { timeoutMs: TIMEOUT_MS, signal });
-      conn.close();
-      return refused ? "opened" : "open";
-    } catch {
-      // Whatever the reason, other than that nobody wants to know any more: what matters is that it ends.
-      refused ||= !signal.aborted;
-      await delay(intervalMs, { signal });
-    }
+    const looking = await turn(signal);
+    const refusal = await refusalOf(address, { signal, timeoutMs: TIMEOUT_MS });
+    looking?.end();
+    if (refusal === undefined) return refused ? "opened" : "open";
+    // Whatever the reason, other than that nobody wants to know any more: what matters is that it ends.
+    refused ||= !signal.aborted;
+    await delay(intervalMs, { signal });
   }
   return refused ? "refusing" : "open";
+}
+
+/** Why an address takes no TCP connection; undefined when it takes one. Never rejects. */
+export async function refusalOf(
+  address: Address,
+  { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
+): Promise<ConnectorError | undefined> {
+  try {
+    const conn = await dialTcp(address, { timeoutMs, signal });
+    conn.close();
+    return undefined;
+  } catch (error) {
+    return error instanceof ConnectorError ? error : ConnectorError.from(error, "Cannot connect");
+  }
 }

@@ -7,6 +7,7 @@ import { ConnectorError } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
 import type { Control, ExposeOptions, Service, ServiceReport, ServiceRequest } from "../service.ts";
+import { newDialPace } from "./dial_pace.ts";
 import { Guest } from "./guest.ts";
 import { GuestServices } from "./guest_services.ts";
 import { Peer } from "./peer.ts";
@@ -17,6 +18,8 @@ import { Visitors, type VisitorsOptions } from "./visitors.ts";
 export interface ConnectorOptions extends VisitorsOptions {
   /** Starts to open a link to a peer. */
   dial: (address: Address) => Link;
+  /** Whether links are opened through a proxy. Default: no. */
+  proxied?: boolean;
   limits: SessionLimits;
   /** How long a listener, and visitors, wait for a peer whose link is lost, in milliseconds. */
   graceMs: number;
@@ -45,6 +48,7 @@ const HURRIED_GRACE_MS = 200;
 export class Connector implements Control {
   readonly #options: ConnectorOptions;
   readonly #visitors: Visitors;
+  readonly #pace = newDialPace();
   /** By the address as the user wrote it: the contract opens one link for each distinct text. */
   readonly #peers = new Map<string, Peer>();
   readonly #guests = new Set<Guest>();
@@ -236,11 +240,14 @@ export class Connector implements Control {
   #peerAt(text: string, address: Address): Peer {
     const known = this.#peers.get(text);
     if (known) return known;
-    const { dial, logger, limits, graceMs } = this.#options;
+    const { dial, proxied = false, logger, limits, graceMs } = this.#options;
     const peer: Peer = new Peer({
       address,
       dial,
+      proxied,
       visitors: this.#visitors,
+      pace: this.#pace,
+      log: this.#visitors.log,
       logger: logger.with({ peer: formatAddress(address) }),
       limits,
       graceMs,

@@ -2,19 +2,23 @@
 // failed is tried again. It is told by its peer when a link comes and goes, and what was answered over it.
 
 import type { Logger } from "@logtape/logtape";
-import { type Address, parseAddress } from "../address.ts";
+import { type Address, formatAddress, parseAddress } from "../address.ts";
 import { ConnectorError, type ErrorCode } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import { Backoff, RETRY_BACKOFF } from "../retry.ts";
 import type { Service, ServiceReport, ServiceStatus } from "../service.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { serviceToMessage } from "../wire/service_message.ts";
+import type { DialPace } from "./dial_pace.ts";
 import { Ingress } from "./ingress.ts";
 import type { ServiceVisitors, Visitors } from "./visitors.ts";
 
 /** What a service needs of the connector. */
 export interface PeerServiceOptions {
+  /** Where the peer is, as it is dialled. */
+  address: Address;
   visitors: Visitors;
+  pace: DialPace;
   logger: Logger;
   /** How long visitors wait for a link that was lost, in milliseconds. */
   graceMs: number;
@@ -47,6 +51,8 @@ export class PeerService {
   #lastError: { message: string; at: Date } | undefined;
   #retryAt: Date | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Gives up the wait for the turn to try again. */
+  #retrying: AbortController | undefined;
   #backoff = new Backoff(RETRY_BACKOFF);
   #changed = Promise.withResolvers<void>();
   /** Set when it listens no more, and tries nothing again. */
@@ -58,7 +64,8 @@ export class PeerService {
     this.destination = parseAddress(service.destinationAddr);
     this.#options = options;
     const side = service.type === "local" ? "egress" : "ingress";
-    this.visitors = options.visitors.openService(service, side);
+    const holder = `dialled ${formatAddress(options.address)}`;
+    this.visitors = options.visitors.openService(service, side, { holder });
   }
 
   /** Whether it cannot be had here. */
@@ -176,7 +183,7 @@ export class PeerService {
   /** Takes no new visitors; open connections go on. */
   stopListening(): void {
     this.#stopped = true;
-    clearTimeout(this.#retryTimer);
+    this.#stopRetrying();
     this.#retryAt = undefined;
     this.#ingress?.close();
   }
@@ -195,11 +202,23 @@ export class PeerService {
     const waitMs = lasting ? undefined : this.#backoff.next(0);
     this.#set("error", message, { code, waitMs });
     if (waitMs === undefined) return;
-    this.#retryTimer = setTimeout(() => {
-      this.#retryAt = undefined;
-      this.#asked = undefined;
-      this.keepOpen();
-    }, waitMs);
+    this.#retryTimer = setTimeout(() => this.#retry(), waitMs);
+  }
+
+  async #retry(): Promise<void> {
+    const retrying = new AbortController();
+    this.#retrying = retrying;
+    const turn = await this.#options.pace.services.turn(retrying.signal);
+    turn?.end();
+    if (retrying.signal.aborted) return;
+    this.#retryAt = undefined;
+    this.#asked = undefined;
+    this.keepOpen();
+  }
+
+  #stopRetrying(): void {
+    clearTimeout(this.#retryTimer);
+    this.#retrying?.abort();
   }
 
   #expose(): void {
@@ -218,7 +237,7 @@ export class PeerService {
     message: string | undefined,
     { code, waitMs }: { code?: ErrorCode | undefined; waitMs?: number | undefined } = {},
   ): void {
-    clearTimeout(this.#retryTimer);
+    this.#stopRetrying();
     const { logger, graceMs } = this.#options;
     const { id, name } = this.service;
     const before = this.#status;

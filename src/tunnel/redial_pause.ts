@@ -1,8 +1,11 @@
-// The wait before a peer is dialled again: it ends early when somebody is in a hurry, or when the peer's port opens.
+// When a peer is dialled again: after a wait, which ends early when somebody is in a hurry or when the peer's port opens,
+// and when it is its turn among all peers.
 
 import type { Address } from "../address.ts";
 import { delay } from "../delay.ts";
 import { becomesReachable, type Reachability } from "../tcp/reachable.ts";
+import type { DialPace } from "./dial_pace.ts";
+import type { Pacer, Turn } from "./pacer.ts";
 
 /** Waits longer than this, in milliseconds, end early when the peer's port opens. */
 const PATIENT_WAIT_MS = 1000;
@@ -10,32 +13,71 @@ const PATIENT_WAIT_MS = 1000;
 /** Waits between the tries to open a link to one peer. */
 export class RedialPause {
   readonly #address: Address;
+  readonly #pace: DialPace;
+  /** Ends what somebody in a hurry does not wait for. */
   #hurry = new AbortController();
+  readonly #closing = new AbortController();
+  /** Whether the next try is a fresh one. */
+  #hurried = true;
   /** What the peer's port did at the last look: it may open between a wait and the next. */
   #seen: Reachability | undefined;
 
-  constructor(address: Address) {
+  constructor(address: Address, pace: DialPace) {
     this.#address = address;
+    this.#pace = pace;
   }
 
-  /** Waits. Never rejects. */
-  async wait(ms: number): Promise<void> {
-    const hurry = new AbortController();
-    const { signal } = hurry;
-    this.#hurry = hurry;
+  /** Waits for this peer's turn to be dialled; `known`: it has answered before. Undefined once it was closed. */
+  async turn({ known }: { known: boolean }): Promise<Turn | undefined> {
+    for (;;) {
+      // Those that are in the quick lanes already keep their place when somebody is in a hurry.
+      const quick = known || this.#hurried;
+      const { signal } = quick ? this.#closing : this.#newHurry();
+      const turn = await this.#lane(known).turn(signal);
+      if (turn === undefined && !this.#closing.signal.aborted) continue;
+      this.#hurried = false;
+      return turn;
+    }
+  }
+
+  /** Waits so long, in milliseconds, or until somebody is in a hurry. Never rejects. */
+  async wait(ms: number, { known }: { known: boolean }): Promise<void> {
+    if (this.#closing.signal.aborted || this.#hurried) return;
+    const { signal } = this.#newHurry();
     if (ms <= PATIENT_WAIT_MS) return await delay(ms, { signal });
-    const before = this.#seen;
-    const watched = becomesReachable(this.#address, { signal, before }).then((seen) => {
+    const waited = new AbortController();
+    const watched = becomesReachable(this.#address, {
+      signal: AbortSignal.any([signal, waited.signal]),
+      before: this.#seen,
+      turn: (signal) => this.#lane(known).turn(signal),
+    }).then((seen) => {
       this.#seen = seen;
-      if (seen === "opened") hurry.abort();
+      if (seen === "opened") this.end();
     });
     await delay(ms, { signal });
-    hurry.abort();
+    waited.abort();
     await watched;
   }
 
-  /** Ends the wait that is under way, if any. */
+  /** Ends the wait that is under way, if any: the next try is due. */
   end(): void {
+    this.#hurried = true;
     this.#hurry.abort();
+  }
+
+  /** Ends everything for good. */
+  close(): void {
+    this.#closing.abort();
+    this.#hurry.abort();
+  }
+
+  #lane(known: boolean): Pacer {
+    if (known) return this.#pace.known;
+    return this.#hurried ? this.#pace.fresh : this.#pace.failing;
+  }
+
+  #newHurry(): AbortController {
+    this.#hurry = new AbortController();
+    return this.#hurry;
   }
 }
