@@ -6,8 +6,8 @@
 export interface ShareOptions {
   /** The most, whatever else is free. Default: no bound of its own. */
   max?: number;
-  /** Of what the others beside it leave, the part that it may have. 1: all of it. */
-  part: number;
+  /** Of what the others beside it leave, the part that it may not have: it stays free for whoever comes. */
+  reserve: number;
 }
 
 /** A share of something countable, and the shares within it. */
@@ -15,7 +15,7 @@ export class Share {
   readonly #parent: Share | undefined;
   readonly #forget: () => void;
   #max: number;
-  readonly #part: number;
+  readonly #reserve: number;
   readonly #within = new Map<string, Share>();
   #taken = 0;
   /** How many have asked for it and have not let it go. */
@@ -23,17 +23,17 @@ export class Share {
 
   private constructor(
     parent: Share | undefined,
-    { max = Infinity, part, forget = () => {} }: ShareOptions & { forget?: () => void },
+    { max = Infinity, reserve, forget = () => {} }: ShareOptions & { forget?: () => void },
   ) {
     this.#parent = parent;
     this.#forget = forget;
     this.#max = max;
-    this.#part = part;
+    this.#reserve = reserve;
   }
 
   /** All that there is. */
   static ofAll(max: number): Share {
-    return new Share(undefined, { max, part: 1 });
+    return new Share(undefined, { max, reserve: 0 });
   }
 
   /** There is more or less of it now. What is taken already stays. */
@@ -63,12 +63,17 @@ export class Share {
     if (this.#parent === undefined) return this.#max;
     const left = this.#parent.limit - this.#parent.#taken + this.#taken;
     // Of very little nothing is kept back: a bound of three lets one peer have three.
-    return Math.min(this.#max, left - Math.floor(left * (1 - this.#part)));
+    return Math.min(this.#max, left - Math.floor(left * this.#reserve));
+  }
+
+  /** Whether no more of it may be taken now. */
+  get full(): boolean {
+    return this.#taken >= this.limit;
   }
 
   /** Takes one, of this share and of all around it, if it may. */
   take(): boolean {
-    if (this.#taken >= this.limit) return false;
+    if (this.full) return false;
     this.#add(1);
     return true;
   }

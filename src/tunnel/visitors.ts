@@ -27,10 +27,10 @@ export interface VisitorsOptions {
 }
 
 /**
- * What one peer may have of all connections that the other peers leave, and one service of those that the other services
- * of its peer leave. So a single peer may have three quarters of all, and a second one three quarters of the rest.
+ * What one peer may not have of the connections that the other peers leave, and one service of those that the other
+ * services of its peer leave. So a single peer may have three quarters of all, and a second one three quarters of the rest.
  */
-const PART = 3 / 4;
+const RESERVE = 1 / 4;
 /** The most visitors that wait for a link, of all services: each costs a socket and a descriptor. */
 const MAX_WAITING = 5_000;
 /** Of one service. */
@@ -74,8 +74,8 @@ export class Visitors {
     this.#count();
     const fields = { serviceId: service.id, service: service.name, side };
     const share = (of: Share, max: number) => {
-      const all = of.within(holder, { part: PART });
-      const one = all.within(`${service.id} ${side}`, { max, part: PART });
+      const all = of.within(holder, { reserve: RESERVE });
+      const one = all.within(`${service.id} ${side}`, { max, reserve: RESERVE });
       return {
         one,
         release: () => {
