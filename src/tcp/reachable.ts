@@ -1,9 +1,9 @@
 // Notices that a port which refused takes connections again, so that whoever waits to dial it need not wait longer; and
 // finds out, for next to nothing, whether it is worth while to open a link.
 
-import type { Address } from "../address.ts";
+import { type Address, formatAddress } from "../address.ts";
 import { delay } from "../delay.ts";
-import { ConnectorError } from "../errors.ts";
+import { reasonOf } from "../errors.ts";
 import { dialTcp } from "./dial.ts";
 
 /** How often the port is tried, in milliseconds: a peer that is back is found within 2 s, for a packet a second. */
@@ -47,16 +47,18 @@ export async function becomesReachable(
   return refused ? "refusing" : "open";
 }
 
-/** Why an address takes no TCP connection; undefined when it takes one. Never rejects. */
+/** Why an address takes no TCP connection, in words; undefined when it takes one. Never rejects. */
 export async function refusalOf(
   address: Address,
   { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
-): Promise<ConnectorError | undefined> {
+): Promise<string | undefined> {
   try {
     const conn = await dialTcp(address, { timeoutMs, signal });
     conn.close();
     return undefined;
   } catch (error) {
-    return error instanceof ConnectorError ? error : ConnectorError.from(error, "Cannot connect");
+    const reason = reasonOf(error);
+    const action = `Cannot connect to ${formatAddress(address)}: `;
+    return reason.startsWith(action) ? reason.slice(action.length) : reason;
   }
 }

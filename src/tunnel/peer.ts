@@ -205,8 +205,8 @@ export class Peer {
   async #tryOnce(turn: Turn): Promise<Leaving> {
     const refusal = await this.#knock(turn);
     if (refusal) {
-      for (const service of this.#services.values()) service.linkDown(refusal.message);
-      return { reason: refusal.message, returns: true };
+      for (const service of this.#services.values()) service.linkDown(refusal);
+      return { reason: refusal, returns: true };
     }
     this.#unheard = true;
     const heard = () => {
@@ -252,7 +252,7 @@ export class Peer {
    * Why there is no use in opening a link. After a try of which nothing was heard, and when many peers are dialled, the port
    * is looked at first: that costs a small part of what the attempt does, in time and in memory.
    */
-  async #knock({ waited }: Turn): Promise<ConnectorError | undefined> {
+  async #knock({ waited }: Turn): Promise<string | undefined> {
     if (this.#options.proxied || !this.#unheard && !waited) return undefined;
     const { address } = this.#options;
     return await refusalOf(address, { signal: this.#closing.signal, timeoutMs: FIRST_ANSWER_MS });
