@@ -10,6 +10,7 @@ import type { Control, ExposeOptions, Service, ServiceReport, ServiceRequest } f
 import { newDialPace } from "./dial_pace.ts";
 import { Guest } from "./guest.ts";
 import { GuestServices } from "./guest_services.ts";
+import { InboundLinks } from "./inbound_links.ts";
 import { Peer } from "./peer.ts";
 import type { PeerService } from "./peer_service.ts";
 import { Visitors, type VisitorsOptions } from "./visitors.ts";
@@ -35,8 +36,6 @@ export interface ConnectorOptions extends VisitorsOptions {
   save?: (services: Service[]) => Promise<void>;
 }
 
-/** The most links that peers may have open to us. */
-const MAX_GUESTS = 1000;
 /** The most services of our own. */
 const MAX_SERVICES = 10_000;
 /** How long peers may take to end their links once nothing is open any more, at least, in milliseconds. */
@@ -52,6 +51,7 @@ export class Connector implements Control {
   /** By the address as the user wrote it: the contract opens one link for each distinct text. */
   readonly #peers = new Map<string, Peer>();
   readonly #guests = new Set<Guest>();
+  readonly #inboundLinks = new InboundLinks();
   readonly #guestServices: GuestServices;
   /** Ids of services that are not kept: their exposure is not answered yet, or they are about to be removed. */
   readonly #unkept = new Set<string>();
@@ -152,13 +152,16 @@ export class Connector implements Control {
     if (this.#closing.signal.aborted) {
       return link.abort(new ConnectorError("unavailable", "the connector is shutting down"));
     }
-    if (this.#guests.size >= MAX_GUESTS) {
-      const reason = `This connector has ${MAX_GUESTS} links of peers already`;
+    const place = this.#inboundLinks.admit(link.peer);
+    if (place === undefined) {
+      const reason = "This connector has too many links of the peer already";
+      this.#visitors.log.warn("link refused", { peer: link.peer.address, reason });
       return link.abort(new ConnectorError("resource_exhausted", reason));
     }
     const { logger, limits } = this.#options;
     const guest = new Guest(link, { services: this.#guestServices, logger, limits });
     this.#guests.add(guest);
+    this.#inboundLinks.hold(guest, place);
     guest.closed.then(() => this.#guests.delete(guest));
   }
 

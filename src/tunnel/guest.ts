@@ -13,6 +13,7 @@ import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";
 import { carryToDestination } from "./egress.ts";
 import type { Owner } from "./guest_service.ts";
 import type { GuestServices } from "./guest_services.ts";
+import type { InboundLink } from "./inbound_links.ts";
 
 /** What a guest needs of the connector that it visits. */
 export interface GuestOptions {
@@ -22,12 +23,13 @@ export interface GuestOptions {
 }
 
 /** A peer that dialled us. */
-export class Guest implements Owner {
+export class Guest implements Owner, InboundLink {
   /** Resolves when the link has ended and its services have been told. */
   readonly closed: Promise<void>;
   readonly session: Session;
   readonly #services: GuestServices;
   readonly #logger: Logger;
+  #askedAt: number | undefined;
   #leaving = false;
   /** Whether its services may return when the link has ended. */
   #returns = true;
@@ -60,6 +62,21 @@ export class Guest implements Owner {
     return this.#leaving;
   }
 
+  /** Whether nothing is exposed over it now and no connection is open. */
+  get idle(): boolean {
+    return this.session.streamCount === 0 && this.#services.countOf(this) === 0;
+  }
+
+  /** When it last asked for a service or removed one, as of `performance.now()`. */
+  get askedAt(): number | undefined {
+    return this.#askedAt;
+  }
+
+  /** Ends the link at once, and tells the peer why. */
+  end(reason: ConnectorError): void {
+    this.session.abort(reason, { returns: true });
+  }
+
   /** Takes no new streams and tells the peer so; open ones go on. */
   drain(): void {
     this.session.drain({ returns: true });
@@ -78,6 +95,7 @@ export class Guest implements Owner {
   }
 
   #onControl(frame: ControlFrame): void {
+    if (frame.kind === "expose" || frame.kind === "destroy") this.#askedAt = performance.now();
     switch (frame.kind) {
       case "expose":
         return this.#expose(frame);

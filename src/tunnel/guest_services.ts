@@ -5,6 +5,7 @@ import type { Logger } from "@logtape/logtape";
 import { parseAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import type { PeerInfo } from "../peer_identity.ts";
+import { boundKey } from "../principal.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import {
   type GuestService,
@@ -19,11 +20,13 @@ import {
   type Tenure,
 } from "./guest_service.ts";
 import { Ingress } from "./ingress.ts";
+import { shareOfPeer } from "./peer_share.ts";
+import { Share } from "./share.ts";
 import type { ServiceVisitors, Visitors } from "./visitors.ts";
 
 /** The most services that one peer may have exposed on us over one link. */
 const MAX_SERVICES_PER_LINK = 1000;
-/** The most services that peers may have exposed on us, with those that wait for their peers. */
+/** The most services that peers may have exposed on us, with those that wait for their peers; one has a share of them. */
 const MAX_SERVICES = 10_000;
 /** The most services that are remembered as removed; the oldest are forgotten first. */
 const MAX_REMOVED = 1000;
@@ -44,6 +47,11 @@ export interface GuestServicesOptions {
 export class GuestServices {
   readonly #options: GuestServicesOptions;
   readonly #services = new Map<string, GuestService>();
+  /** Those of each link that lives. */
+  readonly #owned = new Map<Owner, Set<GuestService>>();
+  /** What each takes of the services that there are for all peers. */
+  readonly #places = new Map<GuestService, Share>();
+  readonly #all = Share.ofAll(MAX_SERVICES);
   /** Who listens on which port. */
   readonly #ports = new Map<number, GuestService>();
   /** Ids that were removed here. Their peer is told again when it asks for one: the first word may have been lost. */
@@ -57,6 +65,11 @@ export class GuestServices {
   /** What is true of them now. */
   list(): ServiceReport[] {
     return [...this.#services.values()].map(reportOf);
+  }
+
+  /** How many have come over this link. */
+  countOf(owner: Owner): number {
+    return this.#owned.get(owner)?.size ?? 0;
   }
 
   /** A service that came over this link. */
@@ -96,7 +109,8 @@ export class GuestServices {
       throw new ConnectorError("already_exists", portInUse(service, holder));
     }
     const side = service.type === "local" ? "ingress" : "egress";
-    const visitors = this.#options.visitors.openService(service, side);
+    const bounds = { holder: boundKey(owner.peer) };
+    const visitors = this.#options.visitors.openService(service, side, bounds);
     const ingress = service.type === "local"
       ? this.#openIngress(service, { visitors, holder })
       : undefined;
@@ -109,6 +123,7 @@ export class GuestServices {
     const since = new Date();
     const entry: GuestService = { service, destination, since, visitors, ingress, tenure };
     this.#services.set(id, entry);
+    this.#place(entry, owner);
     if (ingress) this.#ports.set(sourcePort, entry);
     this.#assign(entry, owner);
     this.#options.logger.info("service exposed by peer", {
@@ -175,7 +190,36 @@ export class GuestServices {
   }
 
   #of(owner: Owner): GuestService[] {
-    return [...this.#services.values()].filter((entry) => ownerOf(entry) === owner);
+    return [...this.#owned.get(owner) ?? []];
+  }
+
+  #setTenure(entry: GuestService, tenure: Tenure): void {
+    this.#disown(entry);
+    entry.tenure = tenure;
+    if (tenure.kind === "orphaned") return;
+    const owned = this.#owned.get(tenure.owner) ?? new Set();
+    this.#owned.set(tenure.owner, owned.add(entry));
+  }
+
+  #disown(entry: GuestService): void {
+    const owner = ownerOf(entry);
+    const owned = owner && this.#owned.get(owner);
+    if (owner === undefined || owned === undefined) return;
+    owned.delete(entry);
+    if (owned.size === 0) this.#owned.delete(owner);
+  }
+
+  #place(entry: GuestService, owner: Owner): void {
+    const share = shareOfPeer(this.#all, owner.peer);
+    share.takeOver();
+    this.#places.set(entry, share);
+  }
+
+  #freePlace(entry: GuestService): void {
+    const share = this.#places.get(entry);
+    this.#places.delete(entry);
+    share?.give();
+    share?.release();
   }
 
   /** Opens a port, or takes over the one that is open already, so that it never refuses in between. */
@@ -212,7 +256,7 @@ export class GuestServices {
       });
     }
     if (changed) entry.since = new Date();
-    entry.tenure = { kind: "owned", owner };
+    this.#setTenure(entry, { kind: "owned", owner });
     if (owner.leaving) entry.ingress?.detach({ graceMs: this.#options.graceMs, reason: NO_LINK });
     else entry.ingress?.attach(owner.session);
   }
@@ -222,12 +266,12 @@ export class GuestServices {
     const { id, name } = entry.service;
     entry.ingress?.detach({ graceMs, reason: NO_LINK });
     entry.since = new Date();
-    entry.tenure = {
+    this.#setTenure(entry, {
       kind: "orphaned",
       peer,
       until: new Date(Date.now() + graceMs),
       timer: setTimeout(() => this.#drop(entry), graceMs),
-    };
+    });
     logger.info("service waits for its peer", { service: name, id, graceMs });
   }
 
@@ -242,6 +286,8 @@ export class GuestServices {
     const { id, name } = entry.service;
     if (entry.tenure.kind === "orphaned") clearTimeout(entry.tenure.timer);
     if (this.#services.get(id) === entry) this.#services.delete(id);
+    this.#disown(entry);
+    this.#freePlace(entry);
     this.#stopListening(entry);
     if (cut) entry.visitors.close();
     else entry.visitors.retire();
@@ -254,11 +300,14 @@ export class GuestServices {
   }
 
   #checkRoom(owner: Owner): void {
-    const [count, what] = this.#services.size >= MAX_SERVICES
-      ? [MAX_SERVICES, "This connector has"]
-      : [MAX_SERVICES_PER_LINK, "The link has"];
-    if (this.#services.size < MAX_SERVICES && this.#of(owner).length < count) return;
-    throw new ConnectorError("resource_exhausted", `${what} ${count} services already`);
+    const share = shareOfPeer(this.#all, owner.peer);
+    const { full, taken } = share;
+    share.release();
+    if (!full && this.countOf(owner) < MAX_SERVICES_PER_LINK) return;
+    const reason = full
+      ? `This connector has ${taken} services of the peer already, and ${this.#all.taken} of all`
+      : `The link has ${MAX_SERVICES_PER_LINK} services already`;
+    throw new ConnectorError("resource_exhausted", reason);
   }
 }
 
