@@ -96,14 +96,6 @@ export async function runConnector(options: RunOptions): Promise<number> {
     grpc: formatAddress(grpc.address),
     http: formatAddress({ host: options.httpBind.host, port: http.port }),
   });
-  const { connectionCapacity } = connector;
-  if (connectionCapacity < options.maxConnections) {
-    logger.info("fewer connections than --max-connections", {
-      maxConnections: options.maxConnections,
-      possible: connectionCapacity,
-      reason: "the process may not have more files open",
-    });
-  }
   logger.info("connector stopping", { signal: await stop.first, drainMs: options.drainMs });
   return 0;
 }

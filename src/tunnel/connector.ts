@@ -69,11 +69,6 @@ export class Connector implements Control {
     });
   }
 
-  /** How many connections may be open at once, of all services: no more than there are file descriptors for. */
-  get connectionCapacity(): number {
-    return this.#visitors.capacity;
-  }
-
   async expose(
     request: ServiceRequest,
     { waitMs = 0, signal }: ExposeOptions = {},

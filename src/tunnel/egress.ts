@@ -27,7 +27,7 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
   const { name, destination, visitors, logger } = options;
   const visit = visitors.admit();
   if (visit === undefined) {
-    logger.warn("visitor turned away", { service: name, reason: TOO_MANY });
+    visitors.log.warn("visitor turned away", { service: name, reason: TOO_MANY });
     return stream.reset("limit", TOO_MANY);
   }
   // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.

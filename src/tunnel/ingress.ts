@@ -32,7 +32,8 @@ interface Waiter {
 export class Ingress {
   #options: IngressOptions;
   #listener: Listener | undefined;
-  #closed = false;
+  /** Gives the port's descriptor back. */
+  #letPortGo: (() => void) | undefined;
   #state: State = { kind: "waiting" };
   #waiting: Waiter[] = [];
   #patience: ReturnType<typeof setTimeout> | undefined;
@@ -48,16 +49,17 @@ export class Ingress {
    */
   static open(options: IngressOptions): Ingress {
     const ingress = new Ingress(options);
-    options.visitors.openPort();
+    const letPortGo = options.visitors.holdPort();
     try {
       ingress.#listener = Listener.listen(
         options.service.sourcePort,
         (conn) => ingress.#receive(conn),
       );
     } catch (error) {
-      options.visitors.closePort();
+      letPortGo();
       throw error;
     }
+    ingress.#letPortGo = letPortGo;
     return ingress;
   }
 
@@ -94,10 +96,9 @@ export class Ingress {
     clearTimeout(this.#patience);
     this.#state = { kind: "absent", reason: CLOSED };
     this.#dismissAll(CLOSED);
-    if (this.#closed) return;
-    this.#closed = true;
     this.#listener?.close();
-    this.#options.visitors.closePort();
+    this.#letPortGo?.();
+    this.#letPortGo = undefined;
   }
 
   #receive(conn: Conn): void {

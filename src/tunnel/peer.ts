@@ -3,7 +3,7 @@
 
 import type { Logger } from "@logtape/logtape";
 import { type Address, formatAddress } from "../address.ts";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError, reasonOf } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
@@ -16,7 +16,7 @@ import type { Service, ServiceReport } from "../service.ts";
 import { refusalOf } from "../tcp/reachable.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { carryToDestination } from "./egress.ts";
-import { PeerService, type PeerServiceOptions } from "./peer_service.ts";
+import { dialledHolder, PeerService, type PeerServiceOptions } from "./peer_service.ts";
 import type { Turn } from "./pacer.ts";
 import { RedialPause } from "./redial_pause.ts";
 
@@ -204,9 +204,13 @@ export class Peer {
    */
   async #tryOnce(turn: Turn): Promise<Leaving> {
     const refusal = await this.#knock(turn);
-    if (refusal) {
-      for (const service of this.#services.values()) service.linkDown(refusal);
-      return { reason: refusal, returns: true };
+    if (refusal !== undefined) return this.#away(refusal);
+    const { visitors, address } = this.#options;
+    let letGo: () => void;
+    try {
+      letGo = visitors.hold(dialledHolder(address), "Cannot open a link");
+    } catch (error) {
+      return this.#away(reasonOf(error));
     }
     this.#unheard = true;
     const heard = () => {
@@ -214,7 +218,7 @@ export class Peer {
       turn.end();
     };
     const leaving = Promise.withResolvers<Leaving>();
-    const link = this.#options.dial(this.#options.address);
+    const link = this.#options.dial(address);
     const session = new Session(link, {
       role: "dialler",
       limits: this.#options.limits,
@@ -234,7 +238,10 @@ export class Peer {
     const [oldest] = this.#sessions;
     if (this.#sessions.size >= MAX_LINKS) oldest?.close();
     this.#sessions.add(session);
-    session.closed.then(() => this.#sessions.delete(session));
+    session.closed.then(() => {
+      this.#sessions.delete(session);
+      letGo();
+    });
     session.send({ kind: "ping" });
     for (const serviceId of this.#removed) session.send({ kind: "destroy", serviceId });
     for (const service of this.#services.values()) service.linkUp(session);
@@ -246,6 +253,12 @@ export class Peer {
     });
     this.#onHeard = heard;
     return await leaving.promise;
+  }
+
+  /** No link is opened, and why. */
+  #away(reason: string): Leaving {
+    for (const service of this.#services.values()) service.linkDown(reason);
+    return { reason, returns: true };
   }
 
   /**

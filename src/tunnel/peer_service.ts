@@ -31,6 +31,11 @@ const LASTING: readonly ErrorCode[] = [
   "failed_precondition",
 ];
 
+/** For whom the connections of a peer that we dial are counted, and its ports and links. */
+export function dialledHolder(address: Address): string {
+  return `dialled ${formatAddress(address)}`;
+}
+
 /** A service of our own. */
 export class PeerService {
   readonly service: Service;
@@ -64,7 +69,7 @@ export class PeerService {
     this.destination = parseAddress(service.destinationAddr);
     this.#options = options;
     const side = service.type === "local" ? "egress" : "ingress";
-    const holder = `dialled ${formatAddress(options.address)}`;
+    const holder = dialledHolder(options.address);
     this.visitors = options.visitors.openService(service, side, { holder });
   }
 

@@ -71,6 +71,11 @@ export class Share {
     return this.#taken >= this.limit;
   }
 
+  /** Whether it is its own bound that is reached: however much there is of all, it gets no more. */
+  get atMax(): boolean {
+    return this.#taken >= this.#max;
+  }
+
   /** Takes one, of this share and of all around it, if it may. */
   take(): boolean {
     if (this.full) return false;

@@ -1,7 +1,7 @@
 // The tunnelled connections of a connector, either side, service by service: admitted within bounds, counted,
 // logged when each opens and when it closes, and ended together when their service or the connector ends. No peer, and
-// no service of one, gets so many that none are left for the others; all of them, and the ports that are listened on,
-// keep to the file descriptors that there are.
+// no service of one, gets so many that none are left for the others. All of them, the ports that are listened on and the
+// links that we open keep to the file descriptors that there are.
 
 import type { Logger } from "@logtape/logtape";
 import { BoundedLog } from "../bounded_log.ts";
@@ -37,8 +37,15 @@ const MAX_WAITING = 5_000;
 const MAX_SERVICE_WAITING = 1_000;
 /** What they may take of all connections, lest nobody else is served while peers are away. */
 const WAITING_PART = 1 / 2;
-/** What the ports that are listened on may take of the descriptors: without any left, nobody could come to them. */
-const PORTS_PART = 1 / 2;
+/** What ports and links may take of the descriptors: without any left, nobody could be carried. */
+const HELD_PART = 1 / 2;
+/** Ports and links that are of use at most: there may be 10,000 services of ours, and as many of peers. */
+const MAX_HELD = 20_000;
+/**
+ * So many descriptors are asked for first, and twice as many each time that more are needed: to count them takes 20 µs each,
+ * during which nothing else is done. Most connectors never need more.
+ */
+const FIRST_DESCRIPTORS = 128;
 
 /** The connections of all services. */
 export class Visitors {
@@ -48,21 +55,20 @@ export class Visitors {
   readonly #services = new Set<ServiceVisitors>();
   readonly #open: Share;
   readonly #waiting: Share;
-  /** Ports that are listened on. */
-  #ports = 0;
+  /** Ports that are listened on, and links that we have opened. */
+  readonly #held: Share;
+  /** How many descriptors there are for all of them, as far as it was necessary to find out. */
+  #descriptors = 0;
+  /** Whether there are no more. */
+  #exhausted = false;
   #idle: PromiseWithResolvers<void> | undefined;
 
   constructor(options: VisitorsOptions) {
     this.#options = options;
     this.log = new BoundedLog(options.logger);
-    this.#open = Share.ofAll(options.maxConnections);
-    this.#waiting = Share.ofAll(MAX_WAITING);
-  }
-
-  /** How many connections may be open at once: fewer than was asked for when there are no descriptors for them. */
-  get capacity(): number {
-    this.#count();
-    return this.#open.limit;
+    this.#open = Share.ofAll(0);
+    this.#waiting = Share.ofAll(0);
+    this.#held = Share.ofAll(0);
   }
 
   /** Begins to carry connections of a service. `holder` is for whom they are counted: whoever exposes it. */
@@ -71,7 +77,6 @@ export class Visitors {
     side: "ingress" | "egress",
     { holder = "" }: { holder?: string } = {},
   ): ServiceVisitors {
-    this.#count();
     const fields = { serviceId: service.id, service: service.name, side };
     const share = (of: Share, max: number) => {
       const all = of.within(holder, { reserve: RESERVE });
@@ -91,8 +96,8 @@ export class Visitors {
       log: this.log,
       open: open.one,
       waiting: waiting.one,
-      openPort: () => this.#openPort(service.name),
-      closePort: () => this.#closePort(),
+      take: (share) => this.#take(share),
+      holdPort: () => this.hold(holder, `Cannot listen for service "${service.name}"`),
       onLeave: () => this.#onLeave(),
       onClose: () => this.#services.delete(made),
       onEnd: () => {
@@ -109,6 +114,28 @@ export class Visitors {
     while (this.#open.taken > 0) await (this.#idle ??= Promise.withResolvers()).promise;
   }
 
+  /**
+   * Takes a descriptor for a port or a link of a holder, and returns what gives it back, which is to be called once.
+   * `action` begins the message when that cannot be.
+   *
+   * @throws {ConnectorError} `resource_exhausted` when there are none left for more of them.
+   */
+  hold(holder: string, action: string): () => void {
+    const share = this.#held.within(holder, { reserve: RESERVE });
+    if (!this.#take(share)) {
+      share.release();
+      const reason = `${action}: ${this.#held.taken} ports and links are open already, ` +
+        "and the file descriptors that are left are for connections";
+      throw new ConnectorError("resource_exhausted", reason);
+    }
+    this.#divide();
+    return () => {
+      share.give();
+      share.release();
+      this.#divide();
+    };
+  }
+
   /** Resets every connection. */
   closeAll(): void {
     for (const service of [...this.#services]) service.close("the connector is closing");
@@ -119,37 +146,40 @@ export class Visitors {
     this.log[Symbol.dispose]();
   }
 
-  /** Finds out how many connections there are descriptors for, beside the ports. */
-  #count(): void {
-    const { maxConnections } = this.#options;
-    const wanted = maxConnections + this.#ports;
-    const open = Math.max(0, this.#descriptors(wanted) - this.#ports);
-    this.#open.resize(open);
-    this.#waiting.resize(Math.min(MAX_WAITING, Math.ceil(open * WAITING_PART)));
+  #take(share: Share): boolean {
+    while (!share.take()) if (share.atMax || !this.#findMore()) return false;
+    return true;
   }
 
-  #descriptors(wanted: number): number {
+  /** Finds out whether there are more descriptors, as long as more may be of use. */
+  #findMore(): boolean {
+    if (this.#exhausted) return false;
+    const { maxConnections, logger } = this.#options;
     const { countDescriptors = (wanted) => descriptors.share("connections", wanted) } =
       this.#options;
-    return countDescriptors(wanted);
-  }
-
-  /** @throws {ConnectorError} `resource_exhausted` when there are no descriptors for more of them. */
-  #openPort(service: string): void {
-    const wanted = Math.ceil((this.#ports + 1) / PORTS_PART);
-    if (this.#descriptors(wanted) < wanted) {
-      const reason =
-        `Cannot listen for service "${service}": ${this.#ports} ports are listened on, ` +
-        "and the file descriptors that are left are for connections";
-      throw new ConnectorError("resource_exhausted", reason);
+    const known = this.#descriptors;
+    const wanted = Math.min(
+      Math.max(FIRST_DESCRIPTORS, 2 * known),
+      maxConnections + MAX_HELD,
+    );
+    this.#descriptors = countDescriptors(wanted);
+    this.#exhausted = this.#descriptors < wanted || wanted === maxConnections + MAX_HELD;
+    this.#divide();
+    if (this.#descriptors < maxConnections && this.#exhausted) {
+      logger.warn("fewer connections than --max-connections: too few files may be open", {
+        maxConnections,
+        possible: this.#open.limit,
+      });
     }
-    this.#ports += 1;
-    this.#count();
+    return this.#descriptors > known;
   }
 
-  #closePort(): void {
-    this.#ports -= 1;
-    this.#count();
+  #divide(): void {
+    const free = Math.max(0, this.#descriptors - this.#held.taken);
+    const open = Math.min(this.#options.maxConnections, free);
+    this.#held.resize(Math.floor(this.#descriptors * HELD_PART));
+    this.#open.resize(open);
+    this.#waiting.resize(Math.min(MAX_WAITING, Math.ceil(open * WAITING_PART)));
   }
 
   #onLeave(): void {
@@ -166,9 +196,10 @@ interface ServiceVisitorsOptions extends VisitorsOptions {
   open: Share;
   /** Of those, who waits for a link. */
   waiting: Share;
-  /** A port is listened on. @throws {ConnectorError} `resource_exhausted` */
-  openPort: () => void;
-  closePort: () => void;
+  /** Takes one of a share, if it may. */
+  take: (share: Share) => boolean;
+  /** Takes a descriptor for a port. @throws {ConnectorError} `resource_exhausted` */
+  holdPort: () => () => void;
   /** One connection less. */
   onLeave: () => void;
   onClose: () => void;
@@ -256,7 +287,7 @@ export class ServiceVisitors {
   admit(): Visit | undefined {
     const stats = this.#stats;
     stats.total += 1;
-    if (!this.#options.open.take()) {
+    if (!this.#options.take(this.#options.open)) {
       stats.failed += 1;
       stats.refused += 1;
       stats.lastClose = TOO_MANY;
@@ -274,22 +305,17 @@ export class ServiceVisitors {
 
   /** Lets a visit wait for a link, if there is room for one more who waits; `carry` and `fail` end that. */
   wait(visit: Visit): boolean {
-    visit.waits = this.#options.waiting.take();
+    visit.waits = this.#options.take(this.#options.waiting);
     return visit.waits;
   }
 
   /**
-   * A port is listened on for the service: it takes a descriptor.
+   * Takes a descriptor for a port of the service, and returns what gives it back.
    *
    * @throws {ConnectorError} `resource_exhausted` when there is none for it.
    */
-  openPort(): void {
-    this.#options.openPort();
-  }
-
-  /** A port is listened on no more. */
-  closePort(): void {
-    this.#options.closePort();
+  holdPort(): () => void {
+    return this.#options.holdPort();
   }
 
   #stopWaiting(visit: Visit): void {
