@@ -122,7 +122,8 @@ export class Visitors {
    */
   hold(holder: string, action: string): () => void {
     const share = this.#held.within(holder, { reserve: RESERVE });
-    if (!this.#take(share)) {
+    while (!share.take()) {
+      if (this.#findMore()) continue;
       share.release();
       const reason = `${action}: ${this.#held.taken} ports and links are open already, ` +
         "and the file descriptors that are left are for connections";
@@ -146,8 +147,12 @@ export class Visitors {
     this.log[Symbol.dispose]();
   }
 
+  /** Takes one of a share of the connections, if it may. */
   #take(share: Share): boolean {
-    while (!share.take()) if (share.atMax || !this.#findMore()) return false;
+    while (!share.take()) {
+      const enough = this.#open.limit >= this.#options.maxConnections;
+      if (enough || share.atMax || !this.#findMore()) return false;
+    }
     return true;
   }
 

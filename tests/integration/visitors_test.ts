@@ -100,6 +100,20 @@ Deno.test("no more descriptors are counted than are needed", () => {
   deepStrictEqual(asked, [128, 256]);
 });
 
+Deno.test("once there are enough descriptors for all connections no more are counted", () => {
+  const asked: number[] = [];
+  const visitors = newVisitors({
+    maxConnections: 3,
+    countDescriptors(wanted) {
+      asked.push(wanted);
+      return wanted;
+    },
+  });
+  const service = visitors.openService({ id: "1", name: "web" }, "egress", { holder: "one" });
+  strictEqual(admitAll(service).length, 3);
+  deepStrictEqual(asked, [128]);
+});
+
 Deno.test("those that wait are fewer than may be open, of one peer and in all", () => {
   const visitors = newVisitors();
   const waiting = ["1", "2"].map((holder) => {
