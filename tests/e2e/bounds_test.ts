@@ -1,8 +1,14 @@
 // Above --max-connections and --max-service-connections visitors are turned away at once and counted; room that is
-// given back is used again.
+// given back is used again. No peer gets all of it.
 
 import { match, ok, strictEqual } from "node:assert/strict";
-import { type ConnectorProcess, exposeService, spawnPair } from "../support/processes.ts";
+import {
+  type ConnectorProcess,
+  exposeService,
+  spawnConnector,
+  spawnPair,
+} from "../support/processes.ts";
+import { secured, SECURITIES } from "../support/security.ts";
 import { soon } from "../support/soon.ts";
 import { echo, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
 
@@ -45,6 +51,27 @@ for (const type of ["local", "remote"] as const) {
       });
     }
   }
+}
+
+for (const security of SECURITIES) {
+  Deno.test(`${security}: visitors of one peer's service leave room for those of another peer's`, async () => {
+    await using certificates = await secured(security);
+    const { options } = certificates;
+    await using server = serveTcp(echo);
+    await using remote = await spawnConnector({ ...options, args: ["--max-connections=40"] });
+    await using one = await spawnConnector(options);
+    await using two = await spawnConnector(options);
+    const service = { to: remote.address, type: "local", destination: server.port } as const;
+    const hog = await exposeService(one, service);
+    const other = await exposeService(two, service);
+    const visitors: Deno.TcpConn[] = [];
+    for (let visitor = await enter(hog.port); visitor; visitor = await enter(hog.port)) {
+      visitors.push(visitor);
+    }
+    ok(visitors.length >= 20 && visitors.length <= 30, `${visitors.length} are served`);
+    await roundTrip(other.port);
+    for (const visitor of visitors) visitor.close();
+  });
 }
 
 /** A visitor that is served; undefined when it was turned away. */

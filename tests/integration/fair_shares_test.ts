@@ -2,6 +2,7 @@
 
 import { match, ok, strictEqual } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";
+import { usesProxy } from "../../src/grpc/dial.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { hello } from "../../src/mux/negotiation.ts";
@@ -132,6 +133,51 @@ Deno.test("of hundreds of peers that are away few are dialled by gRPC, once: the
   await until(() => tried() >= 150, "they have had their first turn");
   ok(dialled.length <= 100, `${dialled.length} links`);
   strictEqual(new Set(dialled).size, dialled.length);
+});
+
+for (const proxied of [false, true]) {
+  Deno.test(`a peer whose port refuses is dialled ${proxied ? "again" : "once"} ${proxied ? "through" : "without"} a proxy`, async () => {
+    let links = 0;
+    await using local = await startConnector({
+      proxied,
+      dial() {
+        links += 1;
+        const { dialler, acceptor } = memoryLinks();
+        acceptor.abort(new ConnectorError("unavailable", "not there"));
+        return dialler;
+      },
+    });
+    await local.connector.expose({
+      name: "test",
+      sourcePort: 1,
+      remoteConnectorAddr: "127.1.1.1:9",
+      destinationAddr: "127.0.0.1:1",
+      type: "local",
+    });
+    const message = () => local.connector.list()[0]?.message ?? "";
+    const again = () => proxied ? links >= 3 : message().includes("connection refused");
+    await until(again, "it was tried again");
+    if (!proxied) strictEqual(links, 1);
+  });
+}
+
+Deno.test("links go through a proxy where grpc-js finds one", () => {
+  const names = ["grpc_proxy", "https_proxy", "http_proxy"];
+  const before = names.map((name) => Deno.env.get(name));
+  try {
+    for (const name of names) Deno.env.delete(name);
+    strictEqual(usesProxy(), false);
+    for (const name of names) {
+      Deno.env.set(name, "http://127.0.0.1:1");
+      strictEqual(usesProxy(), true);
+      Deno.env.delete(name);
+    }
+  } finally {
+    for (const [index, name] of names.entries()) {
+      const value = before[index];
+      if (value !== undefined) Deno.env.set(name, value);
+    }
+  }
 });
 
 Deno.test("a peer that is there is linked and found again within 2 s among hundreds that are away", async () => {
