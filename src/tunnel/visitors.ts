@@ -27,10 +27,12 @@ export interface VisitorsOptions {
 }
 
 /**
- * What one peer may not have of the connections that the other peers leave, and one service of those that the other
- * services of its peer leave. So a single peer may have three quarters of all, and a second one three quarters of the rest.
+ * What one peer may not have of the connections that the other peers leave: a single one may have three quarters of all, and
+ * a second one three quarters of the rest.
  */
-const RESERVE = 1 / 4;
+const PEER_RESERVE = 1 / 4;
+/** What one service may not have of those that the other services of its peer leave: most peers have one that matters. */
+const SERVICE_RESERVE = 1 / 8;
 /** The most visitors that wait for a link, of all services: each costs a socket and a descriptor. */
 const MAX_WAITING = 5_000;
 /** Of one service. */
@@ -79,8 +81,8 @@ export class Visitors {
   ): ServiceVisitors {
     const fields = { serviceId: service.id, service: service.name, side };
     const share = (of: Share, max: number) => {
-      const all = of.within(holder, { reserve: RESERVE });
-      const one = all.within(`${service.id} ${side}`, { max, reserve: RESERVE });
+      const all = of.within(holder, { reserve: PEER_RESERVE });
+      const one = all.within(`${service.id} ${side}`, { max, reserve: SERVICE_RESERVE });
       return {
         one,
         release: () => {
@@ -121,7 +123,7 @@ export class Visitors {
    * @throws {ConnectorError} `resource_exhausted` when there are none left for more of them.
    */
   hold(holder: string, action: string): () => void {
-    const share = this.#held.within(holder, { reserve: RESERVE });
+    const share = this.#held.within(holder, { reserve: PEER_RESERVE });
     while (!share.take()) {
       if (this.#findMore()) continue;
       share.release();
