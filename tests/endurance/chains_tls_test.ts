@@ -8,7 +8,15 @@ import { chainTable } from "../support/chains.ts";
 import { isForTls, isWrong, tableOf, tryRows } from "../support/chains_tls.ts";
 import { damage, Random } from "../support/damaged_certificates.ts";
 import { pem } from "../support/der_writer.ts";
-import { httpsRequest, spawnSecure, tempFolder, untilComplete, writeTls } from "../support/mtls.ts";
+import {
+  httpsRequest,
+  type SecureProcess,
+  spawnSecure,
+  tempFolder,
+  untilComplete,
+  writeTls,
+} from "../support/mtls.ts";
+import type { TlsPeer } from "../support/tls_peer.ts";
 import { echo, roundTrip, serveTcp } from "../support/world.ts";
 
 /** Damaged certificates that are shown over TLS: two thirds to the server, as only it can be reached by anybody. */
@@ -31,7 +39,7 @@ Deno.test("damaged certificates get nobody in and harm nobody, as clients and as
   const table = chainTable();
   const root = pem("CERTIFICATE", table.root.der);
   await using folder = await tempFolder();
-  const connectors = [];
+  const connectors: SecureProcess[] = [];
   await using stack = new AsyncDisposableStack();
   for (const name of ["victim", "other"]) {
     const leaf = table.leaf();
@@ -40,7 +48,7 @@ Deno.test("damaged certificates get nobody in and harm nobody, as clients and as
       certificate: pem("CERTIFICATE", leaf.der),
       key: leaf.key.pem,
     });
-    connectors.push(stack.use(await spawnSecure([...flags, "--log-level=error"])));
+    connectors.push(stack.use(await spawnSecure(flags)));
   }
   const [victim, other] = connectors;
   if (!victim || !other) throw new TypeError("both were started");
@@ -68,7 +76,7 @@ Deno.test("damaged certificates get nobody in and harm nobody, as clients and as
       key: table.leafKey.pem,
       version: index % 4 === 0 ? "TLSv1.2" : "TLSv1.3",
     } as const;
-    const peer = presented.version === "TLSv1.2" ? openssl : bare;
+    const peer: TlsPeer = presented.version === "TLSv1.2" ? openssl : bare;
     if (index % 3 < 2) {
       const { verdict, why } = await peer.connect(presented, { port: victim.grpcPort });
       ok(verdict !== "in", `${how}: ${bytes.toHex()} ${why}`);

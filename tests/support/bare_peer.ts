@@ -1,6 +1,6 @@
 // A peer that shows any bytes as its certificate, over TLS 1.3: see bare_tls.ts.
 
-import { BareTls } from "./bare_tls.ts";
+import { BareTls, canProve } from "./bare_tls.ts";
 import { concat, hex } from "./der_writer.ts";
 import {
   CALL,
@@ -19,7 +19,8 @@ const TIMEOUT_MS = 3000;
 /** A peer in this process. */
 export class BarePeer implements TlsPeer {
   async connect(presented: Presented, { port }: { port: number }): Promise<Outcome> {
-    if (presented.version !== "TLSv1.3") return UNSPOKEN;
+    const problem = problemOf(presented);
+    if (problem !== undefined) return problem;
     const conn = await Deno.connect({ hostname: "127.0.0.1", port });
     return await talk(conn, isAnswered, async () => {
       const tls = await BareTls.connect(conn, presented);
@@ -29,7 +30,8 @@ export class BarePeer implements TlsPeer {
   }
 
   serve(presented: Presented, { host }: { host: string }): Promise<OfferedServer | Outcome> {
-    if (presented.version !== "TLSv1.3") return Promise.resolve(UNSPOKEN);
+    const problem = problemOf(presented);
+    if (problem !== undefined) return Promise.resolve(problem);
     const listener = Deno.listen({ hostname: host, port: 0 });
     const close = closing(listener);
     const serving = async (): Promise<Outcome> => {
@@ -56,7 +58,12 @@ export class BarePeer implements TlsPeer {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-const UNSPOKEN: Outcome = { verdict: "unpresentable", why: "it speaks TLS 1.3 alone" };
+function problemOf({ version, key }: Presented): Outcome | undefined {
+  if (version !== "TLSv1.3") return { verdict: "unpresentable", why: "it speaks TLS 1.3 alone" };
+  return canProve(key)
+    ? undefined
+    : { verdict: "unpresentable", why: "the runtime cannot sign with the key" };
+}
 
 /** Closes once. */
 function closing(resource: { close(): void }): () => void {

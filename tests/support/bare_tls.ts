@@ -364,6 +364,15 @@ function handshakeSecrets(shared: Uint8Array, transcript: Uint8Array) {
   };
 }
 
+/** Whether the runtime can read a key, and sign with it. */
+export function canProve(key: string): boolean {
+  try {
+    return signFor(createPrivateKey(key), hex("")).signature.length > 0;
+  } catch {
+    return false;
+  }
+}
+
 /** Signs as the key can, and says by which scheme: a wrong one where TLS has none for it. RFC 8446 section 4.2.3. */
 function signFor(key: KeyObject, content: Bytes): { scheme: Bytes; signature: Bytes } {
   const type = key.asymmetricKeyType;
