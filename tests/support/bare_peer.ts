@@ -80,6 +80,7 @@ async function talk(
   isIn: (received: Uint8Array) => boolean,
   open: () => Promise<BareTls>,
 ): Promise<Outcome> {
+  conn.setNoDelay();
   const close = closing(conn);
   const timer = setTimeout(close, TIMEOUT_MS);
   try {

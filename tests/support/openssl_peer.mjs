@@ -44,6 +44,7 @@ function contextOf({ chain, key, version }) {
 
 /** Tells the end of a connection once: `in` when `isIn` holds of what was received. */
 function watch(socket, isIn, tell) {
+  socket.setNoDelay();
   let received = Buffer.alloc(0);
   let problem = "closed";
   let told = false;
