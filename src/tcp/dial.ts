@@ -5,6 +5,7 @@ import { type Address, formatAddress, isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import { Conn } from "./conn.ts";
 import { connect, newSocket, SystemError, type TcpHandle, type Waiter } from "./handle.ts";
+import { canonicalIp } from "./ip.ts";
 import { sweep, type Swept, unsweep } from "./sweep.ts";
 
 /** So long an address has for itself until the next one of the name is tried beside it, in ms. RFC 8305 section 5. */
@@ -47,6 +48,14 @@ export type Resolve = (
 const resolveBySystem: Resolve = (name, found) =>
   lookup(name, { all: true, verbatim: true }, found);
 
+/** What a dial may be given besides its time. */
+export interface DialParts {
+  /** Why an IP address is not dialled; undefined when it may be. Asked right before each attempt. */
+  refuse?: (ip: string) => string | undefined;
+  /** For tests. */
+  resolve?: Resolve;
+}
+
 /** An attempt to connect, which can be given up. One for each visitor: a signal and a timer each would cost more. */
 export class Dial implements Swept {
   /**
@@ -59,6 +68,7 @@ export class Dial implements Swept {
   readonly #address: Address;
   readonly #timeoutMs: number;
   readonly #deadline: number;
+  readonly #refuse: DialParts["refuse"];
   /** IP addresses that were not tried yet. */
   #untried: string[] = [];
   /** Sockets that are connecting. */
@@ -69,9 +79,12 @@ export class Dial implements Swept {
   #reject: (error: ConnectorError) => void = () => {};
   #over = false;
   #cancelled = false;
+  #refused = false;
 
   /** Begins. It may take `timeoutMs` milliseconds, which are looked at twice a second. */
-  constructor(address: Address, timeoutMs: number, resolve = resolveBySystem) {
+  constructor(address: Address, timeoutMs: number, parts: DialParts = {}) {
+    const { refuse, resolve = resolveBySystem } = parts;
+    this.#refuse = refuse;
     this.#address = address;
     this.#timeoutMs = timeoutMs;
     this.#deadline = performance.now() + timeoutMs;
@@ -81,7 +94,7 @@ export class Dial implements Swept {
     });
     sweep(this);
     const { host } = address;
-    if (isIpv4(host) || isIpv6(host)) this.#tryAll([host]);
+    if (isIpv4(host) || isIpv6(host)) this.#tryAll([canonicalIp(host)]);
     else {
       resolve(host, (error, found) => {
         if (this.#over) return;
@@ -96,6 +109,11 @@ export class Dial implements Swept {
   /** Whether it was given up before it had connected or failed. */
   get cancelled(): boolean {
     return this.#cancelled;
+  }
+
+  /** Whether an address was not dialled because it was refused, and that is why it failed. */
+  get refused(): boolean {
+    return this.#refused;
   }
 
   /** Gives up. Idempotent. */
@@ -131,7 +149,13 @@ export class Dial implements Swept {
   #tryNext(): void {
     clearTimeout(this.#nextAddress);
     if (this.#over) return;
-    const host = this.#untried.shift();
+    let host = this.#untried.shift();
+    for (; host !== undefined; host = this.#untried.shift()) {
+      const refusal = this.#refuse?.(host);
+      if (refusal === undefined) break;
+      this.#refused ||= this.#firstError === undefined;
+      this.#firstError ??= new ConnectorError("permission_denied", refusal);
+    }
     if (host !== undefined) {
       if (this.#untried.length > 0) {
         this.#nextAddress = setTimeout(() => this.#tryNext(), NEXT_ADDRESS_MS);

@@ -1,6 +1,6 @@
 // Dialling names: every address gets its chance, and one that does not answer holds nobody up.
 
-import { ok, rejects, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { Dial, type Resolve } from "../../src/tcp/dial.ts";
@@ -28,7 +28,7 @@ function listen(): Disposable & { port: number; count: () => number } {
 }
 
 function dial(port: number, resolve: Resolve): Dial {
-  return new Dial({ host: "service.test", port }, TIMEOUT_MS, resolve);
+  return new Dial({ host: "service.test", port }, TIMEOUT_MS, { resolve });
 }
 
 Deno.test("dial: a name whose first addresses refuse is reached at the next, at once", async () => {
@@ -100,6 +100,72 @@ Deno.test("dial: one that is given up while its name is resolved connects nowher
   await delay(100);
   strictEqual(server.count(), 0);
 });
+
+Deno.test("dial: what is dialled is the address that was judged: a name is not asked for again", async () => {
+  using server = listen();
+  let asked = 0;
+  // The second answer would be another one, as DNS rebinding has it.
+  const rebinding: Resolve = (name, answer) => {
+    asked += 1;
+    named(asked === 1 ? "127.0.0.1" : "127.0.0.9")(name, answer);
+  };
+  const judged: string[] = [];
+  const attempt = new Dial({ host: "service.test", port: server.port }, TIMEOUT_MS, {
+    resolve: rebinding,
+    refuse: (ip) => void judged.push(ip),
+  });
+  const conn = await attempt.conn;
+  strictEqual(conn.remote, `127.0.0.1:${server.port}`);
+  conn.close();
+  deepStrictEqual(judged, ["127.0.0.1"]);
+  strictEqual(asked, 1);
+  strictEqual(attempt.refused, false);
+});
+
+Deno.test("dial: addresses that are refused are passed over, and the next is tried", async () => {
+  using server = listen();
+  const attempt = new Dial({ host: "service.test", port: server.port }, TIMEOUT_MS, {
+    resolve: named("169.254.169.254", "::1", "127.0.0.1"),
+    refuse: (ip) => ip === "127.0.0.1" ? undefined : `${ip} is refused`,
+  });
+  const conn = await attempt.conn;
+  strictEqual(conn.remote, `127.0.0.1:${server.port}`);
+  conn.close();
+});
+
+Deno.test("dial: where every address is refused nothing is dialled, and the reason says so", async () => {
+  using server = listen();
+  // More than a stack of calls would hold.
+  const many = Array.from({ length: 20_000 }, () => "127.0.0.1");
+  const attempt = new Dial({ host: "service.test", port: server.port }, TIMEOUT_MS, {
+    resolve: named(...many),
+    refuse: (ip) => `${ip} is refused`,
+  });
+  await rejects(attempt.conn, (error) => {
+    ok(error instanceof ConnectorError);
+    strictEqual(error.code, "permission_denied");
+    strictEqual(
+      error.message,
+      `Cannot connect to service.test:${server.port}: 127.0.0.1 is refused`,
+    );
+    return true;
+  });
+  strictEqual(attempt.refused, true);
+  await delay(50);
+  strictEqual(server.count(), 0);
+});
+
+for (const host of ["127.000.000.001", "0:0:0:0:0:ffff:7f00:1", "::ffff:127.0.0.1"]) {
+  Deno.test(`dial: ${host} is judged and dialled in the one spelling that all read alike`, async () => {
+    using server = listen();
+    const judged: string[] = [];
+    const attempt = new Dial({ host, port: server.port }, TIMEOUT_MS, {
+      refuse: (ip) => void judged.push(ip),
+    });
+    (await attempt.conn).close();
+    deepStrictEqual(judged, [host.startsWith("127") ? "127.0.0.1" : "::ffff:7f00:1"]);
+  });
+}
 
 Deno.test("dial: localhost is resolved by the system", async () => {
   using server = listen();

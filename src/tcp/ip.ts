@@ -1,0 +1,56 @@
+// IP addresses as bytes, so that every spelling of one is the same, and the IPv4 addresses that IPv6 addresses stand for.
+
+import { isIpv4, isIpv6 } from "../address.ts";
+
+/** An IP address: 4 or 16 bytes. */
+export type Ip = Uint8Array;
+
+/** Reads an IPv4 address, or an IPv6 address without brackets; a zone does not count. Undefined when it is neither. */
+export function parseIp(text: string): Ip | undefined {
+  // As decimal numbers, whatever zeros they begin with: the system would read some of them as octal.
+  if (isIpv4(text)) return Uint8Array.from(text.split("."), Number);
+  if (!isIpv6(text)) return undefined;
+  const [head = "", tail] = canonicalIpv6(text).split("::");
+  const [left, right] = [groupsOf(head), groupsOf(tail ?? "")];
+  const gap = tail === undefined ? 0 : 8 - left.length - right.length;
+  const groups = [...left, ...Array<number>(gap).fill(0), ...right];
+  return Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]));
+}
+
+/** An IP address in the one spelling that every system reads alike, with its zone; any other text as it is. */
+export function canonicalIp(text: string): string {
+  if (isIpv4(text)) return text.split(".").map(Number).join(".");
+  if (!isIpv6(text)) return text;
+  const zone = text.indexOf("%");
+  return canonicalIpv6(text) + (zone < 0 ? "" : text.slice(zone));
+}
+
+/**
+ * An address, and every IPv4 address that a host or a gateway on the way may take it for: mapped and compatible (RFC 4291
+ * section 2.5.5), translated (RFC 2765 section 2.1), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380) and
+ * ISATAP (RFC 5214).
+ */
+export function meanings(ip: Ip): Ip[] {
+  if (ip.length === 4) return [ip];
+  const starts = (hex: string) => ip.toHex().startsWith(hex);
+  const last = ip.subarray(12);
+  if (starts("00000000000000000000ffff")) return [last];
+  if (starts("000000000000000000000000")) {
+    // Those that IPv6 has for itself: "::" and "::1".
+    return last[0] === 0 ? [ip] : [ip, last];
+  }
+  if (starts("0000000000000000ffff0000")) return [ip, last];
+  if (starts("0064ff9b")) return [ip, last];
+  if (starts("2002")) return [ip, ip.subarray(2, 6)];
+  if (starts("20010000")) return [ip, ip.subarray(4, 8), last.map((byte) => byte ^ 0xff)];
+  if (/^(0[0-3])005efe$/.test(ip.subarray(8, 12).toHex())) return [ip, last];
+  return [ip];
+}
+
+function canonicalIpv6(text: string): string {
+  return new URL(`http://[${text.replace(/%.*$/, "")}]/`).hostname.slice(1, -1);
+}
+
+function groupsOf(text: string): number[] {
+  return text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));
+}
