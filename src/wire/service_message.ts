@@ -18,6 +18,10 @@ import {
 
 /** The longest id that a peer may choose, in characters; a UUID has 36. */
 export const MAX_ID_LENGTH = 128;
+/** What ends a line, steers a terminal, or does not show. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
+/** What no id is: it stands in the path of a URL, by which the user removes a service. */
+const NO_PATH_SEGMENT = /[/\\]|^\.{1,2}$/;
 
 /** Writes a service, with the status its sender sees. */
 export function serviceToMessage(service: Service, status: ServiceStatus): ServiceMessage {
@@ -55,6 +59,10 @@ export function serviceFromMessage(message: ServiceMessage | undefined): Service
   if (remoteConnectorAddr.length > MAX_ADDRESS_LENGTH) {
     throw invalid("remote_connector_addr", `want at most ${MAX_ADDRESS_LENGTH} characters`);
   }
+  // What a peer calls us is its own business, but people are shown it.
+  if (UNPRINTABLE.test(remoteConnectorAddr)) {
+    throw invalid("remote_connector_addr", "want printable characters only");
+  }
   checkAddress("destination_addr", destinationAddr);
   return {
     name,
@@ -69,6 +77,9 @@ export function serviceFromMessage(message: ServiceMessage | undefined): Service
 export function checkServiceId(id: string): string {
   if (id === "" || id.length > MAX_ID_LENGTH) {
     throw invalid("id", `want 1 to ${MAX_ID_LENGTH} characters`);
+  }
+  if (UNPRINTABLE.test(id) || NO_PATH_SEGMENT.test(id)) {
+    throw invalid("id", 'want printable characters, no slashes, and neither "." nor ".."');
   }
   return id;
 }

@@ -68,6 +68,13 @@ const REFUSED: [string, Partial<ServiceMessage>, RegExp][] = [
   ["a name of 256 characters", { name: "x".repeat(256) }, /^name: want 1 to 255 characters/],
   ["a name with a line end", { name: "a\nb" }, /^name: want 1 to 255 characters/],
   ["an endless peer address", { remoteConnectorAddr: "x".repeat(261) }, /^remote_connector_addr: /],
+  ...["a\u001b[2J:1", "a\u009b2J:1", "a\u007f:1", "a\n:1", "a\u202e:1", "a\u2028:1"].map((
+    remoteConnectorAddr,
+  ): [string, Partial<ServiceMessage>, RegExp] => [
+    `the peer address ${JSON.stringify(remoteConnectorAddr)}`,
+    { remoteConnectorAddr },
+    /^remote_connector_addr: want printable characters only$/,
+  ]),
   ["port 0", { sourcePort: 0 }, /^source_port: 0 is not a port from 1 to 65535$/],
   ["port 65536", { sourcePort: 65536 }, /^source_port: 65536 is not a port/],
   ["a negative port", { sourcePort: -1 }, /^source_port: -1 is not a port/],
@@ -102,6 +109,15 @@ Deno.test("an id of a service has 1 to 128 characters", () => {
   strictEqual(checkServiceId("x".repeat(128)).length, 128);
   throws(() => checkServiceId(""), refusal(/^id: want 1 to 128 characters$/));
   throws(() => checkServiceId("x".repeat(129)), refusal(/^id: want 1 to 128 characters$/));
+});
+
+Deno.test("an id of a service can be shown, and stand in a path", () => {
+  for (const id of ["11111111-0000-4000-8000-000000000001", "service 1", "a.b", "..."]) {
+    strictEqual(checkServiceId(id), id);
+  }
+  for (const id of ["a\u001bb", "a\u0085b", "a\u200bb", "a/b", "a\\b", ".", ".."]) {
+    throws(() => checkServiceId(id), refusal(/^id: want printable characters/));
+  }
 });
 
 Deno.test("an address is checked under the name of its field", () => {
