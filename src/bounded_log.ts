@@ -21,7 +21,7 @@ const SUMMARY_MS = 1000;
 const SUMMARY = "lines left out";
 
 /**
- * A logger of warnings with a bound. At a flood's end nothing of it waits: the last summary comes a second after the line
+ * A logger with a bound. At a flood's end nothing of it waits: the last summary comes a second after the line
  * that it counts, and no timer is left. Disposing writes the summary that is due.
  */
 export class BoundedLog implements Disposable {
@@ -53,9 +53,12 @@ export class BoundedLog implements Disposable {
 
   /** Writes a line, or counts it. `message` is a fixed text. */
   warn(message: string, fields: Record<string, unknown>): void {
-    if (!this.open) return this.leaveOut(message);
-    this.#credit -= 1;
-    this.#logger.warn(message, fields);
+    if (this.#takeCredit(message)) this.#logger.warn(message, fields);
+  }
+
+  /** The same for what is no fault, and yet a stranger's doing. */
+  info(message: string, fields: Record<string, unknown>): void {
+    if (this.#takeCredit(message)) this.#logger.info(message, fields);
   }
 
   /** Counts a line without writing it. */
@@ -68,6 +71,15 @@ export class BoundedLog implements Disposable {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
     this.#summarize();
+  }
+
+  #takeCredit(message: string): boolean {
+    if (!this.open) {
+      this.leaveOut(message);
+      return false;
+    }
+    this.#credit -= 1;
+    return true;
   }
 
   #grown(): number {
