@@ -1,8 +1,10 @@
-// The text of a state file: what services it says were exposed, and back. Pure; state_file.ts reads and writes it.
+// The text of a state file: what services it says were exposed, the secret of the connector that did, and back. Pure;
+// state_file.ts reads and writes it.
 
 import * as z from "zod";
 import { isAddress, MAX_ADDRESS_LENGTH } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
+import { InstanceSecret } from "../instance_secret.ts";
 import { isServiceName, type Service } from "../service.ts";
 
 /** The version that is written, and the only one that is read. */
@@ -21,13 +23,22 @@ const service = z.strictObject({
 
 const document = z.strictObject({
   version: z.literal(VERSION),
+  instance: z.string().optional(),
   services: z.array(service),
 });
 
-/** Writes services as JSON that people can read. */
-export function formatServices(services: readonly Service[]): string {
+/** What a state file holds. */
+export interface KeptState {
+  /** What proves to peers that the services are this connector's. Files of version 0.1.0 have none. */
+  instance?: InstanceSecret | undefined;
+  services: readonly Service[];
+}
+
+/** Writes what is kept as JSON that people can read. */
+export function formatState({ instance, services }: KeptState): string {
   const written: z.input<typeof document> = {
     version: VERSION,
+    ...(instance && { instance: instance.export() }),
     services: services.map((each) => ({
       id: each.id,
       name: each.name,
@@ -41,11 +52,11 @@ export function formatServices(services: readonly Service[]): string {
 }
 
 /**
- * Reads what `formatServices` wrote.
+ * Reads what `formatState` wrote.
  *
  * @throws {ConnectorError} `invalid_argument` saying where it is anything else.
  */
-export function parseServices(text: string): Service[] {
+export function parseState(text: string): KeptState {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -61,17 +72,29 @@ export function parseServices(text: string): Service[] {
       `${place} is not what a connector writes (version ${VERSION})`,
     );
   }
-  const { services } = result.data;
+  const { instance, services } = result.data;
   const ids = new Set(services.map(({ id }) => id));
   if (ids.size < services.length) {
     throw new ConnectorError("invalid_argument", "an id is there twice");
   }
-  return services.map((each) => ({
-    id: each.id,
-    name: each.name,
-    type: each.type,
-    sourcePort: each.source_port,
-    remoteConnectorAddr: each.remote_connector_addr,
-    destinationAddr: each.destination_addr,
-  }));
+  return {
+    instance: instance === undefined ? undefined : importSecret(instance),
+    services: services.map((each) => ({
+      id: each.id,
+      name: each.name,
+      type: each.type,
+      sourcePort: each.source_port,
+      remoteConnectorAddr: each.remote_connector_addr,
+      destinationAddr: each.destination_addr,
+    })),
+  };
+}
+
+function importSecret(text: string): InstanceSecret {
+  try {
+    return InstanceSecret.import(text);
+  } catch (error) {
+    const problem = `instance is not what a connector writes (version ${VERSION})`;
+    throw new ConnectorError("invalid_argument", problem, { cause: error });
+  }
 }

@@ -4,18 +4,21 @@
 import { basename, dirname, join } from "node:path";
 import { ConnectorError } from "../errors.ts";
 import { type OpenFile, openToOthers } from "../file_access.ts";
+import { InstanceSecret } from "../instance_secret.ts";
 import type { Service } from "../service.ts";
-import { formatServices, parseServices } from "./services_document.ts";
+import { formatState, type KeptState, parseState } from "./services_document.ts";
 
 /** The largest file that is read, in bytes: ten thousand services of the longest names and addresses fit. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
-/** It says what is reachable where: for its owner only. */
+/** It says what is reachable where, and holds the secret that proves whose it is: for its owner only. */
 const MODE = 0o600;
 
 /** A state file that is ours until it is disposed. */
 export class StateFile implements Disposable {
   /** What it said when it was opened. */
   readonly services: readonly Service[];
+  /** What proves to peers that the services are ours: the same after every start. */
+  readonly instance: InstanceSecret;
   /** What others could do with it when it was opened; it is closed to them now, if it is ours. */
   readonly access: readonly OpenFile[];
   readonly #path: string;
@@ -25,12 +28,16 @@ export class StateFile implements Disposable {
 
   private constructor(
     path: string,
-    { lock, services, access }: { lock: Deno.FsFile; services: Service[]; access: OpenFile[] },
+    { lock, services, instance, access }: Required<KeptState> & {
+      lock: Deno.FsFile;
+      access: OpenFile[];
+    },
   ) {
     this.#path = path;
     this.access = access;
     this.#lock = lock;
     this.services = services;
+    this.instance = instance ?? InstanceSecret.random();
   }
 
   /**
@@ -44,11 +51,12 @@ export class StateFile implements Disposable {
     const lock = await lockFor(path, label);
     try {
       const text = await readIfThere(path, label);
-      const services = text === undefined ? [] : parse(text, label);
+      const { services, instance } = text === undefined ? { services: [] } : parse(text, label);
       const access = text === undefined ? [] : await closeToOthers(path, label);
-      const file = new StateFile(path, { lock, services, access });
-      // Whether it can be written shows now, not when somebody exposes the first service.
-      if (text === undefined) await file.save([]);
+      const file = new StateFile(path, { lock, services, instance, access });
+      // Whether it can be written shows now, not when somebody exposes the first service. A file of version 0.1.0 gets its
+      // secret.
+      if (instance === undefined) await file.save(services);
       return file;
     } catch (error) {
       lock.close();
@@ -79,7 +87,8 @@ export class StateFile implements Disposable {
     for (let next = this.#next; next !== undefined; next = this.#next) {
       this.#next = undefined;
       try {
-        await replaceFile(this.#path, formatServices(next.services));
+        const { instance } = this;
+        await replaceFile(this.#path, formatState({ instance, services: next.services }));
         next.written.resolve();
       } catch (error) {
         const action = `Cannot write state file "${this.#path}"`;
@@ -156,9 +165,9 @@ async function readIfThere(path: string, label: string): Promise<string | undefi
   }
 }
 
-function parse(text: string, label: string): Service[] {
+function parse(text: string, label: string): KeptState {
   try {
-    return parseServices(text);
+    return parseState(text);
   } catch (error) {
     const { code, message } = ConnectorError.from(error, `Cannot use ${label}`);
     throw new ConnectorError(code, message, {

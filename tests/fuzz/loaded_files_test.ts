@@ -4,7 +4,9 @@
 import { ok } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";
 import { checkTls, type TlsTexts } from "../../src/cli/tls.ts";
-import { formatServices, parseServices } from "../../src/state/services_document.ts";
+import { InstanceSecret } from "../../src/instance_secret.ts";
+import type { Service } from "../../src/service.ts";
+import { formatState, parseState } from "../../src/state/services_document.ts";
 import { labelled } from "../support/certificates.ts";
 import { makePki } from "../support/mtls.ts";
 
@@ -118,14 +120,15 @@ for (const kind of ["root", "certificate", "key", "rootKey"] as const) {
 }
 
 Deno.test("a damaged state file is refused in a sentence", () => {
-  const text = formatServices([{
+  const service: Service = {
     id: crypto.randomUUID(),
     name: "a service",
     type: "local",
     sourcePort: 8080,
     remoteConnectorAddr: "localhost:9090",
     destinationAddr: "localhost:8081",
-  }]);
+  };
+  const text = formatState({ instance: InstanceSecret.random(), services: [service] });
   const random = randomFrom(SEED);
   const damaged = Array.from(
     { length: MUTATIONS },
@@ -134,7 +137,7 @@ Deno.test("a damaged state file is refused in a sentence", () => {
   const deep = ["[".repeat(100_000), '{"version":1,"services":'.repeat(10_000), "null", "1e999"];
   for (const each of [...damaged, ...Object.values(oddities(text)), ...deep]) {
     try {
-      parseServices(each);
+      parseState(each);
     } catch (error) {
       ok(error instanceof ConnectorError, `FUZZ_SEED=${SEED}: ${each.slice(0, 300)}: ${error}`);
       ok(!/\p{Cc}/u.test(error.message) && error.message.length < 500, error.message);

@@ -4,10 +4,9 @@ import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/st
 import * as path from "node:path";
 import { ConnectorError } from "../../src/errors.ts";
 import type { Service } from "../../src/service.ts";
-import { formatServices } from "../../src/state/services_document.ts";
+import { formatState } from "../../src/state/services_document.ts";
 import { StateFile } from "../../src/state/state_file.ts";
 import { tempFolder } from "../support/mtls.ts";
-import {} from "../support/world.ts";
 
 function service(number: number): Service {
   return {
@@ -41,9 +40,31 @@ test("what was saved is there when it is opened again, for its owner only", asyn
   deepStrictEqual(again.services, services);
 });
 
+test("the secret of the instance is the same after every start, whatever is saved", async ({ file }) => {
+  const secrets = new Set<string>();
+  for (let start = 0; start < 3; start += 1) {
+    using state = await StateFile.open(file);
+    await state.save([service(start + 1)]);
+    secrets.add(state.instance.export());
+    ok((await Deno.readTextFile(file)).includes(state.instance.export()), "it is in the file");
+  }
+  strictEqual(secrets.size, 1);
+});
+
+test("a file of version 0.1.0, which has no secret, is read and gets one", async ({ file }) => {
+  const services = [service(1)];
+  await Deno.writeTextFile(file, formatState({ services }), { mode: 0o644 });
+  using state = await StateFile.open(file);
+  deepStrictEqual(state.services, services);
+  strictEqual(await Deno.readTextFile(file), formatState(state));
+  if (Deno.build.os !== "windows") {
+    strictEqual(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
+  }
+});
+
 if (Deno.build.os !== "windows") {
   test("one that others can read or write is closed to them, and said to be open", async ({ file }) => {
-    await Deno.writeTextFile(file, formatServices([service(1)]));
+    await Deno.writeTextFile(file, formatState({ services: [service(1)] }));
     for (const mode of [0o644, 0o660, 0o602]) {
       await Deno.chmod(file, mode);
       {
@@ -76,7 +97,7 @@ test("of many saves at once the last one counts, each resolves when it is on dis
     ok((await Deno.readTextFile(file)).includes(each.id), `${index} is on disk`);
   });
   await Promise.all(saves);
-  strictEqual(await Deno.readTextFile(file), formatServices(all));
+  strictEqual(await Deno.readTextFile(file), formatState({ ...state, services: all }));
 });
 
 test("it belongs to one connector at a time", async ({ file }) => {
@@ -96,7 +117,7 @@ for (
   const [what, text] of [
     ["a foreign file", "[Unit]\nDescription=not ours\n"],
     ["an empty file", ""],
-    ["a file that was cut off", formatServices([service(1)]).slice(0, 100)],
+    ["a file that was cut off", formatState({ services: [service(1)] }).slice(0, 100)],
     ["a file of a later version", '{"version": 2, "services": []}'],
   ] as const
 ) {
@@ -121,7 +142,7 @@ test("a folder, and a file in a folder that is not there, are refused", async ({
 });
 
 test("what a killed process left half-written is no obstacle", async ({ file }) => {
-  await Deno.writeTextFile(file, formatServices([service(1)]));
+  await Deno.writeTextFile(file, formatState({ services: [service(1)] }));
   await Deno.writeTextFile(`${file}.new`, '{"version": 1, "serv');
   using state = await StateFile.open(file);
   strictEqual(state.services.length, 1);
@@ -135,16 +156,16 @@ test("a failed save says so, and what was there before is there still", async ({
   await state.save(services);
   await Deno.mkdir(path.join(`${file}.new`, "in the way"), { recursive: true });
   await rejects(state.save([]), /Cannot write state file/);
-  strictEqual(await Deno.readTextFile(file), formatServices(services));
+  strictEqual(await Deno.readTextFile(file), formatState({ ...state, services }));
   await Deno.remove(`${file}.new`, { recursive: true });
   await state.save([]);
-  strictEqual(await Deno.readTextFile(file), formatServices([]));
+  strictEqual(await Deno.readTextFile(file), formatState({ ...state, services: [] }));
 });
 
 if (Deno.build.os !== "windows") {
   test("a link leads to the file that is written", async ({ folder, file }) => {
     const link = path.join(folder, "link.json");
-    await Deno.writeTextFile(file, formatServices([]));
+    await Deno.writeTextFile(file, formatState({ services: [] }));
     await Deno.symlink(file, link);
     using state = await StateFile.open(link);
     await state.save([service(1)]);

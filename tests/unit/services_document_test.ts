@@ -1,9 +1,10 @@
 // The text of a state file: what is written is read again, and nothing else is.
 
-import { deepStrictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
+import { InstanceSecret } from "../../src/instance_secret.ts";
 import { isServiceName, type Service } from "../../src/service.ts";
-import { formatServices, parseServices } from "../../src/state/services_document.ts";
+import { formatState, parseState } from "../../src/state/services_document.ts";
 
 const SERVICE: Service = {
   id: "545521c8-e672-40e6-8247-60b5960bf7cd",
@@ -13,7 +14,7 @@ const SERVICE: Service = {
   remoteConnectorAddr: "server1:9090",
   destinationAddr: "[::1]:8080",
 };
-const WRITTEN = JSON.parse(formatServices([SERVICE]));
+const WRITTEN = JSON.parse(formatState({ services: [SERVICE] }));
 
 Deno.test("services are written as people can read them", () => {
   deepStrictEqual(WRITTEN, {
@@ -40,19 +41,26 @@ Deno.test("any services come back as they were written", () => {
   }, { noNullPrototype: true });
   fc.assert(
     fc.property(fc.uniqueArray(service, { selector: ({ id }) => id }), (services) => {
-      deepStrictEqual(parseServices(formatServices(services)), services);
+      deepStrictEqual(parseState(formatState({ services })), { instance: undefined, services });
     }),
   );
+});
+
+Deno.test("the secret of the instance comes back as it was written", () => {
+  const instance = InstanceSecret.random();
+  const read = parseState(formatState({ instance, services: [] })).instance;
+  strictEqual(read?.export(), instance.export());
 });
 
 const [entry] = WRITTEN.services;
 const FOREIGN: [what: string, text: string, expected: RegExp][] = [
   ["nothing", "", /^it is not JSON$/],
-  ["what is cut off", formatServices([SERVICE]).slice(0, -3), /^it is not JSON$/],
+  ["what is cut off", formatState({ services: [SERVICE] }).slice(0, -3), /^it is not JSON$/],
   ["no object", "[]", /^it is not what a connector writes \(version 1\)$/],
   ["another version", JSON.stringify({ ...WRITTEN, version: 2 }), /^version is not what/],
   ["no version", JSON.stringify({ services: [] }), /^version is not what/],
   ["an unknown key", JSON.stringify({ ...WRITTEN, color: "blue" }), /^it is not what/],
+  ["a secret that is none", JSON.stringify({ ...WRITTEN, instance: "x" }), /^instance is not what/],
   ["no services", JSON.stringify({ version: 1 }), /^services is not what/],
   ...Object.entries({
     id: "me",
@@ -80,6 +88,6 @@ const FOREIGN: [what: string, text: string, expected: RegExp][] = [
 
 for (const [what, text, expected] of FOREIGN) {
   Deno.test(`a state file with ${what} is refused`, () => {
-    throws(() => parseServices(text), { code: "invalid_argument", message: expected });
+    throws(() => parseState(text), { code: "invalid_argument", message: expected });
   });
 }
