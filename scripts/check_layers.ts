@@ -57,6 +57,7 @@ const LEAVES_FOR_LEAVES: readonly string[] = [
   "src/errors.ts",
   "src/peer_identity.ts",
   "src/plain_text.ts",
+  "src/principal.ts",
 ];
 
 /** Packages that only one layer knows. Generated code is not checked. */

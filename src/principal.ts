@@ -1,16 +1,125 @@
-// Who is at the other end of a link, as far as that was proven: what decisions are made on. What people are shown of a
-// peer is in peer_identity.ts, and nothing is decided on it. A leaf.
+// Who is at the other end of a link or call, as far as that was proven: what decisions are made on. What people are shown
+// of a peer is in peer_identity.ts, and nothing is decided on it. docs/PROTOCOL.md, "Whose service it is". A leaf.
 
+import { createHash, timingSafeEqual } from "node:crypto";
 import { unmapIpv4 } from "./address.ts";
 import type { PeerInfo } from "./peer_identity.ts";
+
+/** What a verified certificate proves, as SHA-256 digests in hexadecimal. Nothing in it is cut or made printable. */
+export interface CertificateId {
+  /** Of the subject and every alternative name, byte for byte: a renewed certificate has the same. */
+  name: string;
+  /** Of the public key: two certificates that a CA has given the same names differ in it. */
+  key: string;
+}
+
+/** Reads what a certificate in DER proves. @throws {ConnectorError} when it cannot be read. */
+export type IdentifyPeer = (certificate: Uint8Array) => CertificateId;
+
+/** What is known of a peer when it is made. */
+export interface PrincipalParts {
+  /** The IP address that it came from, in brackets or not. */
+  host: string;
+  /** From its verified certificate; over plaintext there is none. */
+  certificate?: CertificateId | undefined;
+  /** What it sent to prove which instance it is. docs/PROTOCOL.md, "Instance". */
+  proof?: Uint8Array | undefined;
+}
+
+/** A peer. Of its proof only a digest is kept, where no log and no answer finds it. */
+export class Principal {
+  readonly certificate: CertificateId | undefined;
+  /** IP address; an IPv4 address that came as IPv6 is IPv4. */
+  readonly host: string;
+  readonly #proof: Uint8Array | undefined;
+
+  constructor({ host, certificate, proof }: PrincipalParts) {
+    this.host = unmapIpv4(host.replace(/^\[|\]$/g, ""));
+    this.certificate = certificate;
+    this.#proof = proof && digest(proof);
+  }
+
+  /** Whether it has proven an instance at all. */
+  get proves(): boolean {
+    return this.#proof !== undefined;
+  }
+
+  /** Whether both have proven to be the same instance. In constant time. */
+  provesSame(principal: Principal): boolean {
+    const other = principal.#proof;
+    return this.#proof !== undefined && other !== undefined && timingSafeEqual(this.#proof, other);
+  }
+
+  /** Whether it has sent this proof. In constant time. */
+  hasProof(proof: Uint8Array): boolean {
+    return this.#proof !== undefined && timingSafeEqual(this.#proof, digest(proof));
+  }
+}
+
+/**
+ * Whether a service of `holder` is `claimant`'s as well: to see, to remove and to take over by its id. `away`: whether the
+ * holder's link is gone, or takes no more streams.
+ *
+ * With certificates it takes the same names. While the holder's link lives, it takes the same key, too, or a proof: of two
+ * whom a CA has given the same names, neither takes what the other has in use.
+ *
+ * Without, it takes the proof that the service was exposed with; one without is anybody's of the same host.
+ */
+export function mayClaim(
+  holder: Principal,
+  claimant: Principal,
+  { away }: { away: boolean },
+): boolean {
+  if (holder.certificate === undefined && claimant.certificate === undefined) {
+    return holder.proves ? holder.provesSame(claimant) : onSameHost(holder, claimant);
+  }
+  if (holder.certificate?.name !== claimant.certificate?.name) return false;
+  return away || holder.certificate?.key === claimant.certificate?.key ||
+    holder.provesSame(claimant);
+}
+
+/**
+ * Whether `claimant` may have the port of a service of `holder` that is away, under another id: a connector that was
+ * started anew and knows nothing of its former services. It takes the same names, and the same host or a proof.
+ */
+export function mayInherit(holder: Principal, claimant: Principal): boolean {
+  return holder.certificate?.name === claimant.certificate?.name &&
+    (onSameHost(holder, claimant) || holder.provesSame(claimant));
+}
+
+/**
+ * Whether a call of gRPC's control API is the local user's, and not a peer's: it comes from this machine, by its loopback
+ * address, and with this connector's own certificate if there are any. Any other certificate is a peer's.
+ */
+export function isLocalUser(caller: Principal, own: CertificateId | undefined): boolean {
+  return isLoopback(caller.host) &&
+    caller.certificate?.name === own?.name && caller.certificate?.key === own?.key;
+}
+
+/** A connection that was lost before anybody asked has no address, and is nobody's neighbour. */
+function onSameHost(one: Principal, other: Principal): boolean {
+  return one.host !== "" && one.host === other.host;
+}
+
+/** Whether a text is a loopback address: 127.0.0.0/8 or ::1. */
+function isLoopback(host: string): boolean {
+  return /^127(\.\d{1,3}){3}$/.test(host) || host === "::1";
+}
+
+/** Who a peer is, where nothing else is known of it than where it came from. */
+export function principalOf({ principal, address }: PeerInfo): Principal {
+  return principal ?? new Principal({ host: hostOf(address) });
+}
 
 /**
  * For whom bounds are counted: one certificate's holder, whatever the number of its links; over plaintext one address.
  * IPv6 addresses count by their first 64 bits, because every host has that many to choose from.
  */
 export function boundKey(peer: PeerInfo): string {
-  if (peer.identity !== undefined) return `certificate ${JSON.stringify(peer.identity)}`;
-  return `address ${addressKey(peer.address.slice(0, peer.address.lastIndexOf(":")))}`;
+  const { certificate } = principalOf(peer);
+  // By key: a CA that gives all its certificates one name does not make them share one bound.
+  if (certificate !== undefined) return `certificate ${certificate.key}`;
+  return `address ${addressKey(hostOf(peer.address))}`;
 }
 
 /** An IP address, in brackets or not, as bounds count it. */
@@ -24,4 +133,12 @@ export function addressKey(host: string): string {
   const groups = [...left, ...Array<string>(gap).fill("0"), ...right];
   return groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16)).join(":") +
     "::/64";
+}
+
+function hostOf(address: string): string {
+  return address.slice(0, Math.max(0, address.lastIndexOf(":")));
+}
+
+function digest(bytes: Uint8Array): Uint8Array {
+  return createHash("sha256").update(bytes).digest();
 }

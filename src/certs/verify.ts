@@ -30,7 +30,7 @@ export interface CheckedCertificates {
   /** Who this connector is to its peers. */
   identity: PeerIdentity;
   /** The connector's own certificate, and what follows it in the file. */
-  chain: readonly Certificate[];
+  chain: readonly [Certificate, ...Certificate[]];
   /** Every root. */
   roots: readonly Certificate[];
   /** When the first certificate of the chain ends. */
@@ -80,7 +80,7 @@ export function checkServerCertificates(
   const labelOf = (certificate: Certificate) => labelled(certificate, { roots, pems }).label;
   return {
     identity: identityOf(leaf),
-    chain,
+    chain: [leaf, ...intermediates],
     roots,
     notAfter: new Date(Math.min(...ends)),
     warnings: path.flatMap((each) => warningOf(each, labelOf(each), now)),

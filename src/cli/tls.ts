@@ -7,6 +7,7 @@ import { describePeer } from "../certs/identity.ts";
 import { type LeafIssuer, openLeafIssuer } from "../certs/leaf_issuer.ts";
 import { createPeerJudge } from "../certs/peers.ts";
 import { readPemFile } from "../certs/pem_files.ts";
+import { certificateIdOf, identifyPeer } from "../certs/principal.ts";
 import { checkTlsKey, readPrivateKey, tlsKeyPem } from "../certs/private_key.ts";
 import {
   type CheckedCertificates,
@@ -83,6 +84,8 @@ export async function checkTls(
       certificate: checked.chain.map(certificatePem).join("\n"),
       key: tlsKeyPem(readPrivateKey(key)),
       judge: createPeerJudge(checked.roots),
+      own: certificateIdOf(checked.chain[0]),
+      identify: identifyPeer,
     },
     describePeer,
     issuer,

@@ -8,6 +8,7 @@ import { connect, createSecureContext, type SecureContext, type TLSSocket } from
 import { reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgePeer } from "../peer_judge.ts";
+import type { Certificates } from "./caller.ts";
 import { hidePeerCertificate, shownCertificates } from "./shown_certificates.ts";
 
 /** PEM texts of one connector. */
@@ -20,8 +21,8 @@ export interface TlsPem {
   key: string;
 }
 
-/** The same, and who judges what peers show. */
-export interface TlsIdentity extends TlsPem {
+/** The same, who judges what peers show, and by what they are told apart from each other and from us. */
+export interface TlsIdentity extends TlsPem, Certificates {
   judge: JudgePeer;
 }
 

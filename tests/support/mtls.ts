@@ -12,12 +12,14 @@ import tls, { type SecureVersion, type TLSSocket } from "node:tls";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { parseCertificates } from "../../src/certs/certificate.ts";
 import { createPeerJudge } from "../../src/certs/peers.ts";
+import { certificateIdOf, identifyPeer } from "../../src/certs/principal.ts";
 import { describePeer } from "../../src/certs/identity.ts";
 import type { TlsIdentity, TlsPem } from "../../src/grpc/credentials.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
+import type { CertificateId } from "../../src/principal.ts";
 import { type Made, makeCertificate, type Shape } from "./certificates.ts";
 import type { Child } from "./child.ts";
 import { type ListedService, startCommand } from "./processes.ts";
@@ -41,10 +43,22 @@ export async function makePki(): Promise<{ root: Made; leaf: Made }> {
   return { root, leaf: await makeCertificate({ names: LOOPBACK }, root) };
 }
 
+/** What the leaf at the beginning of a PEM text proves. */
+export function leafIdOf(pem: string): CertificateId {
+  const [leaf] = parseCertificates({ label: "leaf", pem });
+  if (leaf === undefined) throw new TypeError("a PEM text that was parsed has a certificate");
+  return certificateIdOf(leaf);
+}
+
 /** PEM texts, with the judge of peers whose certificates chain to their root. */
 export function withJudge(pem: TlsPem): TlsIdentity {
   const roots = parseCertificates({ label: "root", pem: pem.root });
-  return { ...pem, judge: createPeerJudge(roots) };
+  return {
+    ...pem,
+    judge: createPeerJudge(roots),
+    own: leafIdOf(pem.certificate),
+    identify: identifyPeer,
+  };
 }
 
 /** What a connector with this leaf is given, when it trusts this root. */

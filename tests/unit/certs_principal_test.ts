@@ -1,0 +1,79 @@
+// What a certificate proves of its holder: all of its names, to the last byte, and its key.
+
+import { notStrictEqual, strictEqual, throws } from "node:assert/strict";
+import { decodePem } from "../../src/certs/pem.ts";
+import { describePeer } from "../../src/certs/identity.ts";
+import { identifyPeer } from "../../src/certs/principal.ts";
+import { type Made, makeCertificate, referenceFile, type Shape } from "../support/certificates.ts";
+import { leafIdOf } from "../support/mtls.ts";
+
+const root = await makeCertificate({ ca: true });
+const keys = (await makeCertificate({})).keys;
+const idOf = ({ certificate: pem }: Pick<Made, "certificate">) => leafIdOf(pem);
+const idWith = async (shape: Shape) => idOf(await makeCertificate({ keys, ...shape }, root));
+
+Deno.test("a renewed certificate has the same names, with its old key or a new one", async () => {
+  const names = [{ type: "dns", value: "a.example" }] as const;
+  const before = await idWith({ names: [...names] });
+  const after = await idWith({ names: [...names], notAfter: new Date(Date.now() + 1e9) });
+  strictEqual(after.name, before.name);
+  strictEqual(after.key, before.key);
+  const rekeyed = idOf(await makeCertificate({ names: [...names] }, root));
+  strictEqual(rekeyed.name, before.name);
+  notStrictEqual(rekeyed.key, before.key);
+});
+
+Deno.test("certificates that look alike to people are not the same", async () => {
+  const long = "x".repeat(600);
+  const alike: [Shape, Shape][] = [
+    // What is shown of a name is cut, made printable, and of a hundred at most.
+    [
+      { names: [{ type: "url", value: `spiffe://a/${long}1` }] },
+      { names: [{ type: "url", value: `spiffe://a/${long}2` }] },
+    ],
+    [{ name: "a\u0001" }, { name: "a\u0002" }],
+    [
+      { names: Array.from({ length: 101 }, (_, n) => ({ type: "dns", value: `n${n}` })) },
+      {
+        names: Array.from({ length: 101 }, (_, n) => ({
+          type: "dns",
+          value: n === 100 ? "other" : `n${n}`,
+        })),
+      },
+    ],
+    // Only the first SPIFFE id is shown.
+    [
+      { names: [{ type: "url", value: "spiffe://a/b" }, { type: "url", value: "x://c" }] },
+      { names: [{ type: "url", value: "spiffe://a/b" }, { type: "url", value: "x://d" }] },
+    ],
+  ];
+  for (const [one, other] of alike) {
+    const [first, second] = [
+      await makeCertificate({ keys, ...one }, root),
+      await makeCertificate({ keys, ...other }, root),
+    ];
+    const shown = ({ certificate }: Made) =>
+      JSON.stringify(describePeer(decodePem(certificate)[0]?.der ?? new Uint8Array()));
+    strictEqual(shown(first), shown(second));
+    notStrictEqual(idOf(first).name, idOf(second).name);
+  }
+});
+
+Deno.test("no alternative names are names of their own", async () => {
+  notStrictEqual(
+    (await idWith({})).name,
+    (await idWith({ names: [{ type: "dns", value: "Test Leaf" }] })).name,
+  );
+});
+
+Deno.test("a certificate of the Go connector has an identity, and of several in a file the first counts", () => {
+  const leaf = { certificate: referenceFile("leaf.cert") };
+  const both = { certificate: `${leaf.certificate}${referenceFile("root.cert")}` };
+  strictEqual(idOf(leaf).name.length, 64);
+  strictEqual(idOf(both).key, idOf(leaf).key);
+});
+
+Deno.test("what is no certificate proves nothing", () => {
+  throws(() => identifyPeer(new Uint8Array([0x30, 0])), { code: "invalid_argument" });
+  throws(() => identifyPeer(new Uint8Array()), { code: "invalid_argument" });
+});

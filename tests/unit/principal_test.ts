@@ -1,0 +1,90 @@
+// Who a peer is for decisions: what counts as the local user, under what key bounds are counted, and that a proof is never
+// shown. Who may have whose service is a table in tests/integration/guest_services_test.ts.
+
+import { deepStrictEqual, doesNotMatch, notStrictEqual, strictEqual } from "node:assert/strict";
+import { inspect } from "node:util";
+import { whoFields } from "../../src/peer_identity.ts";
+import { addressKey, boundKey, isLocalUser, Principal } from "../../src/principal.ts";
+
+const OWN = { name: "own", key: "1" };
+const PROOF = new TextEncoder().encode("a proof that is nobody's business");
+
+const LOCAL: [what: string, caller: ConstructorParameters<typeof Principal>[0], own: boolean][] = [
+  ["over plaintext, from 127.0.0.1", { host: "127.0.0.1" }, true],
+  ["over plaintext, from 127.8.9.10", { host: "127.8.9.10" }, true],
+  ["over plaintext, from ::1", { host: "::1" }, true],
+  ["over plaintext, from [::1]", { host: "[::1]" }, true],
+  ["over plaintext, from 127.0.0.1 as IPv6", { host: "::ffff:127.0.0.1" }, true],
+  ["over plaintext, from another host", { host: "192.0.2.1" }, false],
+  ["over plaintext, from another host as IPv6", { host: "::ffff:192.0.2.1" }, false],
+  ["over plaintext, from 128.0.0.1", { host: "128.0.0.1" }, false],
+  ["over plaintext, from a name that begins like it", { host: "127.0.0.1.example" }, false],
+  ["over plaintext, from nobody knows where", { host: "" }, false],
+  ["with a certificate where there are none", { host: "127.0.0.1", certificate: OWN }, false],
+];
+
+const LOCAL_WITH_CERTIFICATES: typeof LOCAL = [
+  ["with our own", { host: "127.0.0.1", certificate: OWN }, true],
+  ["with our own, from another host", { host: "192.0.2.1", certificate: OWN }, false],
+  ["with our names and another key", { host: "::1", certificate: { ...OWN, key: "2" } }, false],
+  ["with our key and other names", { host: "::1", certificate: { ...OWN, name: "x" } }, false],
+  ["with another one", { host: "127.0.0.1", certificate: { name: "x", key: "2" } }, false],
+  ["without any", { host: "127.0.0.1" }, false],
+];
+
+for (const [own, cases] of [[undefined, LOCAL], [OWN, LOCAL_WITH_CERTIFICATES]] as const) {
+  for (const [what, parts, expected] of cases) {
+    const kind = own === undefined ? "" : "where there are certificates, ";
+    Deno.test(`${kind}a caller ${what} is ${expected ? "" : "not "}the local user`, () => {
+      strictEqual(isLocalUser(new Principal(parts), own), expected);
+    });
+  }
+}
+
+Deno.test("a proof is not in what is logged or shown of a peer", () => {
+  const principal = new Principal({ host: "192.0.2.1", proof: PROOF });
+  const peer = { address: "192.0.2.1:1", principal };
+  for (const text of [JSON.stringify(peer), inspect(peer, { depth: 9 }), Deno.inspect(peer)]) {
+    doesNotMatch(text, /proof:|Uint8Array|Buffer/);
+  }
+  deepStrictEqual(whoFields(peer), { peer: "192.0.2.1:1", principal: "anonymous" });
+});
+
+Deno.test("two have proven to be one instance when both sent the same proof", () => {
+  const one = new Principal({ host: "a", proof: PROOF });
+  strictEqual(one.provesSame(new Principal({ host: "b", proof: PROOF.slice() })), true);
+  strictEqual(one.provesSame(new Principal({ host: "a", proof: PROOF.slice(1) })), false);
+  strictEqual(one.provesSame(new Principal({ host: "a" })), false);
+  strictEqual(new Principal({ host: "a" }).provesSame(new Principal({ host: "a" })), false);
+  strictEqual(one.hasProof(PROOF), true);
+  strictEqual(one.hasProof(PROOF.slice(1)), false);
+});
+
+Deno.test("a peer is named for people by its SPIFFE id, else its DNS names, else its subject", () => {
+  const subject = "CN=x";
+  const identity = { subject, dnsNames: ["a", "b"], ipAddresses: [] };
+  const principal = new Principal({
+    host: "",
+    certificate: { name: "n", key: "0123456789abcdefgh" },
+  });
+  const who = (part: object) =>
+    whoFields({ address: "h:1", principal, identity: { ...identity, ...part } });
+  deepStrictEqual(who({ spiffe: "spiffe://a/b" }), {
+    peer: "h:1",
+    principal: "spiffe://a/b",
+    key: "0123456789abcdef",
+  });
+  strictEqual(who({}).principal, "a,b");
+  strictEqual(who({ dnsNames: [] }).principal, subject);
+});
+
+Deno.test("bounds are counted by certificate, whatever it is called, and else by address", () => {
+  const key = (host: string, certificate?: { name: string; key: string }) =>
+    boundKey({ address: `${host}:1`, principal: new Principal({ host, certificate }) });
+  strictEqual(key("192.0.2.1", OWN), key("192.0.2.2", OWN));
+  notStrictEqual(key("192.0.2.1", OWN), key("192.0.2.1", { ...OWN, key: "2" }));
+  notStrictEqual(key("192.0.2.1"), key("192.0.2.2"));
+  strictEqual(key("192.0.2.1"), boundKey({ address: "192.0.2.1:99" }));
+  strictEqual(key("[2001:db8::1]"), key("[2001:db8::2]"));
+  strictEqual(addressKey("::ffff:192.0.2.1"), "192.0.2.1");
+});
