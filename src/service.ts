@@ -83,6 +83,12 @@ export interface ExposeOptions {
   signal?: AbortSignal;
 }
 
+/** For whom something is asked. */
+export interface AskOptions {
+  /** A peer, which sees and touches only what it has exposed here itself. Default: the user, who may see all. */
+  of?: PeerInfo | undefined;
+}
+
 /** What can be asked of a connector, whoever asks: REST, gRPC or the command line. */
 export interface Control {
   /**
@@ -99,9 +105,9 @@ export interface Control {
   /**
    * Removes a service on both sides.
    *
-   * @throws {ConnectorError} `not_found`.
+   * @throws {ConnectorError} `not_found`: one that is another's is not there, either.
    */
-  destroy(id: string): Promise<void>;
+  destroy(id: string, options?: AskOptions): Promise<void>;
   /** Every service of this connector, those that peers exposed on it too. */
-  list(): ServiceReport[];
+  list(options?: AskOptions): ServiceReport[];
 }

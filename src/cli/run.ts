@@ -2,14 +2,18 @@
 
 import { getLogger } from "@logtape/logtape";
 import { formatAddress } from "../address.ts";
+import { BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
 import { createApp } from "../api/app.ts";
 import { secureChannels } from "../grpc/credentials.ts";
 import { dialLink, usesProxy } from "../grpc/dial.ts";
-import { GrpcServer } from "../grpc/server.ts";
+import { type ControlCall, GrpcServer } from "../grpc/server.ts";
+import { InstanceSecret } from "../instance_secret.ts";
 import { configureLogging } from "../log.ts";
 import { hello } from "../mux/negotiation.ts";
+import { whoFields } from "../peer_identity.ts";
 import type { StateFile } from "../state/state_file.ts";
+import { OwnListeners } from "../tcp/own_listeners.ts";
 import { Connector } from "../tunnel/connector.ts";
 import config from "../../deno.json" with { type: "json" };
 import { holdBallast } from "./gc_ballast.ts";
@@ -19,6 +23,8 @@ import type { LoadedTls } from "./tls.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
+/** Calls of gRPC's control API that are logged at once, and then in a second. */
+const LOGGED_CALLS = { burst: 100, perSecond: 10 };
 
 /** Runs a connector until SIGINT or SIGTERM. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
 export async function runConnector(options: RunOptions): Promise<number> {
@@ -40,6 +46,8 @@ export async function runConnector(options: RunOptions): Promise<number> {
   const stateFile = options.stateFile === undefined
     ? undefined
     : stack.use(await openStateFile(options.stateFile));
+  const instance = stateFile?.instance ?? InstanceSecret.random();
+  const listeners = new OwnListeners();
   for (const problem of stateFile?.access ?? []) {
     logger.warn("file is open to others", { ...problem });
   }
@@ -49,9 +57,13 @@ export async function runConnector(options: RunOptions): Promise<number> {
         secure,
         hello: greeting,
         describePeer,
+        proof: instance.proofFor(address),
       }),
     proxied: usesProxy(),
     logger,
+    listeners,
+    instance,
+    certificate: tls?.identity.own,
     limits: options.limits,
     halfOpenMs: options.halfOpenMs,
     maxConnections: options.maxConnections,
@@ -64,6 +76,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   stack.defer(() => connector.close({ drainMs: 0 }));
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
+  const controlLog = stack.use(new BoundedLog(logger, LOGGED_CALLS));
   const grpc = await GrpcServer.listen({
     bind: options.grpcBind,
     tls: tls?.identity,
@@ -71,8 +84,10 @@ export async function runConnector(options: RunOptions): Promise<number> {
     describePeer,
     onRefused: (peer, reason) => logger.warn("connection refused", { peer, reason }),
     control: connector,
+    onControlCall: (call) => logControlCall(call, controlLog),
     onLink: (link) => connector.accept(link),
   });
+  listeners.add(grpc.address);
   stack.defer(() => grpc.close());
   const app = createApp({
     control: connector,
@@ -81,6 +96,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     logger,
   });
   const http = serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.identity, logger });
+  listeners.add({ host: options.httpBind.host, port: http.port });
   // Nothing new is let in before anything is ended.
   stack.defer(async () => {
     const httpClosed = http.close();
@@ -98,6 +114,16 @@ export async function runConnector(options: RunOptions): Promise<number> {
   });
   logger.info("connector stopping", { signal: await stop.first, drainMs: options.drainMs });
   return 0;
+}
+
+/** Logs who did what by gRPC's control API. */
+function logControlCall(
+  { method, peer, local, id, service, refused }: ControlCall,
+  log: BoundedLog,
+): void {
+  const fields = { method, ...whoFields(peer), local, id, service };
+  if (refused === undefined) log.info("control call", fields);
+  else log.warn("control call refused", { ...fields, reason: refused });
 }
 
 async function loadTlsOnDemand(

@@ -73,6 +73,11 @@ export class CallLink implements Link {
     return this.#closing;
   }
 
+  /** Whether it has ended, for whatever reason. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   send(message: Uint8Array): boolean {
     // A write after the end would destroy the call, and what was sent before would be lost.
     if (this.#ended || this.#closing) return true;

@@ -6,6 +6,7 @@ import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { type Address, formatAddress, isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import type { Hello, Link } from "../mux/link.ts";
+import { addProof } from "./caller.ts";
 import { CallLink, type DescribePeer, helloToMetadata } from "./call_link.ts";
 import type { SecureChannel } from "./credentials.ts";
 import { fromStatus } from "./status.ts";
@@ -30,6 +31,8 @@ export interface DialLinkOptions {
   /** What we say of ourselves. */
   hello: Hello;
   describePeer: DescribePeer;
+  /** Proves our instance to this peer alone. Default: nothing is proven. */
+  proof?: Uint8Array;
   /** Default: as rarely as any peer allows. */
   pings?: PingTimes;
 }
@@ -40,7 +43,7 @@ export interface DialLinkOptions {
  */
 export function dialLink(
   address: Address,
-  { secure, hello, describePeer, pings = CLIENT_PINGS }: DialLinkOptions,
+  { secure, hello, describePeer, proof, pings = CLIENT_PINGS }: DialLinkOptions,
 ): Link {
   const { credentials, options } = secure(address.host);
   const client = new Client(target(address), credentials, {
@@ -55,11 +58,13 @@ export function dialLink(
     "grpc.initial_reconnect_backoff_ms": 1,
     "grpc.service_config_disable_resolution": 1,
   });
+  const metadata = helloToMetadata(hello);
+  if (proof !== undefined) addProof(metadata, proof);
   const call: ClientDuplexStream<Uint8Array, Uint8Array> = client.makeBidiStreamRequest(
     RemoteConnectionService.openStream.path,
     toBuffer,
     (bytes: Uint8Array) => bytes,
-    helloToMetadata(hello),
+    metadata,
   );
   const link = new CallLink(call, {
     peer: { address: formatAddress(address) },

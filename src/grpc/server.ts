@@ -7,6 +7,7 @@ import {
   Server,
   type ServerCredentials,
   type ServerDuplexStream,
+  type ServerUnaryCall,
   setLogVerbosity,
 } from "@grpc/grpc-js";
 import type { Http2Server, ServerHttp2Session } from "node:http2";
@@ -19,13 +20,21 @@ import {
   RemoteConnectionService,
 } from "../../proto/gen/connector.ts";
 import { handleOf, keepAccepting } from "../accepting.ts";
-import { type Address, formatAddress, unmapIpv4 } from "../address.ts";
-import { ConnectorError } from "../errors.ts";
+import { type Address, formatAddress } from "../address.ts";
+import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { Hello, Link } from "../mux/link.ts";
-import type { Control } from "../service.ts";
+import type { PeerInfo } from "../peer_identity.ts";
+import { isLocalUser, principalOf } from "../principal.ts";
+import { type Control, MAX_NAME_LENGTH } from "../service.ts";
 import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
-import { checkAddress, serviceFromMessage, serviceToMessage } from "../wire/service_message.ts";
+import {
+  checkAddress,
+  MAX_ID_LENGTH,
+  serviceFromMessage,
+  serviceToMessage,
+} from "../wire/service_message.ts";
+import { addressOfCall, describeCaller, principalOfCall } from "./caller.ts";
 import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
 import { serverCredentials, type TlsIdentity } from "./credentials.ts";
 import { toBuffer } from "./dial.ts";
@@ -44,6 +53,21 @@ const PING_TIMEOUT_MS = 9_000;
 /** How long an aborted call may take to tell its peer why, in milliseconds, before its connection is cut. */
 const ABORT_GRACE_MS = 1000;
 
+/** A call of the control API that changed something, or was refused. */
+export interface ControlCall {
+  /** `ExposeService`, `DestroyService` or `ListServices`. */
+  method: string;
+  /** Who made it; without an identity when its certificate could not be read. */
+  peer: PeerInfo;
+  /** Whether it was the local user, who may do everything. */
+  local: boolean;
+  /** The service, as far as it is known. */
+  id?: string | undefined;
+  service?: string | undefined;
+  /** Why it was refused. */
+  refused?: string;
+}
+
 /** What a server needs. */
 export interface GrpcServerOptions {
   bind: Address;
@@ -56,6 +80,8 @@ export interface GrpcServerOptions {
   onRefused: (address: string, reason: string) => void;
   /** Answers the control API. */
   control: Pick<Control, "expose" | "destroy" | "list">;
+  /** Told of each call that changes something or is refused, and so of whoever knocks: bounds what it logs. */
+  onControlCall?: (call: ControlCall) => void;
   /** Takes over a link that a peer opened. */
   onLink: (link: Link) => void;
 }
@@ -213,53 +239,98 @@ function addServices(server: Server, options: GrpcServerOptions): void {
     },
   };
   server.addService(definition, {
-    openStream: (call: ServerDuplexStream<Uint8Array, Uint8Array>) =>
-      onLink(acceptLink(call, options)),
-    exposeService: unary<ExposeRequest, ExposeResponse>(async ({ service }) => {
-      const request = serviceFromMessage(service);
-      checkAddress("remote_connector_addr", request.remoteConnectorAddr);
-      return { id: await control.expose(request) };
+    openStream(call: ServerDuplexStream<Uint8Array, Uint8Array>) {
+      const link = acceptLink(call, options);
+      // What a refused peer has sent already is nobody's to read.
+      if (!link.ended) onLink(link);
+    },
+    exposeService: controlCall<ExposeRequest, ExposeResponse>("ExposeService", {
+      options,
+      async answer({ service }, { local, entry }) {
+        entry.service = service?.name.slice(0, MAX_NAME_LENGTH);
+        // It would act at other connectors in our name.
+        if (!local) {
+          throw new ConnectorError("permission_denied", "Only the local user may expose from here");
+        }
+        const request = serviceFromMessage(service);
+        checkAddress("remote_connector_addr", request.remoteConnectorAddr);
+        const id = await control.expose(request);
+        entry.id = id;
+        return { id };
+      },
     }),
-    destroyService: unary<DestroyRequest, NullMessage>(async ({ id }) => {
-      await control.destroy(id);
-      return {};
+    destroyService: controlCall<DestroyRequest, NullMessage>("DestroyService", {
+      options,
+      async answer({ id }, { of, entry }) {
+        entry.id = id.slice(0, MAX_ID_LENGTH);
+        await control.destroy(id, { of });
+        return {};
+      },
     }),
-    listServices: unary<NullMessage, ListResponse>(() => {
-      const services = control.list().map((report) => serviceToMessage(report, report.status));
-      return Promise.resolve({ services });
+    listServices: controlCall<NullMessage, ListResponse>("ListServices", {
+      options,
+      reads: true,
+      answer(_request, { of }) {
+        const services = control.list({ of }).map((report) =>
+          serviceToMessage(report, report.status)
+        );
+        return Promise.resolve({ services });
+      },
     }),
   });
 }
 
-function unary<Request, Response>(
-  answer: (request: Request) => Promise<Response>,
+/** Who makes a call of the control API, and what is to be said of it. */
+interface Caller {
+  local: boolean;
+  /** The peer whose services alone it sees and touches; undefined for the local user. */
+  of: PeerInfo | undefined;
+  entry: ControlCall;
+}
+
+/** Judges who calls, answers, and tells of it. */
+function controlCall<Request, Response>(
+  method: string,
+  { options, reads = false, answer }: {
+    options: GrpcServerOptions;
+    /** Whether it changes nothing: told of only when it is refused. */
+    reads?: boolean;
+    answer: (request: Request, caller: Caller) => Promise<Response>;
+  },
 ): handleUnaryCall<Request, Response> {
+  const { tls, describePeer, onControlCall } = options;
+  const run = async (call: ServerUnaryCall<Request, Response>): Promise<Response> => {
+    const entry: ControlCall = { method, peer: { address: addressOfCall(call) }, local: false };
+    try {
+      const peer = describeCaller(call, { certificates: tls, describePeer });
+      entry.peer = peer;
+      entry.local = isLocalUser(principalOf(peer), tls?.own);
+      const { local } = entry;
+      const response = await answer(call.request, { local, of: local ? undefined : peer, entry });
+      if (!reads) onControlCall?.(entry);
+      return response;
+    } catch (error) {
+      onControlCall?.({ ...entry, refused: reasonOf(error) });
+      throw error;
+    }
+  };
   return (call, callback) => {
-    answer(call.request).then(
+    run(call).then(
       (response) => callback(null, response),
       (error) => callback(toStatus(error)),
     );
   };
 }
 
-/** grpc-js writes IPv6 peers without brackets. */
-function peerAddress(text: string): string {
-  const colon = text.lastIndexOf(":");
-  const port = Number(text.slice(colon + 1));
-  return Number.isInteger(port)
-    ? formatAddress({ host: unmapIpv4(text.slice(0, colon)), port })
-    : text;
-}
-
 function acceptLink(
   call: ServerDuplexStream<Uint8Array, Uint8Array>,
-  { hello, describePeer }: GrpcServerOptions,
-): Link {
+  { hello, tls, describePeer, onRefused }: GrpcServerOptions,
+): CallLink {
   // A peer that negotiates waits for the answer; one that does not gets what the reference sends.
   const offered = helloFromMetadata(call.metadata) !== undefined;
   call.sendMetadata(offered ? helloToMetadata(hello) : new Metadata());
   const link = new CallLink(call, {
-    peer: { address: peerAddress(call.getPeer()) },
+    peer: { address: addressOfCall(call) },
     ends: {
       abort(reason) {
         call.emit("error", toStatus(reason));
@@ -268,6 +339,13 @@ function acceptLink(
       },
     },
   });
+  try {
+    link.peer.principal = principalOfCall(call, tls);
+  } catch (error) {
+    const refused = ConnectorError.from(error, "Cannot tell who the peer is");
+    onRefused(link.peer.address, refused.message);
+    link.abort(refused);
+  }
   link.greet(call.metadata, describePeer);
   call.on("error", (error) => link.end(ConnectorError.from(error, "The call failed")));
   call.on("cancelled", () => {

@@ -4,9 +4,20 @@
 import { type Address, formatAddress, parseAddress } from "../address.ts";
 import { delay } from "../delay.ts";
 import { ConnectorError } from "../errors.ts";
+import type { InstanceSecret } from "../instance_secret.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
-import type { Control, ExposeOptions, Service, ServiceReport, ServiceRequest } from "../service.ts";
+import type { PeerInfo } from "../peer_identity.ts";
+import { type CertificateId, principalOf } from "../principal.ts";
+import type {
+  AskOptions,
+  Control,
+  ExposeOptions,
+  Service,
+  ServiceReport,
+  ServiceRequest,
+} from "../service.ts";
+import { type OwnListeners, refusalOfRange } from "../tcp/own_listeners.ts";
 import { newDialPace } from "./dial_pace.ts";
 import { Guest } from "./guest.ts";
 import { GuestServices } from "./guest_services.ts";
@@ -22,6 +33,12 @@ export interface ConnectorOptions extends VisitorsOptions {
   /** Whether links are opened through a proxy. Default: no. */
   proxied?: boolean;
   limits: SessionLimits;
+  /** Where this connector listens: no tunnel leads there. Its services are added by themselves. */
+  listeners: OwnListeners;
+  /** What our links prove. */
+  instance: InstanceSecret;
+  /** Our own certificate, if there are any. */
+  certificate?: CertificateId | undefined;
   /** How long a listener, and visitors, wait for a peer whose link is lost, in milliseconds. */
   graceMs: number;
   /** Never dial a destination: nothing reachable from here is exposed. */
@@ -59,13 +76,15 @@ export class Connector implements Control {
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
+    const { listeners, logger, graceMs } = options;
     this.#visitors = new Visitors(options);
     this.#guestServices = new GuestServices({
       visitors: this.#visitors,
-      logger: options.logger,
-      graceMs: options.graceMs,
-      admit: (service) =>
-        this.#admit(service.type === "local" ? "ingress" : "egress", `service "${service.name}"`),
+      listeners,
+      logger,
+      graceMs,
+      admit: (service) => this.#admit(service.type === "local" ? "ingress" : "egress", service),
+      isTaken: (id, peer) => this.#isTaken(id, peer),
     });
   }
 
@@ -74,7 +93,7 @@ export class Connector implements Control {
     { waitMs = 0, signal }: ExposeOptions = {},
   ): Promise<string> {
     this.#refuseWhenClosing();
-    this.#admit(request.type === "local" ? "egress" : "ingress", `service "${request.name}"`);
+    this.#admit(request.type === "local" ? "egress" : "ingress", request);
     const address = parseAddress(request.remoteConnectorAddr);
     this.#refuseConflict(request);
     const service: Service = { ...request, id: crypto.randomUUID() };
@@ -101,11 +120,11 @@ export class Connector implements Control {
   /** Takes up the services of an earlier run, each as soon as that can be done. */
   restore(services: readonly Service[]): void {
     for (const service of services) {
-      const { remoteConnectorAddr, type, name } = service;
+      const { remoteConnectorAddr, type } = service;
       const peer = this.#peerAt(remoteConnectorAddr, parseAddress(remoteConnectorAddr));
       let obstacle: ConnectorError | undefined;
       try {
-        this.#admit(type === "local" ? "egress" : "ingress", `service "${name}"`);
+        this.#admit(type === "local" ? "egress" : "ingress", service);
       } catch (error) {
         obstacle = ConnectorError.from(error, "This connector cannot take it up");
       }
@@ -113,8 +132,9 @@ export class Connector implements Control {
     }
   }
 
-  async destroy(id: string): Promise<void> {
-    for (const [text, peer] of this.#peers) {
+  async destroy(id: string, { of }: AskOptions = {}): Promise<void> {
+    // What was exposed here is nobody's but the user's.
+    for (const [text, peer] of of === undefined ? this.#peers : []) {
       if (!peer.get(id)) continue;
       await this.#saveWithout(id);
       const removed = peer.remove(id);
@@ -122,7 +142,7 @@ export class Connector implements Control {
       this.#dropIdle(text, peer);
       if (removed) return;
     }
-    if (!this.#guestServices.destroy(id)) throw noSuchService(id);
+    if (!this.#guestServices.destroy(id, { of })) throw noSuchService(id);
   }
 
   get(id: string): ServiceReport {
@@ -135,7 +155,8 @@ export class Connector implements Control {
     return found;
   }
 
-  list(): ServiceReport[] {
+  list({ of }: AskOptions = {}): ServiceReport[] {
+    if (of !== undefined) return this.#guestServices.list({ of });
     return [
       ...[...this.#peers.values()].flatMap((peer) => peer.list()),
       ...this.#guestServices.list(),
@@ -154,7 +175,13 @@ export class Connector implements Control {
       return link.abort(new ConnectorError("resource_exhausted", reason));
     }
     const { logger, limits } = this.#options;
-    const guest = new Guest(link, { services: this.#guestServices, logger, limits });
+    const guest = new Guest(link, {
+      services: this.#guestServices,
+      listeners: this.#options.listeners,
+      log: this.#visitors.log,
+      logger,
+      limits,
+    });
     this.#guests.add(guest);
     this.#inboundLinks.hold(guest, place);
     guest.closed.then(() => this.#guests.delete(guest));
@@ -238,12 +265,13 @@ export class Connector implements Control {
   #peerAt(text: string, address: Address): Peer {
     const known = this.#peers.get(text);
     if (known) return known;
-    const { dial, proxied = false, logger, limits, graceMs } = this.#options;
+    const { dial, proxied = false, listeners, logger, limits, graceMs } = this.#options;
     const peer: Peer = new Peer({
       address,
       dial,
       proxied,
       visitors: this.#visitors,
+      listeners,
       pace: this.#pace,
       log: this.#visitors.log,
       logger: logger.with({ peer: formatAddress(address) }),
@@ -271,15 +299,31 @@ export class Connector implements Control {
     throw new ConnectorError("unavailable", "The connector is shutting down");
   }
 
-  #admit(side: "ingress" | "egress", what: string): void {
+  /** Refuses what may not be had on this side. @throws {ConnectorError} `permission_denied`. */
+  #admit(side: "ingress" | "egress", { name, destinationAddr }: ServiceRequest): void {
     const { disableLocalExpose, disableRemoteExpose } = this.#options;
+    const refuse = (reason: string) =>
+      new ConnectorError("permission_denied", `Cannot expose service "${name}": ${reason}`);
     if (side === "egress" ? disableLocalExpose : disableRemoteExpose) {
       const flag = side === "egress" ? "--disable-local-expose" : "--disable-remote-expose";
-      throw new ConnectorError(
-        "permission_denied",
-        `Cannot expose ${what}: this connector runs with ${flag}`,
-      );
+      throw refuse(`this connector runs with ${flag}`);
     }
+    // Names, and ports of our own, are judged as each connection is dialled: they may be others then.
+    const refusal = side === "egress" && refusalOfRange(parseAddress(destinationAddr).host);
+    if (refusal) throw refuse(refusal);
+  }
+
+  /**
+   * Whether an id is that of a service of our own, which a peer may not use: a link of ours that leads back to us brings
+   * the very id.
+   */
+  #isTaken(id: string, peer: PeerInfo): boolean {
+    const [own] = [...this.#peers.values()].flatMap((each) => each.get(id) ?? []);
+    if (own === undefined) return false;
+    const { instance, certificate } = this.#options;
+    const principal = principalOf(peer);
+    return principal.certificate?.key !== certificate?.key ||
+      !principal.hasProof(instance.proofFor(parseAddress(own.service.remoteConnectorAddr)));
   }
 
   /** Two services cannot listen on one port: at one peer, or here. */

@@ -1,4 +1,5 @@
-// The dialling side: connects a stream that the peer opened to a service's destination.
+// The dialling side: connects a stream that the peer opened to a service's destination. No tunnel leads to this
+// connector's own ports, nor to addresses of the network link: what is dialled is the address that was judged.
 
 import type { Logger } from "@logtape/logtape";
 import type { Address } from "../address.ts";
@@ -6,6 +7,7 @@ import { reasonOf } from "../errors.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { Conn } from "../tcp/conn.ts";
 import { Dial } from "../tcp/dial.ts";
+import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { type ServiceVisitors, TOO_MANY } from "./visitors.ts";
 
 /** The longest that dialling a destination may take, in milliseconds. */
@@ -17,21 +19,27 @@ const LEFT = "the visitor left before the destination was connected";
 /** What an egress needs to know. */
 export interface EgressOptions {
   name: string;
+  /** Whose stream it is, for the log. */
+  who: Record<string, unknown>;
   destination: Address;
   visitors: ServiceVisitors;
+  /** Where this connector listens itself. */
+  listeners: OwnListeners;
   logger: Logger;
 }
 
 /** Dials the destination and carries the stream. A destination that cannot be reached resets it. Never rejects. */
 export async function carryToDestination(stream: Stream, options: EgressOptions): Promise<void> {
-  const { name, destination, visitors, logger } = options;
+  const { name, who, destination, visitors, listeners, logger } = options;
   const visit = visitors.admit();
   if (visit === undefined) {
     visitors.log.warn("visitor turned away", { service: name, reason: TOO_MANY });
     return stream.reset("limit", TOO_MANY);
   }
   // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
-  const dial = new Dial(destination, DIAL_TIMEOUT_MS);
+  const dial = new Dial(destination, DIAL_TIMEOUT_MS, {
+    refuse: (ip) => listeners.refusalOf(ip, destination.port),
+  });
   stream.onLost(() => dial.cancel());
   visit.cut = () => dial.cancel();
   let conn: Conn;
@@ -45,7 +53,9 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     }
     const reason = reasonOf(error);
     visit.fail(reason);
-    logger.warn("destination cannot be reached", { service: name, reason });
+    // Whoever may open streams may open thousands.
+    if (dial.refused) visitors.log.warn("destination refused", { ...who, service: name, reason });
+    else logger.warn("destination cannot be reached", { service: name, reason });
     return stream.reset("refused", reason);
   }
   stream.accept();

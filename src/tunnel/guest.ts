@@ -2,14 +2,16 @@
 // What the peer exposed over it is kept in guest_services.ts, because it may outlive the link.
 
 import type { Logger } from "@logtape/logtape";
+import type { BoundedLog } from "../bounded_log.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
 import type { Stream } from "../mux/stream.ts";
-import { identityFields, type PeerInfo } from "../peer_identity.ts";
+import { identityFields, type PeerInfo, whoFields } from "../peer_identity.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";
+import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { carryToDestination } from "./egress.ts";
 import type { Owner } from "./guest_service.ts";
 import type { GuestServices } from "./guest_services.ts";
@@ -18,6 +20,10 @@ import type { InboundLink } from "./inbound_links.ts";
 /** What a guest needs of the connector that it visits. */
 export interface GuestOptions {
   services: GuestServices;
+  /** Where the connector listens itself. */
+  listeners: OwnListeners;
+  /** For what is refused: one for all guests. */
+  log: BoundedLog;
   logger: Logger;
   limits: SessionLimits;
 }
@@ -28,6 +34,8 @@ export class Guest implements Owner, InboundLink {
   readonly closed: Promise<void>;
   readonly session: Session;
   readonly #services: GuestServices;
+  readonly #listeners: OwnListeners;
+  readonly #log: BoundedLog;
   readonly #logger: Logger;
   #askedAt: number | undefined;
   #leaving = false;
@@ -35,8 +43,10 @@ export class Guest implements Owner, InboundLink {
   #returns = true;
   #ended = false;
 
-  constructor(link: Link, { services, logger, limits }: GuestOptions) {
+  constructor(link: Link, { services, listeners, log, logger, limits }: GuestOptions) {
     this.#services = services;
+    this.#listeners = listeners;
+    this.#log = log;
     this.#logger = logger.with({ peer: link.peer.address });
     this.session = new Session(link, {
       role: "acceptor",
@@ -121,7 +131,7 @@ export class Guest implements Owner, InboundLink {
     } catch (error) {
       const reason = reasonOf(error);
       const code = error instanceof ConnectorError ? error.code : "internal";
-      this.#logger.warn("service refused", { id: serviceId, reason });
+      this.#log.warn("service refused", { ...whoFields(this.peer), id: serviceId, reason });
       this.session.send({ kind: "status", serviceId, status: "error", message: reason, code });
     }
   }
@@ -132,6 +142,13 @@ export class Guest implements Owner, InboundLink {
       return stream.reset("no_service", "there is no such service");
     }
     const { destination, visitors, service: { name } } = entry;
-    carryToDestination(stream, { name, destination, visitors, logger: this.#logger });
+    carryToDestination(stream, {
+      name,
+      who: whoFields(this.peer),
+      destination,
+      visitors,
+      listeners: this.#listeners,
+      logger: this.#logger,
+    });
   }
 }

@@ -4,6 +4,7 @@
 import type { Address } from "../address.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../peer_identity.ts";
+import { mayClaim, mayInherit, principalOf } from "../principal.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import type { Ingress } from "./ingress.ts";
 import type { ServiceVisitors } from "./visitors.ts";
@@ -58,45 +59,37 @@ export function sameService(a: Service, b: Service): boolean {
     a.destinationAddr === b.destinationAddr;
 }
 
-/**
- * Whether a port waits for the very connector that asks for it: one that was started anew and knows nothing of its
- * former services.
- */
-export function isFormerSelf({ tenure }: GuestService, peer: PeerInfo): boolean {
-  const away = tenure.kind === "orphaned" || tenure.owner.leaving;
-  return away && isSamePeer(peerOf(tenure), peer);
+/** Whether a service is a peer's as well: to see, to remove and to take over by its id. */
+export function isClaimedBy({ tenure }: GuestService, claimant: PeerInfo): boolean {
+  return mayClaim(principalOf(peerOf(tenure)), principalOf(claimant), { away: isAway(tenure) });
 }
 
-/** Whether a peer may have been the one that a service came from: with certificates, only one with the same. */
-export function mayBelongTo({ tenure }: GuestService, peer: PeerInfo): boolean {
-  return hasSameIdentity(peerOf(tenure), peer);
+/** Whether a peer may have the port of a service under another id: one whose link is gone, or about to. */
+export function isInheritedBy({ tenure }: GuestService, claimant: PeerInfo): boolean {
+  return isAway(tenure) && mayInherit(principalOf(peerOf(tenure)), principalOf(claimant));
 }
 
-/** Whether two links come from one connector, as far as can be told: one host, and one certificate if there are any. */
-export function isSamePeer(a: PeerInfo, b: PeerInfo): boolean {
-  return hostOf(a) === hostOf(b) && hasSameIdentity(a, b);
-}
-
-function hasSameIdentity(a: PeerInfo, b: PeerInfo): boolean {
-  return JSON.stringify(a.identity) === JSON.stringify(b.identity);
-}
-
-function peerOf(tenure: Tenure): PeerInfo {
+/** Who exposed a service. */
+export function peerOf(tenure: Tenure): PeerInfo {
   return tenure.kind === "orphaned" ? tenure.peer : tenure.owner.peer;
 }
 
-function hostOf({ address }: PeerInfo): string {
-  return address.slice(0, address.lastIndexOf(":"));
+function isAway(tenure: Tenure): boolean {
+  return tenure.kind === "orphaned" || tenure.owner.leaving;
 }
 
-/** Why a service cannot have its port. */
+/** Why a service cannot have its port, in words for a peer: whose it is is told only to who may see that one, too. */
 export function portInUse(
   { name, sourcePort }: Service,
-  { service, tenure }: GuestService,
+  holder: GuestService,
+  { claimant }: { claimant: PeerInfo },
 ): string {
-  const holder = tenure.kind === "owned"
-    ? `by service "${service.name}" of ${tenure.owner.peer.address}`
-    : `until ${tenure.until.toISOString()} by service "${service.name}" of ${tenure.peer.address}, ` +
-      `whose link is lost`;
-  return `Cannot listen for service "${name}" on port ${sourcePort}: the port is in use ${holder}`;
+  const { service, tenure } = holder;
+  const whose = isClaimedBy(holder, claimant)
+    ? `service "${service.name}" of ${peerOf(tenure).address}`
+    : "another service";
+  const how = tenure.kind === "owned"
+    ? `by ${whose}`
+    : `until ${tenure.until.toISOString()} by ${whose}, whose link is lost`;
+  return `Cannot listen for service "${name}" on port ${sourcePort}: the port is in use ${how}`;
 }

@@ -3,22 +3,24 @@
 
 import type { Logger } from "@logtape/logtape";
 import { parseAddress } from "../address.ts";
+import { BoundedLog } from "../bounded_log.ts";
 import { ConnectorError } from "../errors.ts";
-import type { PeerInfo } from "../peer_identity.ts";
+import { type PeerInfo, whoFields } from "../peer_identity.ts";
 import { boundKey } from "../principal.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import {
   type GuestService,
-  isFormerSelf,
-  isSamePeer,
-  mayBelongTo,
+  isClaimedBy,
+  isInheritedBy,
   type Owner,
   ownerOf,
+  peerOf,
   portInUse,
   reportOf,
   sameService,
   type Tenure,
 } from "./guest_service.ts";
+import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { Ingress } from "./ingress.ts";
 import { shareOfPeer } from "./peer_share.ts";
 import { Share } from "./share.ts";
@@ -30,17 +32,22 @@ const MAX_SERVICES_PER_LINK = 1000;
 const MAX_SERVICES = 10_000;
 /** The most services that are remembered as removed; the oldest are forgotten first. */
 const MAX_REMOVED = 1000;
+/** Changes of services that are logged at once, all that a link may come with and go with, and then in a second. */
+const LOGGED_CHANGES = { burst: 2000, perSecond: 20 };
 /** How long visitors wait at most for a peer that drains, in milliseconds; then its link may still be open. */
 const DRAIN_PATIENCE_MS = 60_000;
 
 /** What the services need of the connector. */
 export interface GuestServicesOptions {
   visitors: Visitors;
+  listeners: OwnListeners;
   logger: Logger;
   /** How long a service waits for its peer to return, in milliseconds. */
   graceMs: number;
   /** Refuses a service that may not be taken up here. @throws {ConnectorError} with the reason. */
   admit: (service: Service) => void;
+  /** Whether an id is that of a service of our own, which this peer may not use. */
+  isTaken: (serviceId: string, peer: PeerInfo) => boolean;
 }
 
 /** The services that peers have exposed on us. */
@@ -56,15 +63,19 @@ export class GuestServices {
   readonly #ports = new Map<number, GuestService>();
   /** Ids that were removed here. Their peer is told again when it asks for one: the first word may have been lost. */
   readonly #removed = new Set<string>();
+  readonly #changes: BoundedLog;
   #stopped = false;
 
   constructor(options: GuestServicesOptions) {
     this.#options = options;
+    this.#changes = new BoundedLog(options.logger, LOGGED_CHANGES);
   }
 
-  /** What is true of them now. */
-  list(): ServiceReport[] {
-    return [...this.#services.values()].map(reportOf);
+  /** What is true of them now; `of`: of those that are this peer's. */
+  list({ of }: { of?: PeerInfo | undefined } = {}): ServiceReport[] {
+    return [...this.#services.values()]
+      .filter((entry) => of === undefined || isClaimedBy(entry, of))
+      .map(reportOf);
   }
 
   /** How many have come over this link. */
@@ -94,9 +105,11 @@ export class GuestServices {
     if (this.#removed.has(service.id)) return false;
     this.#options.admit(service);
     const known = this.#services.get(service.id);
-    if (known && !mayBelongTo(known, owner.peer)) {
-      throw new ConnectorError("already_exists", "The id belongs to another peer's service");
-    }
+    const taken = known
+      ? !isClaimedBy(known, owner.peer)
+      : this.#options.isTaken(service.id, owner.peer);
+    // Whose it is is nobody else's business.
+    if (taken) throw new ConnectorError("already_exists", "The id belongs to another service");
     const same = known !== undefined && sameService(known.service, service);
     // One whose peer had left for good has no listener any more.
     if (same && (known.ingress || service.type === "remote")) {
@@ -105,8 +118,9 @@ export class GuestServices {
     }
     if (known === undefined) this.#checkRoom(owner);
     const holder = service.type === "local" ? this.#ports.get(service.sourcePort) : undefined;
-    if (holder && holder !== known && !isFormerSelf(holder, owner.peer)) {
-      throw new ConnectorError("already_exists", portInUse(service, holder));
+    if (holder && holder !== known && !isInheritedBy(holder, owner.peer)) {
+      const reason = portInUse(service, holder, { claimant: owner.peer });
+      throw new ConnectorError("already_exists", reason);
     }
     const side = service.type === "local" ? "ingress" : "egress";
     const bounds = { holder: boundKey(owner.peer) };
@@ -126,8 +140,8 @@ export class GuestServices {
     this.#place(entry, owner);
     if (ingress) this.#ports.set(sourcePort, entry);
     this.#assign(entry, owner);
-    this.#options.logger.info("service exposed by peer", {
-      peer: owner.peer.address,
+    this.#changes.info("service exposed by peer", {
+      ...whoFields(owner.peer),
       service: name,
       id,
       type,
@@ -141,16 +155,16 @@ export class GuestServices {
   release(serviceId: string, owner: Owner): void {
     const entry = this.#services.get(serviceId);
     if (entry === undefined) return;
-    const its = entry.tenure.kind === "orphaned"
-      ? mayBelongTo(entry, owner.peer)
-      : isSamePeer(entry.tenure.owner.peer, owner.peer);
-    if (its) this.#drop(entry);
+    if (ownerOf(entry) === owner || isClaimedBy(entry, owner.peer)) this.#drop(entry);
   }
 
-  /** Removes a service, and tells the peer now or when it returns. Returns whether there was one of this id. */
-  destroy(serviceId: string): boolean {
+  /**
+   * Removes a service, and tells the peer now or when it returns. Returns whether there was one of this id; `of`: and
+   * whether it is this peer's.
+   */
+  destroy(serviceId: string, { of }: { of?: PeerInfo | undefined } = {}): boolean {
     const entry = this.#services.get(serviceId);
-    if (entry === undefined) return false;
+    if (entry === undefined || of !== undefined && !isClaimedBy(entry, of)) return false;
     ownerOf(entry)?.session.send({ kind: "destroy", serviceId });
     for (const oldest of this.#removed) {
       if (this.#removed.size < MAX_REMOVED) break;
@@ -187,6 +201,7 @@ export class GuestServices {
   /** Ends everything. */
   close(): void {
     for (const entry of [...this.#services.values()]) this.#drop(entry);
+    this.#changes[Symbol.dispose]();
   }
 
   #of(owner: Owner): GuestService[] {
@@ -227,7 +242,7 @@ export class GuestServices {
     service: Service,
     { visitors, holder }: { visitors: ServiceVisitors; holder: GuestService | undefined },
   ): Ingress {
-    const options = { service, visitors };
+    const options = { service, visitors, listeners: this.#options.listeners };
     const ingress = holder?.ingress;
     if (holder && ingress) {
       holder.ingress = undefined;
@@ -262,7 +277,7 @@ export class GuestServices {
   }
 
   #orphan(entry: GuestService, peer: PeerInfo): void {
-    const { graceMs, logger } = this.#options;
+    const { graceMs } = this.#options;
     const { id, name } = entry.service;
     entry.ingress?.detach({ graceMs, reason: NO_LINK });
     entry.since = new Date();
@@ -272,7 +287,7 @@ export class GuestServices {
       until: new Date(Date.now() + graceMs),
       timer: setTimeout(() => this.#drop(entry), graceMs),
     });
-    logger.info("service waits for its peer", { service: name, id, graceMs });
+    this.#changes.info("service waits for its peer", { service: name, id, graceMs });
   }
 
   #stopListening(entry: GuestService): void {
@@ -291,7 +306,11 @@ export class GuestServices {
     this.#stopListening(entry);
     if (cut) entry.visitors.close();
     else entry.visitors.retire();
-    this.#options.logger.info("service removed", { service: name, id });
+    this.#changes.info("service removed", {
+      ...whoFields(peerOf(entry.tenure)),
+      service: name,
+      id,
+    });
   }
 
   #freePort(entry: GuestService): void {

@@ -6,12 +6,15 @@ import type { Session } from "../mux/session.ts";
 import type { Service } from "../service.ts";
 import type { Conn } from "../tcp/conn.ts";
 import { Listener } from "../tcp/listener.ts";
+import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { type ServiceVisitors, TOO_MANY, type Visit } from "./visitors.ts";
 
 /** What an ingress listens for. */
 export interface IngressOptions {
   service: Pick<Service, "id" | "name" | "sourcePort">;
   visitors: ServiceVisitors;
+  /** Told where it listens: no tunnel leads there. */
+  listeners: OwnListeners;
 }
 
 /** What becomes of visitors now. */
@@ -32,6 +35,7 @@ interface Waiter {
 export class Ingress {
   #options: IngressOptions;
   #listener: Listener | undefined;
+  #unlist: () => void = () => {};
   /** Gives the port's descriptor back. */
   #letPortGo: (() => void) | undefined;
   #state: State = { kind: "waiting" };
@@ -60,6 +64,7 @@ export class Ingress {
       throw error;
     }
     ingress.#letPortGo = letPortGo;
+    ingress.#unlist = options.listeners.add({ host: "", port: ingress.#listener.port });
     return ingress;
   }
 
@@ -97,6 +102,7 @@ export class Ingress {
     this.#state = { kind: "absent", reason: CLOSED };
     this.#dismissAll(CLOSED);
     this.#listener?.close();
+    this.#unlist();
     this.#letPortGo?.();
     this.#letPortGo = undefined;
   }

@@ -328,7 +328,15 @@ export class Peer {
       return stream.reset("no_service", "there is no such service");
     }
     const { destination, visitors, service: { name } } = entry;
-    carryToDestination(stream, { name, destination, visitors, logger: this.#logger });
+    const { address, listeners } = this.#options;
+    carryToDestination(stream, {
+      name,
+      who: { peer: formatAddress(address) },
+      destination,
+      visitors,
+      listeners,
+      logger: this.#logger,
+    });
   }
 
   #forget(serviceId: string): boolean {

@@ -9,6 +9,7 @@ import { Backoff, RETRY_BACKOFF } from "../retry.ts";
 import type { Service, ServiceReport, ServiceStatus } from "../service.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { serviceToMessage } from "../wire/service_message.ts";
+import type { OwnListeners } from "../tcp/own_listeners.ts";
 import type { DialPace } from "./dial_pace.ts";
 import { Ingress } from "./ingress.ts";
 import type { ServiceVisitors, Visitors } from "./visitors.ts";
@@ -18,6 +19,7 @@ export interface PeerServiceOptions {
   /** Where the peer is, as it is dialled. */
   address: Address;
   visitors: Visitors;
+  listeners: OwnListeners;
   pace: DialPace;
   logger: Logger;
   /** How long visitors wait for a link that was lost, in milliseconds. */
@@ -100,11 +102,9 @@ export class PeerService {
   open(): void {
     if (this.service.type === "local" || this.#ingress || this.#stopped) return;
     const { visitors, service } = this;
-    const ingress = Ingress.open({ service, visitors });
-    ingress.detach({
-      graceMs: this.#options.graceMs,
-      reason: "there is no link to the peer",
-    });
+    const { listeners, graceMs } = this.#options;
+    const ingress = Ingress.open({ service, visitors, listeners });
+    ingress.detach({ graceMs, reason: "there is no link to the peer" });
     this.#ingress = ingress;
   }
 

@@ -1,9 +1,11 @@
 // The dialling side of one stream: what is said, and counted, of a visitor that leaves before its destination is
 // connected, and of a destination that cannot be reached.
 
-import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import type { Logger } from "@logtape/logtape";
+import type { Address } from "../../src/address.ts";
 import type { Stream } from "../../src/mux/stream.ts";
+import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { carryToDestination } from "../../src/tunnel/egress.ts";
 import { Visitors } from "../../src/tunnel/visitors.ts";
 import { freePort } from "../support/world.ts";
@@ -22,10 +24,42 @@ Deno.test("egress: a destination that cannot be reached is said to be so", async
   deepStrictEqual(resets, ["refused"]);
 });
 
-/** Carries a stream to a port where nobody listens. */
-async function carry({ left }: { left: boolean }) {
+Deno.test("egress: a destination where the connector listens itself is refused, and the reason given", async () => {
+  const listeners = new OwnListeners();
+  const destination = { host: "localhost", port: freePort() };
+  listeners.add({ host: "", port: destination.port });
+  const { logged, lastClose, resets, reasons } = await carry({ destination, listeners });
+  deepStrictEqual(logged, ["warn: destination refused"]);
+  match(lastClose ?? "", /^Cannot connect to localhost:\d+: this connector listens there itself/);
+  deepStrictEqual(resets, ["refused"]);
+  deepStrictEqual(reasons, [lastClose]);
+});
+
+Deno.test("egress: refused destinations are logged within bounds, however many there are", async () => {
+  const listeners = new OwnListeners();
+  const destination = { host: "127.0.0.1", port: freePort() };
+  listeners.add(destination);
+  const { logged } = await carry({ destination, listeners, times: 100 });
+  ok(logged.length <= 20, `${logged.length} lines`);
+});
+
+/** Carries a stream to a port where nobody listens, or where the connector does. */
+async function carry(
+  {
+    left = false,
+    destination = { host: "127.0.0.1", port: freePort() },
+    listeners = new OwnListeners(),
+    times = 1,
+  }: {
+    left?: boolean;
+    destination?: Address;
+    listeners?: OwnListeners;
+    times?: number;
+  },
+) {
   const logged: string[] = [];
   const resets: string[] = [];
+  const reasons: string[] = [];
   // Only what an egress calls before it is connected.
   const logger = {
     warn: (message: string) => logged.push(`warn: ${message}`),
@@ -33,18 +67,30 @@ async function carry({ left }: { left: boolean }) {
   } as unknown as Logger;
   const stream = {
     onLost: (listener: (reason: string) => void) => left && listener("reset by peer"),
-    reset: (code: string) => resets.push(code),
+    reset(code: string, reason: string) {
+      resets.push(code);
+      reasons.push(reason);
+    },
   } as unknown as Stream;
-  const visitors = new Visitors({
+  using all = new Visitors({
     logger,
     halfOpenMs: 1000,
     maxConnections: 10,
     maxServiceConnections: 10,
-  }).openService({ id: "1", name: "test" }, "egress");
-  const destination = { host: "127.0.0.1", port: freePort() };
-  await carryToDestination(stream, { name: "test", destination, visitors, logger });
+  });
+  const visitors = all.openService({ id: "1", name: "test" }, "egress");
+  for (let time = 0; time < times; time += 1) {
+    await carryToDestination(stream, {
+      name: "test",
+      who: {},
+      destination,
+      visitors,
+      listeners,
+      logger,
+    });
+  }
   strictEqual(visitors.stats.open, 0);
-  strictEqual(visitors.stats.failed, 1);
+  strictEqual(visitors.stats.failed, times);
   visitors.close();
-  return { logged, resets, lastClose: visitors.stats.lastClose };
+  return { logged, resets, reasons, lastClose: visitors.stats.lastClose };
 }

@@ -5,14 +5,19 @@ import { deepStrictEqual, match, strictEqual, throws } from "node:assert/strict"
 import { getLogger } from "@logtape/logtape";
 import type { Session } from "../../src/mux/session.ts";
 import type { PeerInfo } from "../../src/peer_identity.ts";
+import { Principal } from "../../src/principal.ts";
 import type { Service } from "../../src/service.ts";
 import type { Owner } from "../../src/tunnel/guest_service.ts";
 import { GuestServices } from "../../src/tunnel/guest_services.ts";
+import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { Visitors } from "../../src/tunnel/visitors.ts";
 import type { ControlFrame } from "../../src/wire/frame.ts";
 import { freePort, refuses, until } from "../support/world.ts";
 
 const logger = getLogger(["test"]);
+
+/** The id of a service of our own. */
+const OURS = "ours";
 
 class World implements Disposable {
   readonly visitors = new Visitors({
@@ -23,14 +28,27 @@ class World implements Disposable {
   });
   readonly services = new GuestServices({
     visitors: this.visitors,
+    listeners: new OwnListeners(),
     logger,
     graceMs: 60_000,
     admit: () => {},
+    isTaken: (id) => id === OURS,
   });
 
   [Symbol.dispose](): void {
     this.services.close();
   }
+}
+
+const OTHER_HOST = "198.51.100.2";
+
+/** Who asks. */
+interface Claimant {
+  host?: string;
+  /** Of its certificate; over plaintext there is none. */
+  name?: string;
+  key?: string;
+  proof?: string;
 }
 
 class TestOwner implements Owner {
@@ -56,12 +74,14 @@ class TestOwner implements Owner {
   } as unknown as Session;
   readonly #reset = Promise.withResolvers<null>();
 
-  constructor({ host = "192.0.2.1", certificate }: { host?: string; certificate?: string } = {}) {
+  constructor({ host = "192.0.2.1", name, key = `key of ${name}`, proof }: Claimant = {}) {
+    const certificate = name === undefined ? undefined : { name, key };
+    const bytes = proof === undefined ? undefined : new TextEncoder().encode(proof);
     this.peer = {
       address: `${host}:1234`,
-      ...(certificate !== undefined && {
-        identity: { subject: certificate, dnsNames: [], ipAddresses: [] },
-      }),
+      principal: new Principal({ host, certificate, proof: bytes }),
+      // All look alike to people: nothing is decided on that.
+      ...(certificate && { identity: { subject: "CN=x", dnsNames: [], ipAddresses: [] } }),
     };
   }
 }
@@ -81,12 +101,12 @@ function service(part: Partial<Service> = {}): Service {
 for (const state of ["whose link lives", "whose link is lost"] as const) {
   Deno.test(`with certificates, a service ${state} is neither taken over nor removed by another one`, () => {
     using world = new World();
-    const owner = new TestOwner({ certificate: "CN=one" });
+    const owner = new TestOwner({ name: "one" });
     const wanted = service();
     world.services.takeUp(wanted, owner);
     if (state === "whose link is lost") world.services.ended(owner, { returns: true });
     const before = world.services.list();
-    const thief = new TestOwner({ certificate: "CN=two" });
+    const thief = new TestOwner({ name: "two" });
     throws(() => world.services.takeUp(wanted, thief), /belongs to another/);
     throws(
       () => world.services.takeUp({ ...wanted, name: "mine" }, thief),
@@ -97,11 +117,126 @@ for (const state of ["whose link lives", "whose link is lost"] as const) {
     deepStrictEqual(owner.sent, []);
 
     // With its own certificate, from another host, it is the same one.
-    const self = new TestOwner({ host: "192.0.2.2", certificate: "CN=one" });
+    const self = new TestOwner({ host: "192.0.2.2", name: "one" });
     strictEqual(world.services.takeUp(wanted, self), true);
     deepStrictEqual(world.services.list().map(({ status }) => status), ["complete"]);
   });
 }
+
+/** Who holds a service, whether its link is away, who asks, and what it may: have the service, or its port. */
+const RULES: [holder: Claimant, away: boolean, claimant: Claimant, may: string][] = [
+  // With certificates: the same names, and of a link that lives the same key or instance.
+  [{ name: "a", key: "1" }, false, { name: "a", key: "1" }, "have"],
+  [{ name: "a", key: "1" }, false, { name: "a", key: "1", host: OTHER_HOST }, "have"],
+  [{ name: "a", key: "1" }, false, { name: "a", key: "2" }, ""],
+  [{ name: "a", key: "1", proof: "p" }, false, { name: "a", key: "2", proof: "q" }, ""],
+  [{ name: "a", key: "1", proof: "p" }, false, { name: "a", key: "2", proof: "p" }, "have"],
+  [{ name: "a", key: "1" }, false, { name: "b", key: "1" }, ""],
+  [{ name: "a", key: "1", proof: "p" }, false, { name: "b", key: "1", proof: "p" }, ""],
+  [{ name: "a", key: "1" }, false, {}, ""],
+  [{ name: "a", key: "1" }, true, { name: "a", key: "1" }, "have port"],
+  [{ name: "a", key: "1" }, true, { name: "a", key: "2" }, "have port"],
+  [{ name: "a", key: "1" }, true, { name: "a", key: "2", host: OTHER_HOST }, "have"],
+  [{ name: "a", key: "1", proof: "p" }, true, { name: "a", key: "2", proof: "q" }, "have port"],
+  [{ name: "a", proof: "p" }, true, { name: "a", proof: "p", host: OTHER_HOST }, "have port"],
+  [{ name: "a", key: "1" }, true, { name: "b", key: "1" }, ""],
+  [{ name: "a", key: "1", proof: "p" }, true, { name: "b", key: "1", proof: "p" }, ""],
+  [{ name: "a", key: "1" }, true, {}, ""],
+  // Without: the same proof; where there was none, the same host.
+  [{ proof: "p" }, false, { proof: "p" }, "have"],
+  [{ proof: "p" }, false, { proof: "p", host: OTHER_HOST }, "have"],
+  [{ proof: "p" }, false, { proof: "q" }, ""],
+  [{ proof: "p" }, false, {}, ""],
+  [{ proof: "p" }, true, { proof: "p" }, "have port"],
+  [{ proof: "p" }, true, { proof: "p", host: OTHER_HOST }, "have port"],
+  [{ proof: "p" }, true, { proof: "q" }, "port"],
+  [{ proof: "p" }, true, {}, "port"],
+  [{ proof: "p" }, true, { proof: "q", host: OTHER_HOST }, ""],
+  [{ proof: "p" }, true, { host: OTHER_HOST }, ""],
+  [{ proof: "p" }, true, { name: "a", proof: "p" }, ""],
+  [{}, false, {}, "have"],
+  [{}, false, { proof: "p" }, "have"],
+  [{}, false, { host: OTHER_HOST }, ""],
+  [{}, false, { host: OTHER_HOST, proof: "p" }, ""],
+  [{}, false, { name: "a" }, ""],
+  [{}, true, {}, "have port"],
+  [{}, true, { proof: "p" }, "have port"],
+  [{}, true, { host: OTHER_HOST }, ""],
+  [{}, true, { name: "a" }, ""],
+  // Of connections that were lost before they were asked nothing is known.
+  [{ host: "" }, true, { host: "" }, ""],
+];
+
+for (const [holder, away, claimant, may] of RULES) {
+  const [one, other] = [holder, claimant].map((each) => JSON.stringify(each));
+  for (const link of away ? ["lost", "leaving"] as const : ["alive"] as const) {
+    const prepare = () => {
+      const world = new World();
+      const owner = new TestOwner(holder);
+      const wanted = service();
+      world.services.takeUp(wanted, owner);
+      if (link === "lost") world.services.ended(owner, { returns: true });
+      owner.leaving = link === "leaving";
+      if (owner.leaving) world.services.leaving(owner, { returns: true });
+      return { world, wanted, asks: new TestOwner(claimant) };
+    };
+    const mayHave = may.includes("have");
+    const what = `of a service of ${one}, whose link is ${link}, ${other}`;
+
+    Deno.test(`${what} ${mayHave ? "is" : "is not"} the holder`, () => {
+      for (const content of [{}, { name: "changed" }]) {
+        const { world, wanted, asks } = prepare();
+        using _world = world;
+        const take = () => world.services.takeUp({ ...wanted, ...content }, asks);
+        if (mayHave) strictEqual(take(), true);
+        else throws(take, { code: "already_exists", message: /belongs to another service$/ });
+      }
+      const remove = [
+        ({ world, wanted, asks }: ReturnType<typeof prepare>) =>
+          world.services.release(wanted.id, asks),
+        ({ world, wanted, asks }: ReturnType<typeof prepare>) =>
+          world.services.destroy(wanted.id, { of: asks.peer }),
+      ];
+      for (const run of remove) {
+        const prepared = prepare();
+        using world = prepared.world;
+        strictEqual(world.services.list({ of: prepared.asks.peer }).length, mayHave ? 1 : 0);
+        run(prepared);
+        strictEqual(world.services.list().length, mayHave ? 0 : 1);
+      }
+    });
+
+    Deno.test(`${what} ${may.includes("port") ? "gets" : "does not get"} the port`, () => {
+      const { world, wanted, asks } = prepare();
+      using _world = world;
+      const anew = service({ sourcePort: wanted.sourcePort });
+      const take = () => world.services.takeUp(anew, asks);
+      if (may.includes("port")) strictEqual(take(), true);
+      else throws(take, { code: "already_exists", message: /the port is in use/ });
+      const holds = may.includes("port") ? anew : wanted;
+      deepStrictEqual(world.services.list().map(({ id }) => id), [holds.id]);
+    });
+  }
+}
+
+Deno.test("of a port that another holds, nothing is told but that it is in use", () => {
+  using world = new World();
+  const wanted = service({ name: "secret" });
+  world.services.takeUp(wanted, new TestOwner({ name: "a", host: "192.0.2.7" }));
+  const ask = (claimant: Claimant) => () =>
+    world.services.takeUp(service({ sourcePort: wanted.sourcePort }), new TestOwner(claimant));
+  throws(ask({ name: "b" }), /the port is in use by another service$/);
+  throws(ask({ name: "a" }), /the port is in use by service "secret" of 192\.0\.2\.7:1234$/);
+});
+
+Deno.test("the id of a service of ours is nobody else's", () => {
+  using world = new World();
+  throws(
+    () => world.services.takeUp(service({ id: OURS }), new TestOwner()),
+    { code: "already_exists", message: "The id belongs to another service" },
+  );
+  deepStrictEqual(world.services.list(), []);
+});
 
 Deno.test("a connector that is shutting down has no port open, and opens none", async () => {
   using world = new World();

@@ -2,6 +2,7 @@
 
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
+import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { Ingress } from "../../src/tunnel/ingress.ts";
 import { type ServiceVisitors, Visitors, type VisitorsOptions } from "../../src/tunnel/visitors.ts";
 import { freePort, refuses } from "../support/world.ts";
@@ -53,9 +54,10 @@ Deno.test("connections of a service that was removed count until they have ended
 Deno.test("what is open keeps to the descriptors beside ports and links, which keep to half of them", async () => {
   const visitors = newVisitors({ countDescriptors: (wanted) => Math.min(wanted, 200) });
   const service = visitors.openService({ id: "1", name: "web" }, "ingress", { holder: "one" });
+  const listeners = new OwnListeners();
   const listen = () => {
     const sourcePort = freePort();
-    const options = { service: { id: "1", name: "web", sourcePort }, visitors: service };
+    const options = { service: { id: "1", name: "web", sourcePort }, visitors: service, listeners };
     return { ingress: Ingress.open(options), sourcePort };
   };
   const opened = Array.from({ length: 75 }, listen);
@@ -80,7 +82,8 @@ Deno.test("a port that cannot be had takes no descriptor", () => {
   using taken = Deno.listen({ port: 0 });
   const service = visitors.openService({ id: "1", name: "web" }, "ingress", { holder: "one" });
   const { port: sourcePort } = taken.addr;
-  const options = { service: { id: "1", name: "web", sourcePort }, visitors: service };
+  const listeners = new OwnListeners();
+  const options = { service: { id: "1", name: "web", sourcePort }, visitors: service, listeners };
   for (let count = 0; count < 10; count += 1) throws(() => Ingress.open(options), /in use/);
 });
 

@@ -8,16 +8,20 @@ import { delay } from "../../src/delay.ts";
 import { describePeer } from "../../src/certs/identity.ts";
 import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
-import { GrpcServer } from "../../src/grpc/server.ts";
+import { type ControlCall, GrpcServer } from "../../src/grpc/server.ts";
+import { InstanceSecret } from "../../src/instance_secret.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import type { ServiceReport, ServiceType } from "../../src/service.ts";
+import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { Connector, type ConnectorOptions } from "../../src/tunnel/connector.ts";
 
 /** A connector with its gRPC server. */
 export interface TestConnector extends AsyncDisposable {
   connector: Connector;
   server: GrpcServer;
+  /** Calls of gRPC's control API that changed something or were refused. */
+  controlCalls: ControlCall[];
   /** host:port of its gRPC server. */
   address: string;
 }
@@ -27,11 +31,22 @@ export async function startConnector(
   options: Partial<ConnectorOptions> & { bind?: string; tls?: TlsIdentity } = {},
 ): Promise<TestConnector> {
   const { bind = "127.0.0.1:0", tls, ...rest } = options;
+  const controlCalls: ControlCall[] = [];
   const greeting = hello(rest.limits ?? DEFAULT_LIMITS);
+  const instance = rest.instance ?? InstanceSecret.random();
+  const listeners = new OwnListeners();
   const connector = new Connector({
     dial: (address) =>
-      dialLink(address, { secure: secureChannels(tls), hello: greeting, describePeer }),
+      dialLink(address, {
+        secure: secureChannels(tls),
+        hello: greeting,
+        describePeer,
+        proof: instance.proofFor(address),
+      }),
     logger: getLogger(["test"]),
+    listeners,
+    instance,
+    certificate: tls?.own,
     limits: DEFAULT_LIMITS,
     halfOpenMs: 60_000,
     maxConnections: 20_000,
@@ -48,11 +63,14 @@ export async function startConnector(
     describePeer,
     onRefused: () => {},
     control: connector,
+    onControlCall: (call) => controlCalls.push(call),
     onLink: (link) => connector.accept(link),
   });
+  listeners.add(server.address);
   return {
     connector,
     server,
+    controlCalls,
     address: `127.0.0.1:${server.address.port}`,
     async [Symbol.asyncDispose]() {
       server.stopAccepting();
