@@ -1,6 +1,7 @@
 // Links that peers open: how many of one peer are held, which give way, and which are ended because they are of no use.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { Principal } from "../../src/principal.ts";
 import { type InboundLink, InboundLinks } from "../../src/tunnel/inbound_links.ts";
 import { FakeTime } from "../support/fake_time.ts";
 
@@ -74,8 +75,9 @@ Deno.test("with certificates a peer is counted by its own, wherever it comes fro
   const links = new InboundLinks();
   const opened: TestLink[] = [];
   for (let host = 1; host <= 251; host += 1) {
-    const identity = { subject: "CN=one", dnsNames: [], ipAddresses: [] };
-    const place = links.admit({ address: `192.0.2.${host % 200}:1`, identity });
+    const address = `192.0.2.${host % 200}`;
+    const principal = new Principal({ host: address, certificate: { name: "one", key: "1" } });
+    const place = links.admit({ address: `${address}:1`, principal });
     if (place === undefined) break;
     const link = Object.assign(new TestLink(), { idle: false });
     links.hold(link, place);
