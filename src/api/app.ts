@@ -4,13 +4,16 @@
 
 import { getLogger, type Logger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
 import type { LeafIssuer } from "../certs/leaf_issuer.ts";
+import { descriptors } from "../descriptors.ts";
 import { ConnectorError } from "../errors.ts";
 import type { Control, ServiceReport } from "../service.ts";
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
-import { refusalOf } from "./guards.ts";
+import type { Client } from "./client.ts";
+import { certificateRefusalOf, refusalOf } from "./guards.ts";
 import { oneLine, quoteValue } from "./quote.ts";
-import { errorResponse, jsonResponse, textResponse } from "./responses.ts";
+import { errorResponse, jsonResponse, textResponse, withCommonHeaders } from "./responses.ts";
 import { parseCertificateBody, parseExposeBody, parseWait, serviceToJson } from "./schemas.ts";
 
 /** What the API is made of. */
@@ -18,7 +21,7 @@ export interface AppOptions {
   control: Control;
   /** Issues certificates for `POST /certificate`; without it there is no such call. */
   issuer?: LeafIssuer | undefined;
-  /** Names besides localhost by which browsers may use the API. Default: none. */
+  /** Names besides localhost by which browsers and this machine may use the API. Default: none. */
   allowedHosts?: readonly string[];
   /** Default: the logger `connector.api`. */
   logger?: Logger;
@@ -28,12 +31,9 @@ export interface AppOptions {
 
 /** The API, to be given to a server. */
 export interface App {
-  /** Answers a request. Never rejects. */
-  fetch: (request: Request) => Promise<Response>;
+  /** Answers a request; without a client it counts as one from another machine. Never rejects. */
+  fetch: (request: Request, client?: Client) => Promise<Response>;
 }
-
-/** Headers of every answer: it is not to be guessed at, and not to be kept. */
-const COMMON_HEADERS = { "x-content-type-options": "nosniff", "cache-control": "no-store" };
 
 /** Makes the API. */
 export function createApp(options: AppOptions): App {
@@ -42,9 +42,10 @@ export function createApp(options: AppOptions): App {
   const bodies = new BodyReader(options.bodies);
   const routes = createRoutes(options, { bodies, logger });
 
-  async function answer(request: Request): Promise<Response> {
-    const refusal = refusalOf(request, allowed);
-    return refusal === undefined ? await routes.fetch(request) : textResponse(403, refusal);
+  async function answer(request: Request, client: Client | undefined): Promise<Response> {
+    const refusal = refusalOf(request, { allowedHosts: allowed, client });
+    if (refusal !== undefined) return textResponse(403, refusal);
+    return await routes.fetch(request, { client });
   }
 
   function explain(error: unknown, request: Request): Response {
@@ -61,13 +62,13 @@ export function createApp(options: AppOptions): App {
   }
 
   return {
-    async fetch(request) {
+    async fetch(request, client) {
       const start = performance.now();
-      let response = await answer(request).catch((error) => explain(error, request));
+      let response = await answer(request, client).catch((error) => explain(error, request));
       await bodies.drop(request);
       // A server drops the body of an answer to HEAD; a caller without a server must not get one either.
       if (request.method === "HEAD") response = new Response(null, response);
-      for (const [key, value] of Object.entries(COMMON_HEADERS)) response.headers.set(key, value);
+      withCommonHeaders(response);
       logger.debug("request answered", {
         method: request.method,
         path: pathOf(request),
@@ -79,12 +80,26 @@ export function createApp(options: AppOptions): App {
   };
 }
 
+/** What routes are told besides the request. */
+interface Env {
+  Bindings: { client: Client | undefined };
+}
+
+/** Requests that wait for a service to be complete at one time: each holds a connection for up to five minutes. */
+const MAX_WAITING = 64;
+
+/** How many may: at most half the connections that the API may have, so that the others are answered meanwhile. */
+function maxWaiting(): number {
+  return Math.max(1, Math.floor(descriptors.share("api", 2 * MAX_WAITING) / 2));
+}
+
 /** Every path and method there is. Each path ends with its answer to all other methods. */
 function createRoutes(
   { control, issuer }: AppOptions,
   { bodies, logger }: { bodies: BodyReader; logger: Logger },
-): Hono {
-  const routes = new Hono();
+): Hono<Env> {
+  const routes = new Hono<Env>();
+  let waiting = 0;
 
   routes.get("/health", (c) => c.text("OK"));
   routes.all("/health", methodNotAllowed("GET, HEAD"));
@@ -100,9 +115,19 @@ function createRoutes(
   routes.post("/expose", async (c) => {
     const waitMs = parseWait(c.req.query("wait"));
     const request = parseExposeBody(await bodies.read(c.req.raw));
-    // A caller that hangs up meanwhile never learns the id.
-    const options = waitMs === 0 ? {} : { waitMs, signal: c.req.raw.signal };
-    return c.text(await control.expose(request, options));
+    if (waitMs === 0) return c.text(await control.expose(request, {}));
+    if (waiting >= maxWaiting()) {
+      throw new HTTPException(429, {
+        message: "Too many requests wait for their services at the same time, try again later",
+      });
+    }
+    waiting += 1;
+    try {
+      // A caller that hangs up meanwhile never learns the id.
+      return c.text(await control.expose(request, { waitMs, signal: c.req.raw.signal }));
+    } finally {
+      waiting -= 1;
+    }
   });
   routes.all("/expose", methodNotAllowed("POST"));
 
@@ -118,6 +143,8 @@ function createRoutes(
 
   if (issuer !== undefined) {
     routes.post("/certificate", async (c) => {
+      const refusal = certificateRefusalOf(c.req.raw, c.env.client);
+      if (refusal !== undefined) throw new HTTPException(403, { message: refusal });
       const request = parseCertificateBody(await bodies.read(c.req.raw));
       const { ca, certificate, privateKey, notAfter } = await issuer.issue(request);
       logger.info("certificate issued", { ...request, notAfter });

@@ -86,6 +86,8 @@ export class BodyReader {
   async drop(request: Request): Promise<void> {
     if (request.body === null || request.bodyUsed) return;
     if (Number(request.headers.get("content-length")) > MAX_DROPPED_BYTES) return;
+    // It has not been asked for, and has not been sent.
+    if (/^100-continue$/i.test(request.headers.get("expect") ?? "")) return;
     const reader = request.body.getReader();
     await dropRest(reader, this.#dropTimeoutMs);
     release(reader);

@@ -1,8 +1,10 @@
 // Keeps web pages away from the API: a page that a user happens to visit must not drive a connector on the
 // user's machine or network, neither from its own site nor by DNS rebinding (its name made to point here).
-// Programs such as curl are let through, whatever name they use. Used by app.ts for every request.
+// Whoever comes from this machine may be a browser, whatever it says of itself, so all must use a name that no
+// stranger's DNS can point here. Programs on other machines may use any. Used by app.ts for every request.
 
 import { isIpv4, isIpv6 } from "../address.ts";
+import { type Client, isOnThisMachine } from "./client.ts";
 import { quoteValue } from "./quote.ts";
 
 /**
@@ -23,14 +25,18 @@ const BROWSER_HEADERS = [
 /** `Host`: a name or an address, with or without a port. */
 const HOST = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/;
 
-/**
- * Why a request is refused, or `undefined` when it is not.
- *
- * @param allowedHosts Further names, lower case, by which browsers may use the API.
- */
+/** What a request is judged by besides itself. */
+export interface GuardOptions {
+  /** Further names, lower case, by which browsers and this machine may use the API. */
+  allowedHosts: ReadonlySet<string>;
+  /** Who sent it; undefined is some other machine. */
+  client?: Client | undefined;
+}
+
+/** Why a request is refused, or `undefined` when it is not. */
 export function refusalOf(
   request: Request,
-  allowedHosts: ReadonlySet<string>,
+  { allowedHosts, client }: GuardOptions,
 ): string | undefined {
   const { headers } = request;
   const host = hostOf(request);
@@ -46,11 +52,35 @@ export function refusalOf(
   if (site !== null && site !== "same-origin" && site !== "none") {
     return foreign("Sec-Fetch-Site", site);
   }
-  if (isBrowser(headers) && !isOwnHost(host, allowedHosts)) {
-    return `Cannot answer a browser under the host name ${quoteValue(host)}: ` +
+  const sender = isBrowser(headers)
+    ? "a browser"
+    : client !== undefined && isOnThisMachine(client)
+    ? "this machine"
+    : undefined;
+  if (sender !== undefined && !isOwnHost(host, allowedHosts)) {
+    return `Cannot answer ${sender} under the host name ${quoteValue(host)}: ` +
       "want localhost, an IP address, or a name given with --http-allowed-host";
   }
   return undefined;
+}
+
+/**
+ * Why no certificate is issued to whoever asks, or `undefined` when one may be. What comes from this machine and
+ * means another port than the API's came through something that listens there, such as a tunnel's port; its
+ * other end may be anywhere. It is no proof: a client can say what it likes.
+ */
+export function certificateRefusalOf(
+  request: Request,
+  client: Client | undefined,
+): string | undefined {
+  if (client === undefined || !isOnThisMachine(client)) return undefined;
+  const host = hostOf(request);
+  const port = HOST.exec(host)?.[2]?.slice(1) ?? (request.url.startsWith("https:") ? 443 : 80);
+  if (Number(port) === client.localPort) return undefined;
+  return `Cannot issue a certificate to a request for ${
+    quoteValue(host)
+  }: it came through another ` +
+    `port of this machine, as through a tunnel, want Host with the API's own port, ${client.localPort}`;
 }
 
 function foreign(header: string, value: string): string {

@@ -18,6 +18,15 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   deadline_exceeded: 504,
 };
 
+/** Headers of every answer: it is not to be guessed at, and not to be kept. */
+const COMMON_HEADERS = { "x-content-type-options": "nosniff", "cache-control": "no-store" };
+
+/** The answer, with what every answer has. */
+export function withCommonHeaders(response: Response): Response {
+  for (const [key, value] of Object.entries(COMMON_HEADERS)) response.headers.set(key, value);
+  return response;
+}
+
 /** An answer of plain text that ends its line. */
 export function textResponse(status: number, text: string): Response {
   return new Response(`${text}\n`, {

@@ -92,10 +92,11 @@ export async function runConnector(options: RunOptions): Promise<number> {
   const app = createApp({
     control: connector,
     issuer: tls?.issuer,
-    allowedHosts: options.httpAllowedHosts,
+    // Whoever uses the name that the API is bound to was not led here by somebody else's DNS.
+    allowedHosts: [...options.httpAllowedHosts, options.httpBind.host],
     logger,
   });
-  const http = serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.identity, logger });
+  const http = await serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.identity, logger });
   listeners.add({ host: options.httpBind.host, port: http.port });
   // Nothing new is let in before anything is ended.
   stack.defer(async () => {

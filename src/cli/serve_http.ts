@@ -1,18 +1,35 @@
-// Serves the REST API, and goes on serving it when the runtime gives up. What is answered is api/'s business; cli/run.ts
-// starts and ends it.
+// Serves the REST API: HTTP/1.1, in plaintext or over TLS. It binds the address, and ends what is open in the end; what
+// connections may do is in api/connections.ts, what is answered is the rest of api/. By node:http and not by
+// Deno.serve, which shows no connection before a request is there and knows no deadlines. cli/run.ts starts it.
 
 import type { Logger } from "@logtape/logtape";
+import { createServer, type Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import type { Socket } from "node:net";
+import { handleOf, keepAccepting } from "../accepting.ts";
 import { type Address, formatAddress } from "../address.ts";
-import { delay } from "../delay.ts";
-import { ConnectorError, type ErrorCode, reasonOf } from "../errors.ts";
+import type { App } from "../api/app.ts";
+import { Connections, HEADERS_MS, IDLE_MS } from "../api/connections.ts";
+import { exchange, MAX_HEADER_LINES } from "../api/exchange.ts";
+import { BoundedLog } from "../bounded_log.ts";
+import { descriptors } from "../descriptors.ts";
+import { ConnectorError, type ErrorCode } from "../errors.ts";
 import type { TlsPem } from "../grpc/credentials.ts";
 
 /** How long requests of the REST API may take once it is told to end, in milliseconds. */
 const GRACE_MS = 500;
+/** The largest request line and headers together, in bytes: what most servers take, and browsers' cookies fit into. */
+const MAX_HEADERS_BYTES = 16 * 1024;
+/** How long a request may take to arrive, its body included, in milliseconds: the API's own deadlines come first. */
+const REQUEST_MS = 30_000;
+/** How often the HTTP server looks at its deadlines, in milliseconds: how late they may be noticed. */
+const LOOK_MS = 500;
+/** Connections that are served however few descriptors there are: one to be cut, and some who have come to look. */
+const MIN_CONNECTIONS = 4;
 
 /** What is served, and whether over TLS. No client certificate is asked for. */
 export interface HttpContent {
-  fetch: Deno.ServeHandler;
+  fetch: App["fetch"];
   tls: TlsPem | undefined;
   logger: Logger;
 }
@@ -23,62 +40,114 @@ export interface HttpServer {
   close: () => Promise<void>;
 }
 
-/** How long until the REST API is served again after the runtime has given it up, in milliseconds. */
-const RETRY_MS = 500;
-
 /** Serves the REST API. An empty host means every interface. @throws {ConnectorError} when the address cannot be had. */
-export function serveHttp(bind: Address, content: HttpContent): HttpServer {
-  const { logger } = content;
-  const ended = new AbortController();
-  const closing = new AbortController();
-  let server = serveOnAnyFamily(bind, content, ended.signal);
-  const { port } = server.addr;
-  // Deno.serve ends when an accept fails, which it does while no file descriptor is left; a rejection that nobody
-  // takes would end the process, and every tunnel with it.
-  const serving = (async () => {
-    while (!closing.signal.aborted) {
-      try {
-        return await server.finished;
-      } catch (error) {
-        logger.warn("REST API interrupted", { reason: reasonOf(error) });
-      }
-      await delay(RETRY_MS, { signal: closing.signal });
-      try {
-        if (!closing.signal.aborted) {
-          server = serveOnAnyFamily({ ...bind, port }, content, ended.signal);
-        }
-      } catch (error) {
-        logger.warn("REST API cannot be served yet", { reason: reasonOf(error) });
-      }
-    }
-  })();
+export async function serveHttp(
+  bind: Address,
+  { fetch, tls, logger }: HttpContent,
+): Promise<HttpServer> {
+  const log = new BoundedLog(logger);
+  const connections = new Connections({
+    share: (wanted) =>
+      Math.max(Math.min(wanted, MIN_CONNECTIONS), descriptors.share("api", wanted)),
+    log,
+  });
+  const server = createHttpServer(tls);
+  let closing = false;
+
+  // Over TLS this is told before the handshake, too.
+  server.on("connection", (socket: Socket) => connections.add(socket));
+  const onRequest: Parameters<Server["on"]>[1] = (incoming, outgoing) => {
+    void exchange(incoming, outgoing, {
+      fetch,
+      connections,
+      secure: tls !== undefined,
+      last: () => closing,
+    });
+  };
+  server.on("request", onRequest);
+  // A client that waits to be asked for its body: whether it is wanted is not known yet.
+  server.on("checkContinue", onRequest);
+  // Any other expectation is passed over, as most servers do.
+  server.on("checkExpectation", onRequest);
+  server.on("connect", (_incoming, socket: Socket) => {
+    refuse(socket, ["405 Method Not Allowed", 'Cannot answer "CONNECT": this is no proxy']);
+  });
+  server.on("clientError", (error: Error, socket: Socket) => {
+    const refusal = refusalOf(error);
+    // Nobody waits for an answer who has asked nothing, and it must not come in the middle of another.
+    const mayAnswer = socket.bytesRead > 0 && connections.of(socket)?.requests === 0;
+    if (refusal !== undefined && mayAnswer) refuse(socket, refusal);
+    else socket.destroy();
+  });
+
+  await listenOnAnyFamily(server, bind);
+  server.on("error", (error) => logger.warn("REST API interrupted", { reason: reasonOf(error) }));
+  const stopRearming = keepAccepting(() => handleOf(server));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new TypeError("it listens on a port");
   return {
-    port,
+    port: address.port,
     async close() {
-      closing.abort();
-      const timer = setTimeout(() => ended.abort(), GRACE_MS);
-      await server.shutdown();
-      await serving;
+      closing = true;
+      stopRearming();
+      server.close();
+      const timer = setTimeout(() => connections[Symbol.dispose](), GRACE_MS);
+      await connections.drain();
       clearTimeout(timer);
+      log[Symbol.dispose]();
     },
   };
 }
 
-function serveOnAnyFamily(
-  bind: Address,
-  { fetch, tls }: HttpContent,
-  signal: AbortSignal,
-): Deno.HttpServer<Deno.NetAddr> {
-  const secure = tls && { cert: tls.certificate, key: tls.key };
-  const serve = (hostname: string) =>
-    Deno.serve({ hostname, port: bind.port, signal, onListen: () => {}, ...secure }, fetch);
+function createHttpServer(tls: TlsPem | undefined): Server {
+  const options = {
+    maxHeaderSize: MAX_HEADERS_BYTES,
+    headersTimeout: HEADERS_MS,
+    requestTimeout: REQUEST_MS,
+    keepAliveTimeout: IDLE_MS,
+    connectionsCheckingInterval: LOOK_MS,
+    // The exchange answers in words.
+    requireHostHeader: false,
+  };
+  const server = tls === undefined ? createServer(options) : createSecureServer({
+    ...options,
+    cert: tls.certificate,
+    key: tls.key,
+    handshakeTimeout: HEADERS_MS,
+    // HTTP/2 has much to flood a server with, and nothing that this API needs.
+    ALPNProtocols: ["http/1.1"],
+  });
+  // One more than are taken, or those beyond would be dropped without a word, Origin and all.
+  server.maxHeadersCount = MAX_HEADER_LINES + 1;
+  return server;
+}
+
+async function listenOnAnyFamily(server: Server, bind: Address): Promise<void> {
   try {
-    return serve(bind.host || "::");
+    await listen(server, { host: bind.host || "::", port: bind.port });
   } catch (error) {
-    // A machine without IPv6 has no "::".
-    if (bind.host === "" && !(error instanceof Deno.errors.AddrInUse)) return serve("0.0.0.0");
-    throw httpBindError(error, bind);
+    try {
+      // A machine without IPv6 has no "::".
+      if (bind.host !== "" || isInUse(error)) throw error;
+      await listen(server, { host: "0.0.0.0", port: bind.port });
+    } catch (error) {
+      throw httpBindError(error, bind);
+    }
   }
+}
+
+function listen(server: Server, address: Address): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(address, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+function isInUse(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
 }
 
 function httpBindError(error: unknown, bind: Address): ConnectorError {
@@ -94,4 +163,30 @@ function hintFor(code: ErrorCode): { hint?: string } {
   const another = "hoose another address with --http-bind";
   if (code === "already_exists") return { hint: `Stop the other program, or c${another}` };
   return code === "internal" ? {} : { hint: `C${another}` };
+}
+
+/** Status and sentence for what is no request; undefined where there is no HTTP to tell it in. */
+function refusalOf(error: Error): [status: string, sentence: string] | undefined {
+  const code = "code" in error ? String(error.code) : "";
+  if (code === "HPE_HEADER_OVERFLOW") {
+    return [
+      "431 Request Header Fields Too Large",
+      `The request has too large headers, want at most ${MAX_HEADERS_BYTES} bytes`,
+    ];
+  }
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return ["408 Request Timeout", "The request did not arrive in time"];
+  }
+  return code.startsWith("HPE_")
+    ? ["400 Bad Request", "The request cannot be read, want HTTP/1.1"]
+    : undefined;
+}
+
+/** Answers what is no request, and ends the connection. */
+function refuse(socket: Socket, [status, sentence]: [status: string, sentence: string]): void {
+  const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\n` +
+    `Content-Type: text/plain;charset=UTF-8\r\nContent-Length: ${sentence.length + 1}\r\n` +
+    `\r\n${sentence}\n`;
+  // It fits into the system's buffer, whether or not anybody takes it.
+  socket.end(answer, () => socket.destroy());
 }

@@ -4,6 +4,8 @@ import { HTTPException } from "hono/http-exception";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createApp } from "../../src/api/app.ts";
+import { serveHttp } from "../../src/cli/serve_http.ts";
+import { getLogger } from "@logtape/logtape";
 import {
   BodyReader,
   type BodyReaderOptions,
@@ -137,7 +139,7 @@ Deno.test("bodies share a bound, and what they held is free again when they end"
 });
 
 /** The API on a free port, and what is exposed through it. */
-function serve(bodies?: BodyReaderOptions) {
+async function serve(bodies?: BodyReaderOptions) {
   const names: string[] = [];
   const app = createApp({
     control: {
@@ -153,13 +155,17 @@ function serve(bodies?: BodyReaderOptions) {
     },
     ...(bodies !== undefined && { bodies }),
   });
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, app.fetch);
+  const server = await serveHttp({ host: "127.0.0.1", port: 0 }, {
+    fetch: app.fetch,
+    tls: undefined,
+    logger: getLogger(["test"]),
+  });
   return {
     names,
     async connect() {
-      return await Deno.connect({ hostname: "127.0.0.1", port: server.addr.port });
+      return await Deno.connect({ hostname: "127.0.0.1", port: server.port });
     },
-    [Symbol.asyncDispose]: () => server.shutdown(),
+    [Symbol.asyncDispose]: () => server.close(),
   };
 }
 
@@ -184,7 +190,7 @@ async function receive(conn: Deno.Conn, end: string): Promise<string> {
 const HEAD = "POST /expose HTTP/1.1\r\nHost: localhost\r\n";
 
 Deno.test("over a socket: a chunked body of one byte a chunk is read", async () => {
-  await using server = serve();
+  await using server = await serve();
   using conn = await server.connect();
   const json = '{"name":"web","source_port":80,"remote_connector_addr":"a:1",' +
     '"destination_addr":"b:2","type":"local"}';
@@ -198,14 +204,14 @@ Deno.test("over a socket: a chunked body of one byte a chunk is read", async () 
 });
 
 Deno.test("over a socket: a declared length above the limit is 413 at once", async () => {
-  await using server = serve();
+  await using server = await serve();
   using conn = await server.connect();
   await send(conn, `${HEAD}Content-Length: ${MAX_BODY_BYTES + 1}\r\n\r\n{`);
   assert.match(await receive(conn, "bytes\n"), /^HTTP\/1\.1 413 /);
 });
 
 Deno.test("over a socket: a chunked body above the limit is 413", async () => {
-  await using server = serve();
+  await using server = await serve();
   using conn = await server.connect();
   await send(conn, `${HEAD}Transfer-Encoding: chunked\r\n\r\n`);
   const chunk = `10000\r\n${" ".repeat(0x10000)}\r\n`;
@@ -214,7 +220,7 @@ Deno.test("over a socket: a chunked body above the limit is 413", async () => {
 });
 
 Deno.test("over a socket: a body that stops is 408, and one that is cut off harms nothing", async () => {
-  await using server = serve({ timeoutMs: 50 });
+  await using server = await serve({ timeoutMs: 50 });
   using slow = await server.connect();
   await send(slow, `${HEAD}Content-Length: 100\r\n\r\n{`);
   {

@@ -11,7 +11,7 @@ function refusal(
   headers: Record<string, string>,
   { url = "http://localhost:9091/list", allowedHosts = [] as string[] } = {},
 ): string | undefined {
-  return refusalOf(new Request(url, { headers }), new Set(allowedHosts));
+  return refusalOf(new Request(url, { headers }), { allowedHosts: new Set(allowedHosts) });
 }
 
 /** A connector without services. */

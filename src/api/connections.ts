@@ -1,0 +1,250 @@
+// The TCP connections of the REST API, from their accept to their end, so that strangers who only hold them open shut
+// nobody out: how many there are, how long each may take for what, and which is cut when a new one needs room. It knows
+// no HTTP: exchange.ts tells it how far each connection is. Used by cli/serve_http.ts.
+
+import type { Socket } from "node:net";
+import type { BoundedLog } from "../bounded_log.ts";
+import { addressKey } from "../principal.ts";
+import type { Client } from "./client.ts";
+
+/**
+ * How long a client may take until its first request has arrived up to the end of its headers, the TLS handshake
+ * included, in milliseconds: they fit into a few packets. A later request has as long from its first byte.
+ */
+export const HEADERS_MS = 10_000;
+/** How long a connection may stay open between two requests, in milliseconds: a minute, as most clients expect. */
+export const IDLE_MS = 60_000;
+/** How long a client may take to receive an answer, in milliseconds: the largest, 6 MB, at 1 Mbit/s. */
+const ANSWER_MS = 60_000;
+/** How often deadlines are looked at, in milliseconds: how late they may be noticed. */
+const LOOK_MS = 500;
+/** How much longer than HEADERS_MS a connection is left to the HTTP server, which can answer 408, in milliseconds. */
+const SERVER_FIRST_MS = 1000;
+/** Bytes of answers that clients have not taken yet, of all connections: five of the largest. */
+const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
+
+/**
+ * How far a connection is, in the order in which connections are cut to make room for a new one:
+ * - `opening`: no request has arrived yet; the TLS handshake counts as part of it
+ * - `receiving`: the headers of a request are there, its body is not
+ * - `idle`: every request has been answered
+ * - `answering`: the client has not yet received an answer that is ready
+ * - `working`: a request is being worked on, which may wait for a service; it is never cut
+ */
+const STAGES = ["opening", "receiving", "idle", "answering", "working"] as const;
+export type Stage = typeof STAGES[number];
+
+/** Bounds of connections. The defaults are right except for tests. */
+export interface ConnectionsOptions {
+  /** How many connections there may be when so many are wanted. */
+  share: (wanted: number) => number;
+  /** What is cut is logged here. */
+  log: BoundedLog;
+  /** As `HEADERS_MS`. */
+  headersMs?: number | undefined;
+  /** As `IDLE_MS`. */
+  idleMs?: number | undefined;
+  /** As `ANSWER_MS`. */
+  answerMs?: number | undefined;
+  /** As `MAX_UNSENT_BYTES`. */
+  maxUnsentBytes?: number | undefined;
+}
+
+/** One connection. */
+export class Connection {
+  readonly client: Client;
+  /** What the bounds of addresses count it under. */
+  readonly group: string;
+  /** Ends when the requests that have arrived so far are answered: one after the other, in their order. */
+  answered: Promise<void> = Promise.resolve();
+  /** Requests that have arrived and are not answered. */
+  requests = 0;
+  /** Bytes of its answers that the client has not taken yet. */
+  unsentBytes = 0;
+  readonly #socket: Socket;
+  #stage: Stage = "opening";
+  #since = performance.now();
+
+  constructor(socket: Socket, client: Client) {
+    this.#socket = socket;
+    this.client = client;
+    this.group = addressKey(client.address);
+  }
+
+  get stage(): Stage {
+    return this.#stage;
+  }
+
+  /** When the stage began, as of `performance.now()`. */
+  get since(): number {
+    return this.#since;
+  }
+
+  /** Whether the client has sent anything. */
+  get hasSpoken(): boolean {
+    return this.#socket.bytesRead > 0;
+  }
+
+  enter(stage: Stage): void {
+    if (stage === this.#stage) return;
+    this.#stage = stage;
+    this.#since = performance.now();
+  }
+
+  /** Ends it at once. */
+  cut(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** All connections. Disposing cuts them. */
+export class Connections implements Disposable {
+  readonly #options: ConnectionsOptions;
+  readonly #byEnds = new Map<string, Connection>();
+  #unsentBytes = 0;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #whenEmpty: (() => void) | undefined;
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#byEnds.size;
+  }
+
+  /** Takes a connection that was accepted. Another is cut when there are too many, or this one where none may be. */
+  add(socket: Socket): void {
+    const client = clientOf(socket);
+    // It has ended already.
+    if (client === undefined) return void socket.destroy();
+    const connection = new Connection(socket, client);
+    if (this.size + 1 > this.#options.share(this.size + 1)) {
+      const victim = this.#leastNeeded();
+      this.#cut(victim ?? connection, "there are too many connections");
+      if (victim === undefined) return;
+    }
+    const ends = endsOf(socket);
+    this.#byEnds.set(ends, connection);
+    this.#timer ??= setInterval(() => this.#look(performance.now()), LOOK_MS);
+    socket.once("close", () => this.#remove(ends, connection));
+  }
+
+  /** The connection of a socket, or of the TLS socket above it; undefined when it has ended. */
+  of(socket: Socket): Connection | undefined {
+    return this.#byEnds.get(endsOf(socket));
+  }
+
+  /** Counts bytes of an answer that the client has yet to take; what others do not take is cut where it gets too much. */
+  hold(connection: Connection, bytes: number): void {
+    connection.unsentBytes += bytes;
+    this.#unsentBytes += bytes;
+    const { maxUnsentBytes = MAX_UNSENT_BYTES } = this.#options;
+    while (this.#unsentBytes > maxUnsentBytes) {
+      const victim = this.#leastNeeded((each) => each !== connection && each.unsentBytes > 0);
+      if (victim === undefined) return;
+      this.#cut(victim, "too many answers are not received");
+    }
+  }
+
+  /** Counts them no longer. */
+  release(connection: Connection): void {
+    this.#unsentBytes -= connection.unsentBytes;
+    connection.unsentBytes = 0;
+  }
+
+  /** Cuts those that no request is being answered on, and resolves when the others have ended, too. */
+  async drain(): Promise<void> {
+    for (const connection of this.#byEnds.values()) {
+      if (connection.requests === 0) connection.cut();
+    }
+    if (this.size === 0) return;
+    await new Promise<void>((resolve) => this.#whenEmpty = resolve);
+  }
+
+  [Symbol.dispose](): void {
+    for (const connection of this.#byEnds.values()) connection.cut();
+  }
+
+  #remove(ends: string, connection: Connection): void {
+    this.release(connection);
+    // A new connection from the same port may have come before this end was told of.
+    if (this.#byEnds.get(ends) !== connection) return;
+    this.#byEnds.delete(ends);
+    if (this.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#whenEmpty?.();
+  }
+
+  #look(now: number): void {
+    const { headersMs = HEADERS_MS, idleMs = IDLE_MS, answerMs = ANSWER_MS } = this.#options;
+    for (const connection of this.#byEnds.values()) {
+      const lasted = now - connection.since;
+      switch (connection.stage) {
+        case "opening":
+          if (lasted > headersMs + SERVER_FIRST_MS) this.#cut(connection, "it sent no request");
+          break;
+        case "idle":
+          // A request may have begun in the last moment.
+          if (lasted > idleMs + headersMs + SERVER_FIRST_MS) this.#cut(connection, "it is idle");
+          break;
+        case "answering":
+          if (lasted > answerMs) this.#cut(connection, "it does not receive its answer");
+          break;
+        case "receiving":
+        case "working":
+          // Bodies have a deadline of their own, and what the API waits for has, too.
+          break;
+      }
+    }
+  }
+
+  /**
+   * The connection to cut for another: of the address that has the most, so that one that opens many shuts only
+   * itself out; there the one that has come least far, the one that has been there longest.
+   */
+  #leastNeeded(
+    fits: (connection: Connection) => boolean = ({ stage }) => stage !== "working",
+  ): Connection | undefined {
+    const counts = new Map<string, number>();
+    for (const { group } of this.#byEnds.values()) counts.set(group, (counts.get(group) ?? 0) + 1);
+    const rank = (each: Connection) =>
+      [-(counts.get(each.group) ?? 0), STAGES.indexOf(each.stage), each.since] as const;
+    let least: Connection | undefined;
+    for (const each of this.#byEnds.values()) {
+      if (fits(each) && (least === undefined || isBefore(rank(each), rank(least)))) least = each;
+    }
+    return least;
+  }
+
+  #cut(connection: Connection, reason: string): void {
+    // To connect and say nothing is what browsers and health checks do.
+    if (connection.hasSpoken || connection.stage !== "opening") {
+      this.#options.log.warn("REST connection cut", {
+        address: connection.client.address,
+        reason,
+      });
+    }
+    this.release(connection);
+    connection.cut();
+    // What closes a socket says so later, and until then it would be chosen again.
+    for (const [ends, each] of this.#byEnds) if (each === connection) this.#remove(ends, each);
+  }
+}
+
+function isBefore(left: readonly number[], right: readonly number[]): boolean {
+  const index = left.findIndex((value, place) => value !== right[place]);
+  return index >= 0 && (left[index] ?? 0) < (right[index] ?? 0);
+}
+
+function clientOf(socket: Socket): Client | undefined {
+  const { remoteAddress: address, localAddress, localPort } = socket;
+  if (address === undefined || localAddress === undefined || localPort === undefined) return;
+  return { address, localAddress, localPort };
+}
+
+/** What a TLS socket and the one below it have in common, and no two connections. */
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+}

@@ -1,0 +1,199 @@
+// One request and its answer, between node:http and the API, which speaks Request and Response. What the guard, the
+// router and the log see of a request is made here, in one place, from what was sent; where that is ambiguous, the
+// request is refused. Used by cli/serve_http.ts.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { App } from "./app.ts";
+import type { Connection, Connections } from "./connections.ts";
+import { quoteValue } from "./quote.ts";
+import { textResponse, withCommonHeaders } from "./responses.ts";
+
+/** The most header lines of a request: several times what browsers send. */
+export const MAX_HEADER_LINES = 100;
+/** Requests that a client may send ahead of the answers, the one that is being answered included. */
+const MAX_REQUESTS_AHEAD = 32;
+/** The host of a URL when the request names none. RFC 2606 section 2. */
+const NO_HOST = "connector.invalid";
+
+/** What an exchange needs besides the two messages. */
+export interface ExchangeOptions {
+  fetch: App["fetch"];
+  connections: Connections;
+  /** Whether it came over TLS. */
+  secure: boolean;
+  /** Whether this is the last exchange of its connection. */
+  last: () => boolean;
+}
+
+/** Answers a request, after those that came before it on its connection. Never rejects. */
+export async function exchange(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  options: ExchangeOptions,
+): Promise<void> {
+  const connection = options.connections.of(incoming.socket);
+  // It has ended already.
+  if (connection === undefined) return void incoming.socket.destroy();
+  if (connection.requests >= MAX_REQUESTS_AHEAD) return connection.cut();
+  connection.requests += 1;
+  const turn = connection.answered;
+  const answered = Promise.withResolvers<void>();
+  connection.answered = answered.promise;
+  await turn;
+  try {
+    if (!incoming.socket.destroyed) await answer({ incoming, outgoing, connection }, options);
+  } catch {
+    // The API answers whatever happens: what fails here is the connection.
+    connection.cut();
+  } finally {
+    connection.requests -= 1;
+    if (connection.requests === 0) connection.enter("idle");
+    answered.resolve();
+  }
+}
+
+interface Messages {
+  incoming: IncomingMessage;
+  outgoing: ServerResponse;
+  connection: Connection;
+}
+
+async function answer(messages: Messages, options: ExchangeOptions): Promise<void> {
+  const { incoming, outgoing, connection } = messages;
+  const { connections } = options;
+  const hangUp = new AbortController();
+  const closed = new Promise<void>((resolve) => {
+    outgoing.once("close", () => {
+      if (!outgoing.writableFinished) hangUp.abort();
+      resolve();
+    });
+  });
+
+  connection.enter(hasBody(incoming) ? "receiving" : "working");
+  incoming.once("end", () => {
+    if (connection.stage === "receiving") connection.enter("working");
+  });
+  const request = readRequest(messages, { secure: options.secure, signal: hangUp.signal });
+  const response = request instanceof Request
+    ? await options.fetch(request, connection.client)
+    : withCommonHeaders(request);
+  // Every answer of the API is whole, and small but for the list.
+  const body = await response.bytes();
+  if (hangUp.signal.aborted) return;
+
+  connection.enter("answering");
+  connections.hold(connection, body.length);
+  outgoing.statusCode = response.status;
+  for (const [name, value] of response.headers) outgoing.setHeader(name, value);
+  if (incoming.method !== "HEAD") outgoing.setHeader("content-length", body.length);
+  // Of a body that nobody wanted the rest may never come.
+  if (options.last() || hasBody(incoming) && !incoming.complete) {
+    outgoing.setHeader("connection", "close");
+  }
+  outgoing.end(body);
+  await closed;
+  connections.release(connection);
+}
+
+/** The request as the API takes it, or the answer where it cannot be one. */
+function readRequest(
+  { incoming, outgoing }: Messages,
+  { secure, signal }: { secure: boolean; signal: AbortSignal },
+): Request | Response {
+  const { rawHeaders, method = "", url: target = "" } = incoming;
+  if (rawHeaders.length / 2 > MAX_HEADER_LINES) {
+    return textResponse(431, `The request has too many headers, want at most ${MAX_HEADER_LINES}`);
+  }
+  const headers = new Headers();
+  let hosts = 0;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const [name = "", value = ""] = rawHeaders.slice(index, index + 2);
+    if (name.toLowerCase() === "host") hosts += 1;
+    headers.append(name, value);
+  }
+  // RFC 9112, section 3.2: of HTTP/1.0 none is wanted.
+  if (hosts > 1 || hosts === 0 && incoming.httpVersion !== "1.0") {
+    return textResponse(400, `The request has ${hosts || "no"} Host headers, want one`);
+  }
+  // What names no host must not seem to name that of the URL.
+  if (hosts === 0) headers.set("host", "");
+  const host = headers.get("host") ?? "";
+  const path = pathOf(target, host);
+  if (path === undefined) {
+    return textResponse(
+      400,
+      `Cannot answer a request for ${
+        quoteValue(target)
+      }: want a path, or a URL with the host of the Host header`,
+    );
+  }
+  return new ReceivedRequest({
+    method,
+    url: `${secure ? "https" : "http"}://${host || NO_HOST}${path}`,
+    headers,
+    body: hasBody(incoming) ? bodyOf(incoming, outgoing) : null,
+    signal,
+  });
+}
+
+/** The path and query of a request target (RFC 9112, section 3.2); undefined for one that is not for us. */
+function pathOf(target: string, host: string): string | undefined {
+  if (target.startsWith("/")) return target;
+  // What asks about the server as a whole.
+  if (target === "*") return "/*";
+  const [, authority, path] = /^https?:\/\/([^/?#]*)(.*)$/is.exec(target) ?? [];
+  // Whoever decides by the one and whoever decides by the other must decide about the same.
+  if (authority === undefined || authority.toLowerCase() !== host.toLowerCase()) return undefined;
+  return path?.startsWith("/") ? path : `/${path}`;
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+}
+
+/** A request as it was sent: `Request` itself changes paths, and refuses some methods and the bodies of others. */
+class ReceivedRequest extends Request {
+  readonly #method: string;
+  readonly #url: string;
+
+  constructor({ method, url, headers, body, signal }: {
+    method: string;
+    url: string;
+    headers: Headers;
+    body: ReadableStream<Uint8Array<ArrayBuffer>> | null;
+    signal: AbortSignal;
+  }) {
+    super(`http://${NO_HOST}/`, { method: "POST", headers, body, signal });
+    this.#method = method;
+    this.#url = url;
+  }
+
+  override get method(): string {
+    return this.#method;
+  }
+
+  override get url(): string {
+    return this.#url;
+  }
+}
+
+/** The body as it arrives. Nothing is received while nobody reads, and none is asked for before somebody does. */
+function bodyOf(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const chunks = incoming[Symbol.asyncIterator]();
+  let asked = !/^100-continue$/i.test(incoming.headers.expect ?? "");
+  return new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      if (!asked) outgoing.writeContinue();
+      asked = true;
+      const { done, value } = await chunks.next();
+      if (done) return controller.close();
+      controller.enqueue(new Uint8Array(value));
+    },
+    cancel() {
+      incoming.pause();
+    },
+  }, { highWaterMark: 0 });
+}
