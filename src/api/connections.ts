@@ -63,6 +63,7 @@ export class Connection {
   unsentBytes = 0;
   readonly #socket: Socket;
   #stage: Stage = "opening";
+  #isEnding = false;
   #since = performance.now();
 
   constructor(socket: Socket, client: Client) {
@@ -89,6 +90,17 @@ export class Connection {
     if (stage === this.#stage) return;
     this.#stage = stage;
     this.#since = performance.now();
+  }
+
+  /** Whether it ends once all its requests are answered. */
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
+  /** Has it end once all its requests are answered; false when there are none, or it was told so before. */
+  endAfterAnswers(): boolean {
+    if (this.requests === 0 || this.#isEnding) return false;
+    return this.#isEnding = true;
   }
 
   /** Ends it at once. */

@@ -47,7 +47,10 @@ export async function exchange(
     connection.cut();
   } finally {
     connection.requests -= 1;
-    if (connection.requests === 0) connection.enter("idle");
+    if (connection.requests === 0) {
+      connection.enter("idle");
+      if (connection.isEnding) incoming.socket.destroySoon();
+    }
     answered.resolve();
   }
 }

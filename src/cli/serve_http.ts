@@ -73,11 +73,13 @@ export async function serveHttp(
     refuse(socket, ["405 Method Not Allowed", 'Cannot answer "CONNECT": this is no proxy']);
   });
   server.on("clientError", (error: Error, socket: Socket) => {
+    const connection = connections.of(socket);
     const refusal = refusalOf(error);
-    // Nobody waits for an answer who has asked nothing, and it must not come in the middle of another.
-    const mayAnswer = socket.bytesRead > 0 && connections.of(socket)?.requests === 0;
-    if (refusal !== undefined && mayAnswer) refuse(socket, refusal);
-    else socket.destroy();
+    if (connection === undefined || refusal === undefined) return void socket.destroy();
+    // Nobody waits for an answer who has asked nothing.
+    if (connection.requests === 0 && connection.hasSpoken) return refuse(socket, refusal);
+    // What follows a whole request and is none, as a body that was not declared, takes no answer away from it.
+    if (connection.stage === "receiving" || !connection.endAfterAnswers()) socket.destroy();
   });
 
   await listenOnAnyFamily(server, bind);
