@@ -18,14 +18,12 @@ export const IDLE_MS = 60_000;
 const ANSWER_MS = 60_000;
 /** How often deadlines are looked at, in milliseconds: how late they may be noticed. */
 const LOOK_MS = 500;
-/** How much longer than HEADERS_MS a connection is left to the HTTP server, which can answer 408, in milliseconds. */
-const SERVER_FIRST_MS = 1000;
 /** Bytes of answers that clients have not taken yet, of all connections: five of the largest. */
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 
 /**
  * How far a connection is, in the order in which connections are cut to make room for a new one:
- * - `opening`: no request has arrived yet; the TLS handshake counts as part of it
+ * - `opening`: it was accepted, or a further request has begun, and the headers are not there; the TLS handshake counts
  * - `receiving`: the headers of a request are there, its body is not
  * - `idle`: every request has been answered
  * - `answering`: the client has not yet received an answer that is ready
@@ -59,15 +57,19 @@ export class Connection {
   answered: Promise<void> = Promise.resolve();
   /** Requests that have arrived and are not answered. */
   requests = 0;
+  /** The last request that has begun to arrive, and whether all of it has. */
+  lastRequest: { readonly complete: boolean } | undefined;
   /** Bytes of its answers that the client has not taken yet. */
   unsentBytes = 0;
-  readonly #socket: Socket;
+  /** The TCP connection itself, below TLS. */
+  readonly socket: Socket;
   #stage: Stage = "opening";
   #isEnding = false;
+  #hasSpoken = false;
   #since = performance.now();
 
   constructor(socket: Socket, client: Client) {
-    this.#socket = socket;
+    this.socket = socket;
     this.client = client;
     this.group = addressKey(client.address);
   }
@@ -81,15 +83,26 @@ export class Connection {
     return this.#since;
   }
 
-  /** Whether the client has sent anything. */
+  /** Whether the client has sent anything of HTTP. */
   get hasSpoken(): boolean {
-    return this.#socket.bytesRead > 0;
+    return this.#hasSpoken;
+  }
+
+  /** Takes note that something of HTTP has arrived: where none was being received, a request begins. */
+  hear(): void {
+    this.#hasSpoken = true;
+    if (this.#stage === "idle") this.enter("opening");
   }
 
   enter(stage: Stage): void {
     if (stage === this.#stage) return;
     this.#stage = stage;
     this.#since = performance.now();
+  }
+
+  /** Whether the body of a request is still to come. */
+  get isReceiving(): boolean {
+    return this.lastRequest?.complete === false;
   }
 
   /** Whether it ends once all its requests are answered. */
@@ -105,7 +118,7 @@ export class Connection {
 
   /** Ends it at once. */
   cut(): void {
-    this.#socket.destroy();
+    this.socket.destroy();
   }
 }
 
@@ -142,7 +155,7 @@ export class Connections implements Disposable {
     socket.once("close", () => this.#remove(ends, connection));
   }
 
-  /** The connection of a socket, or of the TLS socket above it; undefined when it has ended. */
+  /** The connection of a socket, or of the TLS socket above that; undefined when it has ended. */
   of(socket: Socket): Connection | undefined {
     return this.#byEnds.get(endsOf(socket));
   }
@@ -195,11 +208,10 @@ export class Connections implements Disposable {
       const lasted = now - connection.since;
       switch (connection.stage) {
         case "opening":
-          if (lasted > headersMs + SERVER_FIRST_MS) this.#cut(connection, "it sent no request");
+          if (lasted > headersMs) this.#cut(connection, "it sent no whole request in time");
           break;
         case "idle":
-          // A request may have begun in the last moment.
-          if (lasted > idleMs + headersMs + SERVER_FIRST_MS) this.#cut(connection, "it is idle");
+          if (lasted > idleMs) connection.cut();
           break;
         case "answering":
           if (lasted > answerMs) this.#cut(connection, "it does not receive its answer");

@@ -5,8 +5,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { App } from "./app.ts";
 import type { Connection, Connections } from "./connections.ts";
+import { PacedStream } from "./paced_stream.ts";
 import { quoteValue } from "./quote.ts";
 import { textResponse, withCommonHeaders } from "./responses.ts";
+import type { Turns } from "./turns.ts";
 
 /** The most header lines of a request: several times what browsers send. */
 export const MAX_HEADER_LINES = 100;
@@ -19,6 +21,7 @@ const NO_HOST = "connector.invalid";
 export interface ExchangeOptions {
   fetch: App["fetch"];
   connections: Connections;
+  turns: Turns;
   /** Whether it came over TLS. */
   secure: boolean;
   /** Whether this is the last exchange of its connection. */
@@ -31,17 +34,19 @@ export async function exchange(
   outgoing: ServerResponse,
   options: ExchangeOptions,
 ): Promise<void> {
-  const connection = options.connections.of(incoming.socket);
-  // It has ended already.
-  if (connection === undefined) return void incoming.socket.destroy();
+  const { socket } = incoming;
+  if (!(socket instanceof PacedStream)) throw new TypeError("the server is given paced streams");
+  const { connection } = socket;
   if (connection.requests >= MAX_REQUESTS_AHEAD) return connection.cut();
   connection.requests += 1;
+  connection.lastRequest = hasBody(incoming) ? incoming : undefined;
   const turn = connection.answered;
   const answered = Promise.withResolvers<void>();
   connection.answered = answered.promise;
   await turn;
+  await options.turns.take();
   try {
-    if (!incoming.socket.destroyed) await answer({ incoming, outgoing, connection }, options);
+    if (!socket.destroyed) await answer({ incoming, outgoing, connection }, options);
   } catch {
     // The API answers whatever happens: what fails here is the connection.
     connection.cut();
@@ -49,7 +54,7 @@ export async function exchange(
     connection.requests -= 1;
     if (connection.requests === 0) {
       connection.enter("idle");
-      if (connection.isEnding) incoming.socket.destroySoon();
+      if (connection.isEnding) socket.destroySoon();
     }
     answered.resolve();
   }
@@ -193,7 +198,7 @@ function bodyOf(
       asked = true;
       const { done, value } = await chunks.next();
       if (done) return controller.close();
-      controller.enqueue(new Uint8Array(value));
+      controller.enqueue(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
     },
     cancel() {
       incoming.pause();

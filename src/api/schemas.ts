@@ -177,7 +177,33 @@ function parseBody<T>(
   throw new HTTPException(422, { message: lines.join("\n") });
 }
 
+/** Lists and objects inside one another in a body: no key that is known has more than two. */
+const MAX_NESTING = 32;
+
+/** Whether it is: to parse a megabyte of brackets keeps the only thread for a tenth of a second. */
+function isNestedDeeply(bytes: Uint8Array): boolean {
+  let depth = 0;
+  let isText = false;
+  for (let index = 0; index < bytes.length; index += 1) {
+    const byte = bytes[index];
+    if (isText) {
+      // A backslash takes the character after it along.
+      if (byte === 0x5c) index += 1;
+      else if (byte === 0x22) isText = false;
+    } else if (byte === 0x22) {
+      isText = true;
+    } else if (byte === 0x5b || byte === 0x7b) {
+      depth += 1;
+      if (depth > MAX_NESTING) return true;
+    } else if (byte === 0x5d || byte === 0x7d) {
+      depth -= 1;
+    }
+  }
+  return false;
+}
+
 function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  if (isNestedDeeply(bytes)) throw malformed(`it is nested more than ${MAX_NESTING} levels deep`);
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));

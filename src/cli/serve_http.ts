@@ -3,14 +3,21 @@
 // Deno.serve, which shows no connection before a request is there and knows no deadlines. cli/run.ts starts it.
 
 import type { Logger } from "@logtape/logtape";
-import { createServer, type Server } from "node:http";
-import { createServer as createSecureServer } from "node:https";
-import type { Socket } from "node:net";
+import { createServer, type Server as HttpServerOfNode } from "node:http";
+import {
+  createServer as createPlainListener,
+  type Server as Listener,
+  type Socket,
+} from "node:net";
+import type { Duplex } from "node:stream";
+import { createServer as createTlsListener } from "node:tls";
 import { handleOf, keepAccepting } from "../accepting.ts";
 import { type Address, formatAddress } from "../address.ts";
 import type { App } from "../api/app.ts";
 import { Connections, HEADERS_MS, IDLE_MS } from "../api/connections.ts";
 import { exchange, MAX_HEADER_LINES } from "../api/exchange.ts";
+import { PacedStream } from "../api/paced_stream.ts";
+import { Turns } from "../api/turns.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
 import { ConnectorError, type ErrorCode } from "../errors.ts";
@@ -20,10 +27,6 @@ import type { TlsPem } from "../grpc/credentials.ts";
 const GRACE_MS = 500;
 /** The largest request line and headers together, in bytes: what most servers take, and browsers' cookies fit into. */
 const MAX_HEADERS_BYTES = 16 * 1024;
-/** How long a request may take to arrive, its body included, in milliseconds: the API's own deadlines come first. */
-const REQUEST_MS = 30_000;
-/** How often the HTTP server looks at its deadlines, in milliseconds: how late they may be noticed. */
-const LOOK_MS = 500;
 /** Connections that are served however few descriptors there are: one to be cut, and some who have come to look. */
 const MIN_CONNECTIONS = 4;
 
@@ -51,48 +54,60 @@ export async function serveHttp(
       Math.max(Math.min(wanted, MIN_CONNECTIONS), descriptors.share("api", wanted)),
     log,
   });
-  const server = createHttpServer(tls);
+  const turns = new Turns();
   let closing = false;
+  const http = createHttpServer(() => !closing);
 
-  // Over TLS this is told before the handshake, too.
-  server.on("connection", (socket: Socket) => connections.add(socket));
-  const onRequest: Parameters<Server["on"]>[1] = (incoming, outgoing) => {
+  const onRequest: Parameters<HttpServerOfNode["on"]>[1] = (incoming, outgoing) => {
     void exchange(incoming, outgoing, {
       fetch,
       connections,
+      turns,
       secure: tls !== undefined,
       last: () => closing,
     });
   };
-  server.on("request", onRequest);
+  http.on("request", onRequest);
   // A client that waits to be asked for its body: whether it is wanted is not known yet.
-  server.on("checkContinue", onRequest);
+  http.on("checkContinue", onRequest);
   // Any other expectation is passed over, as most servers do.
-  server.on("checkExpectation", onRequest);
-  server.on("connect", (_incoming, socket: Socket) => {
-    refuse(socket, ["405 Method Not Allowed", 'Cannot answer "CONNECT": this is no proxy']);
+  http.on("checkExpectation", onRequest);
+  http.on("connect", (_incoming, stream: Duplex) => {
+    refuse(stream, ["405 Method Not Allowed", 'Cannot answer "CONNECT": this is no proxy']);
   });
-  server.on("clientError", (error: Error, socket: Socket) => {
-    const connection = connections.of(socket);
+  http.on("clientError", (error: Error, stream: Duplex) => {
     const refusal = refusalOf(error);
-    if (connection === undefined || refusal === undefined) return void socket.destroy();
+    if (!(stream instanceof PacedStream) || refusal === undefined) return void stream.destroy();
+    const { connection } = stream;
     // Nobody waits for an answer who has asked nothing.
-    if (connection.requests === 0 && connection.hasSpoken) return refuse(socket, refusal);
+    if (connection.requests === 0 && connection.hasSpoken) return refuse(stream, refusal);
     // What follows a whole request and is none, as a body that was not declared, takes no answer away from it.
-    if (connection.stage === "receiving" || !connection.endAfterAnswers()) socket.destroy();
+    if (connection.isReceiving || !connection.endAfterAnswers()) stream.destroy();
   });
 
-  await listenOnAnyFamily(server, bind);
-  server.on("error", (error) => logger.warn("REST API interrupted", { reason: reasonOf(error) }));
-  const stopRearming = keepAccepting(() => handleOf(server));
-  const address = server.address();
+  const listener = createListener(tls);
+  // Over TLS this is told before the handshake.
+  listener.on("connection", (socket: Socket) => connections.add(socket));
+  listener.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+    const connection = connections.of(socket);
+    // It has been cut already.
+    if (connection === undefined) return void socket.destroy();
+    http.emit("connection", new PacedStream(socket, { turns, connection }));
+  });
+  listener.on("tlsClientError", (_error, socket: Socket) => socket.destroy());
+
+  await listenOnAnyFamily(listener, bind);
+  listener.on("error", (error) => logger.warn("REST API interrupted", { reason: reasonOf(error) }));
+  const stopRearming = keepAccepting(() => handleOf(listener));
+  const address = listener.address();
   if (address === null || typeof address === "string") throw new TypeError("it listens on a port");
   return {
     port: address.port,
     async close() {
       closing = true;
       stopRearming();
-      server.close();
+      listener.close();
+      http.close();
       const timer = setTimeout(() => connections[Symbol.dispose](), GRACE_MS);
       await connections.drain();
       clearTimeout(timer);
@@ -101,17 +116,11 @@ export async function serveHttp(
   };
 }
 
-function createHttpServer(tls: TlsPem | undefined): Server {
-  const options = {
-    maxHeaderSize: MAX_HEADERS_BYTES,
-    headersTimeout: HEADERS_MS,
-    requestTimeout: REQUEST_MS,
-    keepAliveTimeout: IDLE_MS,
-    connectionsCheckingInterval: LOOK_MS,
-    // The exchange answers in words.
-    requireHostHeader: false,
-  };
-  const server = tls === undefined ? createServer(options) : createSecureServer({
+/** What accepts connections. Sockets of clients that have said all they want to say stay open for the answer. */
+function createListener(tls: TlsPem | undefined): Listener {
+  const options = { allowHalfOpen: true, noDelay: true };
+  if (tls === undefined) return createPlainListener(options);
+  return createTlsListener({
     ...options,
     cert: tls.certificate,
     key: tls.key,
@@ -119,12 +128,28 @@ function createHttpServer(tls: TlsPem | undefined): Server {
     // HTTP/2 has much to flood a server with, and nothing that this API needs.
     ALPNProtocols: ["http/1.1"],
   });
+}
+
+/** What speaks HTTP over the connections that it is given. It never listens itself, and keeps them while it is `open`. */
+function createHttpServer(open: () => boolean): HttpServerOfNode {
+  const server = createServer({
+    maxHeaderSize: MAX_HEADERS_BYTES,
+    // All deadlines are those of the connections and of the API.
+    headersTimeout: 0,
+    requestTimeout: 0,
+    // It is told to clients, no more.
+    keepAliveTimeout: IDLE_MS,
+    // The exchange answers in words.
+    requireHostHeader: false,
+  });
   // One more than are taken, or those beyond would be dropped without a word, Origin and all.
   server.maxHeadersCount = MAX_HEADER_LINES + 1;
+  // A server that does not listen ends every connection after one answer.
+  Object.defineProperty(server, "listening", { get: open });
   return server;
 }
 
-async function listenOnAnyFamily(server: Server, bind: Address): Promise<void> {
+async function listenOnAnyFamily(server: Listener, bind: Address): Promise<void> {
   try {
     await listen(server, { host: bind.host || "::", port: bind.port });
   } catch (error) {
@@ -138,7 +163,7 @@ async function listenOnAnyFamily(server: Server, bind: Address): Promise<void> {
   }
 }
 
-function listen(server: Server, address: Address): Promise<void> {
+function listen(server: Listener, address: Address): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(address, () => {
@@ -176,19 +201,16 @@ function refusalOf(error: Error): [status: string, sentence: string] | undefined
       `The request has too large headers, want at most ${MAX_HEADERS_BYTES} bytes`,
     ];
   }
-  if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
-    return ["408 Request Timeout", "The request did not arrive in time"];
-  }
   return code.startsWith("HPE_")
     ? ["400 Bad Request", "The request cannot be read, want HTTP/1.1"]
     : undefined;
 }
 
 /** Answers what is no request, and ends the connection. */
-function refuse(socket: Socket, [status, sentence]: [status: string, sentence: string]): void {
+function refuse(stream: Duplex, [status, sentence]: [status: string, sentence: string]): void {
   const answer = `HTTP/1.1 ${status}\r\nConnection: close\r\n` +
     `Content-Type: text/plain;charset=UTF-8\r\nContent-Length: ${sentence.length + 1}\r\n` +
     `\r\n${sentence}\n`;
   // It fits into the system's buffer, whether or not anybody takes it.
-  socket.end(answer, () => socket.destroy());
+  stream.end(answer, () => stream.destroy());
 }
