@@ -62,7 +62,9 @@ export class PacedStream extends Duplex {
     _encoding: string,
     callback: (error?: Error | null) => void,
   ): void {
-    this.#socket.write(chunk, callback);
+    // A TLS socket that is paused never says that it has written nothing (seen on Deno 2.9.6).
+    if (chunk.length === 0) callback();
+    else this.#socket.write(chunk, callback);
   }
 
   override _final(callback: (error?: Error | null) => void): void {
