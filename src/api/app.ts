@@ -8,12 +8,14 @@ import { HTTPException } from "hono/http-exception";
 import type { LeafIssuer } from "../certs/leaf_issuer.ts";
 import { descriptors } from "../descriptors.ts";
 import { ConnectorError } from "../errors.ts";
+import { plainJson } from "../plain_text.ts";
 import type { Control, ServiceReport } from "../service.ts";
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import type { Client } from "./client.ts";
 import { certificateRefusalOf, refusalOf } from "./guards.ts";
 import { oneLine, quoteValue } from "./quote.ts";
 import { errorResponse, jsonResponse, textResponse, withCommonHeaders } from "./responses.ts";
+import { Turns } from "./turns.ts";
 import { parseCertificateBody, parseExposeBody, parseWait, serviceToJson } from "./schemas.ts";
 
 /** What the API is made of. */
@@ -100,6 +102,8 @@ function createRoutes(
 ): Hono<Env> {
   const routes = new Hono<Env>();
   let waiting = 0;
+  // One list is made after the other: many at a time would be as many copies.
+  let listed: Promise<unknown> = Promise.resolve();
 
   routes.get("/health", (c) => c.text("OK"));
   routes.all("/health", methodNotAllowed("GET, HEAD"));
@@ -138,7 +142,11 @@ function createRoutes(
   });
   routes.all("/expose/:id", methodNotAllowed("GET, HEAD, DELETE"));
 
-  routes.get("/list", () => jsonResponse(control.list().map(serviceToJson)));
+  routes.get("/list", async () => {
+    const list = listed.then(() => listToJson(control.list()));
+    listed = list.catch(() => undefined);
+    return new Response(await list, { headers: { "content-type": "application/json" } });
+  });
   routes.all("/list", methodNotAllowed("GET, HEAD"));
 
   if (issuer !== undefined) {
@@ -159,6 +167,21 @@ function createRoutes(
     throw error;
   });
   return routes;
+}
+
+/** Services that are put into words in one turn of the event loop: about a millisecond. */
+const SERVICES_PER_TURN = 200;
+
+/** The list as JSON; a long one is made in several turns of the event loop, so that it keeps no tunnel waiting. */
+async function listToJson(reports: readonly ServiceReport[]): Promise<string> {
+  const turns = new Turns();
+  const parts: string[] = [];
+  for (let start = 0; start < reports.length; start += SERVICES_PER_TURN) {
+    if (start > 0) await turns.take();
+    const some = reports.slice(start, start + SERVICES_PER_TURN).map(serviceToJson);
+    parts.push(plainJson(JSON.stringify(some)).slice(1, -1));
+  }
+  return `[${parts.join(",")}]`;
 }
 
 /** Why a service is not ready, in one line. */

@@ -14,13 +14,13 @@ import { createServer as createTlsListener } from "node:tls";
 import { handleOf, keepAccepting } from "../accepting.ts";
 import { type Address, formatAddress } from "../address.ts";
 import type { App } from "../api/app.ts";
-import { Connections, HEADERS_MS, IDLE_MS } from "../api/connections.ts";
+import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "../api/connections.ts";
 import { exchange, MAX_HEADER_LINES } from "../api/exchange.ts";
 import { PacedStream } from "../api/paced_stream.ts";
 import { Turns } from "../api/turns.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
-import { ConnectorError, type ErrorCode } from "../errors.ts";
+import { ConnectorError, type ErrorCode, reasonOf } from "../errors.ts";
 import type { TlsPem } from "../grpc/credentials.ts";
 
 /** How long requests of the REST API may take once it is told to end, in milliseconds. */
@@ -35,6 +35,8 @@ export interface HttpContent {
   fetch: App["fetch"];
   tls: TlsPem | undefined;
   logger: Logger;
+  /** Bounds of connections, for tests. */
+  bounds?: Partial<ConnectionsOptions>;
 }
 
 export interface HttpServer {
@@ -46,13 +48,14 @@ export interface HttpServer {
 /** Serves the REST API. An empty host means every interface. @throws {ConnectorError} when the address cannot be had. */
 export async function serveHttp(
   bind: Address,
-  { fetch, tls, logger }: HttpContent,
+  { fetch, tls, logger, bounds }: HttpContent,
 ): Promise<HttpServer> {
   const log = new BoundedLog(logger);
   const connections = new Connections({
     share: (wanted) =>
       Math.max(Math.min(wanted, MIN_CONNECTIONS), descriptors.share("api", wanted)),
     log,
+    ...bounds,
   });
   const turns = new Turns();
   let closing = false;
