@@ -89,7 +89,8 @@ export const RUN_FLAGS = {
   httpAllowedHost: {
     flags: "--http-allowed-host <name>",
     variable: "CONNECTOR_HTTP_ALLOWED_HOST",
-    description: "further name by which browsers may use the REST API; repeats, or a comma list",
+    description:
+      "further name by which browsers and this machine may use the REST API; repeats, or a comma list",
     repeats: true,
   },
   maxStreams: {

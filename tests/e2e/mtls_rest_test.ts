@@ -123,6 +123,19 @@ Deno.test("an issued certificate makes a connector that peers accept, and is log
   }
 });
 
+Deno.test("a certificate is not issued to a request that means another port of this machine", async () => {
+  await using folder = await tempFolder();
+  const { issuingFlags } = await makeIssuer(folder.path);
+  await using issuer = await spawnSecure(issuingFlags);
+  const ask = (host: string) =>
+    httpsRequest(`${issuer.url}/certificate`, { body: { name: "x" }, headers: { Host: host } });
+  const { status, body } = await ask("localhost:12000");
+  strictEqual(status, 403);
+  match(body, /^Cannot issue a certificate to a request for "localhost:12000": /);
+  strictEqual((await ask(new URL(issuer.url).host)).status, 200);
+  strictEqual(issuer.lines(/certificate issued/).length, 1);
+});
+
 Deno.test("whatever cannot become a certificate is refused with a sentence, and nothing is issued", async () => {
   await using folder = await tempFolder();
   const { root, issuingFlags } = await makeIssuer(folder.path);

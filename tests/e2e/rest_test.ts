@@ -2,8 +2,8 @@
 // browser on another site may not do. What each field is checked for is tested in process.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { type RestClient, spawnConnector } from "../support/processes.ts";
-import { freePort, readAll, serveTcp, writeAll } from "../support/world.ts";
+import { exposeService, type RestClient, spawnConnector, spawnPair } from "../support/processes.ts";
+import { echo, freePort, readAll, roundTrip, serveTcp, writeAll } from "../support/world.ts";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -180,6 +180,48 @@ Deno.test("REST API", async (t) => {
     strictEqual(await statusFor(rest, `Host: localhost:1\r\n${browser}`), 200);
     strictEqual(await statusFor(rest, `Host: [::1]\r\n${browser}`), 200);
   });
+});
+
+Deno.test("a program on this machine is answered under its own names only, whatever it sends", async () => {
+  await using connector = await spawnConnector({ args: ["--http-allowed-host=connector.example"] });
+  const { rest } = connector;
+  for (const host of ["rebound.example", "rebound.example:80", "localhost.example", "a b<", ""]) {
+    strictEqual(await statusFor(rest, `Host: ${host}\r\n`), 403, host);
+  }
+  strictEqual(await statusFor(rest, "Host: localhost\r\nHost: rebound.example\r\n"), 400);
+  strictEqual(await statusFor(rest, ""), 400);
+  for (const host of ["localhost", "127.0.0.1:1", "[::1]", "connector.example:9091"]) {
+    strictEqual(await statusFor(rest, `Host: ${host}\r\n`), 200, host);
+  }
+});
+
+Deno.test("the name that the REST API is bound to may be used", async () => {
+  await using connector = await spawnConnector({ httpBind: "localhost:0" });
+  strictEqual((await connector.rest.request("GET", "/health")).status, 200);
+});
+
+Deno.test("half-open requests take no descriptors from services, and the REST API answers on", async () => {
+  await using server = serveTcp(echo);
+  await using pair = await spawnPair({ remote: { openFiles: 256 } });
+  const { remote, local } = pair;
+  const { port } = await exposeService(local, {
+    to: remote.address,
+    type: "local",
+    destination: server.port,
+  });
+  using clients = new DisposableStack();
+  for (let count = 0; count < 400; count += 1) {
+    const conn = clients.use(await Deno.connect({ port: remote.httpPort }));
+    const half = new TextEncoder().encode("GET /list HTTP/1.1\r\nHost: localhost\r\nA");
+    // It may have been cut meanwhile.
+    await writeAll(conn, half).catch(() => undefined);
+  }
+  strictEqual((await remote.rest.request("GET", "/health")).status, 200);
+  await roundTrip(port);
+  await using another = await spawnConnector();
+  await exposeService(another, { to: remote.address, type: "local", destination: server.port });
+  match(remote.logs(), /REST connection cut .*reason="there are too many connections"/);
+  ok((remote.logs().match(/REST connection cut/g)?.length ?? 0) < 50, "the log is bounded");
 });
 
 Deno.test("--http-allowed-host lets browsers use a name", async () => {

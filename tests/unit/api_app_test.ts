@@ -664,3 +664,72 @@ Deno.test("any valid request can be read back from the list", async () => {
     { numRuns: 200 },
   );
 });
+
+Deno.test("so many requests wait for a service, and no more; whoever waits no longer makes room", async () => {
+  const waiting: PromiseWithResolvers<string>[] = [];
+  const app = createApp({
+    control: {
+      expose: (_request, { waitMs = 0 } = {}) => {
+        if (waitMs === 0) return Promise.resolve("at once");
+        const wait = Promise.withResolvers<string>();
+        waiting.push(wait);
+        return wait.promise;
+      },
+      destroy: () => Promise.resolve(),
+      get: () => {
+        throw new TypeError("not asked for");
+      },
+      list: () => [],
+    },
+  });
+  const expose = (query: string) =>
+    app.fetch(
+      new Request(`${BASE}/expose${query}`, { method: "POST", body: JSON.stringify(GOOD) }),
+    );
+  const answers: Promise<Response>[] = [];
+  let refused: Response | undefined;
+  while (refused === undefined && answers.length < 100) {
+    const count = waiting.length;
+    const answer = expose("?wait=10");
+    while (waiting.length === count && refused === undefined) {
+      refused = await Promise.race([answer, new Promise<undefined>((go) => setTimeout(go, 0))]);
+    }
+    answers.push(answer);
+  }
+  assert.equal(refused?.status, 429);
+  assert.match(await refused.text(), /^Too many requests wait for their services /);
+  assert.ok(waiting.length >= 1 && waiting.length <= 64, `${waiting.length}`);
+  assert.equal(await (await expose("")).text(), "at once");
+  waiting[0]?.resolve("complete");
+  assert.equal(await (await answers[0])?.text(), "complete");
+  const count = waiting.length;
+  const next = expose("?wait=10");
+  while (waiting.length === count) await new Promise((go) => setTimeout(go, 0));
+  for (const wait of waiting) wait.resolve("complete");
+  assert.equal((await next).status, 200);
+});
+
+Deno.test("a long list is whole, and made while others are answered", async () => {
+  const control = new MemoryControl();
+  for (let port = 1; port <= 1001; port += 1) {
+    await control.expose({
+      name: `service ${port}`,
+      sourcePort: port,
+      remoteConnectorAddr: "a:1",
+      destinationAddr: "b:2",
+      type: "local",
+    });
+  }
+  const app = createApp({ control });
+  const list = app.fetch(new Request(`${BASE}/list`));
+  const first = await Promise.race([
+    list.then(() => "list"),
+    app.fetch(new Request(`${BASE}/health`)).then(() => "health"),
+  ]);
+  assert.equal(first, "health");
+  const services: { source_port: number }[] = await (await list).json();
+  assert.deepEqual(
+    services.map((each) => each.source_port),
+    [...Array(1001).keys()].map((n) => n + 1),
+  );
+});

@@ -3,15 +3,20 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createApp } from "../../src/api/app.ts";
-import { refusalOf } from "../../src/api/guards.ts";
+import type { Client } from "../../src/api/client.ts";
+import { certificateRefusalOf, refusalOf } from "../../src/api/guards.ts";
 import type { Control } from "../../src/service.ts";
 
 /** The refusal of a request to `http://localhost:9091/list`, unless a Host or another URL is given. */
 function refusal(
   headers: Record<string, string>,
-  { url = "http://localhost:9091/list", allowedHosts = [] as string[] } = {},
+  { url = "http://localhost:9091/list", allowedHosts = [] as string[], client }: {
+    url?: string;
+    allowedHosts?: string[];
+    client?: Client;
+  } = {},
 ): string | undefined {
-  return refusalOf(new Request(url, { headers }), { allowedHosts: new Set(allowedHosts) });
+  return refusalOf(new Request(url, { headers }), { allowedHosts: new Set(allowedHosts), client });
 }
 
 /** A connector without services. */
@@ -60,10 +65,53 @@ const PROGRAMS: Record<string, Record<string, string>> = {
   },
 };
 
+/** Somebody on another machine. */
+const ELSEWHERE: Client = { address: "192.0.2.7", localAddress: "192.0.2.1", localPort: 9091 };
+/** Connections from this machine: what is loopback, and what does not leave it either. */
+const HERE: [client: Client, where: string][] = [
+  "127.0.0.1",
+  "127.9.9.9",
+  "::ffff:127.0.0.1",
+  "::1",
+]
+  .map((address) => [{ address, localAddress: "127.0.0.1", localPort: 9091 }, address]);
+HERE.push([{ address: "192.0.2.1", localAddress: "192.0.2.1", localPort: 9091 }, "own address"]);
+const OWN_HOSTS = ["localhost", "LOCALHOST:9091", "127.0.0.1:1", "[::1]:9091", "192.0.2.1:9091"];
+const FOREIGN_HOSTS = [
+  ...[
+    "",
+    "rebound.example",
+    "rebound.example:9091",
+    "localhost.evil.example",
+    "evil.localhost.com",
+  ],
+  ...["127.0.0.1.evil.example", "2130706433", "0x7f.1", "localhost@evil.example", "[::1].example"],
+];
+
 for (const [name, headers] of Object.entries(PROGRAMS)) {
-  Deno.test(`${name} may use any host name`, () => {
+  Deno.test(`${name} may use any host name from another machine`, () => {
     for (const host of ["localhost:9091", "connector.svc.cluster.local", "server1:9091", "a b<"]) {
       assert.equal(refusal({ ...headers, host }), undefined, host);
+      assert.equal(refusal({ ...headers, host }, { client: ELSEWHERE }), undefined, host);
+    }
+  });
+
+  Deno.test(`${name} on this machine uses localhost, an address or a name that was given`, () => {
+    for (const [client, where] of HERE) {
+      for (const host of OWN_HOSTS) {
+        assert.equal(refusal({ ...headers, host }, { client }), undefined, `${host} ${where}`);
+      }
+      for (const host of FOREIGN_HOSTS) {
+        assert.equal(
+          refusal({ ...headers, host }, { client, allowedHosts: ["server1"] }),
+          `Cannot answer this machine under the host name ${JSON.stringify(host)}: ` +
+            "want localhost, an IP address, or a name given with --http-allowed-host",
+          where,
+        );
+      }
+      const allowedHosts = ["server1"];
+      const named = refusal({ ...headers, host: "Server1.:9091" }, { client, allowedHosts });
+      assert.equal(named, undefined);
     }
   });
 }
@@ -238,4 +286,27 @@ Deno.test("any Host is decided without a throw, and for a browser any strange on
     }),
     { numRuns: 1000 },
   );
+});
+
+Deno.test("a certificate is not for whoever came through another port of this machine", () => {
+  const asked = (host: string, client?: Client, url = "https://x/certificate") =>
+    certificateRefusalOf(new Request(url, { headers: { host } }), client);
+  for (const [client, where] of HERE) {
+    assert.equal(asked("localhost:9091", client), undefined, where);
+    assert.equal(asked("[::1]:9091", client), undefined, where);
+    for (const host of ["localhost:12000", "127.0.0.1:9092", "localhost", "", "localhost:9091:1"]) {
+      assert.equal(
+        asked(host, client),
+        `Cannot issue a certificate to a request for ${JSON.stringify(host)}: ` +
+          "it came through another port of this machine, as through a tunnel, " +
+          "want Host with the API's own port, 9091",
+        where,
+      );
+    }
+  }
+  const onDefault = { address: "::1", localAddress: "::1", localPort: 443 };
+  assert.equal(asked("localhost", onDefault), undefined);
+  assert.ok(asked("localhost", onDefault, "http://x/certificate"));
+  assert.equal(asked("proxy.example", ELSEWHERE), undefined);
+  assert.equal(asked("proxy.example"), undefined);
 });
