@@ -6,6 +6,7 @@ import { getLogger, type Logger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { LeafIssuer } from "../certs/leaf_issuer.ts";
+import type { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
 import { ConnectorError } from "../errors.ts";
 import { plainJson } from "../plain_text.ts";
@@ -25,6 +26,8 @@ export interface AppOptions {
   issuer?: LeafIssuer | undefined;
   /** Names besides localhost by which browsers and this machine may use the API. Default: none. */
   allowedHosts?: readonly string[];
+  /** Where requests that change something, or are forbidden, are logged with who sent them: bounded. Default: nowhere. */
+  audit?: Pick<BoundedLog, "info"> | undefined;
   /** Default: the logger `connector.api`. */
   logger?: Logger;
   /** Bounds of request bodies, for tests. */
@@ -71,16 +74,27 @@ export function createApp(options: AppOptions): App {
       // A server drops the body of an answer to HEAD; a caller without a server must not get one either.
       if (request.method === "HEAD") response = new Response(null, response);
       withCommonHeaders(response);
-      logger.debug("request answered", {
-        method: request.method,
-        path: pathOf(request),
-        status: response.status,
-        durationMs: Math.round(performance.now() - start),
-      });
+      const { method } = request;
+      const { status } = response;
+      const fields = { method, path: pathOf(request), status, ...from(client) };
+      const durationMs = Math.round(performance.now() - start);
+      logger.debug("request answered", { ...fields, durationMs });
+      if (!READING.includes(method) || status === FORBIDDEN) {
+        options.audit?.info("api request", fields);
+      }
       return response;
     },
   };
 }
+
+/** Who sent a request, for the log. */
+function from(client: Client | undefined): { peer?: string } {
+  return client === undefined ? {} : { peer: client.address };
+}
+
+/** Methods that change nothing. */
+const READING: readonly string[] = ["GET", "HEAD", "OPTIONS"];
+const FORBIDDEN = 403;
 
 /** What routes are told besides the request. */
 interface Env {
@@ -155,7 +169,7 @@ function createRoutes(
       if (refusal !== undefined) throw new HTTPException(403, { message: refusal });
       const request = parseCertificateBody(await bodies.read(c.req.raw));
       const { ca, certificate, privateKey, notAfter } = await issuer.issue(request);
-      logger.info("certificate issued", { ...request, notAfter });
+      logger.info("certificate issued", { ...request, notAfter, ...from(c.env.client) });
       return c.json({ ca, certificate, private_key: privateKey });
     });
     routes.all("/certificate", methodNotAllowed("POST"));

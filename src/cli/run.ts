@@ -94,6 +94,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     issuer: tls?.issuer,
     // Whoever uses the name that the API is bound to was not led here by somebody else's DNS.
     allowedHosts: [...options.httpAllowedHosts, options.httpBind.host],
+    audit: controlLog,
     logger,
   });
   const http = await serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.identity, logger });

@@ -35,6 +35,11 @@ Deno.test("logs have one line when a connection opens, one when it closes, and n
   for (const entry of json) {
     deepStrictEqual(Object.keys(entry), ["time", "level", "logger", "message", "fields"]);
   }
+  const asked = json.filter(({ message }) => message === "api request").map(({ fields }) => fields);
+  deepStrictEqual(asked, [
+    { method: "POST", path: "/expose", status: 200, peer: "127.0.0.1" },
+    { method: "DELETE", path: `/expose/${id}`, status: 200, peer: "127.0.0.1" },
+  ]);
   const [opened, closed, ...more] = json.filter(({ message }) => /^connection/.test(message));
   deepStrictEqual(more, []);
   deepStrictEqual([opened.level, opened.message], ["debug", "connection opened"]);

@@ -692,7 +692,10 @@ Deno.test("so many requests wait for a service, and no more; whoever waits no lo
     const count = waiting.length;
     const answer = expose("?wait=10");
     while (waiting.length === count && refused === undefined) {
-      refused = await Promise.race([answer, new Promise<undefined>((go) => setTimeout(go, 0))]);
+      refused = await Promise.race([
+        answer,
+        new Promise<undefined>((go) => setTimeout(() => go(undefined), 0)),
+      ]);
     }
     answers.push(answer);
   }
