@@ -88,11 +88,12 @@ export function mayInherit(holder: Principal, claimant: Principal): boolean {
 }
 
 /**
- * Whether a call of gRPC's control API is the local user's, and not a peer's: it comes from this machine, by its loopback
- * address, and with this connector's own certificate if there are any. Any other certificate is a peer's.
+ * Whether a call of gRPC's control API is the local user's, and not a peer's: it comes from this machine, from 127.0.0.1
+ * or ::1, and with this connector's own certificate if there are any. Any other certificate is a peer's, and any other
+ * loopback address is that of a program which passes peers on, such as one that ends TLS: the system gives none by itself.
  */
 export function isLocalUser(caller: Principal, own: CertificateId | undefined): boolean {
-  return isLoopback(caller.host) &&
+  return LOCAL_HOSTS.includes(caller.host) &&
     caller.certificate?.name === own?.name && caller.certificate?.key === own?.key;
 }
 
@@ -101,10 +102,8 @@ function onSameHost(one: Principal, other: Principal): boolean {
   return one.host !== "" && one.host === other.host;
 }
 
-/** Whether a text is a loopback address: 127.0.0.0/8 or ::1. */
-function isLoopback(host: string): boolean {
-  return /^127(\.\d{1,3}){3}$/.test(host) || host === "::1";
-}
+/** Where the local user's programs come from, unless they ask for another address. */
+const LOCAL_HOSTS: readonly string[] = ["127.0.0.1", "::1"];
 
 /** Who a peer is, where nothing else is known of it than where it came from. */
 export function principalOf({ principal, address }: PeerInfo): Principal {

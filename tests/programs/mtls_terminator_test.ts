@@ -127,6 +127,9 @@ Deno.test("connectors of ours link through the terminator too, and carry bytes b
   const remote = { ...behind, address: `localhost:${terminator.port}` };
   for (const type of ["local", "remote"] as const) {
     const { port } = await exposeThrough({ local, remote }, { type, destination: server.port });
+    // Who comes from there is a peer: from 127.0.0.1 it would be the local user.
+    const from = behind.connector.list().map(({ peer }) => peer?.address.replace(/:.*/, ""));
+    ok(from.every((address) => address === "127.0.0.2"), from.join());
     using conn = await Deno.connect({ port });
     const sent = randomBytes(4 * 1024 * 1024);
     const [received] = await Promise.all([

@@ -11,7 +11,7 @@ const PROOF = new TextEncoder().encode("a proof that is nobody's business");
 
 const LOCAL: [what: string, caller: ConstructorParameters<typeof Principal>[0], own: boolean][] = [
   ["over plaintext, from 127.0.0.1", { host: "127.0.0.1" }, true],
-  ["over plaintext, from 127.8.9.10", { host: "127.8.9.10" }, true],
+  ["over plaintext, from 127.0.0.2, where who ends TLS comes from", { host: "127.0.0.2" }, false],
   ["over plaintext, from ::1", { host: "::1" }, true],
   ["over plaintext, from [::1]", { host: "[::1]" }, true],
   ["over plaintext, from 127.0.0.1 as IPv6", { host: "::ffff:127.0.0.1" }, true],
