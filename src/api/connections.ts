@@ -18,6 +18,10 @@ export const IDLE_MS = 60_000;
 const ANSWER_MS = 60_000;
 /** How often deadlines are looked at, in milliseconds: how late they may be noticed. */
 const LOOK_MS = 500;
+/** How long a client may send nothing where there are many, in milliseconds: several round trips. */
+const LOITERING_MS = 1000;
+/** Why a connection is cut to make room. */
+const CROWDED = "there are too many connections";
 /** Bytes of answers that clients have not taken yet, of all connections: five of the largest. */
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 
@@ -88,7 +92,7 @@ export class Connection {
     return this.#hasSpoken;
   }
 
-  /** Takes note that something of HTTP has arrived: where none was being received, a request begins. */
+  /** Takes note that something of HTTP is about to be parsed: where no request was being received, one begins. */
   hear(): void {
     this.#hasSpoken = true;
     if (this.#stage === "idle") this.enter("opening");
@@ -144,10 +148,15 @@ export class Connections implements Disposable {
     // It has ended already.
     if (client === undefined) return void socket.destroy();
     const connection = new Connection(socket, client);
-    if (this.size + 1 > this.#options.share(this.size + 1)) {
+    const size = this.size + 1;
+    if (size > this.#options.share(size)) {
       const victim = this.#leastNeeded();
-      this.#cut(victim ?? connection, "there are too many connections");
+      this.#cut(victim ?? connection, CROWDED);
       if (victim === undefined) return;
+    } else if (2 * size > this.#options.share(2 * size)) {
+      // Room for those who come all at once: whoever had the time to ask and did not leaves early.
+      const victim = this.#leastNeeded(isLoitering);
+      if (victim !== undefined) this.#cut(victim, CROWDED);
     }
     const ends = endsOf(socket);
     this.#byEnds.set(ends, connection);
@@ -234,7 +243,13 @@ export class Connections implements Disposable {
     const counts = new Map<string, number>();
     for (const { group } of this.#byEnds.values()) counts.set(group, (counts.get(group) ?? 0) + 1);
     const rank = (each: Connection) =>
-      [-(counts.get(each.group) ?? 0), STAGES.indexOf(each.stage), each.since] as const;
+      [
+        -(counts.get(each.group) ?? 0),
+        STAGES.indexOf(each.stage),
+        // What has been read and was no request goes before what there was no time to read.
+        Number(!each.hasSpoken),
+        each.since,
+      ] as const;
     let least: Connection | undefined;
     for (const each of this.#byEnds.values()) {
       if (fits(each) && (least === undefined || isBefore(rank(each), rank(least)))) least = each;
@@ -255,6 +270,11 @@ export class Connections implements Disposable {
     // What closes a socket says so later, and until then it would be chosen again.
     for (const [ends, each] of this.#byEnds) if (each === connection) this.#remove(ends, each);
   }
+}
+
+/** Whether a client has had the time for a request: some of it was read, or nothing came for a while. */
+function isLoitering({ stage, hasSpoken, since }: Connection): boolean {
+  return stage === "opening" && (hasSpoken || performance.now() - since > LOITERING_MS);
 }
 
 function isBefore(left: readonly number[], right: readonly number[]): boolean {

@@ -39,6 +39,8 @@ export async function exchange(
   const { connection } = socket;
   if (connection.requests >= MAX_REQUESTS_AHEAD) return connection.cut();
   connection.requests += 1;
+  // It is not cut between its arrival and its turn.
+  if (connection.requests === 1) connection.enter(hasBody(incoming) ? "receiving" : "working");
   connection.lastRequest = hasBody(incoming) ? incoming : undefined;
   const turn = connection.answered;
   const answered = Promise.withResolvers<void>();

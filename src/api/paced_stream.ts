@@ -41,7 +41,6 @@ export class PacedStream extends Duplex {
     socket.on("data", (chunk: Uint8Array) => {
       this.#pause();
       this.#received.push(chunk);
-      connection.hear();
       void this.#handOn();
     });
     socket.on("end", () => {
@@ -116,6 +115,7 @@ export class PacedStream extends Duplex {
     }
     this.#received[0] = first.subarray(PIECE_BYTES);
     if (first.length <= PIECE_BYTES) this.#received.shift();
+    this.connection.hear();
     // The stream asks for the next piece by itself, when this one has been taken.
     this.push(first.subarray(0, PIECE_BYTES));
   }

@@ -105,7 +105,7 @@ Deno.test("however many bodies do not come, the next is answered", async () => {
 
 Deno.test("the one that has been there longest makes room, and one that is being answered does not", async () => {
   const { promise: released, resolve: release } = Promise.withResolvers<string>();
-  const share = (wanted: number) => Math.min(wanted, 3);
+  const share = (wanted: number) => Math.min(wanted, 8);
   await using server = await startRest({
     control: { ...IDLE, expose: () => released },
     bounds: { share },
@@ -118,18 +118,22 @@ Deno.test("the one that has been there longest makes room, and one that is being
     type: "local",
   });
   const waiting = server.send(request("POST /expose", `Content-Length: ${body.length}`) + body);
-  using oldest = await server.connect();
-  await writeAll(oldest, encoder.encode("GET"));
-  using newer = await server.connect();
-  await writeAll(newer, encoder.encode("GET"));
-  using newest = await server.connect();
-  await writeAll(newest, encoder.encode("GET"));
+  using clients = new DisposableStack();
+  const halves: Deno.TcpConn[] = [];
+  for (let count = 0; count < 4; count += 1) {
+    const conn = clients.use(await server.connect());
+    await writeAll(conn, encoder.encode("GET"));
+    halves.push(conn);
+    ok(await server.answers());
+  }
+  const [oldest, ...newer] = halves;
+  if (oldest === undefined) throw new TypeError("there are four");
   await soon(readAll(oldest).catch(() => undefined), "the oldest is cut");
-  await writeAll(
-    newer,
-    encoder.encode(" /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
-  );
-  match(decoder.decode(await readAll(newer)), /\r\n\r\nOK$/);
+  const rest = " /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+  for (const conn of newer.slice(1)) {
+    await writeAll(conn, encoder.encode(rest));
+    match(decoder.decode(await readAll(conn)), /\r\n\r\nOK$/);
+  }
   release("the id");
   match(await waiting, /\r\n\r\nthe id$/);
 });
