@@ -1,5 +1,5 @@
 // Reads request bodies within bounds of size, time and memory, whatever the client declares or sends. Hono's
-// own body limit copies the request, at which Deno.serve prints a warning on stderr, and has no time limit.
+// own body limit copies the request, and has no time limit.
 
 import { HTTPException } from "hono/http-exception";
 
@@ -80,8 +80,8 @@ export class BodyReader {
   }
 
   /**
-   * Takes a body that nobody wants, within bounds, before the request is answered: over HTTP/2 the runtime resets a
-   * stream that is answered before, and clients such as curl report that in place of the answer. Never rejects.
+   * Takes a body that nobody wants, within bounds, before the request is answered: a connection that ends with bytes
+   * unread is reset, and the client may see that in place of the answer. Never rejects.
    */
   async drop(request: Request): Promise<void> {
     if (request.body === null || request.bodyUsed) return;

@@ -564,7 +564,7 @@ Deno.test("a request whose URL does not parse is answered", async () => {
   const { log } = setUp();
   const app = createApp({ control: new MemoryControl(), logger: log.logger });
   for (const [url, status] of [["http://a b</health", 200], ["http://a:1", 404]] as const) {
-    // Deno.serve hands on what the client sent; the Request constructor would refuse it.
+    // The server hands on what the client sent; the Request constructor would refuse it.
     const request = new Proxy(new Request(BASE), {
       get: (target, key) => key === "url" ? url : Reflect.get(target, key, target),
     });
