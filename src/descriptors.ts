@@ -27,11 +27,16 @@ export type CountDescriptors = (wanted: number) => DescriptorCount;
  */
 const RESERVE = { min: 40, max: 128, part: 1 / 8 };
 /** The most that peers take: twice the links that a connector holds. */
-const MAX_PEERS = { count: 2048, part: 1 / 4 };
+const MAX_PEERS = { count: 2000, part: 1 / 4 };
 /** The most that the REST API takes: far more than the programs and people that use one connector. */
 const MAX_API = { count: 256, part: 1 / 8 };
-/** So many are tried first; each time that more are wanted, twice as many. The system is quick up to these. */
+/** So many are tried at least, which the system is quick to give; and then twice as many each time. */
 const FIRST_COUNT = 256;
+/** How many are counted beforehand, enough for all peers, a little at a time, and how long lies between, in milliseconds. */
+const SOON_COUNT = 8192;
+const SOON_MS = 100;
+/** No more are counted: no use has that many. */
+const MAX_COUNT = 2 ** 22;
 /** How many there are when they cannot be counted: the least that systems give to programs. */
 const ASSUMED_COUNT = 1024;
 /** Any file that is always there, and can be opened without an effect. */
@@ -47,15 +52,30 @@ export class Descriptors {
   }
 
   /**
-   * How many descriptors one use may have at once, all in all: `wanted`, or fewer. Cheap when asked again; the first time
-   * for more than ever before takes up to some 20 ms, because the system makes room for that many.
+   * How many descriptors one use may have at once, all in all: `wanted`, or fewer. Cheap when asked again. The first time
+   * for more than ever before stops the process for a moment, some 100 ms for thousands, because the system makes room for
+   * that many.
    */
   share(use: DescriptorUse, wanted: number): number {
-    for (;;) {
-      const share = shareOf(use, this.#known.count);
-      if (share >= wanted || this.#known.all) return Math.min(share, wanted);
-      this.#known = this.#count(Math.max(FIRST_COUNT, 2 * this.#known.count));
+    let share = shareOf(use, this.#known.count);
+    if (share < wanted && !this.#known.all) {
+      let count = Math.max(FIRST_COUNT, 2 * this.#known.count);
+      while (shareOf(use, count) < wanted && count < MAX_COUNT) count *= 2;
+      this.#known = this.#count(count);
+      share = shareOf(use, this.#known.count);
     }
+    return Math.min(share, wanted);
+  }
+
+  /** Counts what strangers may soon take, a little at a time, so that nobody waits for it then. Disposing stops it. */
+  countSoon(): Disposable {
+    const step = () => {
+      if (this.#known.all || this.#known.count >= SOON_COUNT) return;
+      this.#known = this.#count(Math.max(FIRST_COUNT, 2 * this.#known.count));
+      timer = setTimeout(step, SOON_MS);
+    };
+    let timer = setTimeout(step, SOON_MS);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
   }
 }
 

@@ -1,6 +1,7 @@
 // How descriptors are counted, and who may take how many.
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { FakeTime } from "../support/fake_time.ts";
 import { type DescriptorCount, Descriptors } from "../../src/descriptors.ts";
 
 /** Descriptors of a process that may have so many, and what was asked. */
@@ -17,7 +18,7 @@ for (const limit of [64, 100, 256, 1024, 4096, 20_000, 1_048_576]) {
   Deno.test(`of ${limit} descriptors each use has its own, and some are left`, () => {
     const { descriptors } = limited(limit);
     const shares = (["peers", "api", "connections"] as const)
-      .map((use) => descriptors.share(use, Infinity));
+      .map((use) => descriptors.share(use, 1_000_000));
     for (const share of shares) ok(share > 0);
     const rest = limit - shares.reduce((sum, share) => sum + share, 0);
     ok(rest >= 40, `${rest} are left`);
@@ -29,7 +30,7 @@ Deno.test("nobody gets more than was wanted", () => {
 });
 
 Deno.test("with plenty, tunnelled connections get all but what the others may take at most", () => {
-  strictEqual(limited(20_000).descriptors.share("connections", 20_000), 20_000 - 128 - 2048 - 256);
+  strictEqual(limited(20_000).descriptors.share("connections", 20_000), 20_000 - 128 - 2000 - 256);
 });
 
 Deno.test("of the usual 1,024, peers and the REST API have hundreds", () => {
@@ -45,14 +46,34 @@ Deno.test("no more are counted than are wanted, and nothing is counted twice", (
   descriptors.share("peers", 10);
   deepStrictEqual(asked, [256]);
   descriptors.share("connections", 500);
-  deepStrictEqual(asked, [256, 512, 1024]);
+  deepStrictEqual(asked, [256, 1024]);
+});
+
+Deno.test("what strangers may soon take is counted little by little, and then no more", async () => {
+  using time = new FakeTime();
+  const { descriptors, asked } = limited(100_000);
+  const counting = descriptors.countSoon();
+  await time.advance(60_000);
+  deepStrictEqual(asked, [256, 512, 1024, 2048, 4096, 8192]);
+  descriptors.share("peers", 2000);
+  strictEqual(asked.length, 6);
+  strictEqual(time.timerCount, 0);
+  counting[Symbol.dispose]();
+});
+
+Deno.test("counting stops when it is told to", async () => {
+  using time = new FakeTime();
+  const { descriptors, asked } = limited(100_000);
+  descriptors.countSoon()[Symbol.dispose]();
+  await time.advance(60_000);
+  deepStrictEqual(asked, []);
 });
 
 Deno.test("once all are counted, none are counted again", () => {
   const { descriptors, asked } = limited(300);
   descriptors.share("connections", 1000);
   descriptors.share("connections", 1_000_000);
-  deepStrictEqual(asked, [256, 512]);
+  deepStrictEqual(asked, [2048]);
 });
 
 Deno.test({
