@@ -1,0 +1,151 @@
+// What one HTTP/2 connection may cost, whoever is at the other end: memory for headers, frames that carry nothing, and
+// output that the peer does not take. The options are node's, as far as the runtime heeds them; the rest is kept to here.
+// session_guard.ts gives them to every connection that we open, windows.ts to our servers.
+
+import http2, { type Http2Session, type SessionOptions, type Settings } from "node:http2";
+import type { Socket } from "node:net";
+import { type Excess, FrameMeter } from "./frame_meter.ts";
+
+/**
+ * The headers of one call, in bytes, each with 32 bytes for itself (RFC 9113 section 6.5.2): ours have 400, grpc-go's as
+ * many, and one that says why a call failed has up to 8 KiB.
+ */
+const MAX_HEADER_LIST_BYTES = 16 * 1024;
+/** What is reckoned of them is an upper bound: Huffman's code may make five bytes of eight. */
+const MAX_RECKONED_BYTES = MAX_HEADER_LIST_BYTES * 8 / 5;
+/** The fields of one call: ours have 10. */
+const MAX_HEADER_FIELDS = 128;
+/** Pings or settings of the peer whose answers wait; ours that wait for an answer. */
+const MAX_UNANSWERED = 100;
+/** Entries of one settings frame. There are ten settings. */
+const MAX_SETTINGS_ENTRIES = 32;
+/** Calls that a peer may open and drop again at once, and a second from then on. */
+const RESET_BURST = 200;
+const RESETS_PER_SECOND = 33;
+/** Bytes that wait in the process for a socket to take them; what is more waits in its calls, which are held back. */
+export const MAX_UNSENT_BYTES = 1024 * 1024;
+
+/** For both ends. A table of size 0 leaves nothing of one header for the next. */
+export const HEADER_SETTINGS: Readonly<Settings> = {
+  headerTableSize: 0,
+  maxHeaderListSize: MAX_HEADER_LIST_BYTES,
+  enablePush: false,
+};
+
+/** Options of both ends that node documents; not all are in its types. */
+export const SESSION_OPTIONS: SessionOptions & Readonly<Record<string, unknown>> = {
+  maxHeaderListPairs: MAX_HEADER_FIELDS,
+  maxOutstandingPings: MAX_UNANSWERED,
+  maxOutstandingSettings: MAX_UNANSWERED,
+  maxSettings: MAX_SETTINGS_ENTRIES,
+
+  maxSessionInvalidFrames: MAX_UNANSWERED,
+  maxSessionRejectedStreams: MAX_UNANSWERED,
+  streamResetBurst: RESET_BURST,
+  streamResetRate: RESETS_PER_SECOND,
+};
+
+/** The native half of a session: private in node's types, plain properties in fact. */
+interface NativeSession {
+  receive(bytes: Uint8Array): void;
+  getOutgoingChunk(): Uint8Array | undefined;
+  sendPending(): void;
+  hasPendingData(): boolean;
+}
+
+/** A session that is bounded. */
+export interface BoundedSession {
+  /** Sends what the runtime would keep until it has something else to send. */
+  flush(): void;
+}
+
+/**
+ * Bounds what a session that was just made may cost. `onExcess` is told why, once, and ends it. Undefined when that cannot
+ * be done: a test fails when the runtime moves what it hangs on.
+ */
+export function boundSession(
+  session: Http2Session,
+  { onExcess }: { onExcess: (why: Excess) => void },
+): BoundedSession | undefined {
+  const native = memberOf(session, isNativeSession);
+  const socket = memberOf(session, isSocket);
+  if (native === undefined || socket === undefined) return undefined;
+  const meter = new FrameMeter(
+    { bytes: MAX_RECKONED_BYTES, fields: MAX_HEADER_FIELDS },
+    {
+      client: session.type === http2.constants.NGHTTP2_SESSION_SERVER,
+      now: performance.now(),
+    },
+  );
+  meterInput(native, { meter, onExcess });
+  holdOutput(session, { native, socket, meter });
+  return { flush: () => native.sendPending() };
+}
+
+function meterInput(
+  native: NativeSession,
+  { meter, onExcess }: { meter: FrameMeter; onExcess: (why: Excess) => void },
+): void {
+  const receive = native.receive.bind(native);
+  let excess: Excess | undefined;
+  native.receive = (bytes) => {
+    if (excess !== undefined) return;
+    excess = meter.received(bytes, performance.now());
+    if (excess === undefined) receive(bytes);
+    else onExcess(excess);
+  };
+}
+
+/**
+ * The runtime writes whatever a session has to say to its socket, whether that takes it or not: answers to pings, and all
+ * that the peer's windows let us send, which may be gigabytes. Here it waits until the socket has room.
+ */
+function holdOutput(
+  session: Http2Session,
+  { native, socket, meter }: { native: NativeSession; socket: Socket; meter: FrameMeter },
+): void {
+  const finish = native.sendPending.bind(native);
+  let waiting = false;
+  native.sendPending = () => {
+    while (!waiting) {
+      if (socket.writableLength >= MAX_UNSENT_BYTES) {
+        waiting = true;
+        socket.once("drain", resume);
+        return;
+      }
+      const chunk = native.getOutgoingChunk();
+      // There is nothing left that it could write.
+      if (chunk === undefined || chunk.byteLength === 0) return finish();
+      meter.sent(chunk.byteLength);
+      socket.write(chunk);
+    }
+  };
+  const resume = () => {
+    waiting = false;
+    if (session.destroyed) return;
+    native.sendPending();
+    // What the runtime looks at after each read: it has said its last word.
+    if (!waiting && !native.hasPendingData()) session.destroy();
+  };
+  session.once("close", () => socket.off("drain", resume));
+}
+
+/** What a session keeps under a symbol of its own. */
+function memberOf<T>(session: Http2Session, is: (value: unknown) => value is T): T | undefined {
+  for (const key of Object.getOwnPropertySymbols(session)) {
+    const value: unknown = Reflect.get(session, key);
+    if (is(value)) return value;
+  }
+  return undefined;
+}
+
+function isNativeSession(value: unknown): value is NativeSession {
+  return typeof value === "object" && value !== null && "getOutgoingChunk" in value &&
+    "sendPending" in value && "receive" in value && "hasPendingData" in value;
+}
+
+function isSocket(value: unknown): value is Socket {
+  // The one that `session.socket` hands out hides what it writes.
+  return typeof value === "object" && value !== null && "writableLength" in value &&
+    "remoteAddress" in value;
+}
