@@ -7,6 +7,7 @@ import { delay } from "../delay.ts";
 import { createApp } from "../api/app.ts";
 import { secureChannels } from "../grpc/credentials.ts";
 import { dialLink, usesProxy } from "../grpc/dial.ts";
+import { descriptors } from "../descriptors.ts";
 import { type ControlCall, GrpcServer } from "../grpc/server.ts";
 import { InstanceSecret } from "../instance_secret.ts";
 import { configureLogging } from "../log.ts";
@@ -77,12 +78,13 @@ export async function runConnector(options: RunOptions): Promise<number> {
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
   const controlLog = stack.use(new BoundedLog(logger, LOGGED_CALLS));
+  const refusals = stack.use(new BoundedLog(logger));
   const grpc = await GrpcServer.listen({
     bind: options.grpcBind,
     tls: tls?.identity,
     hello: greeting,
     describePeer,
-    onRefused: (peer, reason) => logger.warn("connection refused", { peer, reason }),
+    onRefused: (peer, reason) => refusals.warn("connection refused", { peer, reason }),
     control: connector,
     onControlCall: (call) => logControlCall(call, controlLog),
     onLink: (link) => connector.accept(link),
@@ -109,6 +111,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     await Promise.race([grpc.ended(), delay(GRPC_GRACE_MS, { signal: stop.second })]);
   });
 
+  stack.use(descriptors.countSoon());
   logger.info("connector started", {
     version: config.version,
     grpc: formatAddress(grpc.address),

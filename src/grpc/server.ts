@@ -39,11 +39,12 @@ import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from 
 import { serverCredentials, type TlsIdentity } from "./credentials.ts";
 import { toBuffer } from "./dial.ts";
 import { guardServer } from "./gate.ts";
+import { Gates, type GatesOptions, REQUEST_MS } from "./gates.ts";
 import { toStatus } from "./status.ts";
 import { windowed } from "./windows.ts";
 
 /** Calls that one connection may have open at once: a peer needs one, tools a few. */
-const MAX_CALLS_PER_CONNECTION = 100;
+const MAX_CALLS_PER_CONNECTION = 32;
 /**
  * How often a peer that dialled us is asked by HTTP/2 whether it is there, and how long it may take to answer, in
  * milliseconds: a silent path is noticed within 15 s, whatever dialect it speaks. Clients put no bound on pings.
@@ -84,6 +85,8 @@ export interface GrpcServerOptions {
   onControlCall?: (call: ControlCall) => void;
   /** Takes over a link that a peer opened. */
   onLink: (link: Link) => void;
+  /** Who gets in, where it is not the default. */
+  gates?: Omit<GatesOptions, "onRefused">;
 }
 
 /** A listening gRPC server. */
@@ -123,7 +126,8 @@ export class GrpcServer {
     if (!Deno.env.has("GRPC_VERBOSITY")) setLogVerbosity(logVerbosity.NONE);
     const sessions = new Set<ServerHttp2Session>();
     const cutAttempts: (() => void)[] = [];
-    const stops: (() => void)[] = [];
+    const gates = new Gates({ ...options.gates, onRefused: options.onRefused });
+    const stops: (() => void)[] = [() => gates.close()];
     const server = windowed(
       new Server({
         "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
@@ -138,9 +142,11 @@ export class GrpcServer {
         cutAttempts.push(
           guardServer(http2Server, { judge: tls?.judge, onRefused: options.onRefused }),
         );
+        // Last, so that it stands before them all.
+        gates.guard(http2Server);
       },
     );
-    addServices(server, options);
+    addServices(server, options, gates);
     const credentials = serverCredentials(tls);
     const hosts = bind.host === "" ? ["::", "0.0.0.0"] : [bind.host];
     for (const [index, host] of hosts.entries()) {
@@ -227,7 +233,7 @@ function bindError(error: unknown, bind: Address): ConnectorError {
   return ConnectorError.from(error, action);
 }
 
-function addServices(server: Server, options: GrpcServerOptions): void {
+function addServices(server: Server, options: GrpcServerOptions, gates: Gates): void {
   const { control, onLink } = options;
   // OpenStream passes raw messages: decoding them is the session's business.
   const definition = {
@@ -240,7 +246,7 @@ function addServices(server: Server, options: GrpcServerOptions): void {
   };
   server.addService(definition, {
     openStream(call: ServerDuplexStream<Uint8Array, Uint8Array>) {
-      const link = acceptLink(call, options);
+      const link = acceptLink(call, options, gates);
       // What a refused peer has sent already is nobody's to read.
       if (!link.ended) onLink(link);
     },
@@ -324,13 +330,16 @@ function controlCall<Request, Response>(
 
 function acceptLink(
   call: ServerDuplexStream<Uint8Array, Uint8Array>,
-  { hello, tls, describePeer, onRefused }: GrpcServerOptions,
+  { hello, tls, describePeer, onRefused, gates: { requestMs = REQUEST_MS } = {} }:
+    GrpcServerOptions,
+  gates: Gates,
 ): CallLink {
   // A peer that negotiates waits for the answer; one that does not gets what the reference sends.
   const offered = helloFromMetadata(call.metadata) !== undefined;
   call.sendMetadata(offered ? helloToMetadata(hello) : new Metadata());
+  const address = addressOfCall(call);
   const link = new CallLink(call, {
-    peer: { address: addressOfCall(call) },
+    peer: { address },
     ends: {
       abort(reason) {
         call.emit("error", toStatus(reason));
@@ -347,6 +356,7 @@ function acceptLink(
     link.abort(refused);
   }
   link.greet(call.metadata, describePeer);
+  expectMessage(call, { link, withinMs: requestMs, onMessage: () => gates.prove(address) });
   call.on("error", (error) => link.end(ConnectorError.from(error, "The call failed")));
   call.on("cancelled", () => {
     // Our own orderly end is reported like this, too.
@@ -358,4 +368,27 @@ function acceptLink(
     link.end(undefined);
   });
   return link;
+}
+
+/** Ends a link over which nothing comes: every dialler sends a message at once, whatever it speaks. */
+function expectMessage(
+  call: ServerDuplexStream<Uint8Array, Uint8Array>,
+  { link, withinMs, onMessage }: { link: CallLink; withinMs: number; onMessage: () => void },
+): void {
+  const timer = setTimeout(() => {
+    const reason = `the peer opened a link and sent nothing for ${withinMs / 1000} s`;
+    link.abort(new ConnectorError("deadline_exceeded", reason));
+  }, withinMs);
+  const stop = () => {
+    clearTimeout(timer);
+    Reflect.deleteProperty(call, "push");
+  };
+  // A listener would not see a message that is read at once.
+  const push = call.push.bind(call);
+  call.push = (message, encoding) => {
+    stop();
+    if (message !== null) onMessage();
+    return push(message, encoding);
+  };
+  link.closed.then(stop);
 }

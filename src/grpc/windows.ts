@@ -3,7 +3,8 @@
 // `windowed` goes, and the option below serves both sides.
 
 import { type ChannelOptions, Server, type ServerCredentials } from "@grpc/grpc-js";
-import type { Http2Server, ServerHttp2Session } from "node:http2";
+import type { Http2Server, SessionOptions } from "node:http2";
+import { HEADER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
 
 /**
  * Bytes that a peer may send ahead of our reading, for the call and for its connection. HTTP/2 gives half a window
@@ -18,24 +19,27 @@ export const CLIENT_WINDOW_OPTIONS: ChannelOptions = {
 
 /** The members of grpc-js's server that it keeps private. */
 interface ServerInternals {
-  commonServerOptions: { settings?: { initialWindowSize?: number; maxConcurrentStreams?: number } };
+  commonServerOptions: SessionOptions;
   createHttp2Server(credentials: ServerCredentials): Http2Server;
 }
 
-/** Makes a server whose receive windows are wide, and that tells of its HTTP/2 servers as they are made. */
+/**
+ * Makes a server whose calls have wide receive windows and whose headers are bounded, and that tells of its HTTP/2 servers
+ * as they are made. The window of a connection is gates.ts's business.
+ */
 export function windowed(server: Server, onHttp2Server: (server: Http2Server) => void): Server {
   // Private in its types, plain properties in fact: the test of this file fails when they change.
   const internals = server as unknown as ServerInternals;
+  Object.assign(internals.commonServerOptions, SESSION_OPTIONS);
+  const { enablePush: _clientsOnly, ...headerSettings } = HEADER_SETTINGS;
   internals.commonServerOptions.settings = {
     ...internals.commonServerOptions.settings,
+    ...headerSettings,
     initialWindowSize: RECEIVE_WINDOW_BYTES,
   };
   const create = internals.createHttp2Server.bind(server);
   internals.createHttp2Server = (credentials) => {
     const http2Server = create(credentials);
-    http2Server.on("session", (session: ServerHttp2Session) => {
-      session.setLocalWindowSize(RECEIVE_WINDOW_BYTES);
-    });
     onHttp2Server(http2Server);
     return http2Server;
   };

@@ -36,8 +36,10 @@ for (const exhausted of ["a service", "gRPC", "REST"] as const) {
         if (visitor === undefined) break;
         visitors.push(visitor);
       }
+      // Peers that are no links have a part of them, and no more.
+      if (exhausted === "gRPC") await untilServed(port);
       // Sockets are all in the system's hands until this is over: only new ones tell.
-      if (exhausted !== "REST") {
+      if (exhausted === "a service") {
         await until(async () => !await served(port), "there is no descriptor left");
       }
       for (const visitor of visitors) visitor.close();

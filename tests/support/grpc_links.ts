@@ -30,13 +30,22 @@ const NO_CONTROL: GrpcServerOptions["control"] = {
 export interface LinkListener extends AsyncDisposable {
   /** host:port. */
   address: string;
+  port: number;
+  /** Links that peers have opened so far. */
+  links: readonly Link[];
   /** The next link that a peer opens. */
   next: () => Promise<Link>;
 }
 
+/** What is listened with. */
+export interface ListenOptions extends Omit<GrpcLinksOptions, "offer"> {
+  gates?: GrpcServerOptions["gates"];
+  onRefused?: GrpcServerOptions["onRefused"];
+}
+
 /** Listens on a free port of 127.0.0.1. */
 export async function listenForLinks(
-  { answer, tls }: Omit<GrpcLinksOptions, "offer">,
+  { answer, tls, gates, onRefused = () => {} }: ListenOptions,
 ): Promise<LinkListener> {
   const links: Link[] = [];
   let taken = 0;
@@ -45,12 +54,15 @@ export async function listenForLinks(
     tls,
     hello: answer,
     describePeer,
-    onRefused: () => {},
+    onRefused,
     control: NO_CONTROL,
     onLink: (link) => links.push(link),
+    ...gates && { gates },
   });
   return {
     address: `127.0.0.1:${server.address.port}`,
+    port: server.address.port,
+    links,
     async next() {
       const index = taken++;
       await until(() => links.length > index, `link ${index} was opened`);

@@ -41,6 +41,7 @@ export interface TlsFiles {
 /** A running connector. */
 export interface ConnectorProcess extends AsyncDisposable {
   rest: RestClient;
+  pid: number;
   grpcPort: number;
   httpPort: number;
   /** host:port by which a connector on this machine reaches it. */
@@ -98,6 +99,7 @@ export async function spawnConnector(
       : new RestClient(`http://${host}`);
     await until(async () => (await rest.request("GET", "/health")).status === 200, "it is healthy");
     return {
+      pid: child.pid,
       rest,
       grpcPort: Number(grpc),
       httpPort: Number(http),
