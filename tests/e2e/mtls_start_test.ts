@@ -1,9 +1,12 @@
 // What a connector says of the certificates that it is started with: one sentence for each mistake, before it
 // listens anywhere.
 
-import { deepStrictEqual, doesNotMatch, match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, doesNotMatch, match, ok, rejects, strictEqual } from "node:assert/strict";
+import { getLogger } from "@logtape/logtape";
 import { generateKeyPairSync } from "node:crypto";
 import * as path from "node:path";
+import { loadTls } from "../../src/cli/tls.ts";
+import { ConnectorError } from "../../src/errors.ts";
 import type { TlsPem } from "../../src/grpc/credentials.ts";
 import { CLIENT_AUTH, DAY_MS, makeCertificate, SERVER_AUTH } from "../support/certificates.ts";
 import { LOOPBACK, makePki, pemOf, spawnSecure, tempFolder, writeTls } from "../support/mtls.ts";
@@ -100,7 +103,19 @@ Deno.test("files that cannot be used: each is one sentence that names the file",
     ],
   };
   for (const [label, [pem, sentence]] of Object.entries(cases)) {
-    const { flags } = await writeTls(path.join(folder.path, label.replaceAll(" ", "-")), pem);
+    const folderOfCase = path.join(folder.path, label.replaceAll(" ", "-"));
+    const { flags, paths } = await writeTls(folderOfCase, pem);
+    await rejects(
+      loadTls(paths, { rootKeyPath: undefined, logger: getLogger(["test"]) }),
+      (error) => {
+        ok(error instanceof ConnectorError, label);
+        match(error.message, sentence, label);
+        doesNotMatch(error.message, /PRIVATE KEY/);
+        return true;
+      },
+    );
+    // The program says the same: one case for each file is enough to see that.
+    if (!label.startsWith("garbage")) continue;
     const { code, stderr } = await refuseToRun(flags);
     strictEqual(code, 1, label);
     match(stderr, sentence, label);

@@ -432,10 +432,12 @@ if (supported && Deno.uid() === 0) {
     await Deno.chown(evil, NOBODY, group);
     await Deno.chown(cache, null, group);
     await Deno.chmod(cache, 0o775);
+    const go = path.join(place.folder, "go");
+    await Deno.writeTextFile(go, "");
     const attacker = new Deno.Command("sh", {
       args: [
         "-c",
-        `cd ${quote(cache)} && while :; do
+        `cd ${quote(cache)} && while [ -e ../go ]; do
            mv connector aside && mv evil connector; mv connector evil && mv aside connector
          done 2>/dev/null`,
       ],
@@ -448,7 +450,7 @@ if (supported && Deno.uid() === 0) {
         deepStrictEqual([code, stdout], [1, ""]);
       }
     } finally {
-      attacker.kill("SIGKILL");
+      await Deno.remove(go);
       await attacker.status;
     }
   });

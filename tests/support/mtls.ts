@@ -15,6 +15,7 @@ import { createPeerJudge } from "../../src/certs/peers.ts";
 import { certificateIdOf, identifyPeer } from "../../src/certs/principal.ts";
 import { describePeer } from "../../src/certs/identity.ts";
 import type { TlsIdentity, TlsPem } from "../../src/grpc/credentials.ts";
+import type { TlsPaths } from "../../src/cli/run_options.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
@@ -70,17 +71,23 @@ export function pemOf(root: Pick<Made, "certificate">, leaf: Made): TlsIdentity 
 export async function writeTls(
   folder: string,
   { root, certificate, key }: TlsPem,
-): Promise<{ flags: string[] }> {
+): Promise<{ flags: string[]; paths: TlsPaths }> {
   const files = { "root.cert": root, "leaf.cert": certificate, "leaf.key": key };
   await Deno.mkdir(folder, { recursive: true });
   for (const [name, text] of Object.entries(files)) {
     await Deno.writeTextFile(path.join(folder, name), text, { mode: 0o600 });
   }
+  const paths = {
+    rootCertPath: path.join(folder, "root.cert"),
+    serverCertPath: path.join(folder, "leaf.cert"),
+    serverKeyPath: path.join(folder, "leaf.key"),
+  };
   return {
+    paths,
     flags: [
-      `--root-cert-path=${path.join(folder, "root.cert")}`,
-      `--server-cert-path=${path.join(folder, "leaf.cert")}`,
-      `--server-key-path=${path.join(folder, "leaf.key")}`,
+      `--root-cert-path=${paths.rootCertPath}`,
+      `--server-cert-path=${paths.serverCertPath}`,
+      `--server-key-path=${paths.serverKeyPath}`,
     ],
   };
 }

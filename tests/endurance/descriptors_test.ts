@@ -62,8 +62,8 @@ async function untilServed(port: number): Promise<void> {
 
 /** Whether somebody who comes to a port gets an answer soon. */
 async function served(port: number): Promise<boolean> {
-  using conn = await Deno.connect({ port });
   try {
+    using conn = await Deno.connect({ port });
     await writeAll(conn, new Uint8Array(1));
     const count = await soon(conn.read(new Uint8Array(1)), "it answers", { timeoutMs: 500 });
     ok(count !== 0);
