@@ -258,8 +258,8 @@ export class Connections implements Disposable {
   }
 
   #cut(connection: Connection, reason: string): void {
-    // To connect and say nothing is what browsers and health checks do.
-    if (connection.hasSpoken || connection.stage !== "opening") {
+    // To connect and say nothing is what browsers and health checks do, a few at a time.
+    if (connection.hasSpoken || reason === CROWDED) {
       this.#options.log.warn("REST connection cut", {
         address: connection.client.address,
         reason,
