@@ -104,7 +104,8 @@ const extensions = fc.record({
   ...(keyUsage ? [new KeyUsagesExtension(keyUsage)] : []),
   ...(extendedUsages ? [new ExtendedKeyUsageExtension(extendedUsages)] : []),
   ...(names ? [new SubjectAlternativeNameExtension(names)] : []),
-]);
+  // A list without any is not DER of a certificate, though the library writes it.
+]).filter((extensions) => extensions.length > 0);
 const time = fc.date({
   min: new Date("1950-01-01T00:00:00Z"),
   max: new Date("9999-12-31T23:59:59Z"),
