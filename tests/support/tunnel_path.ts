@@ -7,7 +7,7 @@ import type { ServiceType } from "../../src/service.ts";
 import type { ConnectorOptions } from "../../src/tunnel/connector.ts";
 import { makeTls } from "./grpc_links.ts";
 import { soon } from "./soon.ts";
-import { exposeThrough, startConnector, type TestConnector } from "./world.ts";
+import { exposeThrough, randomBytes, startConnector, type TestConnector } from "./world.ts";
 
 /** What a service goes through. */
 export interface PathKind {
@@ -168,4 +168,26 @@ export async function serveWatched(): Promise<WatchedServer> {
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
+}
+
+/** A path with one visitor that is connected through. */
+export interface Connected extends AsyncDisposable {
+  path: TunnelPath;
+  visitor: WatchedSocket;
+  upstream: WatchedSocket;
+}
+
+/** A path with one visitor, connected through to its destination. */
+export async function connected(kind: PathKind): Promise<Connected> {
+  await using stack = new AsyncDisposableStack();
+  const server: WatchedServer = stack.use(await serveWatched());
+  const path = stack.use(await startPath(kind, { destination: server.port }));
+  const visitor = stack.use(await visit(path.port));
+  const upstream = await server.accept();
+  await visitor.write(randomBytes(10));
+  await upstream.received(10);
+  await upstream.write(randomBytes(10));
+  await visitor.received(10);
+  const owned = stack.move();
+  return { path, visitor, upstream, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
