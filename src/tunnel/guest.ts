@@ -60,7 +60,10 @@ export class Guest implements Owner, InboundLink {
       },
       connects: (serviceId) => services.get(serviceId, this)?.service.type === "remote",
     });
-    this.#logger.info("peer connected", identityFields(link.peer));
+    services.changes.info("peer connected", {
+      peer: link.peer.address,
+      ...identityFields(link.peer),
+    });
     this.closed = this.#awaitEnd();
   }
 
@@ -101,7 +104,10 @@ export class Guest implements Owner, InboundLink {
     const reason = await this.session.closed;
     this.#ended = true;
     this.#services.ended(this, { returns: this.#returns });
-    this.#logger.info("peer disconnected", { reason: reason?.message ?? "closed in order" });
+    this.#services.changes.info("peer disconnected", {
+      peer: this.peer.address,
+      reason: reason?.message ?? "closed in order",
+    });
   }
 
   #onControl(frame: ControlFrame): void {

@@ -63,12 +63,13 @@ export class GuestServices {
   readonly #ports = new Map<number, GuestService>();
   /** Ids that were removed here. Their peer is told again when it asks for one: the first word may have been lost. */
   readonly #removed = new Set<string>();
-  readonly #changes: BoundedLog;
+  /** For what peers do: one for all of them. */
+  readonly changes: BoundedLog;
   #stopped = false;
 
   constructor(options: GuestServicesOptions) {
     this.#options = options;
-    this.#changes = new BoundedLog(options.logger, LOGGED_CHANGES);
+    this.changes = new BoundedLog(options.logger, LOGGED_CHANGES);
   }
 
   /** What is true of them now; `of`: of those that are this peer's. */
@@ -140,7 +141,7 @@ export class GuestServices {
     this.#place(entry, owner);
     if (ingress) this.#ports.set(sourcePort, entry);
     this.#assign(entry, owner);
-    this.#changes.info("service exposed by peer", {
+    this.changes.info("service exposed by peer", {
       ...whoFields(owner.peer),
       service: name,
       id,
@@ -201,7 +202,7 @@ export class GuestServices {
   /** Ends everything. */
   close(): void {
     for (const entry of [...this.#services.values()]) this.#drop(entry);
-    this.#changes[Symbol.dispose]();
+    this.changes[Symbol.dispose]();
   }
 
   #of(owner: Owner): GuestService[] {
@@ -287,7 +288,7 @@ export class GuestServices {
       until: new Date(Date.now() + graceMs),
       timer: setTimeout(() => this.#drop(entry), graceMs),
     });
-    this.#changes.info("service waits for its peer", { service: name, id, graceMs });
+    this.changes.info("service waits for its peer", { service: name, id, graceMs });
   }
 
   #stopListening(entry: GuestService): void {
@@ -306,7 +307,7 @@ export class GuestServices {
     this.#stopListening(entry);
     if (cut) entry.visitors.close();
     else entry.visitors.retire();
-    this.#changes.info("service removed", {
+    this.changes.info("service removed", {
       ...whoFields(peerOf(entry.tenure)),
       service: name,
       id,
