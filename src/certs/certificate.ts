@@ -173,6 +173,11 @@ const EXTENSION = {
   extendedUsages: "2.5.29.37",
 } as const;
 const KNOWN_EXTENSIONS: readonly string[] = Object.values(EXTENSION);
+/**
+ * Nothing is made of it, but the runtime's TLS library reads its outer form, and what that cannot read it does not verify:
+ * a test holds the two to each other.
+ */
+const CRL_DISTRIBUTION_POINTS = "2.5.29.31";
 
 /** Context tags of a certificate's optional members. RFC 5280 section 4.1. */
 const VERSION_TAG = 0xa0;
@@ -219,6 +224,7 @@ export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
   const nameConstraints = extensions.values.get(EXTENSION.nameConstraints);
   const maySign = usages === undefined || (usages & KEY_USAGE.keyCertSign) !== 0;
   const names = readAlternativeNames(extensions.values.get(EXTENSION.alternativeNames));
+  checkDistributionPoints(extensions.values.get(CRL_DISTRIBUTION_POINTS));
   return {
     der,
     version,
@@ -331,6 +337,11 @@ function readKeyUsage(value: DerReader | undefined): number | undefined {
   const bits = readNamedBits(value.next(TAG.bitString));
   value.end();
   return bits;
+}
+
+function checkDistributionPoints(value: DerReader | undefined): void {
+  value?.next(TAG.sequence);
+  value?.end();
 }
 
 function readOids(value: DerReader): string[] {

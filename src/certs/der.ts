@@ -164,8 +164,8 @@ export function readTime({ tag, content }: Element): Date {
 function toDate(digits: string): Date {
   const iso = digits.replace(/^(....)(..)(..)(..)(..)(..)Z$/, "$1-$2-$3T$4:$5:$6.000Z");
   const date = new Date(iso);
-  // A day that a month does not have is taken for one of the next.
-  if (Number.isNaN(date.getTime()) || date.toISOString() !== iso) {
+  // A day that a month does not have is taken for one of the next. TLS counts from 1970.
+  if (!(date.getTime() >= 0) || date.toISOString() !== iso) {
     throw new SyntaxError("a time that cannot be");
   }
   return date;

@@ -171,7 +171,7 @@ class PathSearch {
     let known = false;
     for (const root of roots.filter((each) => isNamedIssuer(each, last))) {
       known = true;
-      if (this.#accepts(root, path)) return [...path, root];
+      if (this.#accepts(root, path) && this.#allowsNames([...path, root])) return [...path, root];
     }
     const further = this.#intermediates.filter((each) =>
       isNamedIssuer(each, last) && !path.some((passed) => isSameCa(passed, each))
@@ -204,11 +204,25 @@ class PathSearch {
       return this.#note(path[0] ?? last, { kind: "too long" });
     }
     this.#signatures += 1;
-    if (!isSignedBy(last, issuer)) return this.#note(last, { kind: "wrong signature" });
-    // A CA that renews itself is bound by nobody but those above it.
-    const bound = path.filter((each, index) => index === 0 || !isSelfIssued(each));
-    if (bound.every((each) => keepsTo(each, issuer))) return true;
-    return this.#note(issuer, { kind: "name constraints" });
+    return isSignedBy(last, issuer) || this.#note(last, { kind: "wrong signature" });
+  }
+
+  /**
+   * Whether every CA of a path that leads to a root allows the names below it. Looked at last and from the root down:
+   * until a root has vouched for it, what a CA says may be anything, and costs time.
+   */
+  #allowsNames(path: readonly Certificate[]): boolean {
+    for (let place = path.length - 1; place > 0; place--) {
+      const ca = path[place];
+      // A CA that renews itself is bound by nobody but those above it.
+      const bound = path.slice(0, place).filter((each, index) =>
+        index === 0 || !isSelfIssued(each)
+      );
+      if (ca !== undefined && !bound.every((each) => keepsTo(each, ca))) {
+        return this.#note(ca, { kind: "name constraints" });
+      }
+    }
+    return true;
   }
 
   #note(certificate: Certificate, flaw: Flaw): false {

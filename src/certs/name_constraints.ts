@@ -1,26 +1,52 @@
 // Whether names keep to what a CA above them allows (RFC 5280 section 4.2.1.10). Pure. A kind of constraint that is not
 // known here allows no name of that kind.
 
-import { type Certificate, equalBytes, type GeneralName, NAME_TAG } from "./certificate.ts";
+import { type Certificate, type GeneralName, NAME_TAG } from "./certificate.ts";
 import { DerReader, readLatin1, TAG } from "./der.ts";
 import { comparableValue, readName } from "./distinguished_name.ts";
 import { bytesOfIp } from "./host_names.ts";
 
-/** How many pairs of a name and a constraint are compared for one certificate; real ones need a handful. */
-const MAX_COMPARISONS = 100_000;
+/**
+ * How many bytes of names and constraints are compared for one CA and one certificate; real ones need some thousand. It
+ * takes some milliseconds.
+ */
+const MAX_COMPARED_BYTES = 2_000_000;
+
+/** A name, or a constraint, ready to be compared. */
+interface Comparable {
+  tag: number;
+  /** The bytes as text, in lower case. */
+  text: string;
+  content: Uint8Array;
+  /** The parts of a directory name. */
+  parts: readonly string[];
+}
 
 /** Whether the names of a certificate, and its subject, keep to the constraints of a CA above it. */
 export function keepsTo(certificate: Certificate, ca: Certificate): boolean {
   const { nameConstraints } = ca;
   if (nameConstraints === undefined) return true;
-  const { permitted, excluded } = nameConstraints;
-  const names = namesOf(certificate);
-  if (names.length * (permitted.length + excluded.length) > MAX_COMPARISONS) return false;
+  const all = [...nameConstraints.permitted, ...nameConstraints.excluded];
+  const found = namesOf(certificate);
+  const cost = found.length * bytesOf(all) + all.length * bytesOf(found);
+  if (cost > MAX_COMPARED_BYTES) return false;
+  const names = found.map(toComparable);
+  const permitted = nameConstraints.permitted.map(toComparable);
+  const excluded = nameConstraints.excluded.map(toComparable);
   return names.every((name) => {
     const ofKind = permitted.filter(({ tag }) => tag === name.tag);
     return (ofKind.length === 0 || ofKind.some((base) => isWithin(name, base, "permitted"))) &&
       !excluded.some((base) => base.tag === name.tag && isWithin(name, base, "excluded"));
   });
+}
+
+function bytesOf(names: readonly GeneralName[]): number {
+  return names.reduce((sum, { content }) => sum + content.length, names.length);
+}
+
+function toComparable({ tag, content }: GeneralName): Comparable {
+  const text = readLatin1(content).toLowerCase();
+  return { tag, text, content, parts: tag === NAME_TAG.directory ? comparableParts(content) : [] };
 }
 
 /** The alternative names, and what counts as a name in the subject: itself, and e-mail addresses in it. */
@@ -40,12 +66,12 @@ const EMAIL_ATTRIBUTE = "1.2.840.113549.1.9.1";
  * excluded.
  */
 function isWithin(
-  name: GeneralName,
-  base: GeneralName,
+  name: Comparable,
+  base: Comparable,
   list: "permitted" | "excluded",
 ): boolean {
-  const text = readLatin1(name.content).toLowerCase();
-  const wanted = readLatin1(base.content).toLowerCase();
+  const { text } = name;
+  const wanted = base.text;
   switch (name.tag) {
     case NAME_TAG.dns:
       return isDnsWithin(text, wanted, list);
@@ -61,7 +87,8 @@ function isWithin(
     case NAME_TAG.ip:
       return isIpWithin(name.content, base.content);
     case NAME_TAG.directory:
-      return isDirectoryWithin(name.content, base.content);
+      // A name is within another when it begins with all of its parts.
+      return base.parts.every((part, index) => name.parts[index] === part);
     default:
       return list === "excluded";
   }
@@ -96,13 +123,6 @@ function isIpWithin(address: Uint8Array, range: Uint8Array): boolean {
     const mask = range[address.length + index] ?? 0xff;
     return (byte & mask) === ((range[index] ?? 0) & mask);
   });
-}
-
-/** A name is within another when it begins with all of its parts. */
-function isDirectoryWithin(name: Uint8Array, base: Uint8Array): boolean {
-  if (equalBytes(name, base)) return true;
-  const parts = comparableParts(name);
-  return comparableParts(base).every((part, index) => parts[index] === part);
 }
 
 function comparableParts(name: Uint8Array): string[] {

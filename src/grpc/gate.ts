@@ -5,7 +5,6 @@
 import type { Http2Server, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import { formatAddress, unmapIpv4 } from "../address.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { JudgePeer } from "../peer_judge.ts";
 import {
@@ -16,6 +15,7 @@ import {
   NO_PLAINTEXT_HTTP2,
 } from "./refusals.ts";
 import { shownCertificates } from "./shown_certificates.ts";
+import { connectionKeyOf, peerAddressOf } from "./socket_address.ts";
 
 /** How long a connection may take until it speaks HTTP/2, in milliseconds: a handshake is a few round trips. */
 const SETUP_TIMEOUT_MS = 10_000;
@@ -52,13 +52,21 @@ export function guardServer(server: Http2Server, options: GateOptions): () => vo
   const { onRefused, judge } = options;
   const setupTimeoutMs = options.setupTimeoutMs ?? SETUP_TIMEOUT_MS;
   const attempts = new Map<string, Attempt>();
+  // A socket that was closed does not tell its own end any more.
+  const keys = new WeakMap<Socket, string>();
+  const attemptOf = (socket: AcceptedTls | Socket) => {
+    const under = "_parent" in socket && socket._parent || socket;
+    return attempts.get(keys.get(under) ?? connectionKeyOf(under));
+  };
   const explanations = new Explanations(judge);
   // Some events are emitted by secure servers only; a secure server is an Http2Server in grpc-js's eyes.
   const emitter: NodeJS.EventEmitter = server;
 
   // Ahead of the platform's own listener, which makes a plaintext connection a session at once.
   emitter.prependListener("connection", (socket: Socket) => {
-    const address = addressOf(socket);
+    const address = peerAddressOf(socket);
+    const key = connectionKeyOf(socket);
+    keys.set(socket, key);
     let told = false;
     const refuse = (reason: string) => {
       if (!told) onRefused(address, reason);
@@ -69,19 +77,19 @@ export function guardServer(server: Http2Server, options: GateOptions): () => vo
       socket.destroy();
     }, setupTimeoutMs);
     socket.once("close", () => clearTimeout(timer));
-    attempts.set(address, {
+    attempts.set(key, {
       refuse,
       cut: () => socket.destroy(),
       forget: () => {
         clearTimeout(timer);
-        attempts.delete(address);
+        attempts.delete(key);
       },
     });
   });
 
   // After the platform's own, which has put TLS around the socket by now.
   emitter.on("connection", (socket: Socket) => {
-    const attempt = attempts.get(addressOf(socket));
+    const attempt = attemptOf(socket);
     const tls = tlsSocketOf(socket);
     if (attempt) (tls ?? socket).once("close", attempt.forget);
     // Ahead of the platform's own listener, which forgets the certificate as it refuses it.
@@ -97,7 +105,7 @@ export function guardServer(server: Http2Server, options: GateOptions): () => vo
     try {
       judgeClient(socket, judge);
     } catch (error) {
-      attempts.get(addressOf(socket))?.refuse(reasonOf(error));
+      attemptOf(socket)?.refuse(reasonOf(error));
       socket.destroy();
       return;
     }
@@ -106,7 +114,7 @@ export function guardServer(server: Http2Server, options: GateOptions): () => vo
 
   emitter.on("tlsClientError", (error: Error, socket: AcceptedTls) => {
     const under = socket._parent ?? socket;
-    const attempt = attempts.get(addressOf(under));
+    const attempt = attemptOf(under);
     if (socket.authorizationError) {
       attempt?.refuse(explanations.of(attempt.shown ?? []));
     } else if (!LEFT.test(error.message)) {
@@ -118,12 +126,12 @@ export function guardServer(server: Http2Server, options: GateOptions): () => vo
   });
 
   emitter.on("unknownProtocol", (socket: AcceptedTls) => {
-    attempts.get(addressOf(socket._parent ?? socket))?.refuse(NO_HTTP2);
+    attemptOf(socket)?.refuse(NO_HTTP2);
     socket.destroy();
   });
 
   emitter.on("session", (session: ServerHttp2Session) => {
-    const attempt = attempts.get(addressOf(session.socket));
+    const attempt = attempts.get(connectionKeyOf(session.socket));
     session.once("remoteSettings", () => attempt?.forget());
     session.on("error", (error: Error) => {
       if (/magic/.test(error.message)) attempt?.refuse(NO_PLAINTEXT_HTTP2);
@@ -155,13 +163,6 @@ function tlsSocketOf(socket: Socket): TLSSocket | undefined {
     if (value instanceof TLSSocket) return value;
   }
   return undefined;
-}
-
-function addressOf(
-  { remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">,
-): string {
-  if (remoteAddress === undefined || remotePort === undefined) return "unknown";
-  return formatAddress({ host: unmapIpv4(remoteAddress), port: remotePort });
 }
 
 /** The platform's words when the peer has closed the connection. */

@@ -14,10 +14,11 @@ import http2, {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
-import { formatAddress, unmapIpv4 } from "../address.ts";
+import { unmapIpv4 } from "../address.ts";
 import { descriptors } from "../descriptors.ts";
 import { addressKey } from "../principal.ts";
 import { type BoundedSession, boundSession } from "./http2_bounds.ts";
+import { connectionKeyOf, peerAddressOf } from "./socket_address.ts";
 import { RECEIVE_WINDOW_BYTES } from "./windows.ts";
 
 /**
@@ -78,8 +79,10 @@ export interface GatesOptions {
 
 /** One connection, from its accept to its end. */
 interface Connection {
-  /** host:port. */
+  /** host:port of the peer. */
   address: string;
+  /** Both ends. */
+  key: string;
   owner: Owner;
   socket: Socket;
   session: ServerHttp2Session | undefined;
@@ -124,8 +127,8 @@ export class Gates {
   readonly #options: Required<GatesOptions>;
   readonly #owners = new Map<string, Owner>();
   readonly #connections = new Map<Socket, Connection>();
-  /** By the address that the peer came from, which two connections never share. */
-  readonly #byAddress = new Map<string, Connection>();
+  /** By both of its ends. */
+  readonly #byKey = new Map<string, Connection>();
   #fresh = 0;
   #controlCalls = 0;
   #sweeper: ReturnType<typeof setInterval> | undefined;
@@ -150,8 +153,8 @@ export class Gates {
       (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => this.#take(stream, headers),
     );
     server.prependListener("session", (session: ServerHttp2Session) => {
-      const address = addressOf(session.socket);
-      const connection = this.#byAddress.get(address);
+      const address = peerAddressOf(session.socket);
+      const connection = this.#byKey.get(connectionKeyOf(session.socket));
       const onExcess = (why: string) => {
         onRefused(address, why);
         session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
@@ -166,13 +169,15 @@ export class Gates {
 
   /** The first message of a link has come from an address, host:port. */
   prove(address: string): void {
-    const connection = this.#byAddress.get(address);
-    if (!connection?.fresh) return;
-    this.#prove(connection);
-    const { session, bounded } = connection;
-    if (!session || session.destroyed) return;
-    session.setLocalWindowSize(RECEIVE_WINDOW_BYTES);
-    bounded?.flush();
+    // Nearly always one; a call does not tell over which connection it has come.
+    for (const connection of this.#connections.values()) {
+      if (connection.address !== address || !connection.fresh) continue;
+      this.#prove(connection);
+      const { session, bounded } = connection;
+      if (!session || session.destroyed) continue;
+      session.setLocalWindowSize(RECEIVE_WINDOW_BYTES);
+      bounded?.flush();
+    }
   }
 
   /** Forgets all; whoever calls it ends the connections. */
@@ -197,12 +202,13 @@ export class Gates {
     };
     const reason = this.#obstacle(owner);
     if (reason !== undefined) {
-      onRefused(addressOf(socket), reason);
+      onRefused(peerAddressOf(socket), reason);
       return refuse(socket);
     }
     const now = performance.now();
     const connection: Connection = {
-      address: addressOf(socket),
+      address: peerAddressOf(socket),
+      key: connectionKeyOf(socket),
       owner,
       socket,
       session: undefined,
@@ -221,7 +227,7 @@ export class Gates {
     owner.fresh.add(connection);
     this.#fresh += 1;
     this.#connections.set(socket, connection);
-    this.#byAddress.set(connection.address, connection);
+    this.#byKey.set(connection.key, connection);
     socket.once("close", () => this.#forget(connection));
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS);
     return true;
@@ -281,9 +287,9 @@ export class Gates {
 
   /** Idempotent. */
   #forget(connection: Connection): void {
-    const { owner, socket, address } = connection;
+    const { owner, socket, key } = connection;
     if (!this.#connections.delete(socket)) return;
-    if (this.#byAddress.get(address) === connection) this.#byAddress.delete(address);
+    if (this.#byKey.get(key) === connection) this.#byKey.delete(key);
     this.#prove(connection);
     owner.connections -= 1;
     if (owner.connections === 0 && owner.controlCalls === 0) this.#owners.delete(owner.key);
@@ -302,7 +308,7 @@ export class Gates {
   /** Whether a call is answered by whoever serves its method. */
   #take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
     const connection = stream.session?.socket &&
-      this.#byAddress.get(addressOf(stream.session.socket));
+      this.#byKey.get(connectionKeyOf(stream.session.socket));
     if (connection === undefined) {
       stream.close(NGHTTP2_NO_ERROR);
       return false;
@@ -452,11 +458,4 @@ function answer(stream: ServerHttp2Stream, code: string, message: string): false
 function isLoopback(host: string): boolean {
   const address = unmapIpv4(host);
   return address.startsWith("127.") || address === "::1";
-}
-
-function addressOf(
-  { remoteAddress, remotePort }: Pick<Socket, "remoteAddress" | "remotePort">,
-): string {
-  if (remoteAddress === undefined || remotePort === undefined) return "unknown";
-  return formatAddress({ host: unmapIpv4(remoteAddress), port: remotePort });
 }

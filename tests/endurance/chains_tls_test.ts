@@ -5,7 +5,7 @@ import { ok, strictEqual } from "node:assert/strict";
 import { OpensslPeer } from "../support/openssl_peer.ts";
 import { BarePeer } from "../support/bare_peer.ts";
 import { chainTable } from "../support/chains.ts";
-import { isForTls, isWrong, tableOf, tryRows } from "../support/chains_tls.ts";
+import { isForTls, isWrong, tableOf, tryRows, tryWithoutKeys } from "../support/chains_tls.ts";
 import { damage, Random } from "../support/damaged_certificates.ts";
 import { pem } from "../support/der_writer.ts";
 import {
@@ -30,6 +30,13 @@ Deno.test("every chain of the table is let in or refused over TLS 1.2 and 1.3, i
   const file = Deno.env.get("CHAINS_TABLE");
   if (file !== undefined) await Deno.writeTextFile(file, `${tableOf(results)}\n`);
   strictEqual(tableOf(results.filter(isWrong)), "");
+});
+
+Deno.test("no certificate of the table is of use without its key", async () => {
+  const table = chainTable();
+  const results = await tryWithoutKeys(table, table.cases.filter(isForTls));
+  strictEqual(tableOf(results.filter(({ got }) => got === "in")), "");
+  ok(results.filter(({ got }) => got === "out").length > 1000);
 });
 
 Deno.test("damaged certificates get nobody in and harm nobody, as clients and as servers", async () => {

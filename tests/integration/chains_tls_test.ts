@@ -4,7 +4,7 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { type ChainCase, chainTable } from "../support/chains.ts";
 import { CORE_CHAINS } from "../support/chains_core.ts";
-import { isForTls, isWrong, tableOf, tryRows } from "../support/chains_tls.ts";
+import { isForTls, isWrong, tableOf, tryRows, tryWithoutKeys } from "../support/chains_tls.ts";
 
 const table = chainTable();
 
@@ -45,6 +45,14 @@ Deno.test("a forged certificate that the runtime cannot read gets no call of our
   const shown = results.filter(({ got, name }) => got === "out" && name !== "good");
   // OpenSSL loads all but one, which TLS 1.3 of our own shows.
   ok(shown.length >= 4 * (TAKEN_BY_THE_RUNTIME.length - 1), tableOf(results));
+});
+
+Deno.test("a certificate that a root of ours has signed is of no use without its key", async () => {
+  const rows = table.cases.filter(({ name }) =>
+    name === "good" || name.startsWith("CRL distribution points")
+  );
+  strictEqual(rows.length, 5);
+  strictEqual(tableOf((await tryWithoutKeys(table, rows)).filter(({ got }) => got !== "out")), "");
 });
 
 Deno.test("chains as clients and as servers, over TLS 1.2 and 1.3, are let in or refused as the table says", async () => {

@@ -2,7 +2,7 @@
 // real, and after each one a peer with a right certificate is served. Nothing of those who were refused is left.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
@@ -257,6 +257,31 @@ for (const secure of [true, false]) {
     await settle();
   });
 }
+
+Deno.test("two connections from one port of a peer, to two addresses of ours, are told apart", async () => {
+  const server = new EventEmitter();
+  // What the gate asks of a server are its events.
+  const stop = guardServer(server as unknown as http2.Http2Server, {
+    judge: undefined,
+    onRefused: () => {},
+    setupTimeoutMs: 100,
+  });
+  const ends = { remoteAddress: "192.0.2.1", remotePort: 5, localPort: 9090 };
+  const sockets = ["192.0.2.2", "192.0.2.3"].map((localAddress) => {
+    const socket = Object.assign(new EventEmitter(), { ...ends, localAddress, destroyed: false });
+    return Object.assign(socket, {
+      destroy() {
+        socket.destroyed = true;
+        socket.emit("close");
+      },
+    });
+  });
+  for (const socket of sockets) server.emit("connection", socket);
+  // One of them has gone; the other still has its deadline.
+  sockets[0]?.destroy();
+  await until(() => sockets.every(({ destroyed }) => destroyed), "each is cut");
+  stop();
+});
 
 Deno.test("a server that closes waits for no handshake", async () => {
   const { root, leaf } = await makePki();

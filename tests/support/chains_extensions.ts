@@ -65,6 +65,22 @@ export function addExtensions(table: ChainTable): void {
     ],
     ["critical CT poison", extension("1.3.6.1.4.1.11129.2.4.3", NOTHING, { critical: true })],
   ];
+  const points = (name: string, want: Verdicts, value: Bytes) =>
+    table.simple(`CRL distribution points ${name}`, want, {
+      extra: [extension("2.5.29.31", value)],
+    });
+  // http://x/
+  const uri = tlv(0x86, hex("687474703a2f2f782f"));
+  points("that name one", OK, sequence(sequence(tlv(0xa0, tlv(0xa0, uri)))));
+  // The runtime's TLS library reads no certificate with these, and then verifies neither it nor its key.
+  for (
+    const [name, value] of [["of nothing", "0500"], ["of text", "04026161"], [
+      "and more",
+      "30000500",
+    ]] as const
+  ) {
+    points(name, NO, hex(value));
+  }
   for (const [name, extra] of criticals) {
     table.simple(name, NO, { extra: [extra] });
     table.under(`${name} in the intermediate`, NO, { extra: [extra] });

@@ -8,7 +8,7 @@ import { dialLink } from "../../src/grpc/dial.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
-import { LOOPBACK_NAMES, type Written } from "./certificate_writer.ts";
+import { LOOPBACK_NAMES, makeKey, type Written } from "./certificate_writer.ts";
 import { type ChainCase, type ChainTable, type Verdict } from "./chains.ts";
 import { pem } from "./der_writer.ts";
 import { type BareServer, startServer, withJudge } from "./mtls.ts";
@@ -169,6 +169,21 @@ export async function tryRows(
     for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
       results.push(await trial.asClient(row, version), await trial.asServer(row, version));
     }
+  }
+  return results;
+}
+
+/** Tries rows over TLS 1.3 with another key than the certificate's: who is on the path can show what is public. */
+export async function tryWithoutKeys(
+  table: ChainTable,
+  rows: readonly ChainCase[],
+): Promise<TlsResult[]> {
+  await using trial = new ChainTrial(table, new BarePeer());
+  const key = makeKey().pem;
+  const results: TlsResult[] = [];
+  for (const row of rows) {
+    const other = { ...row, key };
+    results.push(await trial.asClient(other, "TLSv1.3"), await trial.asServer(other, "TLSv1.3"));
   }
   return results;
 }

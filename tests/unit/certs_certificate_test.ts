@@ -107,7 +107,7 @@ const extensions = fc.record({
   // A list without any is not DER of a certificate, though the library writes it.
 ]).filter((extensions) => extensions.length > 0);
 const time = fc.date({
-  min: new Date("1950-01-01T00:00:00Z"),
+  min: new Date("1970-01-01T00:00:00Z"),
   max: new Date("9999-12-31T23:59:59Z"),
   noInvalidDate: true,
 }).map((date) => new Date(Math.floor(date.getTime() / 1000) * 1000));

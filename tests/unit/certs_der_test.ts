@@ -84,10 +84,12 @@ Deno.test("times are read as they are written, and days that do not exist are re
   const time = (tag: number, text: string) =>
     readTime({ tag, content: new TextEncoder().encode(text), whole: new Uint8Array() });
   deepStrictEqual(time(TAG.utcTime, "491231235959Z"), new Date("2049-12-31T23:59:59Z"));
-  deepStrictEqual(time(TAG.utcTime, "500101000000Z"), new Date("1950-01-01T00:00:00Z"));
+  deepStrictEqual(time(TAG.utcTime, "700101000000Z"), new Date(0));
   deepStrictEqual(time(TAG.generalizedTime, "20500101000000Z"), new Date("2050-01-01T00:00:00Z"));
   for (
     const [tag, text] of [
+      [TAG.utcTime, "500101000000Z"],
+      [TAG.generalizedTime, "19691231235959Z"],
       [TAG.utcTime, "300230000000Z"],
       [TAG.utcTime, "301301000000Z"],
       [TAG.utcTime, "3001010000Z"],

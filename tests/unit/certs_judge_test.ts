@@ -1,9 +1,19 @@
 // The judge of peers by itself, held to the whole table of chains: what must be let in, what must be refused, and
 // how soon.
 
-import { deepStrictEqual, ok } from "node:assert/strict";
+import { deepStrictEqual, ok, throws } from "node:assert/strict";
+import { ConnectorError } from "../../src/errors.ts";
+import {
+  type CertificateShape,
+  directoryName,
+  LOOPBACK_NAMES,
+  makeKey,
+  nameConstraints,
+  writeCertificate,
+} from "../support/certificate_writer.ts";
 import { type ChainCase, chainTable } from "../support/chains.ts";
-import { reasonAgainst } from "../support/judging.ts";
+import { oid, sequence, set, utf8String } from "../support/der_writer.ts";
+import { judgeOf, reasonAgainst } from "../support/judging.ts";
 
 /**
  * The longest that one row may take, in milliseconds, once the code is warm: a wide margin on a busy machine, to find
@@ -53,6 +63,31 @@ Deno.test("the table holds what it should: rows of each verdict, and every name 
   ok(forged.length > 100);
   for (const { name, want } of forged) {
     deepStrictEqual([name, want], [name, { client: "no", server: "no" }]);
+  }
+});
+
+Deno.test("names that a stranger's CA allows or not cost nothing, and many that our own allows cost little", () => {
+  const part = (text: string) => set(sequence(oid("2.5.4.3"), utf8String(text)));
+  const many = directoryName(sequence(...Array.from({ length: 60 }, () => part("a"))));
+  const leafNames = [...LOOPBACK_NAMES, ...Array.from({ length: 36 }, () => many)];
+  const excluded = Array.from({ length: 1600 }, () => directoryName(sequence(part("b"))));
+  const table = chainTable();
+  for (const issuer of [undefined, table.root]) {
+    const shape: CertificateShape = {
+      ca: true,
+      subject: "Many CA",
+      key: makeKey(),
+      extra: [nameConstraints({ excluded })],
+    };
+    const ca = writeCertificate(issuer === undefined ? shape : { ...shape, issuer });
+    const leaf = writeCertificate({ issuer: ca, names: leafNames, key: table.leafKey });
+    const judge = judgeOf({ roots: [table.root.der] });
+    const took = Math.min(...[1, 2, 3].map(() => {
+      const started = performance.now();
+      throws(() => judge([leaf.der, ca.der], { purpose: "client" }), ConnectorError);
+      return performance.now() - started;
+    }));
+    ok(took < JUDGEMENT_LIMIT_MS, `${took} ms`);
   }
 });
 
