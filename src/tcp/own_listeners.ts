@@ -58,6 +58,8 @@ function kindOf(ip: Ip): string | undefined {
   const [first = 0, second = 0] = ip;
   if (ip.length === 4) {
     if (first === 169 && second === 254) return "link-local";
+    // "This network" (RFC 1122 section 3.2.1.3), which systems send to their gateway; 0.0.0.0 itself is this machine.
+    if (first === 0 && !isUnspecified(ip)) return "reserved";
     if (ip.every((byte) => byte === 0xff)) return "broadcast";
     return first >= 224 && first < 240 ? "multicast" : undefined;
   }

@@ -99,6 +99,7 @@ const RANGES: [kind: string, hosts: string[]][] = [
     ],
   ],
   ["multicast", ["224.0.0.1", "239.255.255.255", "::ffff:224.0.0.1", "ff02::1", "ff02::1%eth0"]],
+  ["reserved", ["0.0.0.1", "0.255.255.255", "::ffff:0.0.0.1", "2002:1::"]],
   ["broadcast", ["255.255.255.255", "::ffff:255.255.255.255"]],
 ];
 
@@ -114,7 +115,15 @@ for (const [kind, hosts] of RANGES) {
 Deno.test("addresses beside those ranges are dialled", () => {
   const listeners = new OwnListeners();
   for (
-    const host of ["169.253.1.1", "169.255.1.1", "fec0::1", "fd00::1", "10.0.0.1", "240.0.0.1"]
+    const host of [
+      "169.253.1.1",
+      "169.255.1.1",
+      "fec0::1",
+      "fd00::1",
+      "10.0.0.1",
+      "240.0.0.1",
+      "0.0.0.0",
+    ]
   ) {
     strictEqual(listeners.refusalOf(host, 1), undefined, host);
   }
