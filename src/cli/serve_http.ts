@@ -127,6 +127,7 @@ function createListener(tls: TlsPem | undefined): Listener {
     ...options,
     cert: tls.certificate,
     key: tls.key,
+    // Until then the runtime keeps a socket whose handshake has failed; its default is two minutes.
     handshakeTimeout: HEADERS_MS,
     // HTTP/2 has much to flood a server with, and nothing that this API needs.
     ALPNProtocols: ["http/1.1"],

@@ -18,7 +18,7 @@ import { shownCertificates } from "./shown_certificates.ts";
 import { connectionKeyOf, peerAddressOf } from "./socket_address.ts";
 
 /** How long a connection may take until it speaks HTTP/2, in milliseconds: a handshake is a few round trips. */
-const SETUP_TIMEOUT_MS = 10_000;
+export const SETUP_TIMEOUT_MS = 10_000;
 
 /** Whom a server lets in. */
 export interface GateOptions {

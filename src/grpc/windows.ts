@@ -4,6 +4,7 @@
 
 import { type ChannelOptions, Server, type ServerCredentials } from "@grpc/grpc-js";
 import type { Http2Server, SessionOptions } from "node:http2";
+import { SETUP_TIMEOUT_MS } from "./gate.ts";
 import { HEADER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
 
 /**
@@ -19,7 +20,7 @@ export const CLIENT_WINDOW_OPTIONS: ChannelOptions = {
 
 /** The members of grpc-js's server that it keeps private. */
 interface ServerInternals {
-  commonServerOptions: SessionOptions;
+  commonServerOptions: SessionOptions & { handshakeTimeout?: number };
   createHttp2Server(credentials: ServerCredentials): Http2Server;
 }
 
@@ -31,6 +32,8 @@ export function windowed(server: Server, onHttp2Server: (server: Http2Server) =>
   // Private in its types, plain properties in fact: the test of this file fails when they change.
   const internals = server as unknown as ServerInternals;
   Object.assign(internals.commonServerOptions, SESSION_OPTIONS);
+  // The runtime keeps a socket whose handshake has failed until this is over, 27 KB each; its default is two minutes.
+  internals.commonServerOptions.handshakeTimeout = SETUP_TIMEOUT_MS;
   const { enablePush: _clientsOnly, ...headerSettings } = HEADER_SETTINGS;
   internals.commonServerOptions.settings = {
     ...internals.commonServerOptions.settings,
