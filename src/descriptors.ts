@@ -35,8 +35,8 @@ const FIRST_COUNT = 256;
 /** How many are counted beforehand, enough for all peers, a little at a time, and how long lies between, in milliseconds. */
 const SOON_COUNT = 8192;
 const SOON_MS = 100;
-/** No more are counted: no use has that many. */
-const MAX_COUNT = 2 ** 22;
+/** No more are counted: enough for the largest `--max-connections`, 1,000,000. */
+const MAX_COUNT = 2 ** 20;
 /** How many there are when they cannot be counted: the least that systems give to programs. */
 const ASSUMED_COUNT = 1024;
 /** Any file that is always there, and can be opened without an effect. */
@@ -57,14 +57,16 @@ export class Descriptors {
    * that many.
    */
   share(use: DescriptorUse, wanted: number): number {
+    // More than its most a use never gets, however many are counted.
+    const useful = Math.min(wanted, shareOf(use, MAX_COUNT));
     let share = shareOf(use, this.#known.count);
-    if (share < wanted && !this.#known.all) {
+    if (share < useful && !this.#known.all) {
       let count = Math.max(FIRST_COUNT, 2 * this.#known.count);
-      while (shareOf(use, count) < wanted && count < MAX_COUNT) count *= 2;
-      this.#known = this.#count(count);
+      while (shareOf(use, count) < useful) count *= 2;
+      this.#known = this.#count(Math.min(count, MAX_COUNT));
       share = shareOf(use, this.#known.count);
     }
-    return Math.min(share, wanted);
+    return Math.min(share, useful);
   }
 
   /** Counts what strangers may soon take, a little at a time, so that nobody waits for it then. Disposing stops it. */

@@ -49,6 +49,27 @@ Deno.test("no more are counted than are wanted, and nothing is counted twice", (
   deepStrictEqual(asked, [256, 1024]);
 });
 
+for (
+  const [use, most, counted] of [
+    ["peers", 2000, 8192],
+    ["api", 256, 4096],
+    ["connections", 2 ** 20 - 128 - 2000 - 256, 2 ** 20],
+  ] as const
+) {
+  Deno.test(`where there is no limit, no more are counted than ${use} can have, whatever is wanted`, () => {
+    for (const wanted of [most + 1, 2 * most, Infinity]) {
+      const { descriptors, asked } = limited(Infinity);
+      for (const each of [10, wanted, wanted, wanted]) descriptors.share(use, each);
+      strictEqual(descriptors.share(use, wanted), most);
+      ok(asked.length <= 2 && Math.max(...asked) <= counted, `${asked}`);
+    }
+  });
+}
+
+Deno.test("the largest --max-connections can be counted", () => {
+  strictEqual(limited(Infinity).descriptors.share("connections", 1_000_000), 1_000_000);
+});
+
 Deno.test("what strangers may soon take is counted little by little, and then no more", async () => {
   using time = new FakeTime();
   const { descriptors, asked } = limited(100_000);
