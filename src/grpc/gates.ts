@@ -3,8 +3,8 @@
 // connection may cost is in http2_bounds.ts, who is refused by TLS in refusals.ts, how many links there may be in tunnel/.
 //
 // A connection is new until the first message of a link has come over it. Honest peers send that at once, so new ones make
-// room for newer ones when there are too many: whoever only holds connections open holds few. Until then it may have no more
-// than HTTP/2's own 64 KiB under way to us; then its window grows.
+// room for newer ones when there are too many: whoever only holds connections open holds few, and keeps nobody out, from however
+// many addresses. Until then it may have no more than HTTP/2's own 64 KiB under way to us; then its window grows.
 
 import http2, {
   type Http2Server,
@@ -31,9 +31,12 @@ const NEWCOMERS_PART = 1 / 8;
 /** The part that may be new, and of that the part of one address: a herd that returns takes turns. */
 const NEW_PART = 1 / 4;
 const NEW_ADDRESS_PART = 1 / 8;
-/** So many may be new however few there may be in all. */
+/** So many may be new however few there may be in all; an address that has no more gets in at the cost of any new one. */
 const MIN_NEW = 8;
-/** A new connection makes room for a newer one when it is so old, in milliseconds: far above a handshake. */
+/**
+ * A new connection makes room for a newer one when it is so old, in milliseconds: far above a handshake. Before that only
+ * chance takes it, where there is a crowd.
+ */
 const NEW_GRACE_MS = 2_000;
 /**
  * How long a connection may stay without a call once control calls have come over it, in milliseconds: a client comes back
@@ -129,7 +132,8 @@ export class Gates {
   readonly #connections = new Map<Socket, Connection>();
   /** By both of its ends. */
   readonly #byKey = new Map<string, Connection>();
-  #fresh = 0;
+  /** The new ones, the oldest first. */
+  readonly #fresh = new Set<Connection>();
   #controlCalls = 0;
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
@@ -225,7 +229,7 @@ export class Gates {
     this.#owners.set(key, owner);
     owner.connections += 1;
     owner.fresh.add(connection);
-    this.#fresh += 1;
+    this.#fresh.add(connection);
     this.#connections.set(socket, connection);
     this.#byKey.set(connection.key, connection);
     socket.once("close", () => this.#forget(connection));
@@ -233,40 +237,60 @@ export class Gates {
     return true;
   }
 
-  /** Why no more connections of an address are let in now; makes room among its new ones if it can. */
+  /** Why no more connections of an address are let in now; makes room among the new ones if it can. */
   #obstacle(owner: Owner): string | undefined {
     const { allows } = this.#options;
-    const all = this.#connections.size + 1;
+    // First what it has itself: whoever has too many costs no other a place.
     const own = owner.connections + 1;
-    const newcomer = owner.connections === 0;
-    if (!allows(newcomer ? all : Math.ceil(all / (1 - NEWCOMERS_PART)))) {
-      return `there are ${all - 1} connections of peers already`;
-    }
     if (!owner.loopback && !allows(Math.ceil(own / ADDRESS_PART))) {
       return `its address has ${own - 1} connections already`;
     }
     const ownFresh = owner.fresh.size + 1;
     const part = owner.loopback ? NEW_PART * (1 - NEWCOMERS_PART) : NEW_ADDRESS_PART;
-    if (ownFresh > MIN_NEW && !allows(Math.ceil(ownFresh / part)) && !this.#makeRoom(owner)) {
+    if (
+      ownFresh > MIN_NEW && !allows(Math.ceil(ownFresh / part)) &&
+      !this.#cutIfOld(first(owner.fresh))
+    ) {
       return `its address has ${ownFresh - 1} connections already that are no link yet`;
     }
-    const allFresh = this.#fresh + 1;
+    // All of them, and those that can give way to nobody.
+    const all = this.#connections.size + 1;
+    const lasting = all - this.#fresh.size;
+    const places = (count: number) =>
+      owner.connections === 0 ? count : Math.ceil(count / (1 - NEWCOMERS_PART));
     if (
-      allFresh > 2 * MIN_NEW && !allows(Math.ceil(allFresh / NEW_PART)) &&
-      !newcomer && !this.#makeRoom(this.#crowd() ?? owner)
+      !allows(places(all)) && !(allows(places(lasting)) && this.#makeRoom(owner))
+    ) {
+      return `there are ${all - 1} connections of peers already`;
+    }
+    const allFresh = this.#fresh.size + 1;
+    if (
+      allFresh > 2 * MIN_NEW && !allows(Math.ceil(allFresh / NEW_PART)) && !this.#makeRoom(owner)
     ) {
       return `there are ${allFresh - 1} connections already that are no link yet`;
     }
     return undefined;
   }
 
-  /** Cuts the oldest new connection of an address, if it has had its time. */
+  /**
+   * Cuts a new connection for one of an address: one that has had its time, of the address that has most of them, or the
+   * oldest of all. In a crowd none may be so old. Then it is any of them if the address has few: if it were the oldest,
+   * nobody would get far against a quick crowd, and if it were none, nobody would get in.
+   */
   #makeRoom(owner: Owner): boolean {
-    const [oldest] = owner.fresh;
-    if (oldest === undefined) return false;
-    if (performance.now() - oldest.openedAt < this.#options.newGraceMs) return false;
-    this.#cut(oldest, "newer connections need its place");
-    return true;
+    if (this.#cutIfOld(first(this.#crowd()?.fresh)) || this.#cutIfOld(first(this.#fresh))) {
+      return true;
+    }
+    if (this.#fresh.size === 0 || owner.fresh.size >= MIN_NEW) return false;
+    const chosen = [...this.#fresh][Math.floor(Math.random() * this.#fresh.size)];
+    return chosen !== undefined && this.#cut(chosen);
+  }
+
+  /** Cuts a new connection if it has had its time. Returns whether it was cut. */
+  #cutIfOld(connection: Connection | undefined): boolean {
+    if (connection === undefined) return false;
+    if (performance.now() - connection.openedAt < this.#options.newGraceMs) return false;
+    return this.#cut(connection);
   }
 
   /** The address with most new connections. */
@@ -278,11 +302,13 @@ export class Gates {
     return crowd;
   }
 
-  #cut(connection: Connection, reason: string): void {
-    this.#options.onRefused(connection.address, reason);
+  /** Cuts a connection for a newer one. */
+  #cut(connection: Connection): true {
+    this.#options.onRefused(connection.address, "newer connections need its place");
     this.#forget(connection);
     connection.session?.destroy();
     connection.socket.destroy();
+    return true;
   }
 
   /** Idempotent. */
@@ -302,7 +328,7 @@ export class Gates {
     connection.fresh = false;
     connection.linksTried = 0;
     connection.owner.fresh.delete(connection);
-    this.#fresh -= 1;
+    this.#fresh.delete(connection);
   }
 
   /** Whether a call is answered by whoever serves its method. */
@@ -432,6 +458,10 @@ function filter<Args extends unknown[]>(
     if (!admits(...args)) return;
     for (const listener of listeners) Reflect.apply(listener, server, args);
   });
+}
+
+function first<T>(set: Set<T> | undefined): T | undefined {
+  return set?.values().next().value;
 }
 
 /** False: it is not let in. */

@@ -1,6 +1,6 @@
 // Who is let in at the gRPC port: connections that are only pretended, so that they may come from anywhere.
 
-import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import type { Http2Server } from "node:http2";
 import { Gates, type GatesOptions } from "../../src/grpc/gates.ts";
@@ -143,6 +143,68 @@ Deno.test("many addresses with few connections each leave room for one that has 
     for (let count = 0; count < 5; count += 1) doors.come(`198.51.100.${host}`);
   }
   strictEqual(doors.enter("192.0.2.1"), true);
+});
+
+Deno.test("many addresses with one connection each have no more new ones than a quarter", () => {
+  using doors = new Doors(160);
+  for (let host = 0; host < 200; host += 1) doors.come(`198.51.100.${host}`);
+  strictEqual(doors.inside, 40);
+  strictEqual(doors.enter("192.0.2.1"), true);
+  strictEqual(doors.enter("192.0.2.1"), true);
+});
+
+Deno.test("in a crowd of new ones chance decides, whether the crowd is quick or slow", () => {
+  using doors = new Doors(1600);
+  const crowd = (from: number, count: number) => {
+    for (let each = from; each < from + count; each += 1) {
+      doors.come(`10.0.${each >> 8}.${each & 255}`);
+    }
+  };
+  crowd(0, 1000);
+  const honest = Array.from({ length: 100 }, (_, host) => doors.come(`192.0.2.${host}`));
+  const staying = () => honest.filter((each) => each !== undefined && !each.destroyed).length;
+  // As many as a quarter of the new places came after them: two thirds of them are left.
+  crowd(1000, 100);
+  ok(staying() > 40, `${staying()} are left`);
+  // As many as there are new places: a quarter is left, where none would be if the oldest had to go.
+  crowd(1100, 400);
+  ok(staying() > 5, `${staying()} are left`);
+  strictEqual(doors.inside, 400);
+});
+
+Deno.test("a new connection that has had its time goes before any other", () => {
+  using doors = new Doors(160, { newGraceMs: 0 });
+  const old = Array.from({ length: 40 }, (_, host) => doors.come(`198.51.100.${host}`));
+  for (let host = 0; host < 40; host += 1) {
+    const honest = doors.come(`192.0.2.${host}`);
+    strictEqual(honest?.destroyed, false);
+    strictEqual(old[host]?.destroyed, true);
+  }
+});
+
+Deno.test("when all places are taken, new ones make room, links do not", () => {
+  using doors = new Doors(100);
+  for (let host = 0; host < 25; host += 1) doors.come(`198.51.100.${host}`);
+  let links = 0;
+  while (links < 200 && doors.enter(`192.0.2.${links}`)) links += 1;
+  strictEqual(links, 100);
+  strictEqual(doors.inside, 100);
+});
+
+Deno.test("new connections of others keep no address from what it may have", () => {
+  using doors = new Doors(100);
+  for (let host = 0; host < 25; host += 1) doors.come(`198.51.100.${host}`);
+  strictEqual(doors.fill("192.0.2.1"), 50);
+  strictEqual(doors.fill("192.0.2.2"), 37);
+  strictEqual(doors.enter("192.0.2.3"), true);
+});
+
+Deno.test("an address that has its part costs no other a place", () => {
+  using doors = new Doors(160);
+  strictEqual(doors.fill("192.0.2.1"), 80);
+  for (let host = 0; host < 40; host += 1) doors.come(`198.51.100.${host}`);
+  for (let count = 0; count < 100; count += 1) doors.come("192.0.2.1");
+  strictEqual(doors.inside, 120);
 });
 
 Deno.test("whoever leaves makes room", () => {
