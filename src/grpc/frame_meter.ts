@@ -47,7 +47,7 @@ export interface HeaderBounds {
 export type Excess =
   | "it floods the connection with HTTP/2 frames that carry no data"
   | "its headers are too large";
-const FLOOD: Excess = "it floods the connection with HTTP/2 frames that carry no data";
+export const FLOOD: Excess = "it floods the connection with HTTP/2 frames that carry no data";
 const TOO_LARGE: Excess = "its headers are too large";
 
 /** Reads what one connection brings. */

@@ -12,12 +12,16 @@ import http2, {
   type Http2Session,
 } from "node:http2";
 import { setImmediate } from "node:timers";
+import { FLOOD } from "./frame_meter.ts";
 import { boundSession, HEADER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
 
 const { connect, createServer, createSecureServer } = http2;
 
 // grpc-js looks these up in the module each time.
-http2.connect = guarding(bounded(connect), deferEnd);
+http2.connect = guarding(bounded(connect), (session) => {
+  deferEnd(session);
+  tellCalls(session);
+});
 http2.createServer = guarding(createServer, (server) => server.on("session", deferEnd));
 http2.createSecureServer = guarding(createSecureServer, (server) => server.on("session", deferEnd));
 
@@ -31,7 +35,7 @@ function bounded(make: typeof connect): typeof connect {
         withBounds(asked),
         listener,
       ]);
-      const onExcess = (why: string) => session.destroy(new Error(why));
+      const onExcess = (why: string) => session.destroy(new Breach(why));
       // One that is not connected yet has nothing to bound.
       if (!boundSession(session, { onExcess })) {
         session.once("connect", () => boundSession(session, { onExcess }));
@@ -42,6 +46,41 @@ function bounded(make: typeof connect): typeof connect {
   });
 }
 
+/** Why we end a session. */
+class Breach extends Error {}
+
+/** How the runtime says of a peer that it is beyond a bound of SESSION_OPTIONS, or of its own; and what that means. */
+const RUNTIME_BREACHES: Readonly<Record<string, string>> = {
+  "Flooding was detected in this HTTP/2 session, and it must be closed": FLOOD,
+  "Too many invalid HTTP/2 frames": "it sends too many HTTP/2 frames that are empty or not valid",
+};
+
+/**
+ * Says to the calls of a session why it is ended, if that is a breach. Of the runtime they would only learn that it is, as if
+ * the peer had ended it.
+ */
+function tellCalls(session: ClientHttp2Session): void {
+  let why: string | undefined;
+  const destroy = session.destroy.bind(session);
+  session.destroy = (error, code) => {
+    const text = error?.message ?? "";
+    why ??= error instanceof Breach ? text : RUNTIME_BREACHES[text];
+    destroy(error, code);
+  };
+  const request = session.request.bind(session);
+  session.request = (...args) => {
+    const call = request(...args);
+    // Ahead of grpc-js, which takes the code and the last error for the reason.
+    call.once("close", () => {
+      if (why === undefined) return;
+      Object.defineProperty(call, "rstCode", { value: http2.constants.NGHTTP2_INTERNAL_ERROR });
+      // Without a listener it would end the process.
+      if (call.listenerCount("error") > 0) call.emit("error", new Error(why));
+    });
+    return call;
+  };
+}
+
 /** A compressed message of 4 KB may stand for one of 4 MB, and nobody asked for any. */
 function refuseCompression(session: ClientHttp2Session): void {
   const request = session.request.bind(session);
@@ -49,7 +88,7 @@ function refuseCompression(session: ClientHttp2Session): void {
     const stream = request(...args);
     stream.prependOnceListener("response", (headers) => {
       const { "grpc-encoding": encoding = "identity" } = headers;
-      if (encoding !== "identity") session.destroy(new Error("its messages are compressed"));
+      if (encoding !== "identity") session.destroy(new Breach("its messages are compressed"));
     });
     return stream;
   };

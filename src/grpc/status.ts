@@ -31,7 +31,12 @@ function plainDetails(details: string): string {
     .exec(details)?.[1]
     // When that was, which makes every try another text.
     ?.replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)$/, "");
-  const text = plainText((failed ?? details).replaceAll(/\s+/g, " "), MAX_DETAILS_LENGTH);
+  // Why we have cut a connection, with how that was done.
+  const said = details.replace(
+    /^Received RST_STREAM with code \d+ triggered by internal client error: /,
+    "",
+  );
+  const text = plainText((failed ?? said).replaceAll(/\s+/g, " "), MAX_DETAILS_LENGTH);
   const [pattern, words = ""] = GRPC_REASONS.find(([pattern]) => pattern.test(text)) ?? [];
   // What a peer says of itself is left as it is.
   if (failed === undefined && !text.startsWith("Name resolution failed")) {

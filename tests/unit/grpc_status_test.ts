@@ -82,6 +82,13 @@ Deno.test("what a peer says itself is left as it is, within bounds", () => {
   assert.equal(fromStatus({ code: status.OK, details: "" }), undefined);
 });
 
+Deno.test("why we have cut a connection is said without how", () => {
+  for (const why of ["its headers are too large", "read EIO"]) {
+    const details = `Received RST_STREAM with code 2 triggered by internal client error: ${why}`;
+    assert.equal(reasonOf(details), why);
+  }
+});
+
 Deno.test("an answer of something that is no connector is said to be one", () => {
   for (
     const [details, words] of [
