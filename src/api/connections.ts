@@ -18,7 +18,7 @@ export const IDLE_MS = 60_000;
 const ANSWER_MS = 60_000;
 /** How often deadlines are looked at, in milliseconds: how late they may be noticed. */
 const LOOK_MS = 500;
-/** How long a client may send nothing where there are many, in milliseconds: several round trips. */
+/** How long a client may take for its next step where there are many, in milliseconds: several round trips. */
 const LOITERING_MS = 1000;
 /** Why a connection is cut to make room. */
 const CROWDED = "there are too many connections";
@@ -26,7 +26,8 @@ const CROWDED = "there are too many connections";
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 
 /**
- * How far a connection is, in the order in which connections are cut to make room for a new one:
+ * How far a connection is, in the order in which connections are cut to make room for a new one. Those that have not
+ * had the time for their next step yet come after all others, in the same order:
  * - `opening`: it was accepted, or a further request has begun, and the headers are not there; the TLS handshake counts
  * - `receiving`: the headers of a request are there, its body is not
  * - `idle`: every request has been answered
@@ -235,16 +236,19 @@ export class Connections implements Disposable {
 
   /**
    * The connection to cut for another: of the address that has the most, so that one that opens many shuts only
-   * itself out; there the one that has come least far, the one that has been there longest.
+   * itself out; there one that had the time to go on before one that had not, or whoever holds connections and does
+   * nothing would shut out whoever comes; of those the one that has come least far, the one that has been there longest.
    */
   #leastNeeded(
     fits: (connection: Connection) => boolean = ({ stage }) => stage !== "working",
   ): Connection | undefined {
     const counts = new Map<string, number>();
     for (const { group } of this.#byEnds.values()) counts.set(group, (counts.get(group) ?? 0) + 1);
+    const now = performance.now();
     const rank = (each: Connection) =>
       [
         -(counts.get(each.group) ?? 0),
+        Number(each.stage !== "idle" && now - each.since <= LOITERING_MS),
         STAGES.indexOf(each.stage),
         // What has been read and was no request goes before what there was no time to read.
         Number(!each.hasSpoken),

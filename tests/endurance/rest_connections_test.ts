@@ -2,6 +2,8 @@
 // API answers whoever comes meanwhile.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { getLogger } from "@logtape/logtape";
 import { serveHttp } from "../../src/cli/serve_http.ts";
 import { ConnectorError } from "../../src/errors.ts";
@@ -102,6 +104,41 @@ Deno.test("however many bodies do not come, the next is answered", async () => {
   }
   ok(await server.answers());
 });
+
+for (
+  const [sent, text, rest] of [
+    ["nothing", "", "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"],
+    [
+      "its headers",
+      "POST /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n",
+      "{}",
+    ],
+  ] as const
+) {
+  Deno.test(`idle connections make room before one that has just sent ${sent}`, async () => {
+    const share = (wanted: number) => Math.min(wanted, 10);
+    await using server = await startRest({ bounds: { share } });
+    using clients = new DisposableStack();
+    // Each from an address of its own, so that none has more than its share.
+    for (let count = 0; count < 10; count += 1) {
+      const conn = clients.use(await connectFrom(`127.9.0.${count + 1}`, server.port));
+      conn.write(KEPT);
+      await soon(once(conn, "data"), "it is answered");
+    }
+    const honest = clients.use(await connectFrom("127.8.0.1", server.port));
+    let answer = "";
+    honest.on("data", (chunk) => answer += chunk);
+    honest.write(text);
+    for (let count = 0; count < 5; count += 1) {
+      clients.use(await connectFrom(`127.7.0.${count + 1}`, server.port));
+    }
+    // The last of them has been taken when this is answered.
+    ok(await server.answers());
+    honest.write(rest);
+    await soon(once(honest, "close"), "it ends");
+    match(answer, /^HTTP\/1\.1 (200|405) /);
+  });
+}
 
 Deno.test("the one that has been there longest makes room, and one that is being answered does not", async () => {
   const { promise: released, resolve: release } = Promise.withResolvers<string>();
@@ -270,3 +307,11 @@ Deno.test("an address that is taken is an error in a sentence", async () => {
   );
   strictEqual(statusOf(await server.send(request("GET /health"))), 200);
 });
+
+/** Connects from one of this machine's own addresses, all of 127.0.0.0/8 on Linux. */
+async function connectFrom(localAddress: string, port: number): Promise<Socket & Disposable> {
+  const socket = connect({ host: "127.0.0.1", port, localAddress });
+  socket.on("error", () => undefined);
+  await soon(once(socket, "connect"), "it connects");
+  return Object.assign(socket, { [Symbol.dispose]: () => void socket.destroy() });
+}
