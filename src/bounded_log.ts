@@ -98,3 +98,24 @@ export class BoundedLog implements Disposable {
     this.#leftOut.clear();
   }
 }
+
+/** Changes that are logged at once, and then in a second: those who may make them are few, and none is to be missed. */
+const LOGGED_CHANGES = { burst: 1000, perSecond: 20 };
+/** The same of what came to nothing, which anybody can cause. */
+const LOGGED_REFUSALS = { burst: 100, perSecond: 10 };
+
+/** Who changed what, and who tried: each with a bound of its own, so that no refusals hide what was done. */
+export class AuditLog implements Disposable {
+  readonly done: BoundedLog;
+  readonly refused: BoundedLog;
+
+  constructor(logger: Logger) {
+    this.done = new BoundedLog(logger, LOGGED_CHANGES);
+    this.refused = new BoundedLog(logger, LOGGED_REFUSALS);
+  }
+
+  [Symbol.dispose](): void {
+    this.done[Symbol.dispose]();
+    this.refused[Symbol.dispose]();
+  }
+}

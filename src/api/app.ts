@@ -6,6 +6,7 @@ import { getLogger, type Logger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { LeafIssuer } from "../certs/leaf_issuer.ts";
+import { unmapIpv4 } from "../address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
 import { ConnectorError } from "../errors.ts";
@@ -27,7 +28,7 @@ export interface AppOptions {
   /** Names besides localhost by which browsers and this machine may use the API. Default: none. */
   allowedHosts?: readonly string[];
   /** Where requests that change something, or are forbidden, are logged with who sent them: bounded. Default: nowhere. */
-  audit?: Pick<BoundedLog, "info"> | undefined;
+  audit?: Record<"done" | "refused", Pick<BoundedLog, "info">> | undefined;
   /** Default: the logger `connector.api`. */
   logger?: Logger;
   /** Bounds of request bodies, for tests. */
@@ -79,8 +80,9 @@ export function createApp(options: AppOptions): App {
       const fields = { method, path: pathOf(request), status, ...from(client) };
       const durationMs = Math.round(performance.now() - start);
       logger.debug("request answered", { ...fields, durationMs });
-      if (!READING.includes(method) || status === FORBIDDEN) {
-        options.audit?.info("api request", fields);
+      if (status === FORBIDDEN || !READING.includes(method)) {
+        const kind = response.ok ? "done" : "refused";
+        options.audit?.[kind].info("api request", fields);
       }
       return response;
     },
@@ -89,7 +91,7 @@ export function createApp(options: AppOptions): App {
 
 /** Who sent a request, for the log. */
 function from(client: Client | undefined): { peer?: string } {
-  return client === undefined ? {} : { peer: client.address };
+  return client === undefined ? {} : { peer: unmapIpv4(client.address) };
 }
 
 /** Methods that change nothing. */

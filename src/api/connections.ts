@@ -3,6 +3,7 @@
 // no HTTP: exchange.ts tells it how far each connection is. Used by cli/serve_http.ts.
 
 import type { Socket } from "node:net";
+import { unmapIpv4 } from "../address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { addressKey } from "../principal.ts";
 import type { Client } from "./client.ts";
@@ -265,7 +266,7 @@ export class Connections implements Disposable {
     // To connect and say nothing is what browsers and health checks do, a few at a time.
     if (connection.hasSpoken || reason === CROWDED) {
       this.#options.log.warn("REST connection cut", {
-        address: connection.client.address,
+        address: unmapIpv4(connection.client.address),
         reason,
       });
     }

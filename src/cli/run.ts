@@ -2,7 +2,7 @@
 
 import { getLogger } from "@logtape/logtape";
 import { formatAddress } from "../address.ts";
-import { BoundedLog } from "../bounded_log.ts";
+import { AuditLog, BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
 import { createApp } from "../api/app.ts";
 import { secureChannels } from "../grpc/credentials.ts";
@@ -24,8 +24,6 @@ import type { LoadedTls } from "./tls.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
-/** Calls of gRPC's control API that are logged at once, and then in a second. */
-const LOGGED_CALLS = { burst: 100, perSecond: 10 };
 
 /** Runs a connector until SIGINT or SIGTERM. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
 export async function runConnector(options: RunOptions): Promise<number> {
@@ -77,7 +75,9 @@ export async function runConnector(options: RunOptions): Promise<number> {
   stack.defer(() => connector.close({ drainMs: 0 }));
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
-  const controlLog = stack.use(new BoundedLog(logger, LOGGED_CALLS));
+  // Neither of the two APIs hides what is done by the other.
+  const restAudit = stack.use(new AuditLog(logger));
+  const grpcAudit = stack.use(new AuditLog(logger));
   const refusals = stack.use(new BoundedLog(logger));
   const grpc = await GrpcServer.listen({
     bind: options.grpcBind,
@@ -86,7 +86,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     describePeer,
     onRefused: (peer, reason) => refusals.warn("connection refused", { peer, reason }),
     control: connector,
-    onControlCall: (call) => logControlCall(call, controlLog),
+    onControlCall: (call) => logControlCall(call, grpcAudit),
     onLink: (link) => connector.accept(link),
   });
   listeners.add(grpc.address);
@@ -96,7 +96,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     issuer: tls?.issuer,
     // Whoever uses the name that the API is bound to was not led here by somebody else's DNS.
     allowedHosts: [...options.httpAllowedHosts, options.httpBind.host],
-    audit: controlLog,
+    audit: restAudit,
     logger,
   });
   const http = await serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.identity, logger });
@@ -124,11 +124,11 @@ export async function runConnector(options: RunOptions): Promise<number> {
 /** Logs who did what by gRPC's control API. */
 function logControlCall(
   { method, peer, local, id, service, refused }: ControlCall,
-  log: BoundedLog,
+  audit: AuditLog,
 ): void {
   const fields = { method, ...whoFields(peer), local, id, service };
-  if (refused === undefined) log.info("control call", fields);
-  else log.warn("control call refused", { ...fields, reason: refused });
+  if (refused === undefined) audit.done.info("control call", fields);
+  else audit.refused.warn("control call refused", { ...fields, reason: refused });
 }
 
 async function loadTlsOnDemand(

@@ -155,6 +155,35 @@ Deno.test("POST /expose takes any content type, further keys and a byte order ma
   });
 });
 
+Deno.test("requests that change something and such as are refused are told apart for the log", async () => {
+  const lines: string[] = [];
+  const keep = (kind: string) => ({
+    info: (message: string, { method, status, peer }: Record<string, unknown>) =>
+      void lines.push([kind, message, method, status, peer].join(" ")),
+  });
+  const app = createApp({
+    control: new MemoryControl(),
+    audit: { done: keep("done"), refused: keep("refused") },
+  });
+  const client = { address: "::ffff:127.0.0.1", localAddress: "::ffff:127.0.0.1", localPort: 9091 };
+  const ask = (method: string, path: string, init?: RequestInit) =>
+    app.fetch(
+      new Request(`${BASE}${path}`, { method, headers: { host: "localhost" }, ...init }),
+      client,
+    );
+  await ask("GET", "/list");
+  await ask("GET", "/list", { headers: { host: "evil.example" } });
+  await ask("DELETE", "/expose/none");
+  await ask("POST", "/nowhere");
+  await ask("POST", "/expose", { body: JSON.stringify(GOOD) });
+  assert.deepEqual(lines, [
+    "refused api request GET 403 127.0.0.1",
+    "refused api request DELETE 404 127.0.0.1",
+    "refused api request POST 404 127.0.0.1",
+    "done api request POST 200 127.0.0.1",
+  ]);
+});
+
 Deno.test("GET /ready is 200 while every service is complete, else 503 with a line for each that is not", async () => {
   const { control, call } = setUp();
   const ready = await call("GET", "/ready");

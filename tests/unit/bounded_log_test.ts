@@ -1,8 +1,8 @@
 // How many lines strangers can cause.
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { configure, getLogger, type LogRecord, reset } from "@logtape/logtape";
-import { BoundedLog, type BoundedLogOptions } from "../../src/bounded_log.ts";
+import { configure, getLogger, type Logger, type LogRecord, reset } from "@logtape/logtape";
+import { AuditLog, BoundedLog, type BoundedLogOptions } from "../../src/bounded_log.ts";
 import { FakeTime } from "../support/fake_time.ts";
 
 /** What a log wrote, in time that moves by hand. */
@@ -10,6 +10,13 @@ async function logged(
   options: BoundedLogOptions,
   run: (log: BoundedLog, time: FakeTime) => Promise<void> | void,
 ): Promise<{ lines: string[]; timersLeft: number }> {
+  using time = new FakeTime();
+  const lines = await recorded((logger) => run(new BoundedLog(logger, options), time));
+  return { lines, timersLeft: time.timerCount };
+}
+
+/** What was logged. */
+async function recorded(run: (logger: Logger) => Promise<void> | void): Promise<string[]> {
   const lines: string[] = [];
   const sink = ({ rawMessage, properties }: LogRecord) =>
     void lines.push(`${rawMessage} ${Object.values(properties).join(" ")}`);
@@ -20,10 +27,9 @@ async function logged(
       { category: ["logtape", "meta"], lowestLevel: "error" },
     ],
   });
-  using time = new FakeTime();
   try {
-    await run(new BoundedLog(getLogger("test"), options), time);
-    return { lines, timersLeft: time.timerCount };
+    await run(getLogger("test"));
+    return lines;
   } finally {
     await reset();
   }
@@ -94,4 +100,14 @@ Deno.test("disposing writes what is due, and leaves no timer", async () => {
   });
   deepStrictEqual(lines, ["refused 0", "lines left out refused 1"]);
   strictEqual(timersLeft, 0);
+});
+
+Deno.test("however many are refused, what is done is written", async () => {
+  const lines = await recorded((logger) => {
+    using audit = new AuditLog(logger);
+    for (let n = 0; n < 10_000; n += 1) audit.refused.info("request", { status: 403 });
+    audit.done.info("request", { status: 200 });
+  });
+  strictEqual(lines.filter((line) => line === "request 200").length, 1);
+  ok(lines.length < 200, `${lines.length} lines`);
 });
