@@ -17,6 +17,9 @@ const MAX_REQUESTS_AHEAD = 32;
 /** The host of a URL when the request names none. RFC 2606 section 2. */
 const NO_HOST = "connector.invalid";
 
+/** What is spoken here. */
+const HTTP_VERSIONS: readonly string[] = ["1.0", "1.1"];
+
 /** What an exchange needs besides the two messages. */
 export interface ExchangeOptions {
   fetch: App["fetch"];
@@ -48,7 +51,8 @@ export async function exchange(
   await turn;
   await options.turns.take();
   try {
-    if (!socket.destroyed) await answer({ incoming, outgoing, connection }, options);
+    // It may have been refused meanwhile.
+    if (socket.writable) await answer({ incoming, outgoing, connection }, options);
   } catch {
     // The API answers whatever happens: what fails here is the connection.
     connection.cut();
@@ -111,6 +115,10 @@ function readRequest(
   { secure, signal }: { secure: boolean; signal: AbortSignal },
 ): Request | Response {
   const { rawHeaders, method = "", url: target = "" } = incoming;
+  // The parser takes others, too, and reads them as 1.1.
+  if (!HTTP_VERSIONS.includes(incoming.httpVersion)) {
+    return textResponse(400, "The request cannot be read, want HTTP/1.1");
+  }
   if (rawHeaders.length / 2 > MAX_HEADER_LINES) {
     return textResponse(431, `The request has too many headers, want at most ${MAX_HEADER_LINES}`);
   }

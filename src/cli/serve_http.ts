@@ -84,6 +84,10 @@ export async function serveHttp(
     const { connection } = stream;
     // Nobody waits for an answer who has asked nothing.
     if (connection.requests === 0 && connection.hasSpoken) return refuse(stream, refusal);
+    // This is told right after the headers, before the request has had its turn.
+    if (connection.requests === 1 && codeOf(error) === "HPE_INVALID_TRANSFER_ENCODING") {
+      return refuse(stream, refusal);
+    }
     // What follows a whole request and is none, as a body that was not declared, takes no answer away from it.
     if (connection.isReceiving || !connection.endAfterAnswers()) stream.destroy();
   });
@@ -198,7 +202,7 @@ function hintFor(code: ErrorCode): { hint?: string } {
 
 /** Status and sentence for what is no request; undefined where there is no HTTP to tell it in. */
 function refusalOf(error: Error): [status: string, sentence: string] | undefined {
-  const code = "code" in error ? String(error.code) : "";
+  const code = codeOf(error);
   if (code === "HPE_HEADER_OVERFLOW") {
     return [
       "431 Request Header Fields Too Large",
@@ -208,6 +212,10 @@ function refusalOf(error: Error): [status: string, sentence: string] | undefined
   return code.startsWith("HPE_")
     ? ["400 Bad Request", "The request cannot be read, want HTTP/1.1"]
     : undefined;
+}
+
+function codeOf(error: Error): string {
+  return "code" in error ? String(error.code) : "";
 }
 
 /** Answers what is no request, and ends the connection. */
