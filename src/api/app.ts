@@ -17,6 +17,7 @@ import type { Client } from "./client.ts";
 import { certificateRefusalOf, refusalOf } from "./guards.ts";
 import { oneLine, quoteValue } from "./quote.ts";
 import { errorResponse, jsonResponse, textResponse, withCommonHeaders } from "./responses.ts";
+import { SharedAnswer, SharedResponse, shareText } from "./shared_answer.ts";
 import { Turns } from "./turns.ts";
 import { parseCertificateBody, parseExposeBody, parseWait, serviceToJson } from "./schemas.ts";
 
@@ -118,17 +119,17 @@ function createRoutes(
 ): Hono<Env> {
   const routes = new Hono<Env>();
   let waiting = 0;
-  // One list is made after the other: many at a time would be as many copies.
-  let listed: Promise<unknown> = Promise.resolve();
+  const list = new SharedAnswer(async () => shareText(await listToJson(control.list())));
+  const unready = new SharedAnswer(() => unreadyLines(control.list()));
 
   routes.get("/health", (c) => c.text("OK"));
   routes.all("/health", methodNotAllowed("GET, HEAD"));
 
-  routes.get("/ready", () => {
-    const waiting = control.list().filter(({ status }) => status !== "complete");
-    return waiting.length === 0
+  routes.get("/ready", async () => {
+    const lines = await unready.get();
+    return lines === undefined
       ? new Response("OK", { headers: { "content-type": "text/plain;charset=UTF-8" } })
-      : textResponse(503, waiting.map(readinessLine).join("\n"));
+      : textResponse(503, lines);
   });
   routes.all("/ready", methodNotAllowed("GET, HEAD"));
 
@@ -159,9 +160,9 @@ function createRoutes(
   routes.all("/expose/:id", methodNotAllowed("GET, HEAD, DELETE"));
 
   routes.get("/list", async () => {
-    const list = listed.then(() => listToJson(control.list()));
-    listed = list.catch(() => undefined);
-    return new Response(await list, { headers: { "content-type": "application/json" } });
+    return new SharedResponse(await list.get(), {
+      headers: { "content-type": "application/json" },
+    });
   });
   routes.all("/list", methodNotAllowed("GET, HEAD"));
 
@@ -198,6 +199,18 @@ async function listToJson(reports: readonly ServiceReport[]): Promise<string> {
     parts.push(plainJson(JSON.stringify(some)).slice(1, -1));
   }
   return `[${parts.join(",")}]`;
+}
+
+/** Services that are named as not ready: as many as somebody reads. */
+const MAX_UNREADY_LINES = 100;
+
+/** A line for each service that is not ready, up to a number of them; undefined when all are. */
+function unreadyLines(reports: readonly ServiceReport[]): string | undefined {
+  const unready = reports.filter(({ status }) => status !== "complete");
+  if (unready.length === 0) return undefined;
+  const lines = unready.slice(0, MAX_UNREADY_LINES).map(readinessLine);
+  const more = unready.length - lines.length;
+  return [...lines, ...(more > 0 ? [`and ${more} more`] : [])].join("\n");
 }
 
 /** Why a service is not ready, in one line. */

@@ -14,6 +14,8 @@ import type { Turns } from "./turns.ts";
 export const MAX_HEADER_LINES = 100;
 /** Requests that a client may send ahead of the answers, the one that is being answered included. */
 const MAX_REQUESTS_AHEAD = 32;
+/** Answers from this size on, in bytes, are sent in a turn of their own: the system takes megabytes at once. */
+const LARGE_ANSWER_BYTES = 64 * 1024;
 /** The host of a URL when the request names none. RFC 2606 section 2. */
 const NO_HOST = "connector.invalid";
 
@@ -93,6 +95,8 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
     : withCommonHeaders(request);
   // Every answer of the API is whole, and small but for the list.
   const body = await response.bytes();
+  // Many wait for one list, and get it at the same moment.
+  if (body.length >= LARGE_ANSWER_BYTES) await options.turns.take();
   if (hangUp.signal.aborted) return;
 
   connection.enter("answering");

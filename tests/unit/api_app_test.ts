@@ -155,6 +155,49 @@ Deno.test("POST /expose takes any content type, further keys and a byte order ma
   });
 });
 
+Deno.test("GET /ready names a hundred services, and says how many more there are", async () => {
+  const { control, call } = setUp();
+  for (let port = 1; port <= 103; port += 1) {
+    await call("POST", "/expose", JSON.stringify({ ...GOOD, source_port: port }));
+  }
+  assert.equal(control.services.size, 103);
+  const { status, body } = await call("GET", "/ready");
+  assert.equal(status, 503);
+  const lines = body.trimEnd().split("\n");
+  assert.equal(lines.length, 101);
+  assert.match(lines[99] ?? "", /web: pending/);
+  assert.equal(lines[100], "and 3 more");
+});
+
+for (const path of ["/list", "/ready"]) {
+  Deno.test(`GET ${path} is made once for all who wait for it, and never before they asked`, async () => {
+    const control = new MemoryControl();
+    let made = 0;
+    const list = control.list.bind(control);
+    control.list = () => {
+      made += 1;
+      return list();
+    };
+    const app = createApp({ control, logger: new LogLines().logger });
+    const ask = () => app.fetch(new Request(`${BASE}${path}`));
+    const before = Array.from({ length: 500 }, ask);
+    await before[0];
+    await control.expose({
+      name: "late",
+      sourcePort: 1,
+      remoteConnectorAddr: "a:1",
+      destinationAddr: "b:1",
+      type: "local",
+    });
+    assert.match(await (await ask()).text(), /late/);
+    const answers = await Promise.all(before);
+    assert.ok(made <= 3, `${made} times`);
+    if (path === "/ready") return;
+    const [first, second] = await Promise.all(answers.map((answer) => answer.bytes()));
+    assert.ok(first === second, "the bytes are the same ones");
+  });
+}
+
 Deno.test("requests that change something and such as are refused are told apart for the log", async () => {
   const lines: string[] = [];
   const keep = (kind: string) => ({
