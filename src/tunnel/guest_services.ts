@@ -6,7 +6,7 @@ import { parseAddress } from "../address.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { ConnectorError } from "../errors.ts";
 import { type PeerInfo, whoFields } from "../peer_identity.ts";
-import { boundKey } from "../principal.ts";
+import { boundKey, mayClaim, type Principal, principalOf } from "../principal.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import {
   type GuestService,
@@ -30,8 +30,10 @@ import type { ServiceVisitors, Visitors } from "./visitors.ts";
 const MAX_SERVICES_PER_LINK = 1000;
 /** The most services that peers may have exposed on us, with those that wait for their peers; one has a share of them. */
 const MAX_SERVICES = 10_000;
-/** The most services that are remembered as removed; the oldest are forgotten first. */
-const MAX_REMOVED = 1000;
+/** The most ids that are remembered as removed: of all services that there may be. The oldest are forgotten first. */
+const MAX_REMOVED = 10_000;
+/** The most holders of one id that are remembered: one, unless others have used the id, too. */
+const MAX_REMOVED_HOLDERS = 10;
 /** Changes of services that are logged at once, all that a link may come with and go with, and then in a second. */
 const LOGGED_CHANGES = { burst: 2000, perSecond: 20 };
 /** How long visitors wait at most for a peer that drains, in milliseconds; then its link may still be open. */
@@ -61,8 +63,11 @@ export class GuestServices {
   readonly #all = Share.ofAll(MAX_SERVICES);
   /** Who listens on which port. */
   readonly #ports = new Map<number, GuestService>();
-  /** Ids that were removed here. Their peer is told again when it asks for one: the first word may have been lost. */
-  readonly #removed = new Set<string>();
+  /**
+   * Whose services the user has removed here, by id. Their holder is told again when it asks for one: the first word may
+   * have been lost. To everybody else they never were there.
+   */
+  readonly #removed = new Map<string, Principal[]>();
   /** For what peers do: one for all of them. */
   readonly changes: BoundedLog;
   #stopped = false;
@@ -103,7 +108,7 @@ export class GuestServices {
     if (this.#stopped) {
       throw new ConnectorError("unavailable", "This connector is shutting down");
     }
-    if (this.#removed.has(service.id)) return false;
+    if (this.#wasRemoved(service.id, principalOf(owner.peer))) return false;
     this.#options.admit(service);
     const known = this.#services.get(service.id);
     const taken = known
@@ -161,17 +166,13 @@ export class GuestServices {
 
   /**
    * Removes a service, and tells the peer now or when it returns. Returns whether there was one of this id; `of`: and
-   * whether it is this peer's.
+   * whether it is this peer's, who has asked for it and may expose it again.
    */
   destroy(serviceId: string, { of }: { of?: PeerInfo | undefined } = {}): boolean {
     const entry = this.#services.get(serviceId);
     if (entry === undefined || of !== undefined && !isClaimedBy(entry, of)) return false;
     ownerOf(entry)?.session.send({ kind: "destroy", serviceId });
-    for (const oldest of this.#removed) {
-      if (this.#removed.size < MAX_REMOVED) break;
-      this.#removed.delete(oldest);
-    }
-    this.#removed.add(serviceId);
+    if (of === undefined) this.#rememberRemoved(serviceId, principalOf(peerOf(entry.tenure)));
     this.#drop(entry);
     return true;
   }
@@ -203,6 +204,21 @@ export class GuestServices {
   close(): void {
     for (const entry of [...this.#services.values()]) this.#drop(entry);
     this.changes[Symbol.dispose]();
+  }
+
+  #wasRemoved(serviceId: string, claimant: Principal): boolean {
+    const holders = this.#removed.get(serviceId) ?? [];
+    // Whoever held it then holds nothing now.
+    return holders.some((holder) => mayClaim(holder, claimant, { away: true }));
+  }
+
+  #rememberRemoved(serviceId: string, holder: Principal): void {
+    if (this.#wasRemoved(serviceId, holder)) return;
+    const holders = this.#removed.get(serviceId) ?? [];
+    if (holders.length < MAX_REMOVED_HOLDERS) holders.push(holder);
+    this.#removed.set(serviceId, holders);
+    const [oldest] = this.#removed.keys();
+    if (this.#removed.size > MAX_REMOVED && oldest !== undefined) this.#removed.delete(oldest);
   }
 
   #of(owner: Owner): GuestService[] {

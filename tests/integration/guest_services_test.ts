@@ -282,3 +282,45 @@ Deno.test("who takes a port over from a peer that drains does not cut off what i
   match(former.resets[0] ?? "", /closing/);
   await visitor.read(new Uint8Array(1)).catch(() => null);
 });
+
+Deno.test("what the user has removed stays removed for its holder, and for nobody else", () => {
+  using world = new World();
+  const wanted = service();
+  world.services.takeUp(wanted, new TestOwner({ proof: "a" }));
+  strictEqual(world.services.destroy(wanted.id), true);
+  // To another one it never was there, and removing that one's makes nobody forget.
+  const other = new TestOwner({ proof: "b" });
+  strictEqual(world.services.takeUp(wanted, other), true);
+  strictEqual(world.services.destroy(wanted.id), true);
+  for (const proof of ["a", "b"]) {
+    strictEqual(world.services.takeUp(wanted, new TestOwner({ proof })), false);
+  }
+  strictEqual(world.services.takeUp(wanted, new TestOwner({ proof: "c" })), true);
+});
+
+Deno.test("what a peer has removed by itself is not lost to whom its id belongs", () => {
+  using world = new World();
+  const wanted = service();
+  const holder = new TestOwner({ proof: "a" });
+  world.services.takeUp(wanted, holder);
+  world.services.ended(holder, { returns: false });
+  const thief = new TestOwner({ proof: "b" });
+  strictEqual(world.services.takeUp(wanted, thief), true);
+  strictEqual(world.services.destroy(wanted.id, { of: thief.peer }), true);
+  strictEqual(world.services.takeUp(wanted, holder), true);
+});
+
+Deno.test("peers cannot make the connector forget what the user has removed", () => {
+  using world = new World();
+  const wanted = service({ type: "remote" });
+  const holder = new TestOwner({ proof: "a" });
+  world.services.takeUp(wanted, holder);
+  world.services.destroy(wanted.id);
+  const hostile = new TestOwner({ proof: "b" });
+  for (let count = 0; count < 12_000; count += 1) {
+    const id = `hostile ${count}`;
+    world.services.takeUp({ ...wanted, id }, hostile);
+    world.services.destroy(id, { of: hostile.peer });
+  }
+  strictEqual(world.services.takeUp(wanted, holder), false);
+});
