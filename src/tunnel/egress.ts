@@ -54,8 +54,8 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     const reason = reasonOf(error);
     visit.fail(reason);
     // Whoever may open streams may open thousands.
-    if (dial.refused) visitors.log.warn("destination refused", { ...who, service: name, reason });
-    else logger.warn("destination cannot be reached", { service: name, reason });
+    const line = dial.refused ? "destination refused" : "destination cannot be reached";
+    visitors.log.warn(line, { ...who, service: name, reason });
     return stream.reset("refused", reason);
   }
   stream.accept();

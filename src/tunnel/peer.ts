@@ -43,6 +43,7 @@ export interface PeerOptions extends PeerServiceOptions {
   /** Whether links go through a proxy: then a look at the peer's own port tells nothing. */
   proxied: boolean;
   limits: SessionLimits;
+  logger: Logger;
   /** For what may be tried for as many peers as there are. */
   log: BoundedLog;
   /** The peer has removed a service. */
@@ -311,7 +312,11 @@ export class Peer {
     this.#answered = session;
     this.#onHeard();
     const { dialect, peer } = session;
-    this.#logger.info("link opened", { dialect, ...identityFields(peer) });
+    this.#options.visitors.changes.info("link opened", {
+      peer: formatAddress(this.#options.address),
+      dialect,
+      ...identityFields(peer),
+    });
     this.#forgetRemoved();
   }
 
@@ -344,7 +349,11 @@ export class Peer {
     if (entry === undefined) return false;
     this.#services.delete(serviceId);
     entry.close();
-    this.#logger.info("service removed", { service: entry.service.name, id: serviceId });
+    this.#options.visitors.changes.info("service removed", {
+      peer: formatAddress(this.#options.address),
+      service: entry.service.name,
+      id: serviceId,
+    });
     return true;
   }
 }

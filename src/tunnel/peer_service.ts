@@ -1,7 +1,6 @@
 // A service that we expose to a peer: what is true of it now, its listener if it is of type remote, and when what
 // failed is tried again. It is told by its peer when a link comes and goes, and what was answered over it.
 
-import type { Logger } from "@logtape/logtape";
 import { type Address, formatAddress, parseAddress } from "../address.ts";
 import { ConnectorError, type ErrorCode } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
@@ -21,10 +20,18 @@ export interface PeerServiceOptions {
   visitors: Visitors;
   listeners: OwnListeners;
   pace: DialPace;
-  logger: Logger;
   /** How long visitors wait for a link that was lost, in milliseconds. */
   graceMs: number;
 }
+
+/** Answers of the peer that count at once: an honest one gives one to each try, and tries are made ever more seldom. */
+const ANSWERS_AT_ONCE = 10;
+/**
+ * Once there were so many, one counts in so long, the last, in milliseconds: each sets timers, moves visitors and is logged.
+ */
+const ANSWER_INTERVAL_MS = 1000;
+/** Characters of a peer's text that are kept. */
+const MAX_TEXT_LENGTH = 1000;
 
 /** Reasons that stay when nobody changes anything: trying again is of no use. */
 const LASTING: readonly ErrorCode[] = [
@@ -32,6 +39,8 @@ const LASTING: readonly ErrorCode[] = [
   "permission_denied",
   "failed_precondition",
 ];
+
+type StatusFrame = ControlFrame & { kind: "status" };
 
 /** For whom the connections of a peer that we dial are counted, and its ports and links. */
 export function dialledHolder(address: Address): string {
@@ -61,6 +70,13 @@ export class PeerService {
   /** Gives up the wait for the turn to try again. */
   #retrying: AbortController | undefined;
   #backoff = new Backoff(RETRY_BACKOFF);
+  /** How many answers of the peer may count now; grows with time. */
+  #answersLeft = ANSWERS_AT_ONCE;
+  /** When that last grew, as of `performance.now()`. */
+  #answersGrownAt = performance.now();
+  /** The last answer that has not counted yet. */
+  #held: StatusFrame | undefined;
+  #heldTimer: ReturnType<typeof setTimeout> | undefined;
   #changed = Promise.withResolvers<void>();
   /** Set when it listens no more, and tries nothing again. */
   #stopped = false;
@@ -142,6 +158,7 @@ export class PeerService {
   /** The link is gone, or about to. */
   linkDown(reason: string): void {
     this.#session = undefined;
+    this.#dropHeld();
     if (this.#obstacle === undefined) this.#set("pending", `no link to the peer: ${reason}`);
   }
 
@@ -150,8 +167,35 @@ export class PeerService {
     if (this.#status === "pending") this.#retryAt = at;
   }
 
-  /** The peer has answered. */
-  answered({ status, message, code }: ControlFrame & { kind: "status" }): void {
+  /** The peer has answered. Of many answers in a short time the last one counts, later. */
+  answered(frame: StatusFrame): void {
+    if (this.#closed) return;
+    const now = performance.now();
+    const grown = this.#answersLeft + (now - this.#answersGrownAt) / ANSWER_INTERVAL_MS;
+    this.#answersGrownAt = now;
+    this.#answersLeft = Math.min(ANSWERS_AT_ONCE, grown);
+    if (this.#held === undefined && this.#answersLeft >= 1) {
+      this.#answersLeft -= 1;
+      return this.#apply(frame);
+    }
+    this.#held = frame;
+    this.#heldTimer ??= setTimeout(() => this.#applyHeld(), ANSWER_INTERVAL_MS);
+  }
+
+  #applyHeld(): void {
+    const frame = this.#held;
+    this.#dropHeld();
+    this.#answersLeft -= 1;
+    if (frame) this.#apply(frame);
+  }
+
+  #dropHeld(): void {
+    clearTimeout(this.#heldTimer);
+    this.#heldTimer = undefined;
+    this.#held = undefined;
+  }
+
+  #apply({ status, message, code }: StatusFrame): void {
     if (this.#obstacle) return;
     if (status === "error") return this.#fail({ message: message || "the peer refused it", code });
     this.#set(status, message || undefined);
@@ -189,6 +233,7 @@ export class PeerService {
   stopListening(): void {
     this.#stopped = true;
     this.#stopRetrying();
+    this.#dropHeld();
     this.#retryAt = undefined;
     this.#ingress?.close();
   }
@@ -239,11 +284,12 @@ export class PeerService {
 
   #set(
     status: ServiceStatus,
-    message: string | undefined,
+    text: string | undefined,
     { code, waitMs }: { code?: ErrorCode | undefined; waitMs?: number | undefined } = {},
   ): void {
     this.#stopRetrying();
-    const { logger, graceMs } = this.#options;
+    const { visitors, graceMs, address } = this.#options;
+    const message = text?.slice(0, MAX_TEXT_LENGTH);
     const { id, name } = this.service;
     const before = this.#status;
     this.#status = status;
@@ -255,7 +301,8 @@ export class PeerService {
     }
     if (status !== before) {
       this.#since = new Date();
-      logger.info("service status", { service: name, id, status, message });
+      const peer = formatAddress(address);
+      visitors.changes.info("service status", { peer, service: name, id, status, message });
     }
     if (status === "complete" && this.#session) this.#ingress?.attach(this.#session);
     else if (before === "complete") {

@@ -49,10 +49,15 @@ const MAX_HELD = 20_000;
  */
 const FIRST_DESCRIPTORS = 128;
 
+/** Changes of our own services that are logged at once, all that a start may bring, and then in a second. */
+const LOGGED_CHANGES = { burst: 2000, perSecond: 20 };
+
 /** The connections of all services. */
 export class Visitors {
   /** What strangers can have logged, of all services together. */
   readonly log: BoundedLog;
+  /** What the peers that we dial can have logged of our own services and of links to them. */
+  readonly changes: BoundedLog;
   readonly #options: VisitorsOptions;
   readonly #services = new Set<ServiceVisitors>();
   readonly #open: Share;
@@ -68,6 +73,7 @@ export class Visitors {
   constructor(options: VisitorsOptions) {
     this.#options = options;
     this.log = new BoundedLog(options.logger);
+    this.changes = new BoundedLog(options.logger, LOGGED_CHANGES);
     this.#open = Share.ofAll(0);
     this.#waiting = Share.ofAll(0);
     this.#held = Share.ofAll(0);
@@ -147,6 +153,7 @@ export class Visitors {
   /** Writes what is left of the log. */
   [Symbol.dispose](): void {
     this.log[Symbol.dispose]();
+    this.changes[Symbol.dispose]();
   }
 
   /** Takes one of a share of the connections, if it may. */

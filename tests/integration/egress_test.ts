@@ -43,6 +43,11 @@ Deno.test("egress: refused destinations are logged within bounds, however many t
   ok(logged.length <= 20, `${logged.length} lines`);
 });
 
+Deno.test("egress: destinations that cannot be reached are logged within bounds, however many there are", async () => {
+  const { logged } = await carry({ times: 100 });
+  ok(logged.length <= 20, `${logged.length} lines`);
+});
+
 /** Carries a stream to a port where nobody listens, or where the connector does. */
 async function carry(
   {
