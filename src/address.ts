@@ -109,3 +109,22 @@ function isHostName(text: string): boolean {
   const name = text.endsWith(".") ? text.slice(0, -1) : text;
   return name.length <= MAX_HOST_LENGTH && name.split(".").every((label) => HOST_LABEL.test(label));
 }
+
+/** One end of a TCP connection, as sockets tell: nothing once it is lost. */
+export interface SocketEnd {
+  host: string | undefined;
+  port: number | undefined;
+}
+
+/**
+ * A TCP connection as text, the same at both of its ends, from whoever opened it to whoever accepted it; undefined when an
+ * end is not known.
+ */
+export function connectionText(opener: SocketEnd, acceptor: SocketEnd): string | undefined {
+  const ends = [opener, acceptor].map(({ host, port }) =>
+    host === undefined || port === undefined
+      ? undefined
+      : formatAddress({ host: unmapIpv4(host), port })
+  );
+  return ends.includes(undefined) ? undefined : ends.join(" ");
+}

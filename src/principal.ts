@@ -49,11 +49,6 @@ export class Principal {
     const other = principal.#proof;
     return this.#proof !== undefined && other !== undefined && timingSafeEqual(this.#proof, other);
   }
-
-  /** Whether it has sent this proof. In constant time. */
-  hasProof(proof: Uint8Array): boolean {
-    return this.#proof !== undefined && timingSafeEqual(this.#proof, digest(proof));
-  }
 }
 
 /**

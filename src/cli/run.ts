@@ -61,8 +61,6 @@ export async function runConnector(options: RunOptions): Promise<number> {
     proxied: usesProxy(),
     logger,
     listeners,
-    instance,
-    certificate: tls?.identity.own,
     limits: options.limits,
     halfOpenMs: options.halfOpenMs,
     maxConnections: options.maxConnections,

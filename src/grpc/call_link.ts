@@ -45,6 +45,7 @@ export function helloFromMetadata(metadata: Metadata): Hello | undefined {
 
 /** A link over one gRPC call. */
 export class CallLink implements Link {
+  readonly connections: readonly string[];
   readonly peer: PeerInfo;
   readonly hello: Promise<Hello | undefined>;
   readonly closed: Promise<LinkEnd>;
@@ -58,7 +59,16 @@ export class CallLink implements Link {
   /** For all who wait until there is room. */
   #room: PromiseWithResolvers<void> | undefined;
 
-  constructor(call: RawCall, { peer, ends }: { peer: PeerInfo; ends: CallEnds }) {
+  constructor(
+    call: RawCall,
+    { peer, ends, connections = [] }: {
+      peer: PeerInfo;
+      ends: CallEnds;
+      /** Those that it may run over: of a link that we open, as they come about. */
+      connections?: readonly string[];
+    },
+  ) {
+    this.connections = connections;
     this.peer = peer;
     this.#call = call;
     this.#ends = ends;

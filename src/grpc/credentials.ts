@@ -32,8 +32,11 @@ export interface ChannelSecurity {
   options: ChannelOptions;
 }
 
-/** Makes the security of a channel to a host: an IP address, or a name. */
-export type SecureChannel = (host: string) => ChannelSecurity;
+/** Makes the security of a channel to a host: an IP address, or a name. `onConnected` sees each socket that connects. */
+export type SecureChannel = (
+  host: string,
+  options?: { onConnected?: (socket: Socket) => void },
+) => ChannelSecurity;
 
 /**
  * The server name that is asked for when the host is an IP address. TLS knows no addresses as server names
@@ -44,10 +47,13 @@ const NO_SERVER_NAME = "connector.invalid";
 /** Security for links that we open; plaintext without certificates. */
 export function secureChannels(tls?: TlsIdentity): SecureChannel {
   if (tls === undefined) {
-    return () => ({
+    return (_host, { onConnected } = {}) => ({
       credentials: connectOnce(
         ChannelCredentials.createInsecure(),
-        (socket, connect) => connect(socket),
+        (socket, connect) => {
+          onConnected?.(socket);
+          return connect(socket);
+        },
       ),
       options: {},
     });
@@ -57,15 +63,18 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
   const key = Buffer.from(tls.key);
   const certificate = Buffer.from(tls.certificate);
   const secureContext = createSecureContext({ ca: root, key, cert: certificate });
-  return (host) => {
+  return (host, { onConnected } = {}) => {
     const servername = isIP(host) === 0 ? host : NO_SERVER_NAME;
     return {
       credentials: connectOnce(
         ChannelCredentials.createSsl(root, key, certificate),
-        async (socket) => ({
-          socket: await connectTls(socket, { secureContext, servername, host, judge }),
-          secure: true,
-        }),
+        async (socket) => {
+          onConnected?.(socket);
+          return {
+            socket: await connectTls(socket, { secureContext, servername, host, judge }),
+            secure: true,
+          };
+        },
       ),
       options: servername === host ? {} : { "grpc.ssl_target_name_override": servername },
     };

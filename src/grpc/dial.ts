@@ -3,7 +3,7 @@
 import { Client, type ClientDuplexStream } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
-import { type Address, formatAddress, isIpv4, isIpv6 } from "../address.ts";
+import { type Address, connectionText, formatAddress, isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import type { Hello, Link } from "../mux/link.ts";
 import { addProof } from "./caller.ts";
@@ -45,7 +45,17 @@ export function dialLink(
   address: Address,
   { secure, hello, describePeer, proof, pings = CLIENT_PINGS }: DialLinkOptions,
 ): Link {
-  const { credentials, options } = secure(address.host);
+  // A name has several addresses, of which two may be tried at a time.
+  const connections: string[] = [];
+  const { credentials, options } = secure(address.host, {
+    onConnected: ({ localAddress, localPort, remoteAddress, remotePort }) => {
+      const text = connectionText(
+        { host: localAddress, port: localPort },
+        { host: remoteAddress, port: remotePort },
+      );
+      if (text !== undefined) connections.push(text);
+    },
+  });
   const client = new Client(target(address), credentials, {
     ...options,
     ...CLIENT_WINDOW_OPTIONS,
@@ -68,6 +78,7 @@ export function dialLink(
   );
   const link = new CallLink(call, {
     peer: { address: formatAddress(address) },
+    connections,
     ends: { abort: () => call.cancel(), release: () => client.close() },
   });
   call.on("metadata", (metadata) => link.greet(metadata, describePeer));

@@ -34,7 +34,7 @@ import {
   serviceFromMessage,
   serviceToMessage,
 } from "../wire/service_message.ts";
-import { addressOfCall, describeCaller, principalOfCall } from "./caller.ts";
+import { addressOfCall, connectionOfCall, describeCaller, principalOfCall } from "./caller.ts";
 import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
 import { serverCredentials, type TlsIdentity } from "./credentials.ts";
 import { toBuffer } from "./dial.ts";
@@ -338,8 +338,10 @@ function acceptLink(
   const offered = helloFromMetadata(call.metadata) !== undefined;
   call.sendMetadata(offered ? helloToMetadata(hello) : new Metadata());
   const address = addressOfCall(call);
+  const connection = connectionOfCall(call);
   const link = new CallLink(call, {
     peer: { address },
+    connections: connection === undefined ? [] : [connection],
     ends: {
       abort(reason) {
         call.emit("error", toStatus(reason));

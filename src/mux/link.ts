@@ -17,6 +17,11 @@ export interface Hello {
 
 /** One bidirectional stream of messages to a peer. */
 export interface Link {
+  /**
+   * The TCP connections that it may run over, each as `connectionText` in address.ts writes it: the same text at both
+   * ends, and so a link of our own that leads back to us is known. Absent when nothing is known of them.
+   */
+  readonly connections?: readonly string[];
   /** Who is at the other end; a dialler knows its identity once `hello` has resolved. */
   readonly peer: PeerInfo;
   /** What the peer said of itself; undefined when it said nothing. Known before its first message. Never rejects. */

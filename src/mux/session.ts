@@ -72,6 +72,11 @@ export class Session {
     return this.#link.peer;
   }
 
+  /** The TCP connections that it may run over, as its link tells. */
+  get connections(): readonly string[] {
+    return this.#link.connections ?? [];
+  }
+
   /** How data travels; undefined until the peer has said what it speaks. */
   get dialect(): Dialect | undefined {
     if (this.#streams === undefined) return undefined;

@@ -4,11 +4,9 @@
 import { type Address, formatAddress, parseAddress } from "../address.ts";
 import { delay } from "../delay.ts";
 import { ConnectorError } from "../errors.ts";
-import type { InstanceSecret } from "../instance_secret.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
-import type { PeerInfo } from "../peer_identity.ts";
-import { type CertificateId, principalOf } from "../principal.ts";
+import type { Session } from "../mux/session.ts";
 import type {
   AskOptions,
   Control,
@@ -35,10 +33,6 @@ export interface ConnectorOptions extends VisitorsOptions {
   limits: SessionLimits;
   /** Where this connector listens: no tunnel leads there. Its services are added by themselves. */
   listeners: OwnListeners;
-  /** What our links prove. */
-  instance: InstanceSecret;
-  /** Our own certificate, if there are any. */
-  certificate?: CertificateId | undefined;
   /** How long a listener, and visitors, wait for a peer whose link is lost, in milliseconds. */
   graceMs: number;
   /** Never dial a destination: nothing reachable from here is exposed. */
@@ -84,7 +78,7 @@ export class Connector implements Control {
       logger,
       graceMs,
       admit: (service) => this.#admit(service.type === "local" ? "ingress" : "egress", service),
-      isTaken: (id, peer) => this.#isTaken(id, peer),
+      isTaken: (id, { session }) => this.#isTaken(id, session),
     });
   }
 
@@ -134,15 +128,16 @@ export class Connector implements Control {
 
   async destroy(id: string, { of }: AskOptions = {}): Promise<void> {
     // What was exposed here is nobody's but the user's.
-    for (const [text, peer] of of === undefined ? this.#peers : []) {
-      if (!peer.get(id)) continue;
+    const ours = of === undefined ? [...this.#peers].filter(([, peer]) => peer.get(id)) : [];
+    for (const [text, peer] of ours) {
       await this.#saveWithout(id);
       const removed = peer.remove(id);
       this.#unkept.delete(id);
       this.#dropIdle(text, peer);
       if (removed) return;
     }
-    if (!this.#guestServices.destroy(id, { of })) throw noSuchService(id);
+    // Who meant a service of ours that somebody else has removed meanwhile did not mean a peer's.
+    if (ours.length > 0 || !this.#guestServices.destroy(id, { of })) throw noSuchService(id);
   }
 
   get(id: string): ServiceReport {
@@ -157,10 +152,10 @@ export class Connector implements Control {
 
   list({ of }: AskOptions = {}): ServiceReport[] {
     if (of !== undefined) return this.#guestServices.list({ of });
-    return [
-      ...[...this.#peers.values()].flatMap((peer) => peer.list()),
-      ...this.#guestServices.list(),
-    ];
+    const ours = [...this.#peers.values()].flatMap((peer) => peer.list());
+    const ids = new Set(ours.map(({ id }) => id));
+    // What was exposed to ourselves is one service, though both its ends are here.
+    return [...ours, ...this.#guestServices.list().filter(({ id }) => !ids.has(id))];
   }
 
   /** Takes over a link that a peer opened to us. */
@@ -314,16 +309,12 @@ export class Connector implements Control {
   }
 
   /**
-   * Whether an id is that of a service of our own, which a peer may not use: a link of ours that leads back to us brings
-   * the very id.
+   * Whether an id is that of a service of our own, which a peer may not use: only a link of ours that leads back to us
+   * brings the very id. It is known by its TCP connection: whatever we send, a peer could send back.
    */
-  #isTaken(id: string, peer: PeerInfo): boolean {
-    const [own] = [...this.#peers.values()].flatMap((each) => each.get(id) ?? []);
-    if (own === undefined) return false;
-    const { instance, certificate } = this.#options;
-    const principal = principalOf(peer);
-    return principal.certificate?.key !== certificate?.key ||
-      !principal.hasProof(instance.proofFor(parseAddress(own.service.remoteConnectorAddr)));
+  #isTaken(id: string, { connections }: Session): boolean {
+    const ours = [...this.#peers.values()].filter((peer) => peer.get(id));
+    return ours.length > 0 && !ours.some((peer) => peer.isOver(connections));
   }
 
   /** Two services cannot listen on one port: at one peer, or here. */

@@ -48,8 +48,8 @@ export interface GuestServicesOptions {
   graceMs: number;
   /** Refuses a service that may not be taken up here. @throws {ConnectorError} with the reason. */
   admit: (service: Service) => void;
-  /** Whether an id is that of a service of our own, which this peer may not use. */
-  isTaken: (serviceId: string, peer: PeerInfo) => boolean;
+  /** Whether an id is that of a service of our own, which may not be used over this link. */
+  isTaken: (serviceId: string, owner: Owner) => boolean;
 }
 
 /** The services that peers have exposed on us. */
@@ -113,7 +113,7 @@ export class GuestServices {
     const known = this.#services.get(service.id);
     const taken = known
       ? !isClaimedBy(known, owner.peer)
-      : this.#options.isTaken(service.id, owner.peer);
+      : this.#options.isTaken(service.id, owner);
     // Whose it is is nobody else's business.
     if (taken) throw new ConnectorError("already_exists", "The id belongs to another service");
     const same = known !== undefined && sameService(known.service, service);

@@ -94,6 +94,13 @@ export class Peer {
     return this.#removed.size === 0;
   }
 
+  /** Whether it is at the other end of one of these TCP connections, which we have opened. */
+  isOver(connections: readonly string[]): boolean {
+    return [...this.#sessions].some((session) =>
+      session.connections.some((each) => connections.includes(each))
+    );
+  }
+
   /** What was exposed to it. */
   get services(): Service[] {
     return [...this.#services.values()].map(({ service }) => service);

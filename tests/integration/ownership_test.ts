@@ -11,10 +11,12 @@ import {
   ServiceStatus,
   ServiceType,
 } from "../../proto/gen/connector.ts";
+import { parseAddress } from "../../src/address.ts";
 import { InstanceSecret } from "../../src/instance_secret.ts";
 import type { Service } from "../../src/service.ts";
 import { dialHostile } from "../support/attacked_connector.ts";
 import type { HostilePeer } from "../support/hostile_peer.ts";
+import { makePki, pemOf } from "../support/mtls.ts";
 import { startReferenceAcceptor } from "../support/reference_link.ts";
 import {
   echo,
@@ -113,20 +115,57 @@ Deno.test("the id of a service of ours is refused to peers, and removing it remo
   deepStrictEqual(pair.local.connector.list().map(({ id }) => id), [theirs.id]);
 });
 
-Deno.test("a connector may expose to itself, and removes what it has", async () => {
-  await using server = serveTcp(echo);
-  await using ours = await startConnector();
-  const { id, sourcePort } = await exposeLocal(ours, ours.address, server.port);
-  {
-    using visitor = await Deno.connect({ port: sourcePort });
-    await visitor.write(new Uint8Array([7]));
-    const byte = new Uint8Array(1);
-    await visitor.read(byte);
-    strictEqual(byte[0], 7);
+for (
+  const [host, bind] of [["127.0.0.1", "127.0.0.1:0"], ["127.0.0.1", ":0"], ["localhost", ":0"]]
+) {
+  for (const secured of [false, true]) {
+    const how = `as ${host}, listening on ${bind}, ${
+      secured ? "with certificates" : "in plaintext"
+    }`;
+    Deno.test(`a connector may expose to itself, and removes what it has: ${how}`, async () => {
+      const pki = secured ? await makePki() : undefined;
+      await using server = serveTcp(echo);
+      await using ours = await startConnector({
+        ...(bind && { bind }),
+        ...(pki && { tls: pemOf(pki.root, pki.leaf) }),
+      });
+      const { port } = ours.server.address;
+      const { id, sourcePort } = await exposeLocal(ours, `${host}:${port}`, server.port);
+      // One service, one id.
+      deepStrictEqual(ours.connector.list().map((each) => each.id), [id]);
+      {
+        using visitor = await Deno.connect({ port: sourcePort });
+        await visitor.write(new Uint8Array([7]));
+        const byte = new Uint8Array(1);
+        await visitor.read(byte);
+        strictEqual(byte[0], 7);
+      }
+      await ours.connector.destroy(id);
+      await until(() => ours.connector.list().length === 0, "it is gone");
+      await until(() => refuses(sourcePort), "its port is closed");
+    });
   }
+}
+
+Deno.test("what a connector proves to an acceptor does not give that one the id of the service exposed to it", async () => {
+  const instance = InstanceSecret.random();
+  await using hostile = await startReferenceAcceptor({ passive: true });
+  await using ours = await startConnector({ instance });
+  const id = await ours.connector.expose({
+    name: "web",
+    sourcePort: freePort(),
+    remoteConnectorAddr: hostile.address,
+    destinationAddr: "127.0.0.1:1",
+    type: "local",
+  });
+  const session = await hostile.session();
+  await session.receive("expose");
+  const proof = instance.proofFor(parseAddress(hostile.address));
+  await using back = dialHostile(ours.address, { proof });
+  match(await ask(back.peer, message({ id })), /belongs to another service$/);
+  deepStrictEqual(ours.connector.list().map((each) => [each.id, each.name]), [[id, "web"]]);
   await ours.connector.destroy(id);
-  await until(() => ours.connector.list().length === 0, "it is gone at both ends");
-  strictEqual(await refuses(sourcePort), true);
+  deepStrictEqual(ours.connector.list(), []);
 });
 
 for (const same of [true, false]) {

@@ -85,12 +85,17 @@ async function roundTrip(conn: Deno.TcpConn): Promise<void> {
 /** Dials as a hostile peer. */
 export function dialHostile(
   address: string,
-  { greeting = GREETING, ...options }: HostileOptions & { greeting?: Hello } = {},
+  { greeting = GREETING, proof, ...options }: HostileOptions & {
+    greeting?: Hello;
+    /** What it proves its instance with. */
+    proof?: Uint8Array;
+  } = {},
 ) {
   const link = dialLink(parseAddress(address), {
     secure: secureChannels(),
     hello: greeting,
     describePeer,
+    ...(proof && { proof }),
   });
   const peer = new HostilePeer(link, options);
   return {

@@ -28,12 +28,15 @@ export interface TestConnector extends AsyncDisposable {
 
 /** Starts a connector on a free port of 127.0.0.1. */
 export async function startConnector(
-  options: Partial<ConnectorOptions> & { bind?: string; tls?: TlsIdentity } = {},
+  options: Partial<ConnectorOptions> & {
+    bind?: string;
+    tls?: TlsIdentity;
+    instance?: InstanceSecret;
+  } = {},
 ): Promise<TestConnector> {
-  const { bind = "127.0.0.1:0", tls, ...rest } = options;
+  const { bind = "127.0.0.1:0", tls, instance = InstanceSecret.random(), ...rest } = options;
   const controlCalls: ControlCall[] = [];
   const greeting = hello(rest.limits ?? DEFAULT_LIMITS);
-  const instance = rest.instance ?? InstanceSecret.random();
   const listeners = new OwnListeners();
   const connector = new Connector({
     dial: (address) =>
@@ -45,8 +48,6 @@ export async function startConnector(
       }),
     logger: getLogger(["test"]),
     listeners,
-    instance,
-    certificate: tls?.own,
     limits: DEFAULT_LIMITS,
     halfOpenMs: 60_000,
     maxConnections: 20_000,
