@@ -93,7 +93,7 @@ Deno.test("REST: TLS 1.2 and 1.3 only, and no client certificate is asked for", 
   const port = Number(new URL(connector.url).port);
   for (const version of ["1.2", "1.3"]) {
     const trace = ["-msg", `-tls${version.replace(".", "_")}`];
-    await using rest = connect(port, trace);
+    await using rest = connect(port, [...trace, "-alpn", "http/1.1"]);
     await rest.waitFor(new RegExp(`New, TLSv${version},`));
     doesNotMatch(rest.stdout, /CertificateRequest/);
     // The same trace does show when one is asked for.
