@@ -7,8 +7,8 @@ import {
   type RestAnswer,
   spawnConnector,
   spawnPair,
-} from "../support/processes.ts";
-import { echo, freePort, refuses, roundTrip, serveTcp, until } from "../support/world.ts";
+} from "../../support/processes.ts";
+import { echo, freePort, refuses, roundTrip, serveTcp, until } from "../../support/world.ts";
 
 const TYPES = ["local", "remote"] as const;
 

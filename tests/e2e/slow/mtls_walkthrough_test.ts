@@ -3,8 +3,8 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
-import type { Child } from "../support/child.ts";
-import { callServer, httpsRequest, tempFolder } from "../support/mtls.ts";
+import type { Child } from "../../support/child.ts";
+import { callServer, httpsRequest, tempFolder } from "../../support/mtls.ts";
 import {
   exchangePorts,
   freePorts,
@@ -12,8 +12,8 @@ import {
   runCommandIn,
   startConnectorIn,
   wordsOf,
-} from "../support/readme_commands.ts";
-import { freePort, until } from "../support/world.ts";
+} from "../../support/readme_commands.ts";
+import { freePort, until } from "../../support/world.ts";
 
 Deno.test("the README's commands secure two connectors and reach one through the other", async () => {
   await using folder = await tempFolder();

@@ -4,18 +4,18 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
-import { FaultRelay } from "../support/fault_relay.ts";
+import { FaultRelay } from "../../support/fault_relay.ts";
 import {
   type ConnectorProcess,
   exposeService,
   spawnConnector,
   untilComplete,
-} from "../support/processes.ts";
-import { tempFolder } from "../support/mtls.ts";
-import { secured } from "../support/security.ts";
-import { soon } from "../support/soon.ts";
-import { PATH_KINDS } from "../support/tunnel_path.ts";
-import { echo, freePort, roundTrip, serveTcp, until } from "../support/world.ts";
+} from "../../support/processes.ts";
+import { tempFolder } from "../../support/mtls.ts";
+import { secured } from "../../support/security.ts";
+import { soon } from "../../support/soon.ts";
+import { PATH_KINDS } from "../../support/tunnel_path.ts";
+import { echo, freePort, roundTrip, serveTcp, until } from "../../support/world.ts";
 
 for (const { type, security } of PATH_KINDS) {
   Deno.test(`${type}, ${security}: a connector killed and started again from its state file has its port back, and never refused`, async () => {

@@ -7,10 +7,10 @@ import {
   exposeService,
   spawnConnector,
   spawnPair,
-} from "../support/processes.ts";
-import { secured, SECURITIES } from "../support/security.ts";
-import { soon } from "../support/soon.ts";
-import { echo, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
+} from "../../support/processes.ts";
+import { secured, SECURITIES } from "../../support/security.ts";
+import { soon } from "../../support/soon.ts";
+import { echo, roundTrip, serveTcp, until, writeAll } from "../../support/world.ts";
 
 const CASES = [
   { flag: "--max-service-connections=3", others: "served" },

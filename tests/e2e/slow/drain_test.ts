@@ -3,18 +3,18 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
-import { FaultRelay } from "../support/fault_relay.ts";
+import { FaultRelay } from "../../support/fault_relay.ts";
 import {
   type ConnectorProcess,
   type ConnectorProcessOptions,
   exposeService,
   spawnConnector,
   untilComplete,
-} from "../support/processes.ts";
-import { tempFolder } from "../support/mtls.ts";
-import { secured } from "../support/security.ts";
-import { soon } from "../support/soon.ts";
-import { PATH_KINDS } from "../support/tunnel_path.ts";
+} from "../../support/processes.ts";
+import { tempFolder } from "../../support/mtls.ts";
+import { secured } from "../../support/security.ts";
+import { soon } from "../../support/soon.ts";
+import { PATH_KINDS } from "../../support/tunnel_path.ts";
 import {
   echo,
   randomBytes,
@@ -24,7 +24,7 @@ import {
   serveTcp,
   until,
   writeAll,
-} from "../support/world.ts";
+} from "../../support/world.ts";
 
 const TYPES = ["local", "remote"] as const;
 /** Far above what a test takes. */
