@@ -3,7 +3,6 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { unmapIpv4 } from "./address.ts";
-import type { PeerInfo } from "./peer_identity.ts";
 
 /** What a verified certificate proves, as SHA-256 digests in hexadecimal. Nothing in it is cut or made printable. */
 export interface CertificateId {
@@ -24,6 +23,13 @@ export interface PrincipalParts {
   certificate?: CertificateId | undefined;
   /** What it sent to prove which instance it is. docs/PROTOCOL.md, "Instance". */
   proof?: Uint8Array | undefined;
+}
+
+/** What is known of a peer, as far as it matters here. */
+interface KnownPeer {
+  /** host:port. */
+  address: string;
+  principal?: Principal;
 }
 
 /** A peer. Of its proof only a digest is kept, where no log and no answer finds it. */
@@ -101,7 +107,7 @@ function onSameHost(one: Principal, other: Principal): boolean {
 const LOCAL_HOSTS: readonly string[] = ["127.0.0.1", "::1"];
 
 /** Who a peer is, where nothing else is known of it than where it came from. */
-export function principalOf({ principal, address }: PeerInfo): Principal {
+export function principalOf({ principal, address }: KnownPeer): Principal {
   return principal ?? new Principal({ host: hostOf(address) });
 }
 
@@ -109,7 +115,7 @@ export function principalOf({ principal, address }: PeerInfo): Principal {
  * For whom bounds are counted: one certificate's holder, whatever the number of its links; over plaintext one address.
  * IPv6 addresses count by their first 64 bits, because every host has that many to choose from.
  */
-export function boundKey(peer: PeerInfo): string {
+export function boundKey(peer: KnownPeer): string {
   const { certificate } = principalOf(peer);
   // By key: a CA that gives all its certificates one name does not make them share one bound.
   if (certificate !== undefined) return `certificate ${certificate.key}`;
