@@ -5,6 +5,13 @@ import * as path from "node:path";
 import { decode, ROOT, run } from "./build_run.ts";
 import type { Build } from "../src/cli/version.ts";
 
+/**
+ * Packages that are CommonJS ask for parts of the runtime by `require`. `deno bundle` gives them one, but not where the
+ * name that it has found for it holds a dollar sign (Deno 2.9.6), which hangs on how many names there are.
+ */
+const REQUIRE =
+  `import{createRequire as connectorRequire}from"node:module";var require=connectorRequire(import.meta.url);\n`;
+
 /** Bundles the program; the same source gives the same bytes, in a file of the build's date. */
 export async function bundleProgram(build: Build, { folder }: { folder: string }): Promise<string> {
   const entry = path.join(folder, "main.ts");
@@ -21,6 +28,7 @@ Deno.exit(await runCli(Deno.args, { build: ${JSON.stringify(build)} }));
   await run(Deno.execPath(), {
     args: ["bundle", "--quiet", "--minify", `--config=${config}`, `--output=${output}`, entry],
   });
+  await Deno.writeTextFile(output, REQUIRE + await Deno.readTextFile(output));
   // `deno compile` embeds it together with the file.
   const date = new Date(`${build.date}T00:00:00Z`);
   await Deno.utime(output, date, date);

@@ -82,6 +82,8 @@ Deno.test("the program is one file, the same wherever it is made, and names no f
     ok(first && second);
     ok(first === second);
     ok(first.includes(BUILD.commit) && first.includes(BUILD.date));
+    // CommonJS packages find it, whatever the bundler has called its own.
+    match(first, /^import\{createRequire as \w+\}from"node:module";var require=/);
     ok(!first.includes(import.meta.dirname ?? "?") && !first.includes(folders[0] ?? "?"));
     deepStrictEqual(
       [...first.matchAll(/\bimport[^;"']{0,200}["']((?:npm|jsr|https?):[^"']*)["']/g)],
