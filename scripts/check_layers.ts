@@ -55,6 +55,7 @@ const LEAF = /^src\/[^/]+$/;
 const LEAVES_FOR_LEAVES: readonly string[] = [
   "src/address.ts",
   "src/errors.ts",
+  "src/ip.ts",
   "src/peer_identity.ts",
   "src/plain_text.ts",
   "src/principal.ts",

@@ -3,6 +3,7 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { unmapIpv4 } from "./address.ts";
+import { parseIp } from "./ip.ts";
 
 /** What a verified certificate proves, as SHA-256 digests in hexadecimal. Nothing in it is cut or made printable. */
 export interface CertificateId {
@@ -125,14 +126,10 @@ export function boundKey(peer: KnownPeer): string {
 /** An IP address, in brackets or not, as bounds count it. */
 export function addressKey(host: string): string {
   const address = unmapIpv4(host.replace(/^\[|\]$/g, ""));
-  if (!address.includes(":")) return address;
-  const [head = "", tail = ""] = address.replace(/%.*$/, "").split("::");
-  const left = head.split(":").filter((group) => group !== "");
-  const right = tail.split(":").filter((group) => group !== "");
-  const gap = address.includes("::") ? Math.max(0, 8 - left.length - right.length) : 0;
-  const groups = [...left, ...Array<string>(gap).fill("0"), ...right];
-  return groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16)).join(":") +
-    "::/64";
+  const ip = parseIp(address);
+  if (ip?.length !== 16) return address;
+  const groups = [0, 2, 4, 6].map((at) => ((ip[at] ?? 0) << 8 | (ip[at + 1] ?? 0)).toString(16));
+  return `${groups.join(":")}::/64`;
 }
 
 function hostOf(address: string): string {

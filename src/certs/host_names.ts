@@ -3,6 +3,7 @@
 
 import { isIP } from "node:net";
 import { type Certificate, equalBytes, NAME_TAG } from "./certificate.ts";
+import { parseIp } from "../ip.ts";
 import { readLatin1 } from "./der.ts";
 
 /** A host name as DNS has them, with the underscores that some have. */
@@ -30,26 +31,7 @@ function matchesName(pattern: string, host: string): boolean {
   return parent.split(".").length >= 3 && first > 0 && host.slice(first) === parent;
 }
 
-/** The bytes of an IP address, 4 or 16; undefined for anything else. */
+/** The bytes of an IP address, 4 or 16; undefined for anything that others may read as another one. */
 export function bytesOfIp(text: string): Uint8Array | undefined {
-  switch (isIP(text)) {
-    case 4:
-      return Uint8Array.from(text.split("."), Number);
-    case 6:
-      return bytesOfIpv6(text);
-    default:
-      return undefined;
-  }
-}
-
-function bytesOfIpv6(text: string): Uint8Array {
-  // The platform writes every address in one form, an IPv4 address inside as two groups.
-  const canonical = new URL(`http://[${text}]/`).hostname.slice(1, -1);
-  const [head = "", tail] = canonical.split("::");
-  const groupsOf = (part: string) => part === "" ? [] : part.split(":");
-  const left = groupsOf(head);
-  const right = tail === undefined ? [] : groupsOf(tail);
-  const gap = Array<string>(8 - left.length - right.length).fill("0");
-  const groups = [...left, ...gap, ...right].map((group) => Number.parseInt(group, 16));
-  return Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]));
+  return isIP(text) === 0 ? undefined : parseIp(text);
 }

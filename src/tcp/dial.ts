@@ -5,7 +5,7 @@ import { type Address, formatAddress, isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import { Conn } from "./conn.ts";
 import { connect, newSocket, SystemError, type TcpHandle, type Waiter } from "./handle.ts";
-import { canonicalIp } from "./ip.ts";
+import { canonicalIp } from "../ip.ts";
 import { sweep, type Swept, unsweep } from "./sweep.ts";
 
 /** So long an address has for itself until the next one of the name is tried beside it, in ms. RFC 8305 section 5. */

@@ -3,7 +3,7 @@
 
 import type { Address } from "../address.ts";
 import { newListener, SystemError } from "./handle.ts";
-import { type Ip, meanings, parseIp } from "./ip.ts";
+import { type Ip, meanings, parseIp } from "../ip.ts";
 
 /** Listeners of one connector. */
 export class OwnListeners {

@@ -1,6 +1,6 @@
 // IP addresses as bytes, so that every spelling of one is the same, and the IPv4 addresses that IPv6 addresses stand for.
 
-import { isIpv4, isIpv6 } from "../address.ts";
+import { isIpv4, isIpv6 } from "./address.ts";
 
 /** An IP address: 4 or 16 bytes. */
 export type Ip = Uint8Array;
