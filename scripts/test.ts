@@ -1,0 +1,42 @@
+// `deno task test [test files or flags of deno test]`: the tests that need no other programs. Without arguments all of
+// them run, in two processes side by side that take about as long: most of a test's time is waiting. Within one process
+// they run one after the other, because some count what their whole process has open.
+
+import { ROOT } from "./build_run.ts";
+
+const DENO_TEST = ["test", "-P=tests", "--no-check", "--quiet"];
+const GROUPS = [
+  ["tests/e2e", "--ignore=tests/e2e/slow", "tests/fuzz", "tests/contract"],
+  ["tests/unit", "tests/property", "tests/integration"],
+];
+
+const codes = Deno.args.length > 0 ? [await run(Deno.args)] : await runGroups();
+Deno.exit(codes.find((code) => code !== 0) ?? 0);
+
+/** Runs every group, shows one's output as it comes and the others' once it has ended. */
+async function runGroups(): Promise<number[]> {
+  const [shown = [], ...others] = GROUPS;
+  const quiet = others.map((group) => start(group, "piped").output());
+  const codes = [await run(shown)];
+  for (const pending of quiet) {
+    const { code, stdout, stderr } = await pending;
+    console.log(new TextDecoder().decode(stdout));
+    console.error(new TextDecoder().decode(stderr));
+    codes.push(code);
+  }
+  return codes;
+}
+
+async function run(args: string[]): Promise<number> {
+  return (await start(args, "inherit").status).code;
+}
+
+function start(args: string[], output: "inherit" | "piped"): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: [...DENO_TEST, ...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: output,
+    stderr: output,
+  }).spawn();
+}
