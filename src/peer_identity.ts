@@ -23,18 +23,36 @@ export interface PeerInfo {
   principal?: Principal;
 }
 
+/** `generate-certs` of Go connectors, and ours before 0.2, put the time into the id: it is new in each certificate. */
+const TIME_STAMP = /^spiffe:\/\/jumppad\.dev\/private\/\d+$/;
+
+/** Whether a URI in a certificate is a SPIFFE id at all. */
+export function isSpiffeId(uri: string): boolean {
+  return uri.toLowerCase().startsWith("spiffe://");
+}
+
+/** Whether a SPIFFE id says no more than when its certificate was issued. */
+export function isTimeStamp(spiffe: string): boolean {
+  return TIME_STAMP.test(spiffe);
+}
+
 /** How much of a key's digest tells two keys apart for people, in characters. */
 const SHOWN_KEY_LENGTH = 16;
 
 /** Who asked for something, for the log: in few words, and where from. */
 export function whoFields({ address, identity, principal }: PeerInfo): Record<string, unknown> {
-  const { spiffe, dnsNames = [], subject } = identity ?? {};
   const certificate = principal?.certificate;
   return {
     peer: address,
-    principal: spiffe ?? (dnsNames.join(",") || subject) ?? "anonymous",
+    principal: identity === undefined ? "anonymous" : nameOf(identity),
     ...(certificate && { key: certificate.key.slice(0, SHOWN_KEY_LENGTH) }),
   };
+}
+
+/** As certs/principal.ts counts names, for people. */
+function nameOf({ spiffe, dnsNames, ipAddresses, subject }: PeerIdentity): string {
+  if (spiffe !== undefined && !isTimeStamp(spiffe)) return spiffe;
+  return [...dnsNames, ...ipAddresses].join(",") || (spiffe ?? subject);
 }
 
 /** Who a peer is, for the log. */

@@ -7,7 +7,7 @@ import { parseIp } from "./ip.ts";
 
 /** What a verified certificate proves, as SHA-256 digests in hexadecimal. Nothing in it is cut or made printable. */
 export interface CertificateId {
-  /** Of the subject and every alternative name, byte for byte: a renewed certificate has the same. */
+  /** Of the names that say who it is, byte for byte: a renewed certificate has the same. */
   name: string;
   /** Of the public key: two certificates that a CA has given the same names differ in it. */
   key: string;

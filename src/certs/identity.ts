@@ -2,7 +2,7 @@
 // was verified by TLS before; its text is still a stranger's, so it is bounded and made printable here.
 
 import { ConnectorError, reasonOf } from "../errors.ts";
-import type { PeerIdentity } from "../peer_identity.ts";
+import { isSpiffeId, type PeerIdentity } from "../peer_identity.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 
 /** The longest text that is kept of a subject or a name, in characters. */
@@ -34,7 +34,7 @@ export function identityOf({ subject, alternativeNames }: Certificate): PeerIden
   const valuesOf = (type: string) =>
     alternativeNames.filter((name) => name.type === type).slice(0, MAX_KEPT_NAMES)
       .map(({ value }) => printable(value));
-  const spiffe = valuesOf("url").find((uri) => uri.toLowerCase().startsWith("spiffe://"));
+  const spiffe = valuesOf("url").find(isSpiffeId);
   return {
     subject: printable(subject),
     ...(spiffe === undefined ? {} : { spiffe }),

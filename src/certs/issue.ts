@@ -20,6 +20,7 @@ import { ConnectorError } from "../errors.ts";
 import { type Authority, checkValidAt } from "./authority.ts";
 import { type KeyType, LEAF_VALID_DAYS, MAX_VALID_DAYS, ROOT_VALID_DAYS } from "./policy.ts";
 import { generateKeyPair, privateKeyPem, type SigningKey } from "./private_key.ts";
+import { checkSpiffeId, spiffeIdFor } from "./spiffe.ts";
 import { checkCommonName, normalizeDnsNames, normalizeIpAddresses } from "./subject_names.ts";
 
 /** Certificates begin this much in the past, in milliseconds, for machines whose clock is behind. */
@@ -50,6 +51,8 @@ export interface LeafOptions extends RootOptions {
   /** Host names, with or without a port. */
   dnsNames?: readonly string[];
   ipAddresses?: readonly string[];
+  /** Who it is. Default: the same for the same names. */
+  spiffeId?: string;
 }
 
 /**
@@ -88,6 +91,9 @@ export async function issueLeaf(root: Authority, options: LeafOptions = {}): Pro
   const dnsNames = normalizeDnsNames(options.dnsNames ?? []);
   const ipAddresses = normalizeIpAddresses(options.ipAddresses ?? []);
   const commonName = checkCommonName(options.commonName ?? "Connector Leaf");
+  const spiffeId = options.spiffeId === undefined
+    ? spiffeIdFor({ commonName, dnsNames, ipAddresses })
+    : checkSpiffeId(options.spiffeId);
   const wanted = daysAfter(now, options.validDays ?? LEAF_VALID_DAYS);
   checkValidAt(root, now);
 
@@ -114,7 +120,7 @@ export async function issueLeaf(root: Authority, options: LeafOptions = {}): Pro
       new SubjectAlternativeNameExtension([
         ...dnsNames.map((value) => ({ type: "dns", value } as const)),
         ...ipAddresses.map((value) => ({ type: "ip", value } as const)),
-        { type: "url", value: spiffeId(now) },
+        { type: "url", value: spiffeId },
       ]),
     ],
   });
@@ -159,13 +165,6 @@ function randomSerial(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(SERIAL_BYTES));
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
   return bytes.toHex();
-}
-
-/** The clock gives milliseconds; the nanoseconds below them are drawn, so that ids made at once differ. */
-function spiffeId(now: Date): string {
-  const [drawn = 0] = crypto.getRandomValues(new Uint32Array(1));
-  const nanoseconds = BigInt(now.getTime()) * 1_000_000n + BigInt(drawn % 1_000_000);
-  return `spiffe://jumppad.dev/private/${nanoseconds}`;
 }
 
 function daysAfter(now: Date, days: number): Date {

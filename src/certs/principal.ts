@@ -1,10 +1,15 @@
-// What a certificate proves of its holder, for decisions: digests of its names and of its key, of the bytes as they stand.
-// The certificate was verified before; what people are shown of it is in identity.ts.
+// What a certificate proves of its holder, for decisions: digests of who it names and of its key, of the bytes as they
+// stand. The certificate was verified before; what people are shown of it is in identity.ts.
+// docs/PROTOCOL.md, "Whose service it is".
 
 import { createHash } from "node:crypto";
 import { ConnectorError, reasonOf } from "../errors.ts";
+import { isSpiffeId, isTimeStamp } from "../peer_identity.ts";
 import type { CertificateId } from "../principal.ts";
-import { type Certificate, parseCertificate } from "./certificate.ts";
+import { type Certificate, type GeneralName, NAME_TAG, parseCertificate } from "./certificate.ts";
+
+/** A subject is a sequence, and no alternative name has this tag. */
+const SUBJECT_TAG = 0x30;
 
 /**
  * Reads what a certificate in DER proves.
@@ -31,15 +36,33 @@ export function certificateIdOf(
     "subjectName" | "names" | "publicKeyInfo"
   >,
 ): CertificateId {
-  const name = createHash("sha256");
-  // Each part says where it ends: no two certificates of different names have the same bytes here.
-  name.update(subjectName);
-  for (const { tag, content } of names) {
-    name.update(`${tag} ${content.length} `);
-    name.update(content);
-  }
+  const counted = whoIsNamed(names);
   return {
-    name: name.digest("hex"),
+    name: digestOf(counted.length > 0 ? counted : [{ tag: SUBJECT_TAG, content: subjectName }]),
     key: createHash("sha256").update(publicKeyInfo).digest("hex"),
   };
+}
+
+/** The names that count: SPIFFE ids, else DNS names and IP addresses, else an id that is but a time stamp. */
+function whoIsNamed(names: readonly GeneralName[]): readonly GeneralName[] {
+  const ids = names.filter((name) => name.tag === NAME_TAG.uri && isSpiffeId(textOf(name)));
+  const lasting = ids.filter((name) => !isTimeStamp(textOf(name)));
+  if (lasting.length > 0) return lasting;
+  const hosts = names.filter(({ tag }) => tag === NAME_TAG.dns || tag === NAME_TAG.ip);
+  return hosts.length > 0 ? hosts : ids;
+}
+
+/** Of a set of names, in whatever order they stand. */
+function digestOf(names: readonly GeneralName[]): string {
+  const whole = createHash("sha256");
+  // Digests have one length: no two sets have the same bytes here.
+  const each = names.map(({ tag, content }) =>
+    createHash("sha256").update(Uint8Array.of(tag)).update(content).digest("hex")
+  );
+  for (const digest of [...new Set(each)].sort()) whole.update(digest);
+  return whole.digest("hex");
+}
+
+function textOf({ content }: GeneralName): string {
+  return new TextDecoder("latin1").decode(content);
 }

@@ -8,6 +8,7 @@ import {
   MAX_VALID_DAYS,
   ROOT_VALID_DAYS,
 } from "../certs/policy.ts";
+import { checkSpiffeId } from "../certs/spiffe.ts";
 import { normalizeDnsNames, normalizeIpAddresses } from "../certs/subject_names.ts";
 import { ConnectorError } from "../errors.ts";
 import { UsageError } from "./usage_error.ts";
@@ -33,6 +34,8 @@ export interface LeafRequest extends Request {
   rootKeyPath: string;
   dnsNames: string[];
   ipAddresses: string[];
+  /** Who it is; when absent, that is made from the names. */
+  spiffeId?: string;
 }
 
 /** A flag and its environment variable. */
@@ -79,6 +82,12 @@ export const GENERATE_CERTS_FLAGS = {
     variable: "CONNECTOR_DNS_NAME",
     description: "DNS name the leaf is for, with or without a port; repeats, or a comma list",
     repeats: true,
+  },
+  spiffeId: {
+    flags: "--spiffe-id <id>",
+    variable: "CONNECTOR_SPIFFE_ID",
+    description: "SPIFFE id of the leaf, by which peers know it again",
+    shownDefault: "made from its names",
   },
   keyType: {
     flags: "--key-type <type>",
@@ -129,10 +138,12 @@ export function readGenerateCertsOptions(
     validDays: readDays(settings.validDays, kind === "root" ? ROOT_VALID_DAYS : LEAF_VALID_DAYS),
     force: readBoolean(settings.force),
   };
-  const { rootCa, rootKey, ipAddress, dnsName } = settings;
+  const { rootCa, rootKey, ipAddress, dnsName, spiffeId } = settings;
   if (kind === "root") {
     // Variables may be there for other calls; a flag was meant.
-    const stray = [rootCa, rootKey, ipAddress, dnsName].find((setting) => setting?.written);
+    const stray = [rootCa, rootKey, ipAddress, dnsName, spiffeId].find((setting) =>
+      setting?.written
+    );
     if (stray) {
       throw new UsageError(
         `${stray.origin} belongs to --leaf: a root signs itself and names no host`,
@@ -155,6 +166,7 @@ export function readGenerateCertsOptions(
     rootKeyPath: readPath(rootKey),
     dnsNames: readList(dnsName, normalizeDnsNames),
     ipAddresses: readList(ipAddress, normalizeIpAddresses),
+    ...(spiffeId && { spiffeId: readChecked(spiffeId, checkSpiffeId) }),
   };
 }
 
@@ -207,8 +219,15 @@ function readList(
   normalize: (values: string[]) => string[],
 ): string[] {
   if (setting === undefined) return [];
+  return readChecked(
+    setting,
+    (text) => normalize(text.split(",").map((value) => value.trim())),
+  );
+}
+
+function readChecked<T>(setting: Setting, read: (text: string) => T): T {
   try {
-    return normalize(setting.text.split(",").map((value) => value.trim()));
+    return read(setting.text);
   } catch (error) {
     if (!(error instanceof ConnectorError)) throw error;
     throw new UsageError(`${setting.origin}: ${error.message}`, error.hint);

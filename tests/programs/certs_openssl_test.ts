@@ -61,7 +61,7 @@ Deno.test("openssl verifies a leaf of ours strictly, for both roles, and shows t
         /Extended Key Usage: ?\s+TLS Web Server Authentication, TLS Web Client Authentication\n/,
         /Subject Key Identifier/,
         /Authority Key Identifier/,
-        /DNS:localhost:9090, DNS::30001, DNS:web\.example, IP Address:10\.0\.0\.1, URI:spiffe:\/\/jumppad\.dev\/private\/\d+\n/,
+        /DNS:localhost:9090, DNS::30001, DNS:web\.example, IP Address:10\.0\.0\.1, URI:spiffe:\/\/jumppad\.dev\/connector\/[0-9a-f]{64}\n/,
       ]
     ) assert.match(shown, field);
     const rootShown = await openssl(["x509", "-in", "root.cert", "-noout", "-text"], folder);

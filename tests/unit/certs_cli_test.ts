@@ -79,6 +79,17 @@ const WRONG_USES: WrongUse[] = [
   { args: ["--leaf", ...ROOT.slice(2)], says: ["error: --root-ca is missing"] },
   { args: [...LEAF, "--root-ca="], says: ["error: --root-ca is empty, want a path"] },
   {
+    args: ["--ca", "--spiffe-id", "spiffe://example.org/a"],
+    says: ["error: --spiffe-id belongs to --leaf: a root signs itself and names no host"],
+  },
+  {
+    args: [...LEAF, "--spiffe-id", "https://example.org/a"],
+    says: [
+      `error: --spiffe-id: "https://example.org/a" is not a SPIFFE id`,
+      "want one like spiffe://example.org/laptop/anna",
+    ],
+  },
+  {
     args: ["--ca", "--dns-name", "localhost"],
     says: ["error: --dns-name belongs to --leaf: a root signs itself and names no host"],
   },
@@ -282,6 +293,23 @@ Deno.test("a root needs none of the leaf's variables, and does not stumble over 
   });
 });
 
+Deno.test("a renewed leaf has the SPIFFE id of the former, unless another is given", async () => {
+  const idOfLeaf = async (...args: string[]) => {
+    let names = "";
+    await inFolder(async (folder) => {
+      assert.equal((await generate([...LEAF, ...args, folder])).code, 0);
+      names = new X509Certificate(Deno.readTextFileSync(join(folder, "leaf.cert")))
+        .subjectAltName ?? "";
+    });
+    return /URI:(spiffe:[^,]+)$/.exec(names)?.[1];
+  };
+  const id = await idOfLeaf("--dns-name=b.example,a.example");
+  assert.equal(await idOfLeaf("--dns-name=a.example,b.example", "--key-type=rsa-4096"), id);
+  assert.notEqual(await idOfLeaf("--dns-name=a.example"), id);
+  const given = "spiffe://example.org/laptop/anna";
+  assert.equal(await idOfLeaf("--dns-name=a.example", `--spiffe-id=${given}`), given);
+});
+
 Deno.test("a leaf that its root cuts short, and one for no host, say so", async () => {
   await inFolder(async (folder) => {
     const { stdout } = await generate([...LEAF, "--valid-days=36500", folder]);
@@ -293,7 +321,8 @@ Deno.test("a leaf that its root cuts short, and one for no host, say so", async 
 Deno.test("the help shows every flag with its variable, and examples", async () => {
   const { code, stdout } = await generate(["--help"]);
   assert.equal(code, 0);
-  const flags = "ca leaf root-ca root-key ip-address dns-name key-type valid-days force".split(" ");
+  const flags = "ca leaf root-ca root-key ip-address dns-name spiffe-id key-type valid-days force"
+    .split(" ");
   for (const flag of flags) {
     assert.ok(stdout.includes(`--${flag}`), flag);
     assert.ok(stdout.includes(`CONNECTOR_${flag.toUpperCase().replace("-", "_")}`), flag);

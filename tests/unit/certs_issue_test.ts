@@ -114,7 +114,7 @@ Deno.test("a leaf holds what the contract says", async () => {
   assert.equal(leaf.keyUsage, DIGITAL_SIGNATURE);
   assert.deepEqual(leaf.extendedUsages, [SERVER_AUTH, CLIENT_AUTH]);
   const uri = leaf.alternativeNames.at(-1);
-  assert.match(uri?.value ?? "", /^spiffe:\/\/jumppad\.dev\/private\/\d{19}$/);
+  assert.match(uri?.value ?? "", /^spiffe:\/\/jumppad\.dev\/connector\/[0-9a-f]{64}$/);
   assert.deepEqual(leaf.alternativeNames, [
     { type: "dns", value: "localhost:9090" },
     { type: "dns", value: ":30001" },

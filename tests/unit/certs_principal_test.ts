@@ -1,4 +1,4 @@
-// What a certificate proves of its holder: all of its names, to the last byte, and its key.
+// What a certificate proves of its holder: who it names, to the last byte, and its key.
 
 import { notStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { decodePem } from "../../src/certs/pem.ts";
@@ -11,6 +11,10 @@ const root = await makeCertificate({ ca: true });
 const keys = (await makeCertificate({})).keys;
 const idOf = ({ certificate: pem }: Pick<Made, "certificate">) => leafIdOf(pem);
 const idWith = async (shape: Shape) => idOf(await makeCertificate({ keys, ...shape }, root));
+
+const uri = (value: string) => ({ type: "url", value }) as const;
+const dns = (value: string) => ({ type: "dns", value }) as const;
+const ip = (value: string) => ({ type: "ip", value }) as const;
 
 Deno.test("a renewed certificate has the same names, with its old key or a new one", async () => {
   const names = [{ type: "dns", value: "a.example" }] as const;
@@ -43,8 +47,8 @@ Deno.test("certificates that look alike to people are not the same", async () =>
     ],
     // Only the first SPIFFE id is shown.
     [
-      { names: [{ type: "url", value: "spiffe://a/b" }, { type: "url", value: "x://c" }] },
-      { names: [{ type: "url", value: "spiffe://a/b" }, { type: "url", value: "x://d" }] },
+      { names: [uri("spiffe://a/b"), uri("spiffe://a/c")] },
+      { names: [uri("spiffe://a/b"), uri("spiffe://a/d")] },
     ],
   ];
   for (const [one, other] of alike) {
@@ -56,6 +60,49 @@ Deno.test("certificates that look alike to people are not the same", async () =>
       JSON.stringify(describePeer(decodePem(certificate)[0]?.der ?? new Uint8Array()));
     strictEqual(shown(first), shown(second));
     notStrictEqual(idOf(first).name, idOf(second).name);
+  }
+});
+
+Deno.test("whoever is named the same is the same: SPIFFE id, else hosts, else a time stamp, else the subject", async () => {
+  const stamp = (digits: string) => uri(`spiffe://jumppad.dev/private/${digits}`);
+  const same: [string, Shape, Shape][] = [
+    ["a SPIFFE id decides alone", { name: "x", names: [uri("spiffe://a/b"), dns("one")] }, {
+      name: "y",
+      names: [uri("spiffe://a/b"), dns("two"), uri("https://a/")],
+    }],
+    ["hosts, in whatever order", { names: [dns("a"), ip("10.0.0.1"), dns("b")] }, {
+      name: "y",
+      names: [dns("b"), dns("a"), ip("10.0.0.1"), dns("a")],
+    }],
+    ["leaves of the Go connector go by their hosts", { names: [dns("a"), stamp("1")] }, {
+      names: [dns("a"), stamp("2")],
+    }],
+    ["a SPIFFE id beside a time stamp", { names: [uri("spiffe://a/b"), stamp("1")] }, {
+      names: [uri("spiffe://a/b"), stamp("2")],
+    }],
+  ];
+  for (const [what, one, other] of same) {
+    strictEqual((await idWith(one)).name, (await idWith(other)).name, what);
+  }
+  const different: [string, Shape, Shape][] = [
+    ["another SPIFFE id", { names: [uri("spiffe://a/b")] }, { names: [uri("spiffe://a/B")] }],
+    ["a SPIFFE id and a host", { names: [uri("spiffe://a/b")] }, { names: [dns("spiffe://a/b")] }],
+    ["another host", { names: [dns("a"), dns("b")] }, { names: [dns("ab")] }],
+    ["one host more", { names: [dns("a")] }, { names: [dns("a"), dns("b")] }],
+    ["a name and an address", { names: [dns("a")] }, { names: [ip("10.0.0.1")] }],
+    ["upper case", { names: [dns("a")] }, { names: [dns("A")] }],
+    ["Go leaves for no host", { names: [stamp("1")] }, { names: [stamp("2")] }],
+    ["what only resembles a time stamp", { names: [dns("a"), stamp("1x")] }, {
+      names: [dns("a"), stamp("2x")],
+    }],
+    ["subjects", { name: "x" }, { name: "y" }],
+    ["subjects, beside names of other kinds", { name: "x", names: [uri("https://a/")] }, {
+      name: "y",
+      names: [uri("https://a/")],
+    }],
+  ];
+  for (const [what, one, other] of different) {
+    notStrictEqual((await idWith(one)).name, (await idWith(other)).name, what);
   }
 });
 

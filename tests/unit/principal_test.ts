@@ -58,7 +58,7 @@ Deno.test("two have proven to be one instance when both sent the same proof", ()
   strictEqual(new Principal({ host: "a" }).provesSame(new Principal({ host: "a" })), false);
 });
 
-Deno.test("a peer is named for people by its SPIFFE id, else its DNS names, else its subject", () => {
+Deno.test("a peer is named for people by what counts of its certificate", () => {
   const subject = "CN=x";
   const identity = { subject, dnsNames: ["a", "b"], ipAddresses: [] };
   const principal = new Principal({
@@ -73,7 +73,11 @@ Deno.test("a peer is named for people by its SPIFFE id, else its DNS names, else
     key: "0123456789abcdef",
   });
   strictEqual(who({}).principal, "a,b");
+  strictEqual(who({ dnsNames: [], ipAddresses: ["::1"] }).principal, "::1");
   strictEqual(who({ dnsNames: [] }).principal, subject);
+  const stamp = "spiffe://jumppad.dev/private/1";
+  strictEqual(who({ spiffe: stamp }).principal, "a,b");
+  strictEqual(who({ spiffe: stamp, dnsNames: [] }).principal, stamp);
 });
 
 Deno.test("bounds are counted by certificate, whatever it is called, and else by address", () => {
