@@ -1,7 +1,9 @@
-// The zip archives of a release, read by Python's own reader. That tar reads the others is in tests/unit/build_test.ts.
+// What a release holds, read by others: its zip archives by Python's own reader, its bill of materials by CycloneDX's
+// library. That tar reads the other archives is in tests/unit/build_test.ts.
 
-import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, notStrictEqual, strictEqual } from "node:assert/strict";
 import { zip } from "../../scripts/build_archive.ts";
+import { readPackages, sbom } from "../../scripts/sbom.ts";
 import { runProgram } from "../support/child.ts";
 import { randomBytes } from "../support/world.ts";
 
@@ -43,4 +45,32 @@ Deno.test("a zip archive unpacks to the files that went in", async () => {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+/** Prints what is wrong with the document on stdin, by the schema of the version. */
+const VALIDATE = `
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+print(JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read()))
+`;
+
+Deno.test("the bill of materials keeps to CycloneDX's schema", async () => {
+  const build = { commit: "0123456789abcdef0123456789abcdef01234567", date: "2026-02-03" };
+  const bill = sbom(await readPackages(), { build, deno: Deno.version.deno });
+  const check = async (document: unknown) => {
+    const file = await Deno.makeTempFile({ suffix: ".json" });
+    try {
+      await Deno.writeTextFile(file, JSON.stringify(document));
+      const { code, stdout, stderr } = await runProgram("python3", {
+        args: ["-c", VALIDATE, file],
+      });
+      strictEqual(code, 0, stderr);
+      return stdout.trim();
+    } finally {
+      await Deno.remove(file);
+    }
+  };
+  strictEqual(await check(bill), "None");
+  notStrictEqual(await check({ ...bill, components: [{ type: "library" }] }), "None");
 });
