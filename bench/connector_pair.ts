@@ -157,6 +157,10 @@ export class ConnectorPair implements Path, AsyncDisposable {
     return await this.dialler.expose({ peerPort: via, upstreamPort, type: this.#type });
   }
 
+  pids(): readonly number[] {
+    return [this.dialler.pid, this.acceptor.pid];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([
       this.dialler[Symbol.asyncDispose](),

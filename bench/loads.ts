@@ -23,13 +23,30 @@ export interface LoadTarget {
   seconds: number;
 }
 
+/** What a run yielded. */
+export interface LoadResult {
+  samples: Sample[];
+  /** What was carried meanwhile: processor time is told for so much of it. */
+  carried: { figure: string; unit: "s/GB" | "ms/1,000"; amount: number };
+}
+
 /** A row. */
 export interface Load {
   name: LoadName;
   tool: Tool;
   upstream: Upstream;
   /** @throws {Error} when the program fails, or requests fail: a figure with failures is none. */
-  measure(target: LoadTarget): Promise<Sample[]>;
+  measure(target: LoadTarget): Promise<LoadResult>;
+}
+
+/**
+ * What a load cost: the processor time of a path, in seconds, for so much as it carried. The programs at its ends are
+ * not part of it.
+ */
+export function processorTime({ carried }: LoadResult, seconds: number): Sample {
+  const { figure, unit, amount } = carried;
+  const time = unit === "s/GB" ? seconds : seconds * 1000;
+  return { figure: `processor time, ${figure}`, unit, value: time / amount };
 }
 
 /** Beyond its own seconds, in milliseconds: connecting, and iperf3's exchange of results. */
@@ -73,7 +90,7 @@ export const LOADS: readonly Load[] = [
 export async function measureThroughput(
   { processes, tools, port, upstreamPort, seconds }: LoadTarget,
   { figure, reverse = false }: { figure: string; reverse?: boolean },
-): Promise<Sample[]> {
+): Promise<LoadResult> {
   const iperf3 = pathOf(tools, "iperf3");
   // A server for one test only (-1): a run that failed cannot leave it busy for the next one.
   await using _server = await processes.start([
@@ -85,13 +102,17 @@ export async function measureThroughput(
     ...["-t", String(seconds), "-i", "0", "-J"],
     ...(reverse ? ["-R"] : []),
   ], { timeoutMs: seconds * 1000 + GRACE_MS });
-  return [{ figure, unit: "Gbit/s", value: parseIperf3(output).bitsPerSecond / 1e9 }];
+  const gigabits = parseIperf3(output).bitsPerSecond / 1e9;
+  return {
+    samples: [{ figure, unit: "Gbit/s", value: gigabits }],
+    carried: { figure, unit: "s/GB", amount: gigabits / 8 * seconds },
+  };
 }
 
 async function measureRequests(
   { processes, tools, port, seconds }: LoadTarget,
   connections: number,
-): Promise<Sample[]> {
+): Promise<LoadResult> {
   const output = await processes.run([
     ...[pathOf(tools, "wrk"), "--latency", "-t1", `-c${connections}`, `-d${seconds}`],
     `http://127.0.0.1:${port}/`,
@@ -99,16 +120,19 @@ async function measureRequests(
   const { requestsPerSecond, p50, p99, failures } = parseWrk(output);
   refuseFailures(failures, "requests");
   const label = `keep-alive, ${connections} ${connections === 1 ? "connection" : "connections"}`;
-  return [
-    { figure: label, unit: "requests/s", value: requestsPerSecond },
-    { figure: `${label}, p50`, unit: "ms", value: p50 },
-    { figure: `${label}, p99`, unit: "ms", value: p99 },
-  ];
+  return {
+    samples: [
+      { figure: label, unit: "requests/s", value: requestsPerSecond },
+      { figure: `${label}, p50`, unit: "ms", value: p50 },
+      { figure: `${label}, p99`, unit: "ms", value: p99 },
+    ],
+    carried: { figure: label, unit: "ms/1,000", amount: requestsPerSecond * seconds / 1000 },
+  };
 }
 
 async function measureConnections(
   { processes, tools, port, seconds }: LoadTarget,
-): Promise<Sample[]> {
+): Promise<LoadResult> {
   const output = await processes.run([
     ...[pathOf(tools, "ab"), "-q", "-r"],
     // -t sets -n too, so -n must follow it.
@@ -117,7 +141,11 @@ async function measureConnections(
   ], { timeoutMs: seconds * 1000 + GRACE_MS });
   const { requestsPerSecond, failures } = parseAb(output);
   refuseFailures(failures, "connections");
-  return [{ figure: "new connections", unit: "connections/s", value: requestsPerSecond }];
+  const figure = "new connections";
+  return {
+    samples: [{ figure, unit: "connections/s", value: requestsPerSecond }],
+    carried: { figure, unit: "ms/1,000", amount: requestsPerSecond * seconds / 1000 },
+  };
 }
 
 function refuseFailures(failures: number, what: string): void {

@@ -94,6 +94,41 @@ export async function residentBytes(pid: number): Promise<number> {
   return Number(kibibytes) * 1024;
 }
 
+/** Ticks of the processor time that Linux reports, a second: the same on every architecture. */
+const TICKS_PER_SECOND = 100;
+
+/** Processor time that processes have used, and those that they started, in seconds. Linux only. */
+export async function processorSeconds(pids: readonly number[]): Promise<number> {
+  const times = new Map<number, { parent: number; ticks: number }>();
+  for await (const { name } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      // The name of the program, in parentheses, may hold anything.
+      const [, fields = ""] = /\) (.*)$/s.exec(await Deno.readTextFile(`/proc/${name}/stat`)) ?? [];
+      const numbers = fields.split(" ").map(Number);
+      const [user = 0, system = 0, ofUserEnded = 0, ofSystemEnded = 0] = numbers.slice(11, 15);
+      times.set(Number(name), {
+        parent: numbers[1] ?? 0,
+        ticks: user + system + ofUserEnded + ofSystemEnded,
+      });
+    } catch (error) {
+      // It ended meanwhile.
+      if (!(error instanceof Deno.errors.NotFound || isNoProcess(error))) throw error;
+    }
+  }
+  const counts = (pid: number): boolean => {
+    const parent = times.get(pid)?.parent;
+    return pids.includes(pid) || (parent !== undefined && parent > 1 && counts(parent));
+  };
+  let ticks = 0;
+  for (const [pid, time] of times) if (counts(pid)) ticks += time.ticks;
+  return ticks / TICKS_PER_SECOND;
+}
+
+function isNoProcess(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ESRCH";
+}
+
 /** How many files this process, and so each child of it, may have open. Linux only. */
 export async function openFilesLimit(): Promise<number> {
   const limits = await Deno.readTextFile("/proc/self/limits");

@@ -41,7 +41,7 @@ export async function measurePathDelay(
     for (const [between, port] of Object.entries(ports)) {
       const figure = `one stream, ${between}, ${direction}`;
       const target = { processes, tools, port, upstreamPort, seconds };
-      for (const sample of await measureThroughput(target, { figure, reverse })) {
+      for (const sample of (await measureThroughput(target, { figure, reverse })).samples) {
         samples.push(sample);
         rates.push(sample.value);
       }

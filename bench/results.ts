@@ -10,6 +10,8 @@ export type Unit =
   | "requests/s"
   | "connections/s"
   | "ms"
+  | "s/GB"
+  | "ms/1,000"
   | "MB"
   | "KiB"
   | "MiB"

@@ -30,10 +30,14 @@ export async function startSshPath(
   const port = freePort();
   const config = `${folder}/sshd_config`;
   await Deno.writeTextFile(config, sshdConfig({ port, hostKey, userKey }));
-  await processes.start([sshd, "-D", "-e", "-f", config], { ready: /^Server listening on/ });
+  const daemon = await processes.start([sshd, "-D", "-e", "-f", config], {
+    ready: /^Server listening on/,
+  });
 
+  const pids = [daemon.pid];
   return {
     name: "ssh -R",
+    pids: () => pids,
     open: async (upstreamPort) => {
       // Port 0: sshd chooses, and ssh prints it once the forwarding stands.
       const ready = /^Allocated port (\d+) for remote forward/;
@@ -44,6 +48,7 @@ export async function startSshPath(
         ...["-o", "ExitOnForwardFailure=yes"],
         ...["-R", `127.0.0.1:0:127.0.0.1:${upstreamPort}`, `${user}@127.0.0.1`],
       ], { ready });
+      pids.push(client.pid);
       return Number((await client.line(ready))[1]);
     },
   };
