@@ -28,6 +28,8 @@ export interface ConnectorProcessOptions {
   env?: Record<string, string>;
   /** The most files and sockets that it may have open. Not on Windows. Default: what the system lets it. */
   openFiles?: number;
+  /** Where its source is. Default: this checkout, or the executable. */
+  root?: string;
 }
 
 /** Certificates on disk. */
@@ -66,6 +68,7 @@ export async function spawnConnector(
     args = [],
     env = {},
     openFiles,
+    root,
     tls,
   } = options;
   const line = commandLine(
@@ -78,7 +81,7 @@ export async function spawnConnector(
       ...(tls?.flags ?? []),
       ...args,
     ],
-    { env },
+    { env, ...(root !== undefined && { root }) },
   );
   const child = openFiles === undefined
     ? new Child(line.command, line.options)
@@ -306,14 +309,14 @@ function limited(
 
 function commandLine(
   args: string[],
-  { env = {} }: Pick<ChildOptions, "env">,
+  { env = {}, root }: Pick<ChildOptions, "env"> & { root?: string },
 ): { command: string; options: ChildOptions } {
-  const executable = Deno.env.get("CONNECTOR_EXECUTABLE");
+  const executable = root === undefined ? Deno.env.get("CONNECTOR_EXECUTABLE") : undefined;
   return {
     command: executable ?? Deno.execPath(),
     options: {
       args: executable ? args : ["run", "--quiet", "-P", "main.ts", ...args],
-      cwd: ROOT,
+      cwd: root ?? ROOT,
       // glibc overwrites what is freed, so that a use of it by the runtime's native parts shows.
       env: { MALLOC_PERTURB_: "165", ...env },
       // Options of whoever runs the tests are not the tests' own.
