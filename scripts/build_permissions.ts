@@ -4,7 +4,12 @@
 import config from "../deno.json" with { type: "json" };
 
 /** As in deno.json: all of a kind, or a list. */
-export type PermissionSet = Readonly<Record<string, true | readonly string[]>>;
+export type Granted = true | readonly string[];
+
+/** As in deno.json: what is granted of each kind. What is ignored is as if it were not there, and fails nothing. */
+export type PermissionSet = Readonly<
+  Record<string, Granted | { readonly allow: Granted; readonly ignore: Granted }>
+>;
 
 /** Kinds that would let the program do what it has no need to: start programs, call native code, load code. */
 const NEVER: readonly string[] = ["all", "run", "ffi", "import"];
@@ -16,13 +21,18 @@ const PLAIN = /^[\w*./:-]+$/;
 export function permissionFlags(
   set: PermissionSet = config.permissions.default as PermissionSet, // JSON has no literal types.
 ): string[] {
-  const granted = Object.entries(set).map(([kind, value]) => {
+  const flags = Object.entries(set).flatMap(([kind, value]) => {
     if (NEVER.includes(kind)) throw new Error(`Cannot give an executable the permission "${kind}"`);
-    if (value === true) return `--allow-${kind}`;
-    const odd = value.find((each) => !PLAIN.test(each));
-    if (odd !== undefined) throw new Error(`Cannot put the permission "${odd}" into a script`);
-    return `--allow-${kind}=${value.join(",")}`;
+    if (value === true || !("allow" in value)) return [flag(`--allow-${kind}`, value)];
+    return [flag(`--allow-${kind}`, value.allow), flag(`--ignore-${kind}`, value.ignore)];
   });
   // Deno allows imports from some hosts unless it is told otherwise.
-  return [...granted, "--deny-import"];
+  return [...flags, "--deny-import"];
+}
+
+function flag(name: string, granted: Granted): string {
+  if (granted === true) return name;
+  const odd = granted.find((each) => !PLAIN.test(each));
+  if (odd !== undefined) throw new Error(`Cannot put the permission "${odd}" into a script`);
+  return `${name}=${granted.join(",")}`;
 }

@@ -52,19 +52,22 @@ Deno.test("an executable may use the network, files and its own variables, and n
     "--allow-read",
     "--allow-write",
     "--deny-import",
+    "--ignore-env",
   ]);
   match(flags.join(" "), /--allow-env=CONNECTOR_\*,/);
   for (const kind of ["run", "ffi", "all", "import"]) {
     throws(() => permissionFlags({ [kind]: true }), new RegExp(`permission "${kind}"`));
   }
-  throws(() => permissionFlags({ env: ["A'; rm -rf ~"] }), /into a script/);
+  for (const env of [["A'; rm -rf ~"], { allow: ["A;"], ignore: true }] as const) {
+    throws(() => permissionFlags({ env }), /into a script/);
+  }
 });
 
 Deno.test("docs/permissions.md has each permission of deno.json, with what it is for", async () => {
   const page = await Deno.readTextFile(new URL("../../docs/permissions.md", import.meta.url));
   const rows = [...page.matchAll(/^\| `([\w*]+)` +\| (.+) \|$/gm)];
   const wanted = Object.entries(config.permissions.default).flatMap(([kind, value]) =>
-    Array.isArray(value) ? value : [kind]
+    typeof value === "object" ? value.allow : [kind]
   );
   deepStrictEqual(rows.map(([, name]) => name), wanted);
   for (const [, , meaning] of rows) match(meaning ?? "", /\w+ \w+/);
@@ -234,7 +237,8 @@ Deno.test("with a base runtime at hand, the program is compiled, the same each t
     const [first, second] = made.map(sha256);
     strictEqual(first, second);
     deepStrictEqual(embeddedPermissions(made[0] ?? new Uint8Array()), {
-      allow_env: config.permissions.default.env,
+      allow_env: config.permissions.default.env.allow,
+      ignore_env: [],
       allow_net: [],
       allow_read: [],
       allow_write: [],
