@@ -14,6 +14,7 @@ export function cliDocs(): string {
   const program = createProgram({
     stdout: (text) => printed += text,
     stderr: (text) => printed += text,
+    columns: () => undefined,
     env: {},
     runConnector: () => Promise.resolve(0),
   }, () => {});

@@ -2,6 +2,7 @@
 // the commands themselves, so it knows exactly what they know.
 
 import { Argument, Command } from "commander";
+import { examples } from "./help_layout.ts";
 
 /** What the command needs of the world. */
 export interface CompletionIo {
@@ -11,20 +12,22 @@ export interface CompletionIo {
 const SHELLS = { bash: bashScript, zsh: zshScript, fish: fishScript };
 type Shell = keyof typeof SHELLS;
 
-const EXAMPLES = `
-Examples:
-  bash, for this session:
+const EXAMPLES = examples(
+  `  bash, for this session:
     source <(connector completion bash)
 
   bash, for good:
-    connector completion bash > ~/.local/share/bash-completion/completions/connector
+    connector completion bash \\
+      > ~/.local/share/bash-completion/completions/connector
 
   zsh, into a folder of $fpath:
     connector completion zsh > "\${fpath[1]}/_connector"
 
   fish:
     connector completion fish > ~/.config/fish/completions/connector.fish
-`;
+`,
+  { options: false },
+);
 
 /** Builds the command; it completes the program that it is added to. */
 export function completionCommand(io: CompletionIo): Command {

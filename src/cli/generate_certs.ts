@@ -13,6 +13,7 @@ import {
   readGenerateCertsOptions,
   type RootRequest,
 } from "./generate_certs_options.ts";
+import { examples } from "./help_layout.ts";
 
 /** What the command needs of the world. */
 export interface GenerateCertsIo {
@@ -21,17 +22,15 @@ export interface GenerateCertsIo {
   env: Readonly<Record<string, string | undefined>>;
 }
 
-const EXAMPLES = `
-Every option can be given as a flag or as the environment variable beside it; the flag wins.
-
-Examples:
-  A root, once:
+const EXAMPLES = examples(`  A root, once:
     connector generate-certs --ca ./certs
 
-  A certificate for each connector, with the names and addresses that others dial it by:
-    connector generate-certs --leaf --root-ca ./certs/root.cert --root-key ./certs/root.key \\
+  A certificate for each connector, with the names and addresses that others
+  dial it by:
+    connector generate-certs --leaf \\
+      --root-ca ./certs/root.cert --root-key ./certs/root.key \\
       --dns-name connector.example --ip-address 10.0.0.5 ./certs/first
-`;
+`);
 
 /** Builds the command. Its action throws `UsageError` before anything is done, `ConnectorError` after. */
 export function generateCertsCommand(io: GenerateCertsIo): Command {

@@ -6,6 +6,7 @@ import { Command } from "commander";
 import { connectReason } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { refuseKeyLog } from "./environment.ts";
+import { examples } from "./help_layout.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What the command needs of the world. */
@@ -18,11 +19,7 @@ const DEFAULT_URL = "http://localhost:9091/health";
 /** How long the answer may take, in milliseconds: less than Docker and Kubernetes wait by default. */
 const TIMEOUT_MS = 5000;
 
-const EXAMPLES = `
-Every option can be given as a flag or as the environment variable beside it; the flag wins.
-
-Examples:
-  Is the connector of this machine alive?
+const EXAMPLES = examples(`  Is the connector of this machine alive?
     connector health
 
   Is every service of another one complete?
@@ -30,7 +27,7 @@ Examples:
 
   With TLS, under a name of its certificate:
     connector health --url=https://localhost:9091 --root-cert-path=root.cert
-`;
+`);
 
 /** Builds the command. Its action throws `UsageError` for a bad URL, `ConnectorError` unless the answer is 200. */
 export function healthCommand(io: HealthIo): Command {

@@ -3,10 +3,12 @@
 
 import { Command, CommanderError, Option } from "commander";
 import { ConnectorError } from "../errors.ts";
+import { paint, type Style, wantsColor } from "./color.ts";
 import { completionCommand } from "./completion.ts";
 import { dropRuntimeVariables, refuseKeyLog } from "./environment.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
 import { healthCommand } from "./health.ts";
+import { examples, HELP_LAYOUT, helpWidth } from "./help_layout.ts";
 import { RUN_FLAGS, type RunFlag, type RunFlagName } from "./run_flags.ts";
 import { readRunOptions, type RunOptions, type RunSettings } from "./run_options.ts";
 import { plainText } from "../plain_text.ts";
@@ -17,6 +19,8 @@ import { type Build, versionText } from "./version.ts";
 export interface CliIo {
   stdout(text: string): void;
   stderr(text: string): void;
+  /** Columns of the terminal that a stream leads to, 0 when it does not know; undefined when that is no terminal. */
+  columns(stream: "stdout" | "stderr"): number | undefined;
   env: Readonly<Record<string, string | undefined>>;
   /** Runs until it is told to end, and resolves with the exit code. */
   runConnector(options: RunOptions): Promise<number>;
@@ -59,7 +63,12 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
       writeErr: (text) => io.stderr(text),
       // Errors are printed where they are caught, all in one form.
       outputError: () => {},
-    });
+      getOutHelpWidth: () => helpWidth(io.columns("stdout")),
+      getErrHelpWidth: () => helpWidth(io.columns("stderr")),
+      getOutHasColors: () => isColored(io, "stdout"),
+      getErrHasColors: () => isColored(io, "stderr"),
+    })
+    .configureHelp(HELP_LAYOUT);
   program.addCommand(
     createRunCommand(async (settings) => {
       const options = readRunOptions(settings);
@@ -120,24 +129,25 @@ function createOption(flag: RunFlag): Option {
   return option;
 }
 
-const RUN_EXAMPLES = `
-Every option can be given as a flag or as the environment variable beside it; the flag wins.
-
-Examples:
-  A connector on the default ports:
+const RUN_EXAMPLES = examples(`  A connector on the default ports:
     connector run
 
   On other ports, for this machine only:
     connector run --grpc-bind=127.0.0.1:60000 --http-bind=127.0.0.1:60001
 
   With mutual TLS:
-    connector run --root-cert-path=root.cert --server-cert-path=leaf.cert --server-key-path=leaf.key
-`;
+    connector run --root-cert-path=root.cert \\
+      --server-cert-path=leaf.cert --server-key-path=leaf.key
+`);
 
 /** Prints what went wrong in the form it deserves, and says which exit code follows. */
-function report(error: unknown, io: Pick<CliIo, "stderr">, command: Command): number {
+function report(error: unknown, io: CliIo, command: Command): number {
+  const line = (label: Style, text: string) => {
+    const start = isColored(io, "stderr") ? paint(label, `${label}:`) : `${label}:`;
+    return `${start} ${shown(text)}\n`;
+  };
   const print = (message: string, hint: string | undefined) => {
-    io.stderr(`error: ${shown(message)}\n${hint === undefined ? "" : `hint: ${shown(hint)}\n`}`);
+    io.stderr(line("error", message) + (hint === undefined ? "" : line("hint", hint)));
   };
   const seeHelp = `see ${
     command.parent ? `${command.parent.name()} ` : ""
@@ -160,7 +170,7 @@ function report(error: unknown, io: Pick<CliIo, "stderr">, command: Command): nu
     return EXIT_FAILURE;
   }
   const stack = error instanceof Error ? error.stack ?? error.message : String(error);
-  io.stderr(`error: this is a defect of connector\n${shown(stack)}\n`);
+  io.stderr(`${line("error", "this is a defect of connector")}${shown(stack)}\n`);
   return EXIT_FAILURE;
 }
 
@@ -205,10 +215,29 @@ function suggestFlag(flag: string, command: Command): string | undefined {
   return undefined;
 }
 
+function isColored(io: Pick<CliIo, "columns" | "env">, stream: "stdout" | "stderr"): boolean {
+  return wantsColor(io.env, io.columns(stream) !== undefined);
+}
+
 function processIo(): CliIo {
   return {
-    stdout: (text) => writeWhole(Deno.stdout, text),
-    stderr: (text) => writeWhole(Deno.stderr, text),
+    stdout(text) {
+      try {
+        writeWhole(Deno.stdout, text);
+      } catch (error) {
+        // The reader has seen enough, as in `connector run --help | head -1`.
+        if (error instanceof Deno.errors.BrokenPipe) return;
+        throw ConnectorError.from(error, "Cannot write to standard output");
+      }
+    },
+    stderr(text) {
+      try {
+        writeWhole(Deno.stderr, text);
+      } catch {
+        // Nowhere is left to say it; the exit code still tells.
+      }
+    },
+    columns: (stream) => Deno[stream].isTerminal() ? Deno.consoleSize().columns : undefined,
     // One variable at a time: the program may not read all of them.
     env: new Proxy({}, {
       get: (_, name) => typeof name === "string" ? Deno.env.get(name) : undefined,
@@ -223,12 +252,7 @@ function processIo(): CliIo {
 
 function writeWhole(output: { writeSync(bytes: Uint8Array): number }, text: string): void {
   const bytes = new TextEncoder().encode(text);
-  try {
-    for (let written = 0; written < bytes.length;) {
-      written += output.writeSync(bytes.subarray(written));
-    }
-  } catch (error) {
-    // The reader has seen enough, as in `connector run --help | head -1`.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  for (let written = 0; written < bytes.length;) {
+    written += output.writeSync(bytes.subarray(written));
   }
 }

@@ -18,6 +18,7 @@ const program = createProgram({
   stdout: () => {},
   stderr: () => {},
   env: {},
+  columns: () => undefined,
   runConnector: () => Promise.resolve(0),
 }, () => {});
 

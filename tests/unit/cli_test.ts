@@ -1,6 +1,7 @@
 // The command line in process: what reaches the runner, and each refusal with its exit code and words.
 
 import assert from "node:assert/strict";
+import { stripVTControlCharacters } from "node:util";
 import config from "../../deno.json" with { type: "json" };
 import { runCli } from "../../src/cli/program.ts";
 import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
@@ -19,12 +20,18 @@ interface Outcome {
 /** Runs the command line with a runner that only looks at its options, and then does what `end` does. */
 async function cli(
   args: string[],
-  { env = {}, end = () => 0 }: { env?: Record<string, string>; end?: () => number } = {},
+  { env = {}, columns, end = () => 0 }: {
+    env?: Record<string, string>;
+    /** Of the terminal that it writes to, if any. */
+    columns?: number;
+    end?: () => number;
+  } = {},
 ): Promise<Outcome> {
   const outcome: Outcome = { code: -1, stdout: "", stderr: "", options: undefined };
   outcome.code = await runCli(args, {
     stdout: (text) => outcome.stdout += text,
     stderr: (text) => outcome.stderr += text,
+    columns: () => columns,
     env,
     runConnector: (options) => {
       outcome.options = options;
@@ -441,9 +448,56 @@ Deno.test("help lists each flag with what it does, its default and its variable"
   assert.match(stdout, /^ {4}connector run --grpc-bind=\S+ --http-bind=\S+$/m);
 });
 
+for (const command of [[], ["run"], ["generate-certs"], ["health"], ["completion"]]) {
+  Deno.test(`help fits the terminal: connector ${command.join(" ")}`, async () => {
+    const widest = async (columns?: number) => {
+      const { stdout } = await cli(
+        [...command, "--help"],
+        columns === undefined ? {} : { columns },
+      );
+      return Math.max(...stdout.split("\n").map((line) => stripVTControlCharacters(line).length));
+    };
+    // A pipe, a usual terminal, and one that does not know its size.
+    for (const columns of [undefined, 80, 0]) {
+      const width = await widest(columns);
+      assert.ok(width <= 80, `${width} columns of ${columns}`);
+    }
+    for (const columns of [100, 300]) {
+      const width = await widest(columns);
+      assert.ok(width <= 100, `${width} columns of ${columns}`);
+    }
+  });
+}
+
+Deno.test("in a narrow terminal what options mean stays beside them", async () => {
+  for (const columns of [60, 40, 10]) {
+    const { stdout } = await cli(["run", "--help"], { columns, env: { NO_COLOR: "1" } });
+    const options = /^Options:\n([^]*?)\n\n/m.exec(stdout)?.[1] ?? "";
+    // Neither terms nor names of variables can be broken.
+    const long = options.split("\n").filter((line) =>
+      line.length > Math.max(columns, 40) && !/^ +-|^ +\(?env: \w+\)$/.test(line)
+    );
+    assert.deepEqual(long, []);
+  }
+});
+
+Deno.test("help and errors have colour on a terminal, and what they say is the same", async () => {
+  for (const args of [["run", "--help"], ["--help"], ["rnu"], []]) {
+    const plain = await cli(args, { columns: 80, env: { NO_COLOR: "1" } });
+    const coloured = await cli(args, { columns: 80 });
+    for (const stream of ["stdout", "stderr"] as const) {
+      assert.equal(stripVTControlCharacters(coloured[stream]), plain[stream]);
+      assert.equal(coloured[stream] !== plain[stream], plain[stream] !== "", args.join(" "));
+    }
+    assert.deepEqual(await cli(args), plain, "a pipe has none");
+  }
+  const { stderr } = await cli(["rnu"], { env: { FORCE_COLOR: "1" } });
+  assert.match(stderr, /^\x1b\[1;31merror:\x1b\[0m unknown .*\n\x1b\[36mhint:\x1b\[0m did /);
+});
+
 Deno.test("the examples of the help are command lines that work", async () => {
   const { stdout } = await cli(["run", "--help"]);
-  const examples = [...stdout.matchAll(/^ {4}connector run(.*)$/gm)];
+  const examples = [...stdout.replaceAll("\\\n", "").matchAll(/^ {4}connector run(.*)$/gm)];
   assert.equal(examples.length, 3);
   for (const [, args = ""] of examples) await optionsOf(args.split(" ").filter(Boolean));
 });
