@@ -1,6 +1,7 @@
 // Runs the programs that a build needs. Used by build.ts and its parts.
 
 import * as path from "node:path";
+import { stripVTControlCharacters } from "node:util";
 
 /** The project's root. */
 export const ROOT = path.resolve(import.meta.dirname ?? ".", "..");
@@ -33,13 +34,14 @@ export async function run(
   const { success, code, stdout, stderr } = await new Deno.Command(command, {
     args,
     clearEnv: true,
-    env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env },
+    env: { ...Object.fromEntries(inherited), ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
   }).output();
   if (success) return stdout;
-  const output = decode(stderr) + decode(stdout);
+  // Deno colours what it says, to a pipe too.
+  const output = stripVTControlCharacters(decode(stderr) + decode(stdout));
   throw new ProgramError(
     `${path.basename(command)} ${args[0] ?? ""} ended with code ${code}: ${output}`,
     output,

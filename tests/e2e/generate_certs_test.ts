@@ -3,22 +3,10 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { runCommand } from "../support/processes.ts";
 
-const MAIN = fileURLToPath(new URL("../../main.ts", import.meta.url));
-/** Long enough for a slow machine to load and make an ECDSA key. */
-const LIMIT_MS = 60_000;
-
-async function connector(args: string[], cwd: string): Promise<{ code: number; stderr: string }> {
-  const executable = Deno.env.get("CONNECTOR_EXECUTABLE");
-  const command = new Deno.Command(executable ?? Deno.execPath(), {
-    args: [...(executable ? [] : ["run", "-P", MAIN]), "generate-certs", ...args],
-    cwd,
-    env: { NO_COLOR: "1" },
-    signal: AbortSignal.timeout(LIMIT_MS),
-  });
-  const { code, stderr } = await command.output();
-  return { code, stderr: new TextDecoder().decode(stderr) };
+function connector(args: string[], cwd: string): Promise<{ code: number; stderr: string }> {
+  return runCommand(["generate-certs", ...args], { cwd });
 }
 
 Deno.test("a root and two leaves, relative paths and the default output location", async () => {

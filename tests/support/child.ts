@@ -1,6 +1,8 @@
 // A program that a test starts: what it prints is kept, waiting for it has a deadline, and leaving the scope
 // (`await using`) ends it. tests/support/processes.ts builds connectors on it, tests/programs everything else.
 
+import { userEnvironment } from "./environment.ts";
+
 /** How long a program may take to say that it is ready, in milliseconds; a cold cache is slow. */
 const READY_TIMEOUT_MS = 30_000;
 /** How long a program may take to end once it is told to, in milliseconds, before it is killed. */
@@ -14,10 +16,12 @@ const MAX_OUTPUT_LENGTH = 8 * 1024 * 1024;
 export interface ChildOptions {
   args?: string[];
   cwd?: string;
-  /** Added to this process's environment. */
+  /** Added to what every user has. */
   env?: Record<string, string>;
-  /** Variables of this process that the program must not see. */
-  withoutEnv?: RegExp;
+  /** `env` is the whole environment. */
+  clearEnv?: boolean;
+  /** What each line on stderr must fit. Leaving the scope, or waiting for the end, fails when one does not. */
+  stderrLine?: RegExp;
   /** What ends it when the scope is left. Default: SIGTERM. */
   stopSignal?: Deno.Signal;
 }
@@ -36,6 +40,7 @@ export class Child implements AsyncDisposable {
   readonly #command: string;
   readonly #process: Deno.ChildProcess;
   readonly #stopSignal: Deno.Signal;
+  readonly #stderrLine: RegExp | undefined;
   #stdout = "";
   #stderr = "";
   #ended = false;
@@ -43,16 +48,15 @@ export class Child implements AsyncDisposable {
   #changed = Promise.withResolvers<void>();
 
   constructor(command: string, options: ChildOptions = {}) {
-    const { args = [], cwd, env = {}, withoutEnv, stopSignal = "SIGTERM" } = options;
-    const inherited = Object.entries(Deno.env.toObject())
-      .filter(([name]) => withoutEnv === undefined || !withoutEnv.test(name));
+    const { args = [], cwd, env = {}, clearEnv = false, stopSignal = "SIGTERM" } = options;
     this.#command = [command, ...args].join(" ");
     this.#stopSignal = stopSignal;
+    this.#stderrLine = options.stderrLine;
     this.#process = new Deno.Command(command, {
       args,
       ...(cwd === undefined ? {} : { cwd }),
       clearEnv: true,
-      env: { ...Object.fromEntries(inherited), NO_COLOR: "1", ...env },
+      env: { ...(clearEnv ? {} : userEnvironment()), ...env },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -115,11 +119,20 @@ export class Child implements AsyncDisposable {
     const exit = await this.exited;
     clearTimeout(timer);
     if (late) throw this.failure(`was still there ${timeoutMs} ms after ${signal}`);
+    this.checkStderr();
     return exit;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+  }
+
+  /** Fails when a line on stderr is not one of those that it may print. */
+  checkStderr(): void {
+    const wanted = this.#stderrLine;
+    if (wanted === undefined) return;
+    const strange = this.#stderr.split("\n").find((line) => line !== "" && !wanted.test(line));
+    if (strange !== undefined) throw this.failure(`printed ${JSON.stringify(strange)} on stderr`);
   }
 
   /** An error about this program, with what it printed last. */
@@ -179,5 +192,6 @@ export async function runProgram(
   const exit = await child.exited;
   clearTimeout(timer);
   if (late) throw child.failure(`was still running after ${timeoutMs} ms`);
+  child.checkStderr();
   return { ...exit, stdout: child.stdout, stderr: child.stderr };
 }

@@ -10,6 +10,9 @@ import { freePort, until } from "./world.ts";
 
 /** The project's root. */
 export const ROOT = path.resolve(import.meta.dirname ?? ".", "..", "..");
+/** What a connector prints on stderr, and nothing else: lines of its log, and errors in its own words. */
+export const OUR_LINE =
+  /^(\d{4}-\d\d-\d\dT[\d:.]+Z (ERROR|WARN |INFO |DEBUG|TRACE) |\{"time":|(error|hint|warning): )/;
 /** How long one REST request may take, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 15_000;
 /** How long a connector may take to end, in milliseconds. */
@@ -143,8 +146,11 @@ export async function spawnPair(
   return { local, remote, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
+/** What may differ about a command line. */
+export type CommandOptions = Pick<ChildOptions, "cwd" | "env" | "clearEnv">;
+
 /** Starts the command line with these arguments. */
-export function startCommand(args: string[], options: Pick<ChildOptions, "env"> = {}): Child {
+export function startCommand(args: string[], options: CommandOptions = {}): Child {
   const { command, options: built } = commandLine(args, options);
   return new Child(command, built);
 }
@@ -152,7 +158,7 @@ export function startCommand(args: string[], options: Pick<ChildOptions, "env"> 
 /** Runs the command line with these arguments to its end. */
 export function runCommand(
   args: string[],
-  options: Pick<ChildOptions, "env"> = {},
+  options: CommandOptions = {},
 ): Promise<Exit & { stdout: string; stderr: string }> {
   const { command, options: built } = commandLine(args, options);
   return runProgram(command, built);
@@ -307,20 +313,22 @@ function limited(
   return ["-c", `ulimit -n ${openFiles} && exec "$@"`, "sh", command, ...args];
 }
 
-function commandLine(
+/** How to start the command line under test with these arguments. */
+export function commandLine(
   args: string[],
-  { env = {}, root }: Pick<ChildOptions, "env"> & { root?: string },
-): { command: string; options: ChildOptions } {
+  { cwd = ROOT, env = {}, clearEnv = false, root }: CommandOptions & { root?: string } = {},
+): { command: string; options: ChildOptions & { args: string[] } } {
   const executable = root === undefined ? Deno.env.get("CONNECTOR_EXECUTABLE") : undefined;
+  const main = path.join(root ?? ROOT, "main.ts");
   return {
-    command: executable ?? Deno.execPath(),
+    command: executable || Deno.execPath(),
     options: {
-      args: executable ? args : ["run", "--quiet", "-P", "main.ts", ...args],
-      cwd: root ?? ROOT,
+      args: executable ? args : ["run", "--quiet", "-P", main, ...args],
+      cwd,
       // glibc overwrites what is freed, so that a use of it by the runtime's native parts shows.
-      env: { MALLOC_PERTURB_: "165", ...env },
-      // Options of whoever runs the tests are not the tests' own.
-      withoutEnv: /^CONNECTOR_|^SSLKEYLOGFILE$/,
+      env: { ...(clearEnv ? {} : { MALLOC_PERTURB_: "165" }), ...env },
+      clearEnv,
+      stderrLine: OUR_LINE,
     },
   };
 }

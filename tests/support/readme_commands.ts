@@ -6,7 +6,7 @@ import { strictEqual } from "node:assert/strict";
 import * as path from "node:path";
 import { Child, type ChildOptions } from "./child.ts";
 import { httpsRequest } from "./mtls.ts";
-import { ROOT } from "./processes.ts";
+import { OUR_LINE, ROOT } from "./processes.ts";
 import { freePort } from "./world.ts";
 
 /** The commands under a heading, in order: those in blocks of `shell`, continued lines joined as a shell would. */
@@ -56,7 +56,7 @@ export function wordsOf(command: string): string[] {
 /** Starts `connector` in a folder, as the text would have it: from source, or the executable under test. */
 export function startConnectorIn(folder: string, args: string[]): Child {
   const executable = Deno.env.get("CONNECTOR_EXECUTABLE");
-  const options: ChildOptions = { cwd: folder, withoutEnv: /^CONNECTOR_/ };
+  const options: ChildOptions = { cwd: folder, stderrLine: OUR_LINE };
   if (executable) return new Child(executable, { ...options, args });
   const main = path.join(ROOT, "main.ts");
   return new Child(Deno.execPath(), { ...options, args: ["run", "--quiet", "-P", main, ...args] });
