@@ -82,7 +82,7 @@ remove_leftovers() {
 # Unpacks to: path, SHA-256, start and size of what is packed. Another process may do the same: the last one
 # to rename wins, and both have the same bytes.
 unpack() {
-  temporary=$(mktemp "$store/.unpack.XXXXXX") || fail "Cannot write to $store" "$another_place"
+  temporary=$(mktemp "$store/.unpack.XXXXXX" 2>/dev/null) || fail "Cannot write to $store" "$another_place"
   trap 'rm -f "$temporary"' EXIT
   trap 'exit 129' HUP
   trap 'exit 130' INT
@@ -98,14 +98,29 @@ unpack() {
   trap - EXIT HUP INT TERM
 }
 
+# Whether there is such a folder, or can be, and we may write to it.
+can_write() {
+  folder=$1
+  while [ ! -d "$folder" ] && [ ! -e "$folder" ] && [ ! -L "$folder" ]; do
+    folder=${folder%/*}
+    folder=${folder:-/}
+  done
+  [ -d "$folder" ] && [ -w "$folder" ] && [ -x "$folder" ]
+}
+
 uid=$(id -u)
+# A service or a container may have no home, or one that it cannot write to.
+case ${TMPDIR:-} in /*) without_home=${TMPDIR%/} ;; *) without_home=/tmp ;; esac
+without_home=$without_home/connector-$uid
 case ${XDG_CACHE_HOME:-} in
   /*) cache=$XDG_CACHE_HOME ;;
   *)
     case ${HOME:-} in
-      /*) cache=${HOME%/}/@CACHE@ ;;
-      '') fail "Cannot tell where to unpack to: HOME is not set" "$another_place" ;;
-      *) fail "Cannot tell where to unpack to: HOME is no absolute path" "$another_place" ;;
+      /*)
+        cache=${HOME%/}/@CACHE@
+        if [ ! -d "$cache/connector" ] && ! can_write "$cache"; then cache=$without_home; fi
+        ;;
+      *) cache=$without_home ;;
     esac
     ;;
 esac
@@ -120,12 +135,12 @@ if [ ! -d "$store" ]; then
   untrusted=$(untrusted_on_the_way "$cache") || fail "Cannot tell who may change $cache" "$another_place"
   [ -z "$untrusted" ] || fail "Cannot unpack into $store: others can change $untrusted" "$close_it"
   # Closed to others from the first moment: another process may look at them before mkdir has set the mode.
-  (umask 077 && mkdir -p "$cache" && { mkdir -m 700 "$store" 2>/dev/null || [ -d "$store" ]; }) ||
+  (umask 077 && mkdir -p "$cache" 2>/dev/null && { mkdir -m 700 "$store" 2>/dev/null || [ -d "$store" ]; }) ||
     fail "Cannot make the folder $store" "$another_place"
 fi
 # From here on without symbolic links.
 given=$store
-store=$(cd -P "$given" && pwd -P) || fail "Cannot open the folder $given" "$another_place"
+store=$(cd -P "$given" 2>/dev/null && pwd -P) || fail "Cannot open the folder $given" "$another_place"
 # In a folder that hands down its group it has the set-group-ID bit.
 { [ -O "$store" ] && [ -n "$(find_from_root "$store" -prune \( -perm 0700 -o -perm 2700 \) -print)" ]; } ||
   fail "Cannot unpack into $store: the folder is not yours alone" "Remove it, or give it the mode 0700"

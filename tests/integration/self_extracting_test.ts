@@ -236,13 +236,62 @@ test("XDG_CACHE_HOME is honoured when it is absolute", async (place) => {
   deepStrictEqual(unpacked(place.store), WHOLE);
 });
 
-test("without a home it says what to set", async (place) => {
-  const { code, stderr } = await start(place, { env: { HOME: "" } });
-  deepStrictEqual([code, stderr], [
-    1,
-    "error: Cannot tell where to unpack to: HOME is not set\n" +
-    "hint: Set XDG_CACHE_HOME to a folder of your own\n",
-  ]);
+for (
+  const [what, home] of [
+    ["empty", () => ""],
+    ["relative", () => "relative"],
+    ["a file", (place: Place) => place.executable],
+    ["a link that leads nowhere", (place: Place) => path.join(place.folder, "dangling")],
+  ] as const
+) {
+  test(`with a home that is ${what} it unpacks to the folder for temporary files`, async (place) => {
+    await Deno.symlink("/proc/nonexistent", path.join(place.folder, "dangling"));
+    const cache = path.join(place.folder, `connector-${Deno.uid()}`);
+    const env = { HOME: home(place), TMPDIR: place.folder };
+    const { code, stderr } = await start(place, { env, args: ["exit3"] });
+    deepStrictEqual([code, stderr], [3, ""]);
+    deepStrictEqual(unpacked(path.join(cache, "connector")), WHOLE);
+    strictEqual((Deno.statSync(cache).mode ?? 0) & 0o777, 0o700);
+  });
+}
+
+test("with a home that it may not write to, too, unless it was unpacked there before", async (place) => {
+  // Needs setpriv, of util-linux.
+  if (Deno.build.os !== "linux") return;
+  const { HOME = "" } = place.env;
+  const cache = path.join(place.folder, `connector-${Deno.uid()}`);
+  // The system's own user may write everywhere, unless that is taken away.
+  const started = (home = HOME) =>
+    runProgram("setpriv", {
+      args: ["--bounding-set=-all", "--inh-caps=-all", place.executable, "exit4"],
+      cwd: place.folder,
+      env: { ...place.env, HOME: home, TMPDIR: place.folder },
+    });
+  await Deno.chmod(HOME, 0o500);
+  // It cannot be made either, as the home of nobody.
+  for (const home of [HOME, path.join(HOME, "nonexistent")]) {
+    const { code, stderr } = await started(home);
+    deepStrictEqual([code, stderr], [4, ""]);
+    deepStrictEqual(unpacked(path.join(cache, "connector")), WHOLE);
+    await Deno.remove(cache, { recursive: true });
+  }
+  await Deno.chmod(HOME, 0o700);
+  strictEqual((await started()).code, 4);
+  await Deno.chmod(HOME, 0o500);
+  strictEqual((await started()).code, 4);
+  deepStrictEqual(unpacked(place.store), WHOLE);
+  await Deno.chmod(HOME, 0o700);
+  strictEqual(await Deno.lstat(cache).catch((error) => error.name), "NotFound");
+});
+
+test("a folder for temporary files that others made for us is refused", async (place) => {
+  const cache = path.join(place.folder, `connector-${Deno.uid()}`);
+  await Deno.mkdir(cache);
+  await Deno.chmod(cache, 0o777);
+  const { code, stderr } = await start(place, { env: { HOME: "", TMPDIR: place.folder } });
+  strictEqual(code, 1);
+  match(stderr, /^error: Cannot unpack into .*: others can change .*\nhint: .*XDG_CACHE_HOME/);
+  deepStrictEqual([...Deno.readDirSync(cache)], []);
 });
 
 test("a folder that everybody may write to is refused", async (place) => {
@@ -315,12 +364,11 @@ test("links that lead nowhere, and paths that are none, end with a sentence", as
       [{ XDG_CACHE_HOME: `/${"x".repeat(300)}` }, "Cannot make the folder .*"],
       [{ XDG_CACHE_HOME: "/tmp/a\nb" }, "Cannot unpack: .* has control characters"],
       [{ HOME: "/tmp/\u001b[31m" }, "Cannot unpack: .* has control characters"],
-      [{ HOME: "relative" }, "Cannot tell where to unpack to: HOME is no absolute path"],
     ] as const
   ) {
     const { code, stdout, stderr } = await start(place, { env });
     deepStrictEqual([code, stdout], [1, ""]);
-    match(stderr, new RegExp(`(^|\n)error: ${reason}\nhint: .*\n$`));
+    match(stderr, new RegExp(`^error: ${reason}\nhint: .*\n$`));
   }
 });
 
