@@ -1,6 +1,6 @@
 // Generates proto/gen from proto/, or with --check only compares it: `deno task proto [--check]`. Both lint the
-// proto files and check their format too. buf and ts-proto come from npm in the versions of deno.json's import
-// map; buf.gen.yaml runs the plugin as `deno run ts-proto`, which is resolved there, so no version is repeated.
+// proto files and check their format too. buf and ts-proto come from npm in the versions of proto/tools.json, apart
+// from deno.json: a task fetches all that is there before it starts, and these two are ten times the rest.
 
 import * as path from "node:path";
 
@@ -81,7 +81,7 @@ async function readTree(folder: string): Promise<Map<string, string>> {
 async function buf(args: string[]): Promise<boolean> {
   const deno = Deno.execPath();
   const { success, code } = await new Deno.Command(deno, {
-    args: ["run", "--quiet", "--allow-all", "@bufbuild/buf", ...args],
+    args: ["run", "--quiet", "--allow-all", "--config=proto/tools.json", "@bufbuild/buf", ...args],
     cwd: ROOT,
     // buf starts the plugin's `deno` by name: it must be this one.
     env: { PATH: `${path.dirname(deno)}${path.delimiter}${Deno.env.get("PATH") ?? ""}` },
