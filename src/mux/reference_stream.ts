@@ -11,6 +11,14 @@ import type { Stream } from "./stream.ts";
 /** Which side of the service a stream's user is on. */
 export type StreamRole = "ingress" | "egress";
 
+/** What a stream is known by. */
+export interface StreamIds {
+  serviceId: string;
+  /** The id of the service on the wire. */
+  wireId: string;
+  connectionId: string;
+}
+
 /** What a stream asks of the session that carries it. */
 export interface ReferenceCarrier {
   /** Sends bytes when the stream's turn comes; nothing is sent once `wanted` says no. */
@@ -35,6 +43,7 @@ const LATE_BYTES_MS = 30_000;
 /** A stream of the reference dialect. */
 export class ReferenceStream implements Stream {
   readonly serviceId: string;
+  readonly wireId: string;
   readonly connectionId: string;
   readonly #role: StreamRole;
   readonly #carrier: ReferenceCarrier;
@@ -58,14 +67,11 @@ export class ReferenceStream implements Stream {
   #sentAt = 0;
 
   constructor(
-    { serviceId, connectionId, role }: {
-      serviceId: string;
-      connectionId: string;
-      role: StreamRole;
-    },
+    { serviceId, wireId, connectionId, role }: StreamIds & { role: StreamRole },
     carrier: ReferenceCarrier,
   ) {
     this.serviceId = serviceId;
+    this.wireId = wireId;
     this.connectionId = connectionId;
     this.#role = role;
     this.#carrier = carrier;

@@ -5,8 +5,14 @@ import { ConnectorError } from "../errors.ts";
 import type { ReferenceFrame } from "../wire/frame.ts";
 import { encodeFrame } from "../wire/reference_codec.ts";
 import type { Outbox } from "./outbox.ts";
-import { type ReferenceCarrier, ReferenceStream, type StreamRole } from "./reference_stream.ts";
+import {
+  type ReferenceCarrier,
+  ReferenceStream,
+  type StreamIds,
+  type StreamRole,
+} from "./reference_stream.ts";
 import type { OnStream, Stream } from "./stream.ts";
+import type { WireIds } from "./wire_ids.ts";
 
 /**
  * Bytes of all streams of a session that may wait for slow readers. Beyond it the session reads no more and
@@ -22,6 +28,7 @@ const EMPTY = new Uint8Array(0);
 /** The data half of a session with a peer that negotiated nothing. */
 export class ReferenceStreams implements ReferenceCarrier {
   readonly #outbox: Outbox;
+  readonly #ids: WireIds;
   readonly #onStream: OnStream;
   readonly #connects: (serviceId: string) => boolean;
   readonly #streams = new Map<string, ReferenceStream>();
@@ -31,9 +38,14 @@ export class ReferenceStreams implements ReferenceCarrier {
 
   constructor(
     outbox: Outbox,
-    { onStream, connects }: { onStream: OnStream; connects: (serviceId: string) => boolean },
+    { ids, onStream, connects }: {
+      ids: WireIds;
+      onStream: OnStream;
+      connects: (serviceId: string) => boolean;
+    },
   ) {
     this.#outbox = outbox;
+    this.#ids = ids;
     this.#onStream = onStream;
     this.#connects = connects;
   }
@@ -52,31 +64,36 @@ export class ReferenceStreams implements ReferenceCarrier {
     if (this.#streams.size >= MAX_STREAMS) {
       throw new ConnectorError("resource_exhausted", `The link has ${MAX_STREAMS} streams already`);
     }
-    const stream = this.#create(serviceId, crypto.randomUUID(), "ingress");
+    const wireId = this.#ids.wireOf(serviceId);
+    const connectionId = crypto.randomUUID();
+    const stream = this.#create({ serviceId, wireId, connectionId, role: "ingress" });
     this.#outbox.sendControl(encodeFrame({ ...address(stream), kind: "data", bytes: EMPTY }));
     return stream;
   }
 
   /** Takes a frame of the peer. Resolves when the session may read on. */
   receive(frame: ReferenceFrame): Promise<void> | undefined {
-    const { serviceId, connectionId } = frame;
-    let stream = this.#streams.get(key(serviceId, connectionId));
+    const { serviceId: wireId, connectionId } = frame;
+    const serviceId = this.#ids.ownOf(wireId);
+    let stream = this.#streams.get(key(wireId, connectionId));
     if (frame.kind === "closed") {
       // A reference ingress says nothing before its visitor does: one that left without a word is unknown
       // here, and keeps its socket until it is told `closed`. Only the egress tells: no answer to an answer.
       if (stream !== undefined) stream.receiveClosed();
-      else if (this.#connects(serviceId)) {
-        this.#outbox.sendControl(encodeFrame({ kind: "closed", serviceId, connectionId }));
+      else if (serviceId !== undefined && this.#connects(serviceId)) {
+        this.#refuse(frame);
       }
       return undefined;
     }
     if (stream === undefined) {
       // For a service whose destination we do not dial, only bytes that come too late, or are nobody's.
-      if (!this.#connects(serviceId) || this.#streams.size >= MAX_STREAMS) {
-        this.#outbox.sendControl(encodeFrame({ kind: "closed", serviceId, connectionId }));
+      if (
+        serviceId === undefined || !this.#connects(serviceId) || this.#streams.size >= MAX_STREAMS
+      ) {
+        this.#refuse(frame);
         return undefined;
       }
-      stream = this.#create(serviceId, connectionId, "egress");
+      stream = this.#create({ serviceId, wireId, connectionId, role: "egress" });
       this.#onStream(stream);
     }
     this.#waitingBytes += stream.receiveData(frame.bytes);
@@ -115,20 +132,25 @@ export class ReferenceStreams implements ReferenceCarrier {
   }
 
   forget(stream: ReferenceStream): void {
-    this.#streams.delete(key(stream.serviceId, stream.connectionId));
+    this.#streams.delete(key(stream.wireId, stream.connectionId));
   }
 
-  #create(serviceId: string, connectionId: string, role: StreamRole): ReferenceStream {
-    const stream = new ReferenceStream({ serviceId, connectionId, role }, this);
-    this.#streams.set(key(serviceId, connectionId), stream);
+  #create(ids: StreamIds & { role: StreamRole }): ReferenceStream {
+    const stream = new ReferenceStream(ids, this);
+    this.#streams.set(key(ids.wireId, ids.connectionId), stream);
     return stream;
+  }
+
+  /** Tells the peer that there is no connection here for what it has sent. */
+  #refuse({ serviceId, connectionId }: ReferenceFrame): void {
+    this.#outbox.sendControl(encodeFrame({ kind: "closed", serviceId, connectionId }));
   }
 }
 
-function key(serviceId: string, connectionId: string): string {
-  return `${serviceId}/${connectionId}`;
+function key(wireId: string, connectionId: string): string {
+  return `${wireId}/${connectionId}`;
 }
 
 function address(stream: ReferenceStream): { serviceId: string; connectionId: string } {
-  return { serviceId: stream.serviceId, connectionId: stream.connectionId };
+  return { serviceId: stream.wireId, connectionId: stream.connectionId };
 }

@@ -17,14 +17,12 @@ import { NativeStreams } from "./native_streams.ts";
 import { readAnswer, readOffer } from "./negotiation.ts";
 import { Outbox } from "./outbox.ts";
 import { ReferenceStreams } from "./reference_streams.ts";
-import type { Leaving, SessionOptions } from "./session_options.ts";
+import type { Dialect, Leaving, SessionOptions } from "./session_options.ts";
 import type { OnStream, Stream } from "./stream.ts";
+import { WireIds } from "./wire_ids.ts";
 
 /** How long a peer may take to end a link that we have ended, in milliseconds, unless something else is asked for. */
 const CLOSE_GRACE_MS = 1000;
-
-/** How data travels. */
-export type Dialect = "reference" | "native";
 
 /** The data half of a session, of either dialect. */
 interface Streams {
@@ -40,6 +38,7 @@ export class Session {
   readonly #link: Link;
   readonly #options: SessionOptions;
   readonly #outbox: Outbox;
+  readonly #ids = new WireIds();
   #batcher: Batcher | undefined;
   #liveness: Liveness | undefined;
   #streams: Streams | undefined;
@@ -88,9 +87,23 @@ export class Session {
     return this.#streams?.size ?? 0;
   }
 
+  /**
+   * Gives a service an id on the wire that only this link has, for as long as it is exposed over it. Before it is
+   * exposed: what was sent under its own id is not known by another.
+   */
+  rename(serviceId: string): void {
+    this.#ids.rename(serviceId, crypto.randomUUID());
+  }
+
+  /** Whether a service has an id of its own on this link's wire. */
+  hasRenamed(serviceId: string): boolean {
+    return this.#ids.isRenamed(serviceId);
+  }
+
   /** Sends a control frame, ahead of data that waits. */
   send(frame: ControlFrame): void {
-    const message = encodeFrame(frame);
+    const message = encodeFrame(this.#onWire(frame));
+    if (frame.kind === "destroy") this.#ids.delete(frame.serviceId);
     if (frame.kind === "status") this.#outbox.sendControl(message);
     else this.#outbox.send(message);
   }
@@ -202,10 +215,11 @@ export class Session {
     const onStream: OnStream = (stream) => this.#take(stream);
     const hello = await this.#link.hello;
     if (hello === undefined) {
-      this.#streams = new ReferenceStreams(this.#outbox, { onStream, connects });
+      this.#streams = new ReferenceStreams(this.#outbox, { ids: this.#ids, onStream, connects });
       return;
     }
     this.#startNative(role === "acceptor" ? readOffer(hello) : readAnswer(hello), onStream);
+    this.#options.onDialect?.("native");
   }
 
   #take(stream: Stream): void {
@@ -252,9 +266,10 @@ export class Session {
   }
 
   async #receiveAll(): Promise<void> {
-    for (;;) {
+    for (let first = true;; first = false) {
       const message = await this.#link.receive();
       if (message === null || this.#reason !== undefined) return;
+      if (first && this.#batcher === undefined) this.#options.onDialect?.("reference");
       if (message.length > MAX_MESSAGE_BYTES) {
         throw new ConnectorError("resource_exhausted", `a message of ${message.length} bytes`);
       }
@@ -281,9 +296,24 @@ export class Session {
         throw new ConnectorError("internal", "The peer sent a batch with something else beside it");
       case "ignored":
         return undefined;
+      case "status":
+      case "destroy": {
+        const serviceId = this.#ids.ownOf(frame.serviceId);
+        if (serviceId !== undefined) this.#options.onControl({ ...frame, serviceId });
+        return undefined;
+      }
       default:
         this.#options.onControl(frame);
         return undefined;
     }
+  }
+
+  /** A frame with the id that its service has on the wire. */
+  #onWire(frame: ControlFrame): ControlFrame {
+    if (frame.kind === "ping" || !this.#ids.isRenamed(frame.serviceId)) return frame;
+    const serviceId = this.#ids.wireOf(frame.serviceId);
+    return frame.kind === "expose" && frame.service !== undefined
+      ? { ...frame, serviceId, service: { ...frame.service, id: serviceId } }
+      : { ...frame, serviceId };
   }
 }

@@ -4,6 +4,9 @@ import type { SessionLimits } from "../limits.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import type { OnStream } from "./stream.ts";
 
+/** How data travels. */
+export type Dialect = "reference" | "native";
+
 /** Why a session takes no more streams, and what is to be expected of the peer. */
 export interface Leaving {
   /** In words. */
@@ -19,6 +22,11 @@ export interface SessionOptions {
   /** The peer sent a control frame. May not block or throw. */
   onControl: (frame: ControlFrame) => void;
   onStream: OnStream;
+  /**
+   * What the peer speaks is known, by its greeting or by its first message without one. Told at most once, before
+   * anything that it has sent. May not block or throw.
+   */
+  onDialect?: (dialect: Dialect) => void;
   /** The peer has answered a ping, in the native dialect: all that was sent before has arrived. May not throw. */
   onPong?: () => void;
   /** No more streams can be opened, though open ones may go on. Told once, before `closed`. May not block or throw. */

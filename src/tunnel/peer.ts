@@ -7,7 +7,7 @@ import { ConnectorError, reasonOf } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
-import type { Leaving } from "../mux/session_options.ts";
+import type { Dialect, Leaving } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
 import { identityFields } from "../peer_identity.ts";
 import type { BoundedLog } from "../bounded_log.ts";
@@ -25,6 +25,11 @@ import { RedialPause } from "./redial_pause.ts";
  * machine. A path that swallows packets costs no longer before it is tried anew.
  */
 const FIRST_ANSWER_MS = 5000;
+/**
+ * How long a peer of which nothing is known may take to greet, in milliseconds: one of the native dialect does so as soon
+ * as the link is up, some round trips. One of the reference dialect never does.
+ */
+const GREETING_MS = 2000;
 /** Links to one peer that may be open at once, in use or draining: more than any that restarts has. */
 const MAX_LINKS = 8;
 /** The most services that are remembered as removed while there was no link. */
@@ -70,6 +75,10 @@ export class Peer {
   readonly #sessions = new Set<Session>();
   /** The last session over which the peer has answered. */
   #answered: Session | undefined;
+  /** What the peer spoke last. */
+  #dialect: Dialect | undefined;
+  /** Presumes the dialect of a peer that does not greet. */
+  #greetingTimer: ReturnType<typeof setTimeout> | undefined;
   /** Ends a link over which nothing is answered. */
   #answerTimer: ReturnType<typeof setTimeout> | undefined;
   /** The peer was heard over the link in use. */
@@ -122,7 +131,7 @@ export class Peer {
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
   add(service: Service): PeerService {
-    const added = new PeerService(service, this.#options);
+    const added = new PeerService(service, this.#options, { known: false });
     try {
       added.open();
     } catch (error) {
@@ -130,18 +139,18 @@ export class Peer {
       throw error;
     }
     this.#keep(added);
-    if (this.#session) added.linkUp(this.#session);
+    if (this.#session) added.linkUp(this.#session, this.#dialect);
     else this.#pause.end();
     return added;
   }
 
   /** Exposes a service of an earlier run, as soon as that can be done; `obstacle` is why it cannot. */
   restore(service: Service, obstacle?: ConnectorError): void {
-    const restored = new PeerService(service, this.#options);
+    const restored = new PeerService(service, this.#options, { known: true });
     // Before there is a link: the peer is not to hear of what it may not have.
     if (obstacle) restored.obstruct(obstacle);
     this.#keep(restored);
-    if (this.#session) restored.linkUp(this.#session);
+    if (this.#session) restored.linkUp(this.#session, this.#dialect);
     else this.#pause.end();
     if (!obstacle) restored.keepOpen();
   }
@@ -232,9 +241,13 @@ export class Peer {
       limits: this.#options.limits,
       onControl: (frame) => this.#onControl(session, frame),
       onStream: (stream) => this.#onStream(stream),
+      onDialect: (dialect) => {
+        if (session === this.#session) this.#noteDialect(dialect);
+      },
       onPong: () => this.#noteAnswer(session),
       onLeaving: (why) => {
         clearTimeout(this.#answerTimer);
+        clearTimeout(this.#greetingTimer);
         if (this.#session === session) this.#session = undefined;
         for (const service of this.#services.values()) service.linkDown(why.reason);
         leaving.resolve(why);
@@ -252,7 +265,10 @@ export class Peer {
     });
     session.send({ kind: "ping" });
     for (const serviceId of this.#removed) session.send({ kind: "destroy", serviceId });
-    for (const service of this.#services.values()) service.linkUp(session);
+    for (const service of this.#services.values()) service.linkUp(session, this.#dialect);
+    if (this.#dialect === undefined) {
+      this.#greetingTimer = setTimeout(() => this.#tellDialect("reference"), GREETING_MS);
+    }
     link.hello.then((hello) => {
       if (hello === undefined) return;
       heard();
@@ -277,6 +293,17 @@ export class Peer {
     if (this.#options.proxied || !this.#unheard && !waited) return undefined;
     const { address } = this.#options;
     return await refusalOf(address, { signal: this.#closing.signal, timeoutMs: FIRST_ANSWER_MS });
+  }
+
+  /** The peer has shown what it speaks. */
+  #noteDialect(dialect: Dialect): void {
+    clearTimeout(this.#greetingTimer);
+    this.#dialect = dialect;
+    this.#tellDialect(dialect);
+  }
+
+  #tellDialect(dialect: Dialect): void {
+    for (const service of this.#services.values()) service.peerSpeaks(dialect);
   }
 
   #onControl(session: Session, frame: ControlFrame): void {

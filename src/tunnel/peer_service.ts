@@ -4,6 +4,7 @@
 import { type Address, formatAddress, parseAddress } from "../address.ts";
 import { ConnectorError, type ErrorCode } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
+import type { Dialect } from "../mux/session_options.ts";
 import { Backoff, RETRY_BACKOFF } from "../retry.ts";
 import type { Service, ServiceReport, ServiceStatus } from "../service.ts";
 import type { ControlFrame } from "../wire/frame.ts";
@@ -58,6 +59,12 @@ export class PeerService {
   #session: Session | undefined;
   /** The link over which the peer was asked last. */
   #asked: Session | undefined;
+  /** The dialect of the link in use, known or presumed. */
+  #dialect: Dialect | undefined;
+  /** The last link over which the peer was sent an expose. */
+  #sentOver: Session | undefined;
+  /** Whether a peer of the reference dialect may have met its id over an earlier link: it carries nothing under it again. */
+  #spent: boolean;
   /** Why it cannot be had here. */
   #obstacle: ConnectorError | undefined;
   #status: ServiceStatus = "pending";
@@ -82,8 +89,10 @@ export class PeerService {
   #stopped = false;
   #closed = false;
 
-  constructor(service: Service, options: PeerServiceOptions) {
+  /** `known`: whether an earlier run may have exposed it under this id. */
+  constructor(service: Service, options: PeerServiceOptions, { known }: { known: boolean }) {
     this.service = service;
+    this.#spent = known;
     this.destination = parseAddress(service.destinationAddr);
     this.#options = options;
     const side = service.type === "local" ? "egress" : "ingress";
@@ -143,11 +152,33 @@ export class PeerService {
     this.#fail(obstacle);
   }
 
-  /** A link has been opened: asks the peer. */
-  linkUp(session: Session): void {
+  /** A link has been opened: asks the peer. `dialect` is what it spoke last, if that is known. */
+  linkUp(session: Session, dialect: Dialect | undefined): void {
+    const last = this.#sentOver;
+    // Who never connected was sent nothing.
+    if (last && last.dialect !== "native" && last.connections.length > 0) this.#spent = true;
     this.#session = session;
+    this.#dialect = dialect;
     if (this.#status === "pending") this.#retryAt = undefined;
     this.#expose();
+  }
+
+  /** What the peer speaks over the link in use has shown, or is presumed: corrects what it was asked before. */
+  peerSpeaks(dialect: Dialect): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    this.#dialect = dialect;
+    const fits = session.hasRenamed(this.service.id) === this.#needsOtherId;
+    if (this.#sentOver === session && !fits) {
+      session.send({ kind: "destroy", serviceId: this.service.id });
+      this.#asked = undefined;
+    }
+    this.#expose();
+  }
+
+  /** Whether its own id is of no use over the link in use. */
+  get #needsOtherId(): boolean {
+    return this.#spent && this.#dialect !== "native";
   }
 
   /** Whether the peer was asked over this link. */
@@ -274,8 +305,15 @@ export class PeerService {
   #expose(): void {
     const ready = this.service.type === "local" || this.#ingress !== undefined;
     if (this.#obstacle || !ready || this.#session === this.#asked) return;
-    this.#asked = this.#session;
-    this.#session?.send({
+    // Under which id, shows once the dialect does.
+    if (this.#spent && this.#dialect === undefined) return;
+    const session = this.#session;
+    this.#asked = session;
+    if (session === undefined) return;
+    this.#sentOver = session;
+    const { id } = this.service;
+    if (this.#needsOtherId && !session.hasRenamed(id)) session.rename(id);
+    session.send({
       kind: "expose",
       serviceId: this.service.id,
       service: serviceToMessage(this.service, "pending"),

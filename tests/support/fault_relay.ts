@@ -20,7 +20,8 @@ export class FaultRelay implements AsyncDisposable {
   delayMs = 0;
   /** Bytes a second and direction. */
   bytesPerSecond = Infinity;
-  readonly #target: number;
+  /** The port of 127.0.0.1 that new connections are forwarded to. */
+  target: number;
   readonly #pairs = new Set<Pair>();
   readonly #work = new Set<Promise<void>>();
   #listener: Deno.TcpListener | undefined;
@@ -28,7 +29,7 @@ export class FaultRelay implements AsyncDisposable {
 
   /** Forwards to a port of 127.0.0.1. */
   constructor(target: number) {
-    this.#target = target;
+    this.target = target;
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     this.port = this.#listener.addr.port;
     this.address = `127.0.0.1:${this.port}`;
@@ -92,7 +93,7 @@ export class FaultRelay implements AsyncDisposable {
     const pair = new Pair(client);
     this.#pairs.add(pair);
     try {
-      const server = await Deno.connect({ hostname: "127.0.0.1", port: this.#target });
+      const server = await Deno.connect({ hostname: "127.0.0.1", port: this.target });
       pair.join(server);
       await Promise.all([this.#pump(client, server, pair), this.#pump(server, client, pair)]);
     } catch {

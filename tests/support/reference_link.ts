@@ -38,7 +38,7 @@ export async function startReferenceAcceptor(
     openStream: { ...openStream, requestDeserialize: raw, responseSerialize: asBuffer },
   }, {
     openStream(call: ServerDuplexStream<Uint8Array, Uint8Array>) {
-      sessions.push(new ReferenceSession(call, serverEnd(call), options));
+      sessions.push(new ReferenceSession(call, serverEnd(call), { ...options, sessions }));
     },
   });
   const port = await new Promise<number>((resolve, reject) => {
@@ -60,7 +60,7 @@ export async function startReferenceAcceptor(
     },
     async [Symbol.asyncDispose]() {
       server.forceShutdown();
-      await Promise.all(sessions.map((session) => session.ended));
+      await Promise.all(sessions.map((session) => session[Symbol.asyncDispose]()));
       await settle();
     },
   };
@@ -101,7 +101,7 @@ export function dialAsReference(
     session,
     async [Symbol.asyncDispose]() {
       call.cancel();
-      await session.ended;
+      await session[Symbol.asyncDispose]();
       client.close();
       await settle();
     },

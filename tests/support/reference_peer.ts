@@ -29,6 +29,8 @@ export interface CallEnd {
 export interface PeerOptions {
   /** Only keeps the log: the test answers by hand. */
   passive?: boolean;
+  /** Every session of the process, oldest first: whose a visitor is, is looked for in it. Default: this one alone. */
+  sessions?: ReferenceSession[];
 }
 
 /** The call of either side, with messages as raw bytes. */
@@ -40,18 +42,20 @@ export type RawCall =
 export class ReferenceSession {
   /** Every message both ways, in order. */
   readonly log: Logged[] = [];
-  /** Resolves when the call has ended and every socket of it is closed. */
+  /** Resolves when the call has ended and every socket that was open then is closed. */
   readonly ended: Promise<CallEnd>;
   /** How many times a destination was dialled. */
   dials = 0;
   readonly #call: RawCall;
   readonly #callEnd: Promise<CallEnd>;
   readonly #options: PeerOptions;
+  /** Kept for good: the services of a call that has ended are still found. */
   readonly #services = new Map<string, Service>();
   readonly #listeners = new Map<string, Deno.TcpListener>();
   readonly #conns = new Map<string, Deno.TcpConn>();
   readonly #tasks = new Set<Promise<void>>();
   #over = false;
+  #disposed = false;
   #wake: (() => void) | undefined;
 
   constructor(call: RawCall, end: Promise<CallEnd>, options: PeerOptions) {
@@ -61,6 +65,14 @@ export class ReferenceSession {
     call.on("readable", () => this.#wake?.());
     end.then(() => this.#release());
     this.ended = this.#run();
+  }
+
+  /** Closes what visitors have opened since the call has ended, and waits for everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
+    this.#releaseSockets();
+    await this.ended;
+    await Promise.all(this.#tasks);
   }
 
   /** Connections whose sockets are open. */
@@ -159,12 +171,17 @@ export class ReferenceSession {
     return await this.#callEnd;
   }
 
-  /** The reference would leave listeners and sockets open; a test must not. */
+  /** Listeners and sockets are closed; the services stay, and so does what they are found by. */
   #release(): void {
     this.#over = true;
-    for (const id of [...this.#services.keys()]) this.#forget(id);
-    for (const id of [...this.#conns.keys()]) this.#close(id);
+    this.#releaseSockets();
     this.#wake?.();
+  }
+
+  #releaseSockets(): void {
+    for (const listener of this.#listeners.values()) listener.close();
+    this.#listeners.clear();
+    for (const id of [...this.#conns.keys()]) this.#close(id);
   }
 
   async #handle({ serviceId, connectionId, message }: OpenData): Promise<void> {
@@ -183,6 +200,8 @@ export class ReferenceSession {
   }
 
   async #takeUp(id: string, service: Service): Promise<void> {
+    // What it has already over this call is not answered again.
+    if (this.#services.has(id)) return;
     try {
       if (service.type === ServiceType.LOCAL) this.#listen(id, service.sourcePort);
       this.#services.set(id, service);
@@ -218,13 +237,15 @@ export class ReferenceSession {
     this.#listeners.set(id, listener);
     this.#track((async () => {
       for await (const conn of listener) {
-        this.#adopt(conn, { service: id, conn: crypto.randomUUID() });
+        // The oldest that has a service of this id, though its call may have ended: nobody hears of the visitor then.
+        const owner = (this.#options.sessions ?? [this]).find((each) => each.#services.has(id));
+        (owner ?? this).#adopt(conn, { service: id, conn: crypto.randomUUID() });
       }
     })());
   }
 
   #adopt(conn: Deno.TcpConn, ids: { service: string; conn: string }): void {
-    if (this.#over) return conn.close();
+    if (this.#disposed) return conn.close();
     this.#conns.set(ids.conn, conn);
     this.#track(this.#pump(conn, ids));
   }

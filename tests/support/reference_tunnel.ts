@@ -1,10 +1,14 @@
 // One of our connectors and the scripted reference peer, with one service between them, in any of the four
 // roles: who dials the link, and who listens for visitors.
 
+import { strictEqual } from "node:assert/strict";
 import { ServiceType } from "../../proto/gen/connector.ts";
 import { dialAsReference, startReferenceAcceptor } from "./reference_link.ts";
 import type { PeerOptions, ReferenceSession } from "./reference_peer.ts";
 import { freePort, reportOf, startConnector, type TestConnector, until } from "./world.ts";
+
+/** How long a visitor waits for an answer, in milliseconds. */
+const VISIT_MS = 10_000;
 
 /** Which of the two does something. */
 export type Side = "ours" | "peer";
@@ -91,4 +95,37 @@ export async function untilAllClosed(
     return counts.length === connections && counts.every((count) => count >= 1) &&
       session.openConns === 0;
   }, `${connections} connections are closed`);
+}
+
+/** The ids under which a session was asked for services, in order. */
+export function exposedIds(session: ReferenceSession): string[] {
+  return session.received("expose").map(({ serviceId }) => serviceId);
+}
+
+/** Waits until a service of ours is complete. */
+export async function untilComplete(ours: TestConnector, id: string): Promise<void> {
+  await until(() => reportOf(ours, id)?.status === "complete", "the service is complete", {
+    timeoutMs: 20_000,
+  });
+}
+
+/** Visits a port, sends a text and wants it back; fails when nothing comes. */
+export async function visit(port: number, text: string): Promise<void> {
+  const conn = await Deno.connect({ port });
+  const bytes = new TextEncoder().encode(text);
+  const reader = conn.readable.getReader();
+  const timer = setTimeout(() => reader.cancel(), VISIT_MS);
+  try {
+    await conn.write(bytes);
+    let received = "";
+    while (received.length < text.length) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      received += new TextDecoder().decode(value);
+    }
+    strictEqual(received, text);
+  } finally {
+    clearTimeout(timer);
+    await reader.cancel();
+  }
 }
