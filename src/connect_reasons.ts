@@ -10,6 +10,14 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   ],
   [/wrong version number/, "it does not speak TLS"],
   [/alert: CertificateRequired/, "it wants a certificate, and got none that it can use"],
+  [
+    /alert: CertificateExpired/,
+    "it finds our certificate expired, or not valid yet: is its clock right?",
+  ],
+  [
+    /alert: HandshakeFailure/,
+    "it has no encryption in common with us, or its certificate has a key that TLS here does not take",
+  ],
   [/alert: \w*(Certificate|UnknownCA|AccessDenied)/, "it does not accept our certificate"],
   [/alert: NoApplicationProtocol/, "it does not speak HTTP/2"],
   [/alert: ProtocolVersion/, "it does not speak TLS 1.2 or 1.3"],

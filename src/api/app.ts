@@ -30,6 +30,8 @@ export interface AppOptions {
   allowedHosts?: readonly string[];
   /** Where requests that change something, or are forbidden, are logged with who sent them: bounded. Default: nowhere. */
   audit?: Record<"done" | "refused", Pick<BoundedLog, "info">> | undefined;
+  /** Why no link can be opened, whatever the service, in a clause; undefined while all is well. Default: nothing is. */
+  problem?: () => string | undefined;
   /** Default: the logger `connector.api`. */
   logger?: Logger;
   /** Bounds of request bodies, for tests. */
@@ -114,13 +116,13 @@ function maxWaiting(): number {
 
 /** Every path and method there is. Each path ends with its answer to all other methods. */
 function createRoutes(
-  { control, issuer }: AppOptions,
+  { control, issuer, problem }: AppOptions,
   { bodies, logger }: { bodies: BodyReader; logger: Logger },
 ): Hono<Env> {
   const routes = new Hono<Env>();
   let waiting = 0;
   const list = new SharedAnswer(async () => shareText(await listToJson(control.list())));
-  const unready = new SharedAnswer(() => unreadyLines(control.list()));
+  const unready = new SharedAnswer(() => unreadyLines(control.list(), problem?.()));
 
   routes.get("/health", (c) => c.text("OK"));
   routes.all("/health", methodNotAllowed("GET, HEAD"));
@@ -204,13 +206,23 @@ async function listToJson(reports: readonly ServiceReport[]): Promise<string> {
 /** Services that are named as not ready: as many as somebody reads. */
 const MAX_UNREADY_LINES = 100;
 
-/** A line for each service that is not ready, up to a number of them; undefined when all are. */
-function unreadyLines(reports: readonly ServiceReport[]): string | undefined {
+/**
+ * A line for what keeps every link from being opened, and one for each service that is not ready, up to a number of them;
+ * undefined when all is well.
+ */
+function unreadyLines(
+  reports: readonly ServiceReport[],
+  problem: string | undefined,
+): string | undefined {
   const unready = reports.filter(({ status }) => status !== "complete");
-  if (unready.length === 0) return undefined;
+  if (unready.length === 0 && problem === undefined) return undefined;
   const lines = unready.slice(0, MAX_UNREADY_LINES).map(readinessLine);
   const more = unready.length - lines.length;
-  return [...lines, ...(more > 0 ? [`and ${more} more`] : [])].join("\n");
+  return [
+    ...(problem === undefined ? [] : [oneLine(problem)]),
+    ...lines,
+    ...(more > 0 ? [`and ${more} more`] : []),
+  ].join("\n");
 }
 
 /** Why a service is not ready, in one line. */

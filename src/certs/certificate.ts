@@ -198,7 +198,9 @@ export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
 
   const content = new DerReader(signedContent.content);
   const version = readVersion(content.optional(VERSION_TAG));
-  const serial = readUnsigned(content.next(TAG.integer));
+  const serialNumber = content.next(TAG.integer);
+  if ((serialNumber.content[0] ?? 0) >= 0x80) throw new SyntaxError("a negative serial number");
+  const serial = readUnsigned(serialNumber);
   if (serial.length > MAX_SERIAL_BYTES) {
     throw new SyntaxError(`a serial number of ${serial.length} bytes, want ${MAX_SERIAL_BYTES}`);
   }

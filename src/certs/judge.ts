@@ -5,7 +5,7 @@
 
 import { type Certificate, equalBytes, EXTENDED_USAGE, KEY_USAGE } from "./certificate.ts";
 import { keepsTo } from "./name_constraints.ts";
-import { hasKnownSignature, isSignedBy, publicKeyOf } from "./signature.ts";
+import { hasKnownSignature, isSignedBy, isVerifiable, publicKeyOf } from "./signature.ts";
 
 /** What a leaf is to be trusted as: the side of TLS that shows it, or both. */
 export type Purpose = "client" | "server" | "both";
@@ -26,6 +26,8 @@ export type Flaw =
   | { kind: "key" }
   /** It was signed in a way that cannot be verified here, or is not safe. */
   | { kind: "signature algorithm" }
+  /** The key of its issuer signs with a hash that TLS here cannot verify with such a key. */
+  | { kind: "signature by key" }
   /** The leaf is itself one of the roots. */
   | { kind: "leaf is a root" }
   /** The leaf is a CA. */
@@ -203,6 +205,7 @@ class PathSearch {
     if (this.#signatures >= MAX_SIGNATURES) {
       return this.#note(path[0] ?? last, { kind: "too long" });
     }
+    if (!isVerifiable(last, issuer)) return this.#note(last, { kind: "signature by key" });
     this.#signatures += 1;
     return isSignedBy(last, issuer) || this.#note(last, { kind: "wrong signature" });
   }

@@ -21,11 +21,14 @@ export function createPeerJudge(
   return (chain, role) => {
     const [leaf, ...intermediates] = readChain(chain);
     if (leaf === undefined) throw refusal("it has no certificate");
+    const at = now();
     try {
-      judgeChain({ leaf, intermediates }, { roots, purpose: role.purpose, now: now() });
+      judgeChain({ leaf, intermediates }, { roots, purpose: role.purpose, now: at });
     } catch (error) {
       if (!(error instanceof UntrustedChain)) throw error;
-      throw refusal(describeFlaw(error, leaf), error);
+      const { kind } = error.flaw;
+      const clock = kind === "expired" || kind === "not yet valid" ? `; ${clockOf(at)}` : "";
+      throw refusal(`${describeFlaw(error, leaf)}${clock}`, error);
     }
     checkHost(leaf, role);
   };
@@ -75,16 +78,23 @@ function describeFlaw({ flaw, certificate }: UntrustedChain, leaf: Certificate):
     : `its certificate was issued under ${quote(certificate.subject)}, which ${predicate}`;
 }
 
+/** What the clock says by which a certificate was judged: it may be the clock that is wrong. */
+export function clockOf(now: Date): string {
+  return `the clock of this machine says ${now.toISOString()}`;
+}
+
 /** What is wrong with a certificate, as a predicate. */
 export function predicateOf(
   flaw: Exclude<Flaw, { kind: "no issuer" | "wrong signature" }>,
-  { version, notBefore, notAfter, pathLength = 0 }: Certificate,
+  { version = 0, notBefore, notAfter, pathLength = 0, signatureAlgorithm }:
+    & Pick<Certificate, "notBefore" | "notAfter">
+    & Partial<Certificate>,
 ): string {
   switch (flaw.kind) {
     case "version":
       return `is of X.509 version ${version}, want version 3`;
     case "unknown extension":
-      return `has the critical extension ${flaw.oid}, which is not known here`;
+      return `has the critical extension ${nameOfExtension(flaw.oid)}, which is not known here`;
     case "expired":
       return `expired at ${notAfter.toISOString()}`;
     case "not yet valid":
@@ -99,8 +109,11 @@ export function predicateOf(
     case "key":
       return `has a key that is not taken, want ${TAKEN_KEYS}`;
     case "signature algorithm":
-      return "has a signature of a kind that is not taken, want SHA-256, SHA-384 or SHA-512 with RSA or " +
-        "ECDSA, or Ed25519";
+      return `has a signature of a kind that is not taken${
+        nameOfSignature(signatureAlgorithm)
+      }, want SHA-256, SHA-384 or SHA-512 with RSA or ECDSA, or Ed25519`;
+    case "signature by key":
+      return "was signed by a P-521 key with SHA-256, which TLS here cannot verify, want SHA-512";
     case "leaf is a root":
       return "is one of the roots, want a leaf";
     case "leaf is a CA":
@@ -116,7 +129,43 @@ export function predicateOf(
   }
 }
 
-const TAKEN_KEYS = "RSA of 2048 to 8192 bits, ECDSA with P-256, P-384 or P-521, or Ed25519";
+/** The keys that certificates may have, for people. */
+export const TAKEN_KEYS = "RSA of 2048 to 8192 bits, ECDSA with P-256, P-384 or P-521, or Ed25519";
+
+/** Extensions that authorities make critical, by their OID. RFC 5280 section 4.2.1, RFC 7633. */
+const EXTENSION_NAMES: Readonly<Record<string, string>> = {
+  "1.3.6.1.5.5.7.1.24": "must-staple",
+  "1.3.6.1.4.1.11129.2.4.3": "precertificate poison",
+  "2.5.29.31": "CRL distribution points",
+  "2.5.29.32": "certificate policies",
+  "2.5.29.33": "policy mappings",
+  "2.5.29.36": "policy constraints",
+  "2.5.29.54": "inhibit any policy",
+};
+
+function nameOfExtension(oid: string): string {
+  const name = EXTENSION_NAMES[oid];
+  return name === undefined ? oid : `${oid} (${name})`;
+}
+
+/** Kinds of signature that are met and not taken, by the beginning of the algorithm in DER. RFC 3279, RFC 5758, RFC 8410. */
+const SIGNATURE_NAMES: readonly (readonly [start: string, name: string])[] = [
+  ["300d06092a864886f70d010104", "MD5 with RSA"],
+  ["300d06092a864886f70d010105", "SHA-1 with RSA"],
+  ["300d06092a864886f70d01010e", "SHA-224 with RSA"],
+  ["300906072a8648ce3d0401", "SHA-1 with ECDSA"],
+  ["300a06082a8648ce3d040301", "SHA-224 with ECDSA"],
+  ["300506032b6571", "Ed448"],
+];
+/** RSASSA-PSS, whatever its parameters. */
+const PSS = /^30..06092a864886f70d01010a/;
+
+function nameOfSignature(algorithm: Uint8Array | undefined): string {
+  const hex = algorithm?.toHex() ?? "";
+  if (PSS.test(hex)) return " (RSA-PSS, whose salt is not as long as its hash, or of another hash)";
+  const name = SIGNATURE_NAMES.find(([start]) => hex.startsWith(start))?.[1];
+  return name === undefined ? "" : ` (${name})`;
+}
 
 function quote(name: string): string {
   return `"${printable(name).slice(0, MAX_QUOTED_LENGTH)}"`;

@@ -2,7 +2,7 @@
 // PEM, and turned into what WebCrypto signs with. No file is touched here.
 
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { ConnectorError, reasonOf } from "../errors.ts";
+import { ConnectorError, type ConnectorErrorOptions, reasonOf } from "../errors.ts";
 import type { PemText } from "./certificate.ts";
 import { encodePem } from "./pem.ts";
 import type { KeyType } from "./policy.ts";
@@ -53,25 +53,39 @@ export async function generateKeyPair(type: KeyType): Promise<CryptoKeyPair> {
  * @throws {ConnectorError} `invalid_argument` when there is none, or it is encrypted or damaged.
  */
 export function readPrivateKey({ label, pem }: PemText): KeyObject {
-  const fail = (problem: string, cause?: unknown) =>
-    new ConnectorError("invalid_argument", `Cannot use ${label}: ${problem}`, { cause });
+  const fail = (problem: string, options: ConnectorErrorOptions = {}) =>
+    new ConnectorError("invalid_argument", `Cannot use ${label}: ${problem}`, options);
 
   const block = PLAIN_KEY.exec(pem)?.[0];
-  if (block === undefined) throw fail(whatItHolds(pem));
+  if (block === undefined) {
+    throw fail(whatItHolds(pem), ENCRYPTED.test(pem) ? { hint: DECRYPT_HINT } : {});
+  }
   try {
     return createPrivateKey(block);
-  } catch (error) {
-    throw fail(`the private key in it cannot be read: ${reasonOf(error)}`, error);
+  } catch (cause) {
+    const problem = "the private key in it cannot be read, or is of a kind that is not taken";
+    const reason = reasonOf(cause);
+    // OpenSSL's own words, where it says no more than that it cannot.
+    const why = reason.startsWith("error:") ? "" : ` (${reason})`;
+    throw fail(`${problem}${why}, want ${WANTED_KEYS}`, { cause, hint: KEY_HINT });
   }
 }
+
+const WANTED_KEYS =
+  "RSA of at least 2048 bits, ECDSA with the named curve P-256, P-384 or P-521, or Ed25519";
+const KEY_HINT = "Make a key and its certificate with connector generate-certs --leaf";
+const DECRYPT_HINT = "Write it without its passphrase: openssl pkey -in KEY -out NEW_KEY";
 
 /** A key that is not encrypted: no headers stand in it. */
 const PLAIN_KEY =
   /-----BEGIN (RSA PRIVATE KEY|EC PRIVATE KEY|PRIVATE KEY)-----[^:-]+-----END \1-----/;
 
+/** A key behind a passphrase. RFC 7468 section 11, RFC 1421 section 4.6.1.1. */
+const ENCRYPTED = /BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: *4, *ENCRYPTED/;
+
 /** What a text without a key has in a key's place, and what is wanted. */
 function whatItHolds(pem: string): string {
-  if (/BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: *4, *ENCRYPTED/.test(pem)) {
+  if (ENCRYPTED.test(pem)) {
     return "the key is encrypted, want one without a passphrase";
   }
   const wanted = "want a private key in PEM form";
@@ -117,6 +131,7 @@ export function checkTlsKey(key: KeyObject, label: string): void {
     "invalid_argument",
     `Cannot use ${label}: it is ${found}, want RSA of at least ${MIN_RSA_BITS} bits, ` +
       "ECDSA P-256, P-384 or P-521, or Ed25519",
+    { hint: KEY_HINT },
   );
 }
 

@@ -84,6 +84,12 @@ export function hasKnownSignature({ signatureAlgorithm }: Certificate): boolean 
   return SCHEMES[signatureAlgorithm.toHex()] !== undefined;
 }
 
+/** Whether the key of another certificate could have been used as its algorithm says, as far as TLS here knows. */
+export function isVerifiable({ signatureAlgorithm }: Certificate, issuer: Certificate): boolean {
+  const curve = publicKeyOf(issuer)?.asymmetricKeyDetails?.namedCurve;
+  return curve !== "secp521r1" || SCHEMES[signatureAlgorithm.toHex()]?.hash !== "sha256";
+}
+
 /** Whether a certificate was signed with the key of another. Never throws. */
 export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
   const scheme = SCHEMES[certificate.signatureAlgorithm.toHex()];

@@ -1,5 +1,6 @@
 // What is checked of the certificates that a connector is started with, so that a mistake is one clear sentence at start
-// and not a failed handshake later: by the judge that peers are judged by. Pure: PEM texts in, a verdict out.
+// and not a failed handshake later: by the judge that peers are judged by. No handshake is tried: its first one costs
+// more than 40 ms, and a test holds what is said here to what TLS does. Pure: PEM texts in, a verdict out.
 
 import { X509Certificate as NodeCertificate } from "node:crypto";
 import { ConnectorError } from "../errors.ts";
@@ -13,7 +14,8 @@ import {
 } from "./certificate.ts";
 import { identityOf } from "./identity.ts";
 import { flawOfRoot, judgeChain, MAX_INTERMEDIATES, UntrustedChain } from "./judge.ts";
-import { predicateOf } from "./peers.ts";
+import type { OwnCertificate } from "./own_validity.ts";
+import { clockOf, predicateOf } from "./peers.ts";
 import { readPrivateKey } from "./private_key.ts";
 
 /** The three files of a connector. */
@@ -33,17 +35,17 @@ export interface CheckedCertificates {
   chain: readonly [Certificate, ...Certificate[]];
   /** Every root. */
   roots: readonly Certificate[];
-  /** When the first certificate of the chain ends. */
+  /** When the first certificate of the path ends. */
   notAfter: Date;
-  /** What will need attention soon, a sentence each. */
+  /** From the connector's own certificate to a root. */
+  path: readonly OwnCertificate[];
+  /** Why peers refuse this connector at another time, in a clause; undefined while they do not. */
+  problemAt: (now: Date) => string | undefined;
+  /** What may be meant, and is of little use, a sentence each. */
   warnings: string[];
 }
 
-/** Certificates that end sooner than this are warned about, in days. */
-const WARNING_DAYS = 30;
-const DAY_MS = 86_400_000;
 const RENEW_ROOT_HINT = "Make a root with connector generate-certs --ca";
-const CLOCK_HINT = "Check the clocks of this machine and of the one that issued it";
 const RENEW_LEAF_HINT = "Make a leaf with connector generate-certs --leaf";
 
 /**
@@ -73,18 +75,49 @@ export function checkServerCertificates(
     // A connector is client and server with one certificate.
     path = judgeChain({ leaf, intermediates }, { roots, purpose: "both", now });
   } catch (error) {
-    if (error instanceof UntrustedChain) throw explain(error, { leaf, roots, pems });
+    if (error instanceof UntrustedChain) throw explain(error, { leaf, roots, pems, now });
     throw error;
   }
-  const ends = path.map(({ notAfter }) => notAfter.getTime());
-  const labelOf = (certificate: Certificate) => labelled(certificate, { roots, pems }).label;
+  const own = path.map((each) => {
+    const { notBefore, notAfter, subject } = each;
+    const { label } = labelled(each, { roots, pems });
+    const inside = each === leaf || roots.length === 1 && each === roots[0];
+    return { notBefore, notAfter, label: inside ? label : `"${subject}" in ${label}` };
+  });
   return {
     identity: identityOf(leaf),
     chain: [leaf, ...intermediates],
     roots,
-    notAfter: new Date(Math.min(...ends)),
-    warnings: path.flatMap((each) => warningOf(each, labelOf(each), now)),
+    notAfter: new Date(Math.min(...own.map(({ notAfter }) => notAfter.getTime()))),
+    path: own,
+    problemAt(now) {
+      const problem = problemOf(own, now);
+      if (problem === undefined) return undefined;
+      try {
+        // There may be another path.
+        judgeChain({ leaf, intermediates }, { roots, purpose: "both", now });
+      } catch (error) {
+        if (error instanceof UntrustedChain) return problem;
+        throw error;
+      }
+      return undefined;
+    },
+    warnings: hasHost(leaf) ? [] : [
+      `Peers that dial this connector refuse it: ${pems.certificate.label} is for no host`,
+    ],
   };
+}
+
+/** The first certificate of a path that is not valid at a time, and why. */
+function problemOf(path: readonly OwnCertificate[], now: Date): string | undefined {
+  const outside = path.find(({ notBefore, notAfter }) => now > notAfter || now < notBefore);
+  if (outside === undefined) return undefined;
+  const kind = now > outside.notAfter ? "expired" : "not yet valid";
+  return `${outside.label} ${predicateOf({ kind }, outside)}; ${clockOf(now)}`;
+}
+
+function hasHost({ alternativeNames }: Certificate): boolean {
+  return alternativeNames.some(({ type }) => type === "dns" || type === "ip");
 }
 
 /** Every root lets peers in, so each has to be one. */
@@ -123,7 +156,7 @@ function labelled(certificate: Certificate, { roots, pems }: Origin): PemText {
 
 function explain(
   { flaw, certificate }: UntrustedChain,
-  { leaf, ...origin }: Origin & { leaf: Certificate },
+  { leaf, now, ...origin }: Origin & { leaf: Certificate; now: Date },
 ): ConnectorError {
   const { pems, roots } = origin;
   const from = labelled(certificate, origin);
@@ -156,41 +189,41 @@ function explain(
     case "path length":
       return unfit(from, `"${subject}" ${predicateOf(flaw, certificate)}`);
     case "key usage":
-      return unfit(from, "its key usage lacks digitalSignature, which TLS needs");
+      return unfit(from, "its key usage lacks digitalSignature, which TLS needs", ANEW_HINT);
     case "extended key usage":
       return unfit(
         from,
         `its extended key usage lacks ${flaw.missing.join(" and ")}, want both roles of TLS`,
+        ANEW_HINT,
       );
     case "expired":
       return unfit(
         from,
         `it ${predicateOf(flaw, certificate)}`,
-        certificate === leaf ? RENEW_LEAF_HINT : RENEW_ROOT_HINT,
+        `${certificate === leaf ? RENEW_LEAF_HINT : RENEW_ROOT_HINT}; ${clockOf(now)}`,
       );
     case "not yet valid":
-      return unfit(from, `it ${predicateOf(flaw, certificate)}`, CLOCK_HINT);
+      return unfit(
+        from,
+        `it ${predicateOf(flaw, certificate)}`,
+        `Check the clocks of this machine and of the one that issued it; ${clockOf(now)}`,
+      );
     case "version":
       if (!certificate.hasExtensions && certificate === leaf) {
-        return unfit(from, "it has no extensions (X.509 version 1), want a version 3 certificate");
+        const problem = "it has no extensions (X.509 version 1), want a version 3 certificate";
+        return unfit(from, problem, ANEW_HINT);
       }
   }
   const who = certificate === leaf ? "it" : `"${subject}" in it`;
-  return unfit(from, `${who} ${predicateOf(flaw, certificate)}`);
+  return unfit(from, `${who} ${predicateOf(flaw, certificate)}`, ANEW_HINT);
 }
 
+const ANEW_HINT =
+  "Have it issued anew with what is wanted, or make one with connector generate-certs";
 const NOT_OUR_ROOT_HINT = "Use a leaf that was signed by this root";
 
 /** The error for a file that cannot be used, and why. */
 function unfit({ label }: { label: string }, problem: string, hint?: string): ConnectorError {
   const options = hint === undefined ? {} : { hint };
   return new ConnectorError("failed_precondition", `Cannot use ${label}: ${problem}`, options);
-}
-
-function warningOf({ notAfter }: Certificate, label: string, now: Date): string[] {
-  const daysLeft = (notAfter.getTime() - now.getTime()) / DAY_MS;
-  if (daysLeft >= WARNING_DAYS) return [];
-  const days = daysLeft < 1 ? "less than a day" : `${Math.floor(daysLeft)} days`;
-  const text = `${label} expires in ${days}, at ${notAfter.toISOString()}`;
-  return [`${text.charAt(0).toUpperCase()}${text.slice(1)}`];
 }

@@ -20,7 +20,6 @@ import config from "../../deno.json" with { type: "json" };
 import { holdBallast } from "./gc_ballast.ts";
 import type { RunOptions } from "./run_options.ts";
 import { serveHttp } from "./serve_http.ts";
-import type { LoadedTls } from "./tls.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
@@ -38,6 +37,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     rootKeyPath: options.rootCertKeyPath,
     logger,
   });
+  if (tls) stack.use(tls.watch);
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
   const secure = secureChannels(tls?.identity);
@@ -56,6 +56,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
         secure,
         hello: greeting,
         describePeer,
+        ...(tls && { ownProblem: tls.identity.problem }),
         proof: instance.proofFor(address),
       }),
     proxied: usesProxy(),
@@ -92,6 +93,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   const app = createApp({
     control: connector,
     issuer: tls?.issuer,
+    ...(tls && { problem: tls.identity.problem }),
     // Whoever uses the name that the API is bound to was not led here by somebody else's DNS.
     allowedHosts: [...options.httpAllowedHosts, options.httpBind.host],
     audit: restAudit,
@@ -131,7 +133,7 @@ function logControlCall(
 
 async function loadTlsOnDemand(
   ...args: Parameters<typeof import("./tls.ts").loadTls>
-): Promise<LoadedTls> {
+): ReturnType<typeof import("./tls.ts").loadTls> {
   // What reads certificates takes a quarter of a second to load.
   const { loadTls } = await import("./tls.ts");
   return await loadTls(...args);

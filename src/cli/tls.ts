@@ -6,6 +6,7 @@ import { certificatePem, type PemText } from "../certs/certificate.ts";
 import { describePeer } from "../certs/identity.ts";
 import { type LeafIssuer, openLeafIssuer } from "../certs/leaf_issuer.ts";
 import { createPeerJudge } from "../certs/peers.ts";
+import { ValidityWatch } from "../certs/own_validity.ts";
 import { readPemFile } from "../certs/pem_files.ts";
 import { certificateIdOf, identifyPeer } from "../certs/principal.ts";
 import { checkTlsKey, readPrivateKey, tlsKeyPem } from "../certs/private_key.ts";
@@ -28,14 +29,14 @@ export interface LoadedTls {
 }
 
 /**
- * Reads and checks the files.
+ * Reads and checks the files, and watches over how long they last until `watch` is disposed of.
  *
  * @throws {ConnectorError} naming the file at fault.
  */
 export async function loadTls(
   paths: TlsPaths,
   { rootKeyPath, logger }: { rootKeyPath: string | undefined; logger: Logger },
-): Promise<LoadedTls> {
+): Promise<LoadedTls & { watch: Disposable }> {
   const root = await readPemFile(paths.rootCertPath, "root certificate");
   const certificate = await readPemFile(paths.serverCertPath, "server certificate");
   const key = await readPemFile(paths.serverKeyPath, "server key", { secret: true });
@@ -46,12 +47,20 @@ export async function loadTls(
   for (const file of [root, certificate, key, ...(rootKey ? [rootKey] : [])]) {
     for (const problem of file.access) logger.warn("file is open to others", { ...problem });
   }
-  for (const warning of checked.warnings) logger.warn("certificate ends soon", { warning });
+  for (const warning of checked.warnings) logger.warn("certificate of little use", { warning });
   logger.info("certificates loaded", {
     subject: checked.identity.subject,
     notAfter: checked.notAfter.toISOString(),
   });
-  return loaded;
+  const watch = new ValidityWatch({
+    ...checked,
+    onSoon: (warning) => logger.warn("certificate ends soon", { warning }),
+    onProblem: (problem) => {
+      if (problem === undefined) logger.info("certificates are valid again");
+      else logger.error("certificate not valid, peers refuse this connector", { problem });
+    },
+  });
+  return { ...loaded, watch };
 }
 
 /** The files of a connector, read. */
@@ -84,6 +93,7 @@ export async function checkTls(
       certificate: checked.chain.map(certificatePem).join("\n"),
       key: tlsKeyPem(readPrivateKey(key)),
       judge: createPeerJudge(checked.roots),
+      problem: () => checked.problemAt(new Date()),
       own: certificateIdOf(checked.chain[0]),
       identify: identifyPeer,
     },

@@ -5,7 +5,7 @@ import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grp
 import { Buffer } from "node:buffer";
 import { isIP, type Socket } from "node:net";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
-import { reasonOf } from "../errors.ts";
+import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgePeer } from "../peer_judge.ts";
 import type { Certificates } from "./caller.ts";
@@ -24,6 +24,8 @@ export interface TlsPem {
 /** The same, who judges what peers show, and by what they are told apart from each other and from us. */
 export interface TlsIdentity extends TlsPem, Certificates {
   judge: JudgePeer;
+  /** Why peers refuse us now, in a clause about a certificate of ours; undefined while they do not. */
+  problem: () => string | undefined;
 }
 
 /** How a channel to one host is secured. */
@@ -44,7 +46,11 @@ export type SecureChannel = (
  */
 const NO_SERVER_NAME = "connector.invalid";
 
-/** Security for links that we open; plaintext without certificates. */
+/**
+ * Security for links that we open; plaintext without certificates.
+ *
+ * @throws {ConnectorError} `failed_precondition` when TLS cannot use the certificates.
+ */
 export function secureChannels(tls?: TlsIdentity): SecureChannel {
   if (tls === undefined) {
     return (_host, { onConnected } = {}) => ({
@@ -62,7 +68,7 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
   const root = Buffer.from(tls.root);
   const key = Buffer.from(tls.key);
   const certificate = Buffer.from(tls.certificate);
-  const secureContext = createSecureContext({ ca: root, key, cert: certificate });
+  const secureContext = createContext({ ca: root, key, cert: certificate });
   return (host, { onConnected } = {}) => {
     const servername = isIP(host) === 0 ? host : NO_SERVER_NAME;
     return {
@@ -79,6 +85,17 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
       options: servername === host ? {} : { "grpc.ssl_target_name_override": servername },
     };
   };
+}
+
+function createContext(options: Parameters<typeof createSecureContext>[0]): SecureContext {
+  try {
+    return createSecureContext(options);
+  } catch (error) {
+    // `error:0A00018A:SSL routines::key too small`
+    const reason = reasonOf(error).replace(/^error:\w*:[^:]*:[^:]*:/, "");
+    const message = `Cannot use the certificates of this connector for TLS: ${reason}`;
+    throw new ConnectorError("failed_precondition", message, { cause: error });
+  }
 }
 
 type SecureConnector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
@@ -131,7 +148,7 @@ function connectTls(
       checkServerIdentity: () => undefined,
     });
     const showPeerCertificate = hidePeerCertificate(tls);
-    tls.on("error", reject);
+    tls.on("error", (error) => reject(isUnusable(error) ? new Error(UNUSABLE) : error));
     tls.once("secureConnect", () => {
       showPeerCertificate();
       try {
@@ -146,6 +163,15 @@ function connectTls(
     });
   });
 }
+
+/** Whether TLS ended the handshake because of the certificate, which nobody gets to see then. */
+function isUnusable(error: Error & { code?: unknown }): boolean {
+  return error.code === "UNABLE_TO_VERIFY_LEAF_SIGNATURE" ||
+    error.message.startsWith("unable to verify the first certificate");
+}
+
+const UNUSABLE = "its certificate cannot be used by TLS here (a critical extension or a kind of " +
+  "signature that is not known), or it does not hold the key of it";
 
 /** Credentials for links that peers open: with PEM texts, only peers that chain to the root. */
 export function serverCredentials(tls?: TlsIdentity): ServerCredentials {

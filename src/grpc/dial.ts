@@ -31,6 +31,8 @@ export interface DialLinkOptions {
   /** What we say of ourselves. */
   hello: Hello;
   describePeer: DescribePeer;
+  /** Why peers refuse us now, whatever they say: the reason of a link that ends begins with it. */
+  ownProblem?: () => string | undefined;
   /** Proves our instance to this peer alone. Default: nothing is proven. */
   proof?: Uint8Array;
   /** Default: as rarely as any peer allows. */
@@ -43,7 +45,7 @@ export interface DialLinkOptions {
  */
 export function dialLink(
   address: Address,
-  { secure, hello, describePeer, proof, pings = CLIENT_PINGS }: DialLinkOptions,
+  { secure, hello, describePeer, ownProblem, proof, pings = CLIENT_PINGS }: DialLinkOptions,
 ): Link {
   // A name has several addresses, of which two may be tried at a time.
   const connections: string[] = [];
@@ -84,8 +86,16 @@ export function dialLink(
   call.on("metadata", (metadata) => link.greet(metadata, describePeer));
   // The reason of an error comes with the status, right after it.
   call.on("error", () => {});
-  call.on("status", (status) => link.end(fromStatus(status)));
+  call.on("status", (status) => link.end(withOwnProblem(fromStatus(status), ownProblem?.())));
   return link;
+}
+
+function withOwnProblem(
+  error: ConnectorError | undefined,
+  problem: string | undefined,
+): ConnectorError | undefined {
+  if (error === undefined || problem === undefined) return error;
+  return new ConnectorError(error.code, `our ${problem}: ${error.message}`, { cause: error });
 }
 
 /** Whether links go through a proxy: where grpc-js looks for one. */

@@ -46,7 +46,7 @@ export class Explanations {
 }
 
 const REFUSED = "its certificate was refused";
-export const NO_CERTIFICATE = "it has no certificate";
+export const NO_CERTIFICATE = "it has no certificate, or none with a key that TLS here takes";
 export const NO_HTTP2 = "it does not offer HTTP/2";
 export const NO_PLAINTEXT_HTTP2 = "it does not speak HTTP/2 in plaintext: TLS, perhaps";
 
@@ -70,7 +70,10 @@ const TLS_REASONS: [RegExp, string][] = [
     "it asks for a server name that is none, perhaps one with a port: see docs/security.md",
   ],
   [/alert: UnknownCA/i, "it does not know the root of our certificate"],
-  [/alert: CertificateExpired/, "it finds our certificate expired"],
+  [
+    /alert: CertificateExpired/,
+    "it finds our certificate expired, or not valid yet: is its clock right?",
+  ],
   [/alert: \w*Certificate\w*/, "it does not accept our certificate"],
 ];
 

@@ -216,6 +216,11 @@ function bindError(error: unknown, bind: Address): ConnectorError {
       cause: error,
     });
   }
+  if (/SSL routines|ERR_OSSL/.test(text)) {
+    return new ConnectorError("failed_precondition", `${action}: TLS cannot use the certificates`, {
+      cause: error,
+    });
+  }
   if (/ENOTFOUND|EAI_AGAIN|Name resolution/.test(text)) {
     return new ConnectorError(
       "invalid_argument",

@@ -1,7 +1,8 @@
 // Links between whole connectors with certificates: by which hosts a peer may be dialled, whose certificates fit
 // together, and what is said when the peer that was dialled is not who it should be.
 
-import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, rejects, strictEqual, throws } from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { openAuthority } from "../../src/certs/authority.ts";
 import { issueLeaf } from "../../src/certs/issue.ts";
 import { describePeer } from "../../src/certs/identity.ts";
@@ -296,4 +297,40 @@ Deno.test("both ends know who the other is, and list it with each service", asyn
     deepStrictEqual(identity?.dnsNames, ["localhost"]);
     deepStrictEqual(identity?.ipAddresses, ["127.0.0.1", "::1"]);
   }
+});
+
+Deno.test("whatever a peer says, the reason of a link names our own certificate while it is not valid", async () => {
+  const { root, leaf } = await makePki();
+  const identity = pemOf(root, leaf);
+  const problem = 'server certificate "leaf.cert" expired at 2026-01-01T00:00:00.000Z';
+  await using refusing = await startServer(pemOf(await makeCertificate({ ca: true }), leaf));
+  for (
+    const [port, said] of [[freePort(), "connection refused"], [refusing.port, "it "]] as const
+  ) {
+    const link = dialLink({ host: "127.0.0.1", port }, {
+      secure: secureChannels(identity),
+      hello: hello(DEFAULT_LIMITS),
+      describePeer,
+      ownProblem: () => problem,
+    });
+    const end = await link.closed;
+    const { message = "" } = end ?? {};
+    strictEqual(message.startsWith(`our ${problem}: ${said}`), true, message);
+  }
+  await settle();
+});
+
+Deno.test("a certificate that TLS cannot use is the reason, and not the port", async () => {
+  const { root, leaf } = await makePki();
+  const weak = generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey;
+  const key = weak.export({ type: "pkcs8", format: "pem" }).toString();
+  const identity = { ...pemOf(root, leaf), key };
+  throws(() => secureChannels(identity), {
+    code: "failed_precondition",
+    message: "Cannot use the certificates of this connector for TLS: key too small",
+  });
+  await rejects(startServer(identity), {
+    code: "failed_precondition",
+    message: /^Cannot listen for gRPC on 127\.0\.0\.1:0: TLS cannot use the certificates$/,
+  });
 });

@@ -57,6 +57,7 @@ export function withJudge(pem: TlsPem): TlsIdentity {
   return {
     ...pem,
     judge: createPeerJudge(roots),
+    problem: () => undefined,
     own: leafIdOf(pem.certificate),
     identify: identifyPeer,
   };

@@ -169,6 +169,21 @@ Deno.test("GET /ready names a hundred services, and says how many more there are
   assert.equal(lines[100], "and 3 more");
 });
 
+Deno.test("GET /ready names what keeps every link from being opened, though no service is unready", async () => {
+  let problem: string | undefined = 'server certificate "x"\nexpired';
+  const control = new MemoryControl();
+  const app = createApp({ control, logger: new LogLines().logger, problem: () => problem });
+  const ask = async () => {
+    const response = await app.fetch(new Request(`${BASE}/ready`));
+    return [response.status, await response.text()];
+  };
+  const [status, text] = await ask();
+  assert.equal(status, 503);
+  assert.equal(text, 'server certificate "x"\\u{a}expired\n');
+  problem = undefined;
+  assert.deepEqual(await ask(), [200, "OK"]);
+});
+
 for (const path of ["/list", "/ready"]) {
   Deno.test(`GET ${path} is made once for all who wait for it, and never before they asked`, async () => {
     const control = new MemoryControl();

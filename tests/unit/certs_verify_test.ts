@@ -7,8 +7,10 @@ import { parseCertificates } from "../../src/certs/certificate.ts";
 import { describePeer, identityOf } from "../../src/certs/identity.ts";
 import { issueLeaf, issueRoot } from "../../src/certs/issue.ts";
 import { openAuthority } from "../../src/certs/authority.ts";
+import { ValidityWatch } from "../../src/certs/own_validity.ts";
 import { checkServerCertificates } from "../../src/certs/verify.ts";
 import { ConnectorError } from "../../src/errors.ts";
+import { pem } from "../support/der_writer.ts";
 import {
   CLIENT_AUTH,
   DAY_MS,
@@ -295,24 +297,123 @@ Deno.test("certificates that sign each other in a circle are refused", async () 
   );
 });
 
-Deno.test("less than 30 days left is a warning that names the file", async () => {
-  const now = new Date("2030-06-01T00:00:00Z");
-  const files = await pair({
-    notBefore: new Date("2030-01-01"),
-    notAfter: new Date(now.getTime() + 29.5 * DAY_MS),
-  }, { notBefore: new Date("2030-01-01"), notAfter: new Date(now.getTime() + 30 * DAY_MS) });
+const NOW = new Date("2030-06-01T00:00:00Z");
+const FROM = new Date("2030-01-01T00:00:00Z");
+
+function inDays(days: number): Date {
+  return new Date(NOW.getTime() + days * DAY_MS);
+}
+
+/** What a watch that begins now says of the files. */
+async function warningsOf(files: Files, now: Date): Promise<string[]> {
+  const warnings: string[] = [];
   const checked = await check(files, { now });
-  assert.deepEqual(checked.warnings, [
+  using _watch = new ValidityWatch({
+    ...checked,
+    onSoon: (warning) => warnings.push(warning),
+    onProblem: () => assert.fail("they are valid"),
+    now: () => now,
+  });
+  return warnings;
+}
+
+Deno.test("less than 30 days left is a warning that names the file", async () => {
+  const files = await pair(
+    { notBefore: FROM, notAfter: inDays(29.5) },
+    { notBefore: FROM, notAfter: inDays(30) },
+  );
+  assert.deepEqual(await warningsOf(files, NOW), [
     `Certificate "s.cert" expires in 29 days, at 2030-06-30T12:00:00.000Z`,
   ]);
-  assert.equal(checked.notAfter.toISOString(), "2030-06-30T12:00:00.000Z");
+  const { notAfter } = await check(files, { now: NOW });
+  assert.equal(notAfter.toISOString(), "2030-06-30T12:00:00.000Z");
 
-  const later = new Date(now.getTime() + 29.4 * DAY_MS);
-  assert.deepEqual((await check(files, { now: later })).warnings, [
+  assert.deepEqual(await warningsOf(files, inDays(29.4)), [
     `Certificate "s.cert" expires in less than a day, at 2030-06-30T12:00:00.000Z`,
     `Root certificate "r.cert" expires in less than a day, at 2030-07-01T00:00:00.000Z`,
   ]);
 });
+
+Deno.test("which certificate of ours has ended, or is not valid yet, is known at any time", async () => {
+  const life = (days: number) => ({ notBefore: FROM, notAfter: inDays(days) });
+  const root = await makeCertificate({ ca: true, name: "Root", ...life(30) });
+  const between = await makeCertificate({ ca: true, name: "Between", ...life(20) }, root);
+  const leaf = await makeCertificate(life(10), between);
+  const { problemAt } = await check(filesOf(root, leaf, [between]), { now: NOW });
+  assert.equal(problemAt(inDays(10)), undefined);
+  assert.equal(
+    problemAt(inDays(11)),
+    `certificate "s.cert" expired at 2030-06-11T00:00:00.000Z; ` +
+      "the clock of this machine says 2030-06-12T00:00:00.000Z",
+  );
+  assert.equal(
+    problemAt(new Date("2029-12-31T23:00:00Z")),
+    `certificate "s.cert" is not valid before 2030-01-01T00:00:00.000Z; ` +
+      "the clock of this machine says 2029-12-31T23:00:00.000Z",
+  );
+
+  const short = await makeCertificate({ ca: true, name: "Short", ...life(5) }, root);
+  const below = await makeCertificate(life(10), short);
+  const { problemAt: ofBelow } = await check(filesOf(root, below, [short]), { now: NOW });
+  assert.match(
+    ofBelow(inDays(6)) ?? "",
+    /^"CN=Short" in certificate "s\.cert" expired at 2030-06-06T/,
+  );
+  const old = await makeCertificate({ ca: true, name: "Old", ...life(5) });
+  const other = await makeCertificate({ ca: true, name: "Other", ...life(50) });
+  const files = filesOf(old, await makeCertificate(life(10), old));
+  const alone = await check(files, { now: NOW });
+  assert.match(alone.problemAt(inDays(6)) ?? "", /^root certificate "r\.cert" expired at /);
+  const bundle = await check({ ...files, root: other.certificate + files.root }, { now: NOW });
+  assert.match(bundle.problemAt(inDays(6)) ?? "", /^"CN=Old" in root certificate "r\.cert" exp/);
+});
+
+Deno.test("while another path is valid nothing is wrong", async () => {
+  const keys = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
+    "sign",
+    "verify",
+  ]);
+  const life = (days: number) => ({ keys, ca: true, notBefore: FROM, notAfter: inDays(days) });
+  const [ending, renewed] = [await makeCertificate(life(5)), await makeCertificate(life(50))];
+  const leaf = await makeCertificate({ notBefore: FROM, notAfter: inDays(90) }, renewed);
+  const roots = ending.certificate + renewed.certificate;
+  const { problemAt } = await check({ ...filesOf(renewed, leaf), root: roots }, { now: NOW });
+  assert.equal(problemAt(inDays(6)), undefined);
+  assert.match(problemAt(inDays(51)) ?? "", /expired at/);
+});
+
+Deno.test("a certificate for no host is used, and warned about", async () => {
+  assert.deepEqual(
+    (await check(await pair({ names: [{ type: "dns", value: "x" }] }))).warnings,
+    [],
+  );
+  const spiffe = [{ type: "url", value: "spiffe://a/b" }] as const;
+  assert.deepEqual((await check(await pair({ names: [...spiffe] }))).warnings, [
+    `Peers that dial this connector refuse it: certificate "s.cert" is for no host`,
+  ]);
+});
+
+Deno.test("what a certificate has that is not taken is named, with what to do", async () => {
+  const made = await pair();
+  await assert.rejects(
+    check({ ...made, certificate: withAlgorithm(made.certificate) }),
+    (error) => {
+      assert.ok(error instanceof ConnectorError);
+      assert.match(error.message, /is not taken \(SHA-224 with ECDSA\), want SHA-256, SHA-384/);
+      assert.match(error.hint ?? "", /^Have it issued anew with what is wanted, or make one with/);
+      return true;
+    },
+  );
+});
+
+/** The same certificate with ecdsa-with-SHA224 as the algorithm of its signature, for ecdsa-with-SHA256. */
+function withAlgorithm(certificate: string): string {
+  const [block = ""] = /(?<=-\n)[^-]+/.exec(certificate) ?? [];
+  const hex = Uint8Array.fromBase64(block.replace(/\s/g, "")).toHex();
+  const changed = hex.replaceAll("2a8648ce3d040302", "2a8648ce3d040301");
+  assert.notEqual(changed, hex);
+  return pem("CERTIFICATE", Uint8Array.fromHex(changed));
+}
 
 Deno.test("a peer is described from DER and from what node's TLS gives", () => {
   const pem = referenceFile("leaf.cert");

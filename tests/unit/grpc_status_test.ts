@@ -54,6 +54,14 @@ Deno.test("why a link could not be opened is said in words", () => {
       ["Error: received fatal alert: ProtocolVersion", "it does not speak TLS 1.2 or 1.3"],
       [
         "Error: received fatal alert: HandshakeFailure",
+        "it has no encryption in common with us, or its certificate has a key that TLS here does not take",
+      ],
+      [
+        "Error: received fatal alert: CertificateExpired",
+        "it finds our certificate expired, or not valid yet: is its clock right?",
+      ],
+      [
+        "Error: received fatal alert: DecodeError",
         "it ended the TLS handshake: its log may tell why",
       ],
       ["Error: UNABLE_TO_VERIFY_LEAF_SIGNATURE", NOT_OURS],

@@ -1,0 +1,87 @@
+// What a connector says of its own certificates while it runs, by a clock that the test moves and sets.
+
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { type OwnCertificate, ValidityWatch } from "../../src/certs/own_validity.ts";
+import { FakeTime } from "../support/fake_time.ts";
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const START = Date.parse("2030-06-01T00:00:00Z");
+
+/** A certificate that has been valid for a year and is for so many days. */
+function lasting(label: string, days: number): OwnCertificate {
+  return {
+    label,
+    notBefore: new Date(START - 365 * DAY_MS),
+    notAfter: new Date(START + days * DAY_MS),
+  };
+}
+
+/** A watch over some certificates, and what it said. */
+function watch(path: OwnCertificate[]) {
+  const said: string[] = [];
+  const clock = { offset: 0 };
+  const started = new ValidityWatch({
+    path,
+    problemAt: (now) =>
+      path.find(({ notBefore, notAfter }) => now > notAfter || now < notBefore)?.label,
+    onSoon: (warning) => said.push(warning),
+    onProblem: (problem) => said.push(`problem: ${problem ?? "gone"}`),
+    now: () => new Date(START + performance.now() + clock.offset),
+  });
+  return {
+    said,
+    clock,
+    [Symbol.dispose]: () => started[Symbol.dispose](),
+  };
+}
+
+Deno.test("a certificate is told of 30 days, 7 days and 1 day ahead, once each, and when it has ended", async () => {
+  using time = new FakeTime();
+  using watched = watch([lasting("leaf", 40), lasting("root", 400)]);
+  deepStrictEqual(watched.said, []);
+  const lines: [days: number, line: string][] = [
+    [10, "Leaf expires in 29 days, at 2030-07-11T00:00:00.000Z"],
+    [33, "Leaf expires in 6 days, at 2030-07-11T00:00:00.000Z"],
+    [39, "Leaf expires in less than a day, at 2030-07-11T00:00:00.000Z"],
+    [40, "problem: leaf"],
+  ];
+  let elapsed = 0;
+  for (const [index, [days, line]] of lines.entries()) {
+    await time.advance(days * DAY_MS - elapsed);
+    strictEqual(watched.said.length, index, `${days} days are not over`);
+    await time.advance(1);
+    deepStrictEqual(watched.said[index], line);
+    elapsed = days * DAY_MS + 1;
+  }
+  await time.advance(30 * DAY_MS);
+  strictEqual(watched.said.length, lines.length);
+});
+
+Deno.test("at the start each certificate is told of once, by what is left of it", () => {
+  using _time = new FakeTime();
+  using watched = watch([lasting("leaf", 1.5), lasting("between", 8), lasting("root", 31)]);
+  deepStrictEqual(watched.said, [
+    "Leaf expires in 1 day, at 2030-06-02T12:00:00.000Z",
+    "Between expires in 8 days, at 2030-06-09T00:00:00.000Z",
+  ]);
+});
+
+Deno.test("a clock that is set is noticed within an hour, and when it is right again, too", async () => {
+  using time = new FakeTime();
+  using watched = watch([lasting("leaf", 100)]);
+  watched.clock.offset = -400 * DAY_MS;
+  await time.advance(HOUR_MS);
+  deepStrictEqual(watched.said, ["problem: leaf"]);
+  watched.clock.offset = 0;
+  await time.advance(HOUR_MS);
+  watched.clock.offset = 200 * DAY_MS;
+  await time.advance(HOUR_MS);
+  deepStrictEqual(watched.said, ["problem: leaf", "problem: gone", "problem: leaf"]);
+});
+
+Deno.test("nothing is left of a watch that has ended", () => {
+  using time = new FakeTime();
+  watch([lasting("leaf", 100)])[Symbol.dispose]();
+  strictEqual(time.timerCount, 0);
+});
