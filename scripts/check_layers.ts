@@ -1,5 +1,5 @@
-// Fails the build when a source file breaks a rule of the layout: who may import whom, which packages and
-// platform calls stay where, and what a file may be. The rules are the tables below; docs/ARCHITECTURE.md gives
+// Fails the build when a source file breaks a rule of the layout: who may import whom, which packages stay where, who may
+// open sockets and files, and what a file may be. The rules are the tables below; docs/ARCHITECTURE.md gives
 // their reasons. `checkLayers` is pure; around it, `deno info --json` says what is imported.
 
 import * as path from "node:path";
@@ -11,6 +11,8 @@ export interface SourceFile {
   path: string;
   /** What it imports, for values or types: paths from the root, `npm:name`, or `node:name`. */
   imports: string[];
+  /** Of these, the ones that it imports more than types of. */
+  values: string[];
   text: string;
   /** Whether main.ts needs it, directly or not. */
   reachable: boolean;
@@ -40,7 +42,7 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
   ]],
   ["src/api/", ["src/tunnel/", "src/certs/"]],
   ["src/tunnel/", ["src/mux/", "src/tcp/", "src/wire/"]],
-  ["src/grpc/", ["src/mux/link.ts", "src/wire/", "proto/gen/"]],
+  ["src/grpc/", ["src/mux/link.ts", "src/mux/negotiation.ts", "src/wire/", "proto/gen/"]],
   ["src/mux/", ["src/wire/"]],
   ["src/wire/", ["proto/gen/"]],
   ["src/tcp/", []],
@@ -68,10 +70,49 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "npm:@peculiar/x509": "src/certs/",
 };
 
-/** TCP sockets of the runtime, which only one layer owns. */
-const SOCKETS =
-  /\bDeno\.((?:Tcp|Tls)?(?:Conn|Listener)|listen(?:Tls)?|connect(?:Tls)?|startTls)\b/g;
-const SOCKETS_LAYER = "src/tcp/";
+/**
+ * What opens sockets or files, starts programs or reaches into the runtime's insides, and the files and folders that may:
+ * a use in the code, which is no part of a name or of somebody's property.
+ */
+const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[] = [
+  [
+    /\bDeno\.((Tcp|Tls|Unix|Quic)?(Conn|Listener)|listen(Tls|Datagram)?|connect(Tls|Quic)?|startTls|serve|createHttpClient|resolveDns)\b/g,
+    ["src/tcp/"],
+  ],
+  [/(?<![.#\w]|async )(fetch\(|(new )?(WebSocket|EventSource|Worker)\()/g, []],
+  [/\b(process\.binding|binding\(|internalBinding|getBuiltinModule)/g, ["src/tcp/handle.ts"]],
+  [
+    /\b_handle\b/g,
+    [
+      "src/accepting.ts",
+      "src/api/paced_stream.ts",
+      "src/grpc/gate.ts",
+      "src/grpc/shown_certificates.ts",
+    ],
+  ],
+  [
+    /\bDeno\.(open|create|read\w+|write\w+|rename|remove|mkdir|makeTemp\w+|copyFile|link|symlink|truncate|l?stat|chmod|chown|utime|realPath|watchFs)(Sync)?\b/g,
+    ["src/certs/pem_files.ts", "src/file_access.ts", "src/state/"],
+  ],
+  [/\bDeno\.(Command|dlopen|UnsafePointer\w*)\b/g, []],
+];
+
+/** Modules that do the same, and who may import more than their types. */
+const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
+  "node:net": ["src/tcp/", "src/grpc/", "src/certs/host_names.ts", "src/cli/serve_http.ts"],
+  "node:tls": ["src/grpc/", "src/cli/health.ts", "src/cli/serve_http.ts"],
+  "node:http": ["src/cli/health.ts", "src/cli/serve_http.ts"],
+  "node:https": ["src/cli/health.ts"],
+  "node:http2": ["src/grpc/"],
+  "node:dns": ["src/tcp/"],
+  "node:process": ["src/tcp/handle.ts"],
+  "node:fs": ["src/descriptors.ts", "src/state/"],
+  "node:fs/promises": ["src/state/"],
+  "node:child_process": [],
+  "node:dgram": [],
+  "node:module": [],
+  "node:worker_threads": [],
+};
 
 /** Names that say nothing of what is inside. */
 const EMPTY_NAME = /^(utils?|helpers?|common|types?|misc)(\.ts)?$/;
@@ -83,7 +124,7 @@ const ALLOWED_ORPHANS: readonly string[] = [];
 export function checkLayers(files: readonly SourceFile[]): Breach[] {
   return files.flatMap((file) => [
     ...checkImports(file),
-    ...checkSockets(file),
+    ...checkGuarded(file),
     ...checkFile(file),
   ]);
 }
@@ -124,10 +165,25 @@ function reaches(target: string, prefix: string): boolean {
   return prefix.endsWith("/") ? target.startsWith(prefix) : target === prefix;
 }
 
-function checkSockets(file: SourceFile): Breach[] {
-  if (file.path.startsWith(SOCKETS_LAYER)) return [];
-  const uses = new Set([...stripComments(file.text).matchAll(SOCKETS)].map(([use]) => use));
-  return [...uses].map((use) => error(file, `${use} stays in ${SOCKETS_LAYER}`));
+function checkGuarded(file: SourceFile): Breach[] {
+  const code = stripComments(file.text);
+  const uses = GUARDED_USES.flatMap(([pattern, homes]) =>
+    [...new Set([...code.matchAll(pattern)].map(([use]) => use))].map((use) =>
+      [use, homes] as const
+    )
+  );
+  const modules = [...new Set(file.values)].flatMap((name) => {
+    const homes = Object.hasOwn(GUARDED_MODULES, name) ? GUARDED_MODULES[name] : undefined;
+    return homes === undefined ? [] : [[name, homes] as const];
+  });
+  return [...uses, ...modules]
+    .filter(([, homes]) => !homes.some((home) => reaches(file.path, home)))
+    .map(([use, homes]) =>
+      error(
+        file,
+        homes.length === 0 ? `${use} has no place here` : `${use} stays in ${homes.join(", ")}`,
+      )
+    );
 }
 
 function checkFile(file: SourceFile): Breach[] {
@@ -195,13 +251,15 @@ function nameOf(specifier: string): string {
   return specifier.replace(/^npm:\/?((?:@[^/]+\/)?[^@/]+).*$/, "npm:$1");
 }
 
-function importsOf(graph: ModuleGraph): Map<string, string[]> {
-  return new Map(graph.modules.map(({ specifier, dependencies = [] }) => [
-    nameOf(specifier),
-    dependencies.flatMap(({ code, type }) =>
-      [code?.specifier, type?.specifier].filter((each) => each !== undefined).map(nameOf)
-    ),
-  ]));
+type Imports = Pick<SourceFile, "imports" | "values">;
+
+function importsOf(graph: ModuleGraph): Map<string, Imports> {
+  return new Map(graph.modules.map(({ specifier, dependencies = [] }) => {
+    const named = (which: "code" | "type") =>
+      dependencies.flatMap((each) => each[which]?.specifier ?? []).map(nameOf);
+    const values = named("code");
+    return [nameOf(specifier), { imports: [...values, ...named("type")], values }];
+  }));
 }
 
 async function listSources(folder: string): Promise<string[]> {
@@ -219,10 +277,10 @@ async function main(): Promise<number> {
   const files: SourceFile[] = [];
   for (const name of ["main.ts", ...await listSources("src")]) {
     const reachable = reached.has(name);
-    const imports = (reachable ? reached : importsOf(await readGraph(name))).get(name) ?? [];
+    const imports = (reachable ? reached : importsOf(await readGraph(name))).get(name);
     files.push({
       path: name,
-      imports,
+      ...(imports ?? { imports: [], values: [] }),
       text: await Deno.readTextFile(path.join(ROOT, name)),
       reachable,
     });

@@ -5,7 +5,7 @@ import { checkLayers, type SourceFile } from "../../scripts/check_layers.ts";
 
 function breachesOf(path: string, file: Partial<SourceFile> = {}): string[] {
   const text = file.text ?? "export const x = 1;\n";
-  return checkLayers([{ path, imports: [], reachable: true, ...file, text }])
+  return checkLayers([{ path, imports: [], values: [], reachable: true, ...file, text }])
     .map(({ path, rule }) => `${path}: ${rule}`);
 }
 
@@ -26,6 +26,7 @@ const MAY: [string, string][] = [
   ["src/tunnel/peer.ts", "src/wire/frame.ts"],
   ["src/tunnel/peer.ts", "src/retry.ts"],
   ["src/grpc/server.ts", "src/mux/link.ts"],
+  ["src/grpc/server.ts", "src/mux/negotiation.ts"],
   ["src/grpc/server.ts", "src/wire/frame.ts"],
   ["src/grpc/server.ts", "proto/gen/connector.ts"],
   ["src/grpc/server.ts", "npm:@grpc/grpc-js"],
@@ -99,8 +100,65 @@ Deno.test("TCP sockets of the runtime stay in src/tcp/", () => {
 
 Deno.test("what is only said of sockets in a comment or a text is no breach", () => {
   const text = `// Deno.listen\n/* Deno.Conn\n Deno.connect */\nexport const x = "Deno.listen";\n` +
-    `export const y = Deno.connectivity;\nexport const z = Deno.serve;\n`;
+    `export const y = Deno.connectivity;\nexport const z = app.fetch(request);\n` +
+    `export const rebinding = 1;\nexport class A {\n  async fetch(): Promise<void> {}\n}\n`;
   assert.deepEqual(breachesOf("src/tunnel/ingress.ts", { text }), []);
+});
+
+/** Code, what of it is found, who may, and who may not. */
+const GUARDED: [code: string, use: string, may: string, mayNot: string][] = [
+  ["Deno.serve({}, f)", "Deno.serve", "src/tcp/listener.ts", "src/cli/serve_http.ts"],
+  ["Deno.listenDatagram(a)", "Deno.listenDatagram", "src/tcp/x.ts", "src/tunnel/peer.ts"],
+  ['process.binding("tcp_wrap")', "process.binding", "src/tcp/handle.ts", "src/tcp/conn.ts"],
+  ['binding("tcp_wrap")', "binding(", "src/tcp/handle.ts", "src/grpc/gate.ts"],
+  ["socket._handle", "_handle", "src/accepting.ts", "src/tcp/conn.ts"],
+  ["{ _handle: handle } = s", "_handle", "src/grpc/gate.ts", "src/api/exchange.ts"],
+  ["await Deno.open(p)", "Deno.open", "src/state/state_file.ts", "src/tunnel/peer.ts"],
+  [
+    "Deno.readTextFileSync(p)",
+    "Deno.readTextFileSync",
+    "src/certs/pem_files.ts",
+    "src/certs/der.ts",
+  ],
+  ["Deno.statSync(p)", "Deno.statSync", "src/file_access.ts", "src/log.ts"],
+];
+
+Deno.test("what opens sockets or files, or reaches into the runtime, is used where it may be", () => {
+  for (const [code, use, may, mayNot] of GUARDED) {
+    const text = `export const x = (() => ${code})();\n`;
+    assert.deepEqual(breachesOf(may, { text }), [], code);
+    const [breach = "", ...more] = breachesOf(mayNot, { text });
+    assert.ok(breach.startsWith(`${mayNot}: ${use} stays in `), `${code}: ${breach}`);
+    assert.deepEqual(more, []);
+  }
+  for (const [code, use] of [["fetch(url)", "fetch("], ["new Deno.Command(p)", "Deno.Command"]]) {
+    assert.deepEqual(breachesOf("src/tcp/conn.ts", { text: `export const x = ${code};\n` }), [
+      `src/tcp/conn.ts: ${use} has no place here`,
+    ]);
+  }
+});
+
+Deno.test("modules that open sockets or files are imported for more than types where they may be", () => {
+  for (
+    const [module, may, mayNot] of [
+      ["node:net", "src/cli/serve_http.ts", "src/tunnel/peer.ts"],
+      ["node:tls", "src/grpc/credentials.ts", "src/certs/verify.ts"],
+      ["node:http", "src/cli/health.ts", "src/api/exchange.ts"],
+      ["node:http2", "src/grpc/gates.ts", "src/api/app.ts"],
+      ["node:dns", "src/tcp/dial.ts", "src/tunnel/egress.ts"],
+      ["node:fs", "src/descriptors.ts", "src/certs/pem_files.ts"],
+      ["node:process", "src/tcp/handle.ts", "src/cli/run.ts"],
+    ] as const
+  ) {
+    const whole = { imports: [module], values: [module] };
+    assert.deepEqual(breachesOf(may, whole), []);
+    assert.match(breachesOf(mayNot, whole).join(), new RegExp(`: ${module} stays in src/`));
+    assert.deepEqual(breachesOf(mayNot, { imports: [module] }), []);
+  }
+  const none = { imports: ["node:child_process"], values: ["node:child_process"] };
+  assert.deepEqual(breachesOf("src/tcp/conn.ts", none), [
+    "src/tcp/conn.ts: node:child_process has no place here",
+  ]);
 });
 
 Deno.test("a file that only re-exports is refused", () => {
