@@ -69,7 +69,7 @@ export const RUN_FLAGS = {
   namespace: {
     flags: "--namespace <name>",
     variable: "CONNECTOR_NAMESPACE",
-    description: "namespace to register services in",
+    description: "namespace of the integration; without one it changes nothing",
     default: "shipyard",
   },
   disableLocalExpose: {

@@ -21,8 +21,6 @@ export interface RunOptions {
   rootCertKeyPath?: string;
   logLevel: LogLevel;
   logFormat: LogFormat;
-  /** Namespace that an integration registers services in. */
-  namespace: string;
   /** Never dial a destination: refuse services of type local, and of type remote from peers. */
   disableLocalExpose: boolean;
   /** Never listen for a service: refuse services of type remote, and of type local from peers. */
@@ -84,6 +82,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     );
   }
   refuseIntegration(settings.integration);
+  checkNamespace(settings.namespace);
   const tls = readTls(settings);
   const rootCertKeyPath = readPath(settings.rootCertKey);
   const stateFile = readPath(settings.stateFile);
@@ -101,7 +100,6 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     ...(rootCertKeyPath !== undefined && { rootCertKeyPath }),
     logLevel: readChoice(settings.logLevel, LOG_LEVELS),
     logFormat: readChoice(settings.logFormat, LOG_FORMATS),
-    namespace: readNamespace(settings.namespace),
     disableLocalExpose: readBoolean(settings.disableLocalExpose),
     disableRemoteExpose: readBoolean(settings.disableRemoteExpose),
     httpAllowedHosts: readHosts(settings.httpAllowedHost),
@@ -191,9 +189,12 @@ function readBoolean(setting: Setting | undefined): boolean {
   throw unfit(setting, "true, false, 1 or 0");
 }
 
-function readNamespace(setting: Setting | undefined): string {
-  const { text } = present(setting);
-  if (NAMESPACE.test(text)) return text;
+/**
+ * It belongs to `--integration`, which is refused. Templates of deployments give it with or without one, so it is taken
+ * without a word; a mistake in it is found now, and not by the version that has integrations.
+ */
+function checkNamespace(setting: Setting | undefined): void {
+  if (NAMESPACE.test(present(setting).text)) return;
   throw unfit(setting, "1 to 63 lower-case letters, digits and hyphens");
 }
 
