@@ -24,6 +24,7 @@ import { type Address, formatAddress } from "../address.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { Hello, Link } from "../mux/link.ts";
+import { answerTo } from "../mux/negotiation.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import { isLocalUser, principalOf } from "../principal.ts";
 import { type Control, MAX_NAME_LENGTH } from "../service.ts";
@@ -340,8 +341,8 @@ function acceptLink(
   gates: Gates,
 ): CallLink {
   // A peer that negotiates waits for the answer; one that does not gets what the reference sends.
-  const offered = helloFromMetadata(call.metadata) !== undefined;
-  call.sendMetadata(offered ? helloToMetadata(hello) : new Metadata());
+  const offer = helloFromMetadata(call.metadata);
+  call.sendMetadata(offer ? helloToMetadata(answerTo(offer, hello)) : new Metadata());
   const address = addressOfCall(call);
   const connection = connectionOfCall(call);
   const link = new CallLink(call, {

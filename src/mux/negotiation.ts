@@ -8,10 +8,13 @@ import type { Hello } from "./link.ts";
 /** The version of the native dialect that is spoken here. */
 const PROTOCOL_VERSION = 1;
 
+/** A version as it is written: a number from 1. */
+const VERSION = /^[1-9]\d{0,8}$/;
+
 /** The longest list of limits that is read, in characters: room for many names of later versions. */
 const MAX_LIMITS_LENGTH = 2000;
 
-/** What we offer as dialler, and answer as acceptor. */
+/** What we say of ourselves: our offer as dialler, and as acceptor what an offer is answered from. */
 export function hello(limits: PeerLimits): Hello {
   const names = ["streams", "opens", "frame", "window"] as const;
   return {
@@ -21,12 +24,21 @@ export function hello(limits: PeerLimits): Hello {
 }
 
 /**
+ * What an acceptor answers an offer: the highest version that both speak, and what it says of itself. An offer that is
+ * none gets its own version, and is refused by who reads it.
+ */
+export function answerTo(offer: Hello, ours: Hello): Hello {
+  if (!VERSION.test(offer.version)) return ours;
+  return { ...ours, version: String(Math.min(Number(offer.version), Number(ours.version))) };
+}
+
+/**
  * Reads what a dialler offered. Whatever version it speaks, it speaks all below it, too.
  *
  * @throws {ConnectorError} `invalid_argument` when it is no offer.
  */
 export function readOffer({ version, limits }: Hello): PeerLimits {
-  if (!/^[1-9]\d{0,8}$/.test(version)) {
+  if (!VERSION.test(version)) {
     throw new ConnectorError(
       "invalid_argument",
       `"${version.slice(0, 50)}" is not a version of the protocol: want a number from 1`,

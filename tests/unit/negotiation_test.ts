@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { DEFAULT_LIMITS, type PeerLimits } from "../../src/limits.ts";
-import { hello, readAnswer, readOffer } from "../../src/mux/negotiation.ts";
+import { answerTo, hello, readAnswer, readOffer } from "../../src/mux/negotiation.ts";
 
 const LIMITS: PeerLimits = { streams: 10, opens: 5, frame: 2048, window: 4096 };
 const TEXT = "streams=10,opens=5,frame=2048,window=4096";
@@ -23,6 +23,31 @@ Deno.test("a hello is a version and all four limits", () => {
 Deno.test("what either side says is read by the other", () => {
   deepStrictEqual(readOffer(hello(LIMITS)), LIMITS);
   deepStrictEqual(readAnswer(hello(LIMITS)), LIMITS);
+});
+
+Deno.test("an acceptor answers with the highest version that both speak, and its own limits", () => {
+  for (
+    const [offered, ours, answered] of [
+      ["1", "1", "1"],
+      ["2", "1", "1"],
+      ["999999999", "1", "1"],
+      ["1", "3", "1"],
+      ["2", "3", "2"],
+      ["3", "3", "3"],
+      ["4", "3", "3"],
+      // No offers: they are refused by who reads them.
+      ["0", "3", "3"],
+      ["", "3", "3"],
+      ["1e0", "3", "3"],
+      ["-1", "3", "3"],
+    ] as const
+  ) {
+    const offer = { version: offered, limits: "of the peer" };
+    deepStrictEqual(answerTo(offer, { version: ours, limits: TEXT }), {
+      version: answered,
+      limits: TEXT,
+    });
+  }
 });
 
 Deno.test("an offer of a later version is taken: whoever speaks it speaks all before", () => {
