@@ -14,6 +14,7 @@ import { configureLogging } from "../log.ts";
 import { hello } from "../mux/negotiation.ts";
 import { whoFields } from "../peer_identity.ts";
 import type { StateFile } from "../state/state_file.ts";
+import { addressesOf } from "../tcp/interfaces.ts";
 import { OwnListeners } from "../tcp/own_listeners.ts";
 import { Connector } from "../tunnel/connector.ts";
 import config from "../../deno.json" with { type: "json" };
@@ -80,6 +81,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   const refusals = stack.use(new BoundedLog(logger));
   const grpc = await GrpcServer.listen({
     bind: options.grpcBind,
+    resolveBind: addressesOf,
     tls: tls?.identity,
     hello: greeting,
     describePeer,
@@ -99,7 +101,12 @@ export async function runConnector(options: RunOptions): Promise<number> {
     audit: restAudit,
     logger,
   });
-  const http = await serveHttp(options.httpBind, { fetch: app.fetch, tls: tls?.identity, logger });
+  const http = await serveHttp(options.httpBind, {
+    fetch: app.fetch,
+    resolveBind: addressesOf,
+    tls: tls?.identity,
+    logger,
+  });
   listeners.add({ host: options.httpBind.host, port: http.port });
   // Nothing new is let in before anything is ended.
   stack.defer(async () => {

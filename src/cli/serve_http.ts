@@ -12,15 +12,16 @@ import {
 import type { Duplex } from "node:stream";
 import { createServer as createTlsListener } from "node:tls";
 import { handleOf, keepAccepting } from "../accepting.ts";
-import { type Address, formatAddress } from "../address.ts";
+import type { Address } from "../address.ts";
 import type { App } from "../api/app.ts";
 import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "../api/connections.ts";
 import { exchange, MAX_HEADER_LINES } from "../api/exchange.ts";
 import { PacedStream } from "../api/paced_stream.ts";
 import { Turns } from "../api/turns.ts";
+import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
-import { ConnectorError, type ErrorCode, reasonOf } from "../errors.ts";
+import { reasonOf } from "../errors.ts";
 import type { TlsPem } from "../grpc/credentials.ts";
 
 /** How long requests of the REST API may take once it is told to end, in milliseconds. */
@@ -35,6 +36,8 @@ export interface HttpContent {
   fetch: App["fetch"];
   tls: TlsPem | undefined;
   logger: Logger;
+  /** Finds the addresses that stand for the host. Default: it stands for itself. */
+  resolveBind?: ResolveHost;
   /** Bounds of connections, for tests. */
   bounds?: Partial<ConnectionsOptions>;
 }
@@ -45,10 +48,10 @@ export interface HttpServer {
   close: () => Promise<void>;
 }
 
-/** Serves the REST API. An empty host means every interface. @throws {ConnectorError} when the address cannot be had. */
+/** Serves the REST API, on each address that stands for the host. @throws {ConnectorError} when they cannot be had. */
 export async function serveHttp(
   bind: Address,
-  { fetch, tls, logger, bounds }: HttpContent,
+  { fetch, tls, logger, bounds, resolveBind }: HttpContent,
 ): Promise<HttpServer> {
   const log = new BoundedLog(logger);
   const connections = new Connections({
@@ -92,28 +95,40 @@ export async function serveHttp(
     if (connection.isReceiving || !connection.endAfterAnswers()) stream.destroy();
   });
 
-  const listener = createListener(tls);
-  // Over TLS this is told before the handshake.
-  listener.on("connection", (socket: Socket) => connections.add(socket));
-  listener.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
-    const connection = connections.of(socket);
-    // It has been cut already.
-    if (connection === undefined) return void socket.destroy();
-    http.emit("connection", new PacedStream(socket, { turns, connection }));
-  });
-  listener.on("tlsClientError", (_error, socket: Socket) => socket.destroy());
-
-  await listenOnAnyFamily(listener, bind);
-  listener.on("error", (error) => logger.warn("REST API interrupted", { reason: reasonOf(error) }));
-  const stopRearming = keepAccepting(() => handleOf(listener));
-  const address = listener.address();
-  if (address === null || typeof address === "string") throw new TypeError("it listens on a port");
+  const accept = async (address: Address): Promise<BoundSocket> => {
+    const listener = createListener(tls);
+    // Over TLS this is told before the handshake.
+    listener.on("connection", (socket: Socket) => connections.add(socket));
+    listener.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+      const connection = connections.of(socket);
+      // It has been cut already.
+      if (connection === undefined) return void socket.destroy();
+      http.emit("connection", new PacedStream(socket, { turns, connection }));
+    });
+    listener.on("tlsClientError", (_error, socket: Socket) => socket.destroy());
+    const port = await listen(listener, address);
+    listener.on(
+      "error",
+      (error) => logger.warn("REST API interrupted", { reason: reasonOf(error) }),
+    );
+    const stopRearming = keepAccepting(() => handleOf(listener));
+    return {
+      port,
+      close() {
+        stopRearming();
+        listener.close();
+      },
+    };
+  };
+  const listeners = await bindEach(bind, { resolve: resolveBind, bindOne: accept })
+    .catch((error) => {
+      throw bindError(error, { what: "serve the REST API", bind, flag: "--http-bind" });
+    });
   return {
-    port: address.port,
+    port: listeners[0].port,
     async close() {
       closing = true;
-      stopRearming();
-      listener.close();
+      for (const listener of listeners) listener.close();
       http.close();
       const timer = setTimeout(() => connections[Symbol.dispose](), GRACE_MS);
       await connections.drain();
@@ -157,47 +172,18 @@ function createHttpServer(open: () => boolean): HttpServerOfNode {
   return server;
 }
 
-async function listenOnAnyFamily(server: Listener, bind: Address): Promise<void> {
-  try {
-    await listen(server, { host: bind.host || "::", port: bind.port });
-  } catch (error) {
-    try {
-      // A machine without IPv6 has no "::".
-      if (bind.host !== "" || isInUse(error)) throw error;
-      await listen(server, { host: "0.0.0.0", port: bind.port });
-    } catch (error) {
-      throw httpBindError(error, bind);
-    }
-  }
-}
-
-function listen(server: Listener, address: Address): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(address, () => {
-      server.off("error", reject);
+/** Listens, and resolves with the port. */
+async function listen(listener: Listener, { host, port }: Address): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    listener.once("error", reject);
+    listener.listen({ host, port }, () => {
+      listener.off("error", reject);
       resolve();
     });
   });
-}
-
-function isInUse(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
-}
-
-function httpBindError(error: unknown, bind: Address): ConnectorError {
-  const { code, message } = ConnectorError.from(
-    error,
-    `Cannot serve the REST API on ${formatAddress(bind)}`,
-  );
-  return new ConnectorError(code, message, { cause: error, ...hintFor(code) });
-}
-
-/** What is no trouble with the address is not mended by another. */
-function hintFor(code: ErrorCode): { hint?: string } {
-  const another = "hoose another address with --http-bind";
-  if (code === "already_exists") return { hint: `Stop the other program, or c${another}` };
-  return code === "internal" ? {} : { hint: `C${another}` };
+  const address = listener.address();
+  if (address === null || typeof address === "string") throw new TypeError("it listens on a port");
+  return address.port;
 }
 
 /** Status and sentence for what is no request; undefined where there is no HTTP to tell it in. */

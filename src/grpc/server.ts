@@ -21,6 +21,7 @@ import {
 } from "../../proto/gen/connector.ts";
 import { handleOf, keepAccepting } from "../accepting.ts";
 import { type Address, formatAddress } from "../address.ts";
+import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { Hello, Link } from "../mux/link.ts";
@@ -73,6 +74,8 @@ export interface ControlCall {
 /** What a server needs. */
 export interface GrpcServerOptions {
   bind: Address;
+  /** Finds the addresses that stand for its host. Default: it stands for itself. */
+  resolveBind?: ResolveHost;
   /** With certificates, only peers are let in that the judge trusts; plaintext without. */
   tls: TlsIdentity | undefined;
   /** What we say of ourselves to a peer that negotiates. */
@@ -117,7 +120,7 @@ export class GrpcServer {
   }
 
   /**
-   * Listens. An empty host means every interface, IPv4 and IPv6.
+   * Listens, on each address that stands for the host.
    *
    * @throws {ConnectorError} when the address cannot be had.
    */
@@ -149,21 +152,17 @@ export class GrpcServer {
     );
     addServices(server, options, gates);
     const credentials = serverCredentials(tls);
-    const hosts = bind.host === "" ? ["::", "0.0.0.0"] : [bind.host];
-    for (const [index, host] of hosts.entries()) {
-      try {
-        const port = await bindOne(server, formatAddress({ host, port: bind.port }), credentials);
-        const address = { host: bind.host, port };
-        return new GrpcServer(server, { sessions, cutAttempts, stops, address });
-      } catch (error) {
-        // A machine without IPv6 has no "::"; a busy port is busy on either.
-        const last = index === hosts.length - 1 || /EADDRINUSE/.test(String(error));
-        if (!last) continue;
-        server.forceShutdown();
-        throw bindError(error, bind);
-      }
+    try {
+      const [first] = await bindEach(bind, {
+        resolve: options.resolveBind,
+        bindOne: (address) => bindOne(server, address, credentials),
+      });
+      const address = { host: bind.host, port: first.port };
+      return new GrpcServer(server, { sessions, cutAttempts, stops, address });
+    } catch (error) {
+      server.forceShutdown();
+      throw bindError(error, { what: "listen for gRPC", bind, flag: "--grpc-bind" });
     }
-    throw new TypeError("there is always a host to bind");
   }
 
   /** Takes no new connections; open ones live on. */
@@ -197,46 +196,25 @@ function track(http2Server: Http2Server, sessions: Set<ServerHttp2Session>): voi
   });
 }
 
-function bindOne(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, port) => error ? reject(error) : resolve(port));
+async function bindOne(
+  server: Server,
+  { host, port }: Address,
+  credentials: ServerCredentials,
+): Promise<BoundSocket> {
+  const bound = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(
+      formatAddress({ host, port }),
+      credentials,
+      (error, port) => error ? reject(withCode(error)) : resolve(port),
+    );
   });
+  return { port: bound, close: () => server.unbind(formatAddress({ host, port: bound })) };
 }
 
-function bindError(error: unknown, bind: Address): ConnectorError {
-  const text = error instanceof Error ? error.message : String(error);
-  const action = `Cannot listen for gRPC on ${formatAddress(bind)}`;
-  if (/EADDRINUSE/.test(text)) {
-    return new ConnectorError("already_exists", `${action}: the port is already in use`, {
-      cause: error,
-      hint: "Stop the other program, or choose another address with --grpc-bind",
-    });
-  }
-  if (/EACCES/.test(text)) {
-    return new ConnectorError("permission_denied", `${action}: permission denied`, {
-      cause: error,
-    });
-  }
-  if (/SSL routines|ERR_OSSL/.test(text)) {
-    return new ConnectorError("failed_precondition", `${action}: TLS cannot use the certificates`, {
-      cause: error,
-    });
-  }
-  if (/ENOTFOUND|EAI_AGAIN|Name resolution/.test(text)) {
-    return new ConnectorError(
-      "invalid_argument",
-      `${action}: the host name could not be resolved`,
-      { cause: error },
-    );
-  }
-  if (/EADDRNOTAVAIL/.test(text)) {
-    return new ConnectorError(
-      "invalid_argument",
-      `${action}: the address does not belong to this machine`,
-      { cause: error },
-    );
-  }
-  return ConnectorError.from(error, action);
+/** grpc-js keeps only the text of what the system has said. */
+function withCode(error: Error): Error {
+  const [code] = /\bE[A-Z]{3,}\b/.exec(error.message) ?? [];
+  return Object.assign(error, code !== undefined && { code });
 }
 
 function addServices(server: Server, options: GrpcServerOptions, gates: Gates): void {

@@ -10,9 +10,13 @@ import {
   SystemError,
   type TcpHandle,
 } from "./handle.ts";
+import { everyInterface } from "./interfaces.ts";
 
 /** Connections that may wait to be accepted. Linux cuts it to net.core.somaxconn, 4,096 by default. */
 const BACKLOG = 4096;
+
+/** What the system says of "::" where there is no IPv6. */
+const WITHOUT_IPV6 = ["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"];
 
 /** Accepts connections until it is closed. */
 export class Listener {
@@ -36,11 +40,11 @@ export class Listener {
   static listen(port: number, onConn: (conn: Conn) => void): Listener {
     const handles: TcpHandle[] = [];
     try {
-      handles.push(listenOnAnyFamily(port, onConn));
-      const actual = portOf(handles[0]);
-      // Windows keeps the families apart: "::" takes IPv6 only there.
-      if (Deno.build.os === "windows") handles.push(listenOn("0.0.0.0", actual, onConn));
-      return new Listener(handles, actual);
+      for (const address of everyInterface()) {
+        const handle = listenIfThere(address, handles[0] ? portOf(handles[0]) : port, onConn);
+        if (handle) handles.push(handle);
+      }
+      return new Listener(handles, portOf(handles[0]));
     } catch (error) {
       for (const handle of handles) handle.close();
       throw ConnectorError.from(error, `Cannot listen on port ${port}`);
@@ -56,13 +60,18 @@ export class Listener {
   }
 }
 
-function listenOnAnyFamily(port: number, onConn: (conn: Conn) => void): TcpHandle {
+/** Undefined on a machine without IPv6, which has no "::". */
+function listenIfThere(
+  address: string,
+  port: number,
+  onConn: (conn: Conn) => void,
+): TcpHandle | undefined {
   try {
-    return listenOn("::", port, onConn);
+    return listenOn(address, port, onConn);
   } catch (error) {
-    // A machine without IPv6 has no "::"; a busy port is busy on either.
-    if (error instanceof SystemError && error.code === "EADDRINUSE") throw error;
-    return listenOn("0.0.0.0", port, onConn);
+    const without = error instanceof SystemError && WITHOUT_IPV6.includes(error.code);
+    if (address === "::" && without) return undefined;
+    throw error;
   }
 }
 

@@ -32,3 +32,24 @@ Deno.test("an address that is taken, and one that is not ours, are told apart", 
     "Choose another address with --http-bind",
   );
 });
+
+Deno.test({
+  name: "a name is served on every address that it has, or not at all",
+  // Others have only one loopback address.
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const resolveBind = () => Promise.resolve(["127.0.0.1", "127.0.0.2"]);
+    const server = await serveHttp({ host: "two.example", port: 0 }, { ...CONTENT, resolveBind });
+    for (const hostname of await resolveBind()) {
+      (await Deno.connect({ hostname, port: server.port })).close();
+    }
+    await server.close();
+    // Elsewhere than where it is bound first.
+    using taken = Deno.listen({ hostname: "127.0.0.2", port: 0 });
+    const { port } = taken.addr;
+    await rejects(serveHttp({ host: "two.example", port }, { ...CONTENT, resolveBind }), {
+      message: `Cannot serve the REST API on two.example:${port}: the port is already in use`,
+    });
+    await rejects(Deno.connect({ hostname: "127.0.0.1", port }), Deno.errors.ConnectionRefused);
+  },
+});

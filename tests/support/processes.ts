@@ -335,5 +335,5 @@ export function commandLine(
 
 function reachableHost(bind: string): string {
   const host = bind.slice(0, bind.lastIndexOf(":"));
-  return host === "" ? "127.0.0.1" : host;
+  return host === "" || host === "[::]" ? "127.0.0.1" : host;
 }

@@ -13,6 +13,7 @@ import { InstanceSecret } from "../../src/instance_secret.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import type { ServiceReport, ServiceType } from "../../src/service.ts";
+import { addressesOf } from "../../src/tcp/interfaces.ts";
 import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { Connector, type ConnectorOptions } from "../../src/tunnel/connector.ts";
 
@@ -59,6 +60,7 @@ export async function startConnector(
   });
   const server = await GrpcServer.listen({
     bind: parseAddress(bind, { bind: true }),
+    resolveBind: addressesOf,
     tls,
     hello: greeting,
     describePeer,

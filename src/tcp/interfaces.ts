@@ -1,0 +1,35 @@
+// Which IP addresses stand for the host of a listener: for a name its own, for "every interface" the wildcard addresses of
+// both families, whatever the system's defaults are. Used by whoever listens.
+
+import { lookup } from "node:dns/promises";
+import { parseIp } from "../ip.ts";
+import { newListener } from "./handle.ts";
+
+/**
+ * The wildcard addresses to listen on. A socket of `::` takes IPv4 too, or not: that is IPV6_V6ONLY, which the runtime does not
+ * set and whose default is Linux's net.ipv6.bindv6only; Windows and some BSDs keep the families apart. Where it does
+ * not, IPv4 needs a socket of its own; where it does, a second one would be refused.
+ */
+export function everyInterface(): readonly string[] {
+  const probe = newListener();
+  try {
+    // Only a socket of both families takes an address that stands for one of IPv4. It never listens.
+    return probe.bind6("::ffff:127.0.0.1", 0, 0) === 0 ? ["::"] : ["::", "0.0.0.0"];
+  } finally {
+    probe.close();
+  }
+}
+
+/**
+ * The IP addresses that stand for a host, the empty one and `::` for every interface.
+ *
+ * @throws as the system does when a name has none.
+ */
+export async function addressesOf(host: string): Promise<readonly string[]> {
+  if (host === "") return everyInterface();
+  const ip = parseIp(host);
+  if (ip?.length === 16 && ip.every((byte) => byte === 0)) return everyInterface();
+  if (ip !== undefined) return [host];
+  const found = await lookup(host, { all: true });
+  return [...new Set(found.map(({ address }) => address))];
+}
