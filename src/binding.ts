@@ -87,6 +87,7 @@ export function bindError(
           : `Choose another address with ${flag}`,
       );
     // What is no trouble with the address is not mended by another.
+    case "cancelled":
     case "internal":
     case "resource_exhausted":
       return fail(code, message);

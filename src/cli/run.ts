@@ -21,11 +21,12 @@ import config from "../../deno.json" with { type: "json" };
 import { holdBallast } from "./gc_ballast.ts";
 import type { RunOptions } from "./run_options.ts";
 import { serveHttp } from "./serve_http.ts";
+import { stopSignals } from "./stop_signals.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
 
-/** Runs a connector until SIGINT or SIGTERM. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
+/** Runs a connector until a signal asks it to end. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
 export async function runConnector(options: RunOptions): Promise<number> {
   holdBallast();
   const logging = await configureLogging({ level: options.logLevel, format: options.logFormat });
@@ -34,6 +35,8 @@ export async function runConnector(options: RunOptions): Promise<number> {
   stack.defer(() => logging[Symbol.asyncDispose]());
 
   const stop = stopSignals();
+  // A name server that does not answer holds up no end.
+  const resolveBind = (host: string) => stop.unlessFirst(addressesOf(host));
   const tls = options.tls && await loadTlsOnDemand(options.tls, {
     rootKeyPath: options.rootCertKeyPath,
     logger,
@@ -81,7 +84,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   const refusals = stack.use(new BoundedLog(logger));
   const grpc = await GrpcServer.listen({
     bind: options.grpcBind,
-    resolveBind: addressesOf,
+    resolveBind,
     tls: tls?.identity,
     hello: greeting,
     describePeer,
@@ -103,7 +106,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   });
   const http = await serveHttp(options.httpBind, {
     fetch: app.fetch,
-    resolveBind: addressesOf,
+    resolveBind,
     tls: tls?.identity,
     logger,
   });
@@ -125,6 +128,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
     http: formatAddress({ host: options.httpBind.host, port: http.port }),
   });
   logger.info("connector stopping", { signal: await stop.first, drainMs: options.drainMs });
+  stop.second.addEventListener("abort", () => logger.info("connector stops waiting"));
   return 0;
 }
 
@@ -154,32 +158,4 @@ async function openStateFile(path: string): Promise<StateFile> {
 
 function noPeerHasCertificate(): never {
   throw new TypeError("a plaintext link has no certificate");
-}
-
-/** Signals that ask the process to end. */
-interface StopSignals {
-  /** Resolves with the name of the first. */
-  first: Promise<string>;
-  /** Aborted by the second: no more waiting. */
-  second: AbortSignal;
-}
-
-/** Listens for good: one more signal must not end the process with another code while it ends. */
-function stopSignals(): StopSignals {
-  const first = Promise.withResolvers<string>();
-  const second = new AbortController();
-  // Windows has no SIGTERM to listen for.
-  const signals: Deno.Signal[] = Deno.build.os === "windows"
-    ? ["SIGINT", "SIGBREAK"]
-    : ["SIGINT", "SIGTERM"];
-  let stopping = false;
-  for (const signal of signals) {
-    const onSignal = () => {
-      if (stopping) second.abort();
-      stopping = true;
-      first.resolve(signal);
-    };
-    Deno.addSignalListener(signal, onSignal);
-  }
-  return { first: first.promise, second: second.signal };
 }

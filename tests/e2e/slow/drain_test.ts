@@ -1,8 +1,9 @@
 // Stopping without cutting anybody off: what is open may finish, new visitors are not let in, and a second signal or
 // the time limit ends it. Either side may stop, in both types.
 
-import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
+import { delay } from "../../../src/delay.ts";
 import { FaultRelay } from "../../support/fault_relay.ts";
 import {
   type ConnectorProcess,
@@ -27,6 +28,8 @@ import {
 } from "../../support/world.ts";
 
 const TYPES = ["local", "remote"] as const;
+/** Signals that come later than this after the first are a request of their own. */
+const ONE_REQUEST_MS = 600;
 /** Far above what a test takes. */
 const LONG = ["--drain-timeout=30s"];
 
@@ -158,11 +161,13 @@ Deno.test("a second signal ends it at once", async () => {
   strictEqual(await open.read(new Uint8Array(1)), 1);
   const ended = pair.local.stop("SIGTERM", { timeoutMs: 20_000 });
   await until(() => /connector stopping/.test(pair.local.logs()), "it stops");
+  await delay(ONE_REQUEST_MS);
   const started = performance.now();
   pair.local.signal("SIGINT");
   deepStrictEqual(await ended, { code: 0, signal: null });
   const took = performance.now() - started;
   ok(took < 2000, `${took} ms`);
+  match(pair.local.logs(), /connector stops waiting/);
 });
 
 Deno.test("a second signal does not wait for a peer that says nothing", async () => {
@@ -173,6 +178,7 @@ Deno.test("a second signal does not wait for a peer that says nothing", async ()
   relay.swallow();
   const ended = local.stop("SIGTERM", { timeoutMs: 20_000 });
   await until(async () => await refuses(local.grpcPort), "it stops");
+  await delay(ONE_REQUEST_MS);
   const started = performance.now();
   local.signal("SIGTERM");
   deepStrictEqual(await ended, { code: 0, signal: null });

@@ -1,0 +1,70 @@
+// What signals do to a connector with an open connection: how many are a request to end, and which are none.
+
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { exposeService, spawnConnector, spawnPair, startCommand } from "../support/processes.ts";
+import { echo, serveTcp, until, writeAll } from "../support/world.ts";
+
+/** Far above what a test takes. */
+const LONG = ["--drain-timeout=60s"];
+
+Deno.test({
+  name: "one Ctrl-C that a wrapper hands on once more lets open connections finish",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using server = serveTcp(echo);
+    await using pair = await spawnPair({ local: { args: LONG } });
+    const { local, remote } = pair;
+    const { port } = await exposeService(local, {
+      to: remote.address,
+      type: "remote",
+      destination: server.port,
+    });
+    using visitor = await Deno.connect({ port });
+    await echoes(visitor);
+    local.signal("SIGINT");
+    local.signal("SIGINT");
+    local.signal("SIGTERM");
+    await until(() => /connector stopping/.test(local.logs()), "it stops");
+    await echoes(visitor);
+    await visitor.closeWrite();
+    strictEqual(await visitor.read(new Uint8Array(1)), null);
+    deepStrictEqual(await local.stop("SIGCONT"), { code: 0, signal: null });
+    strictEqual(/connector stops waiting/.test(local.logs()), false);
+  },
+});
+
+Deno.test({
+  name:
+    "SIGHUP is ignored without a terminal, as nohup wants it, and so is a reader of the log that leaves",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using connector = await spawnConnector();
+    connector.signal("SIGHUP");
+    connector.signal("SIGPIPE");
+    strictEqual((await connector.rest.request("GET", "/health")).status, 200);
+    deepStrictEqual(await connector.stop("SIGTERM"), { code: 0, signal: null });
+    match(connector.logs(), /connector stopping signal=SIGTERM/);
+  },
+});
+
+Deno.test({
+  name: "a request to end that comes during the start is followed, and nothing is started",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const args = ["run", "--grpc-bind=127.0.0.1:0", "--http-bind=127.0.0.1:0"];
+    // Soon after the listener for signals is there, and long before that.
+    for (const ms of [60, 140, 220]) {
+      await using child = startCommand(args);
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      const { code, signal } = await child.stop({ signal: "SIGTERM" });
+      // What has not begun is ended by the system.
+      deepStrictEqual([code, signal], signal === null ? [0, null] : [143, "SIGTERM"]);
+      strictEqual(/error|defect/.test(child.stderr), false, child.stderr);
+    }
+  },
+});
+
+async function echoes(visitor: Deno.TcpConn): Promise<void> {
+  await writeAll(visitor, new Uint8Array([1]));
+  strictEqual(await visitor.read(new Uint8Array(1)), 1);
+}
