@@ -30,7 +30,6 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/EADDRNOTAVAIL/, "the address is not available on this machine"],
   [/EMFILE|ENFILE/, "no file descriptor is left"],
   [/EACCES|EPERM/, "the system does not permit it"],
-  [/Name resolution failed/, "the host name could not be resolved"],
   [
     /^Failed to connect|ECONNRESET|EPIPE|socket hang up|disconnected before secure/,
     "it ended the connection before the link was open, or does not speak our protocol: its log may tell why",

@@ -1,10 +1,11 @@
 // `connector health`: asks a running connector whether it is well, for health checks of containers and supervisors
 // that have no other program at hand. Exit code 0 or 1.
 
-import type { Socket } from "node:net";
+import { isIPv6, type LookupFunction, type Socket } from "node:net";
 import { Command } from "commander";
 import { connectReason } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
+import { names } from "../names.ts";
 import { refuseKeyLog } from "./environment.ts";
 import { examples } from "./help_layout.ts";
 import { UsageError } from "./usage_error.ts";
@@ -95,7 +96,21 @@ async function askStatus(url: URL, root: Root | undefined): Promise<number> {
     ? await import("node:https")
     : await import("node:http");
   return await new Promise((resolve, reject) => {
-    const options = { agent: false, rejectUnauthorized: true, ...(root && { ca: root.pem }) };
+    let late = "timed out";
+    const lookup: LookupFunction = (host, _options, found) => {
+      late = `the name server did not answer for "${host}" in ${TIMEOUT_MS / 1000} s`;
+      names.find(host, (answer) => {
+        late = "timed out";
+        if (answer instanceof ConnectorError) return found(answer, []);
+        found(null, answer.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 })));
+      });
+    };
+    const options = {
+      agent: false,
+      lookup,
+      rejectUnauthorized: true,
+      ...(root && { ca: root.pem }),
+    };
     const asked = request(url, options, (response) => {
       resolve(response.statusCode ?? 0);
       asked.destroy();
@@ -111,7 +126,7 @@ async function askStatus(url: URL, root: Root | undefined): Promise<number> {
         }
       });
     });
-    const timer = setTimeout(() => asked.destroy(new Error("timed out")), TIMEOUT_MS);
+    const timer = setTimeout(() => asked.destroy(new Error(late)), TIMEOUT_MS);
     asked.on("close", () => clearTimeout(timer)).on("error", reject).end();
   });
 }

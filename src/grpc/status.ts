@@ -39,7 +39,7 @@ function plainDetails(details: string): string {
   const text = plainText((failed ?? said).replaceAll(/\s+/g, " "), MAX_DETAILS_LENGTH);
   const [pattern, words = ""] = GRPC_REASONS.find(([pattern]) => pattern.test(text)) ?? [];
   // What a peer says of itself is left as it is.
-  if (failed === undefined && !text.startsWith("Name resolution failed")) {
+  if (failed === undefined) {
     return pattern === undefined ? text : text.replace(pattern, words);
   }
   return connectReason(text) ?? text;

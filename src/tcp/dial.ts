@@ -1,11 +1,10 @@
 // Dialling TCP: names are resolved, both address families are tried, and the time is limited.
 
-import { lookup } from "node:dns";
-import { type Address, formatAddress, isIpv4, isIpv6 } from "../address.ts";
+import { type Address, formatAddress, isIpv4 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
+import { type Names, names as namesOfProcess } from "../names.ts";
 import { Conn } from "./conn.ts";
 import { connect, newSocket, SystemError, type TcpHandle, type Waiter } from "./handle.ts";
-import { canonicalIp } from "../ip.ts";
 import { sweep, type Swept, unsweep } from "./sweep.ts";
 
 /** So long an address has for itself until the next one of the name is tried beside it, in ms. RFC 8305 section 5. */
@@ -39,21 +38,17 @@ export async function dialTcp(
   }
 }
 
-/** Finds the IP addresses of a name, as the system sorts them. */
-export type Resolve = (
-  name: string,
-  found: (error: Error | null, addresses: { address: string; family: number }[]) => void,
-) => void;
-
-const resolveBySystem: Resolve = (name, found) =>
-  lookup(name, { all: true, verbatim: true }, found);
+/** What tells of an address that this machine has no network of its family. */
+const NO_NETWORK = ["EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"];
 
 /** What a dial may be given besides its time. */
 export interface DialParts {
   /** Why an IP address is not dialled; undefined when it may be. Asked right before each attempt. */
   refuse?: (ip: string) => string | undefined;
-  /** For tests. */
-  resolve?: Resolve;
+  /** On whose behalf a name is looked up. Default: this connector's own. */
+  asker?: string;
+  /** Default: those of the process. */
+  names?: Pick<Names, "find">;
 }
 
 /** An attempt to connect, which can be given up. One for each visitor: a signal and a timer each would cost more. */
@@ -69,6 +64,8 @@ export class Dial implements Swept {
   readonly #timeoutMs: number;
   readonly #deadline: number;
   readonly #refuse: DialParts["refuse"];
+  /** Waits for the addresses of the name no longer. */
+  readonly #leaveNames: (() => void) | undefined;
   /** IP addresses that were not tried yet. */
   #untried: string[] = [];
   /** Sockets that are connecting. */
@@ -83,7 +80,7 @@ export class Dial implements Swept {
 
   /** Begins. It may take `timeoutMs` milliseconds, which are looked at twice a second. */
   constructor(address: Address, timeoutMs: number, parts: DialParts = {}) {
-    const { refuse, resolve = resolveBySystem } = parts;
+    const { refuse, asker = "", names = namesOfProcess } = parts;
     this.#refuse = refuse;
     this.#address = address;
     this.#timeoutMs = timeoutMs;
@@ -93,17 +90,10 @@ export class Dial implements Swept {
       this.#reject = reject;
     });
     sweep(this);
-    const { host } = address;
-    if (isIpv4(host) || isIpv6(host)) this.#tryAll([canonicalIp(host)]);
-    else {
-      resolve(host, (error, found) => {
-        if (this.#over) return;
-        if (error) return this.#fail(ConnectorError.from(error, this.#action));
-        if (found.length > 0) return this.#tryAll(alternateFamilies(found));
-        const reason = `${this.#action}: the host name has no address`;
-        this.#fail(new ConnectorError("unavailable", reason));
-      });
-    }
+    this.#leaveNames = names.find(address.host, (answer) => {
+      if (answer instanceof ConnectorError) this.#fail(ConnectorError.from(answer, this.#action));
+      else this.#tryAll([...answer]);
+    }, { asker });
   }
 
   /** Whether it was given up before it had connected or failed. */
@@ -181,7 +171,7 @@ export class Dial implements Swept {
   #tryAnother(socket: TcpHandle, error: unknown): void {
     this.#connecting.delete(socket);
     socket.close();
-    this.#firstError ??= error;
+    if (saysLittle(this.#firstError)) this.#firstError = error;
     this.#tryNext();
   }
 
@@ -200,6 +190,8 @@ export class Dial implements Swept {
 
   #end(): void {
     this.#over = true;
+    // Whoever was told at once waits for nothing.
+    this.#leaveNames?.();
     unsweep(this);
     clearTimeout(this.#nextAddress);
     for (const socket of this.#connecting) socket.close();
@@ -222,13 +214,7 @@ class Attempt implements Waiter {
   }
 }
 
-/** The addresses of a name in the order to try them: as the system sorts them, families in turn. RFC 8305 section 4. */
-function alternateFamilies(found: { address: string; family: number }[]): string[] {
-  const first = found.filter(({ family }) => family === found[0]?.family);
-  const other = found.filter(({ family }) => family !== found[0]?.family);
-  const order: string[] = [];
-  for (let at = 0; at < Math.max(first.length, other.length); at += 1) {
-    for (const each of [first[at], other[at]]) if (each !== undefined) order.push(each.address);
-  }
-  return order;
+/** Whether another address of the name may give a better reason: one of the loopback's is of a family that few lack. */
+function saysLittle(error: unknown): boolean {
+  return error === undefined || error instanceof SystemError && NO_NETWORK.includes(error.code);
 }

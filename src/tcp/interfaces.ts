@@ -1,8 +1,8 @@
 // Which IP addresses stand for the host of a listener: for a name its own, for "every interface" the wildcard addresses of
 // both families, whatever the system's defaults are. Used by whoever listens.
 
-import { lookup } from "node:dns/promises";
 import { parseIp } from "../ip.ts";
+import { names } from "../names.ts";
 import { newListener } from "./handle.ts";
 
 /**
@@ -23,13 +23,12 @@ export function everyInterface(): readonly string[] {
 /**
  * The IP addresses that stand for a host, the empty one and `::` for every interface.
  *
- * @throws as the system does when a name has none.
+ * @throws {ConnectorError} why a name has none.
  */
 export async function addressesOf(host: string): Promise<readonly string[]> {
   if (host === "") return everyInterface();
   const ip = parseIp(host);
   if (ip?.length === 16 && ip.every((byte) => byte === 0)) return everyInterface();
   if (ip !== undefined) return [host];
-  const found = await lookup(host, { all: true });
-  return [...new Set(found.map(({ address }) => address))];
+  return [...new Set(await names.addressesOf(host))];
 }

@@ -39,6 +39,7 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
   // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
   const dial = new Dial(destination, DIAL_TIMEOUT_MS, {
     refuse: (ip) => listeners.refusalOf(ip, destination.port),
+    asker: visitors.holder,
   });
   stream.onLost(() => dial.cancel());
   visit.cut = () => dial.cancel();

@@ -9,6 +9,7 @@ import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
 import type { Dialect, Leaving } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
+import { names } from "../names.ts";
 import { identityFields } from "../peer_identity.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { Backoff, RETRY_BACKOFF } from "../retry.ts";
@@ -286,13 +287,21 @@ export class Peer {
   }
 
   /**
-   * Why there is no use in opening a link. After a try of which nothing was heard, and when many peers are dialled, the port
-   * is looked at first: that costs a small part of what the attempt does, in time and in memory.
+   * Why there is no use in opening a link. The name may lead elsewhere since the last one; the time that it takes to find out is
+   * not the peer's. After a try of which nothing was heard, and when many peers are dialled, the port is looked at next: that
+   * costs a small part of what the attempt does, in time and in memory.
    */
   async #knock({ waited }: Turn): Promise<string | undefined> {
-    if (this.#options.proxied || !this.#unheard && !waited) return undefined;
+    if (this.#options.proxied) return undefined;
     const { address } = this.#options;
-    return await refusalOf(address, { signal: this.#closing.signal, timeoutMs: FIRST_ANSWER_MS });
+    const { signal } = this.#closing;
+    try {
+      await names.addressesOf(address.host, { fresh: true, signal });
+    } catch (error) {
+      return reasonOf(error);
+    }
+    if (!this.#unheard && !waited) return undefined;
+    return await refusalOf(address, { signal, timeoutMs: FIRST_ANSWER_MS });
   }
 
   /** The peer has shown what it speaks. */

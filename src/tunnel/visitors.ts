@@ -101,6 +101,7 @@ export class Visitors {
     const waiting = share(this.#waiting, MAX_SERVICE_WAITING);
     const made = new ServiceVisitors(fields, {
       ...this.#options,
+      holder,
       log: this.log,
       open: open.one,
       waiting: waiting.one,
@@ -205,6 +206,7 @@ export class Visitors {
 
 /** What the connections of one service need of those of all. */
 interface ServiceVisitorsOptions extends VisitorsOptions {
+  holder: string;
   log: BoundedLog;
   /** What is open, of this service. */
   open: Share;
@@ -310,6 +312,11 @@ export class ServiceVisitors {
     const visit = new Visit(this.#hooks);
     this.#visits.add(visit);
     return visit;
+  }
+
+  /** For whom its connections are counted: whoever exposes it. */
+  get holder(): string {
+    return this.#options.holder;
   }
 
   /** What strangers can have logged. */

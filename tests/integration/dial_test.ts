@@ -3,7 +3,8 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";
 import { ConnectorError } from "../../src/errors.ts";
-import { Dial, type Resolve } from "../../src/tcp/dial.ts";
+import { Names, type Resolve } from "../../src/names.ts";
+import { Dial } from "../../src/tcp/dial.ts";
 import { Listener } from "../../src/tcp/listener.ts";
 import { silentAddress } from "../support/silent_address.ts";
 import { soon } from "../support/soon.ts";
@@ -28,7 +29,7 @@ function listen(): Disposable & { port: number; count: () => number } {
 }
 
 function dial(port: number, resolve: Resolve): Dial {
-  return new Dial({ host: "service.test", port }, TIMEOUT_MS, { resolve });
+  return new Dial({ host: "service.test", port }, TIMEOUT_MS, { names: new Names({ resolve }) });
 }
 
 Deno.test("dial: a name whose first addresses refuse is reached at the next, at once", async () => {
@@ -54,20 +55,15 @@ Deno.test("dial: an address that does not answer holds up the next for a quarter
 Deno.test("dial: families take turns, as the system sorted them", async () => {
   using server = listen();
   const tried: string[] = [];
-  const resolve: Resolve = (_name, answer) => {
-    const addresses = ["127.0.0.2", "127.0.0.3", "::1"];
-    const found = addresses.map((address) => ({
-      get address() {
-        tried.push(address);
-        return address;
-      },
-      family: address.includes(":") ? 6 : 4,
-    }));
-    answer(null, found);
-  };
-  const conn = await dial(server.port, resolve).conn;
+  const attempt = new Dial({ host: "service.test", port: server.port }, TIMEOUT_MS, {
+    names: new Names({ resolve: named("127.0.0.2", "127.0.0.3", "::1") }),
+    refuse: (ip) => {
+      tried.push(ip);
+      return `${ip} is refused`;
+    },
+  });
+  await rejects(attempt.conn);
   strictEqual(tried.join(" "), "127.0.0.2 ::1 127.0.0.3");
-  conn.close();
 });
 
 Deno.test("dial: when every address refuses, the first reason is told, and the name", async () => {
@@ -80,10 +76,10 @@ Deno.test("dial: when every address refuses, the first reason is told, and the n
 });
 
 Deno.test("dial: a name without addresses, or that cannot be resolved, is an error", async () => {
-  await rejects(dial(1, named()).conn, /service\.test:1: the host name has no address$/);
+  await rejects(dial(1, named()).conn, /service\.test:1: "service\.test" has no address$/);
   const unknown: Resolve = (_name, answer) =>
     answer(Object.assign(new Error("getaddrinfo"), { code: "ENOTFOUND" }), []);
-  await rejects(dial(1, unknown).conn, /service\.test:1: the host name could not be resolved$/);
+  await rejects(dial(1, unknown).conn, /service\.test:1: no such name: "service\.test"$/);
 });
 
 Deno.test("dial: one that is given up while its name is resolved connects nowhere", async () => {
@@ -111,7 +107,7 @@ Deno.test("dial: what is dialled is the address that was judged: a name is not a
   };
   const judged: string[] = [];
   const attempt = new Dial({ host: "service.test", port: server.port }, TIMEOUT_MS, {
-    resolve: rebinding,
+    names: new Names({ resolve: rebinding }),
     refuse: (ip) => void judged.push(ip),
   });
   const conn = await attempt.conn;
@@ -125,7 +121,7 @@ Deno.test("dial: what is dialled is the address that was judged: a name is not a
 Deno.test("dial: addresses that are refused are passed over, and the next is tried", async () => {
   using server = listen();
   const attempt = new Dial({ host: "service.test", port: server.port }, TIMEOUT_MS, {
-    resolve: named("169.254.169.254", "::1", "127.0.0.1"),
+    names: new Names({ resolve: named("169.254.169.254", "::1", "127.0.0.1") }),
     refuse: (ip) => ip === "127.0.0.1" ? undefined : `${ip} is refused`,
   });
   const conn = await attempt.conn;
@@ -135,10 +131,9 @@ Deno.test("dial: addresses that are refused are passed over, and the next is tri
 
 Deno.test("dial: where every address is refused nothing is dialled, and the reason says so", async () => {
   using server = listen();
-  // More than a stack of calls would hold.
   const many = Array.from({ length: 20_000 }, () => "127.0.0.1");
   const attempt = new Dial({ host: "service.test", port: server.port }, TIMEOUT_MS, {
-    resolve: named(...many),
+    names: new Names({ resolve: named(...many) }),
     refuse: (ip) => `${ip} is refused`,
   });
   await rejects(attempt.conn, (error) => {
@@ -167,8 +162,43 @@ for (const host of ["127.000.000.001", "0:0:0:0:0:ffff:7f00:1", "::ffff:127.0.0.
   });
 }
 
-Deno.test("dial: localhost is resolved by the system", async () => {
-  using server = listen();
-  const conn = await new Dial({ host: "localhost", port: server.port }, TIMEOUT_MS).conn;
-  conn.close();
+for (const host of ["localhost", "LOCALHOST.", "web.localhost"]) {
+  Deno.test(`dial: ${host} is this machine, whatever a name server says`, async () => {
+    using server = listen();
+    let asked = false;
+    const names = new Names({ resolve: () => asked = true });
+    const conn = await new Dial({ host, port: server.port }, TIMEOUT_MS, { names }).conn;
+    conn.close();
+    strictEqual(asked, false);
+  });
+}
+
+Deno.test("dial: on a machine without IPv6 the reason is that of the other address", async () => {
+  const port = freePort();
+  // The system has no way to the first either.
+  await rejects(dial(port, named("ff0e::1", "127.0.0.1")).conn, /: connection refused$/);
+});
+
+Deno.test("dial: of a name with many addresses no more are tried than there is time for", async () => {
+  const port = freePort();
+  const many = Array.from({ length: 500 }, (_, at) => `127.1.${at >> 8}.${at & 255}`);
+  const tried: string[] = [];
+  const attempt = new Dial({ host: "service.test", port }, TIMEOUT_MS, {
+    names: new Names({ resolve: named(...many) }),
+    refuse: (ip) => void tried.push(ip),
+  });
+  await rejects(attempt.conn, /: connection refused$/);
+  deepStrictEqual(tried, many.slice(0, 16));
+});
+
+Deno.test("dial: a visitor that leaves while the name is looked up frees its place at once", async () => {
+  const names = new Names({ resolve: () => {} });
+  const hosts = Array.from({ length: 40 }, (_, at) => `${at}.test`);
+  const dials = hosts.map((host) => new Dial({ host, port: 1 }, TIMEOUT_MS, { names }));
+  deepStrictEqual(names.load, { running: 13, queued: 27 });
+  const failed = dials.map(({ conn }) => rejects(conn, /: cancelled$/));
+  for (const each of dials) each.cancel();
+  await Promise.all(failed);
+  // Those that the system was asked for keep their places until it has answered.
+  deepStrictEqual(names.load, { running: 13, queued: 0 });
 });
