@@ -29,7 +29,7 @@ Deno.test("a peer that says of every link that it drains, and ends none, is left
     local.connector.expose({
       name: "test",
       sourcePort: freePort(),
-      remoteConnectorAddr: "peer:9090",
+      remoteConnectorAddr: "127.0.0.1:9090",
       destinationAddr: "127.0.0.1:1",
       type: "local",
     });
