@@ -32,7 +32,7 @@ const MAX_ADDRESSES = 16;
 const PLACES = {
   /** It had an answer. Nobody else gets the last places. */
   proven: { rank: 2, atOnce: 16, max: 24 },
-  /** There was none, or it had none. */
+  /** It had none, or was never looked up. */
   unproven: { rank: 1, atOnce: 12, max: 20 },
   /** Its name server was silent. */
   doubtful: { rank: 0, atOnce: 8, max: 8 },
@@ -58,7 +58,7 @@ export type Found = (answer: readonly string[] | ConnectorError) => void;
 
 /** How to ask for a name. */
 export interface FindOptions {
-  /** An answer that is kept will not do. Default: it will. */
+  /** An answer that is kept will not do, unless it came too late for whoever has asked. Default: it will. */
   fresh?: boolean;
   /** On whose behalf: those take turns. Default: this connector's own. */
   asker?: string;
@@ -79,6 +79,8 @@ interface Known {
   answer: readonly string[] | ConnectorError | undefined;
   /** Until then the answer holds, as of `performance.now()`. */
   until: number;
+  /** Whether the answer came when nobody waited for it any more. */
+  late: boolean;
   /** How its last look-up went. */
   standing: keyof typeof PLACES;
 }
@@ -118,7 +120,7 @@ export class Names {
     const known = this.#of(host.toLowerCase());
     const now = performance.now();
     if (known.phase === "idle") {
-      if (!fresh && known.answer !== undefined && now < known.until) {
+      if (known.answer !== undefined && now < known.until && (!fresh || known.late)) {
         found(known.answer);
         return () => {};
       }
@@ -173,6 +175,7 @@ export class Names {
       timer: undefined,
       answer: undefined,
       until: 0,
+      late: false,
       standing: "unproven",
     };
     this.#known.set(name, made);
@@ -263,7 +266,8 @@ export class Names {
       ? alternateFamilies(found)
       : noAddress(known.name);
     const useful = !(known.answer instanceof ConnectorError);
-    known.until = now + (useful && tookMs > ANSWER_MS ? LATE_KEPT_MS : KEPT_MS);
+    known.late = useful && tookMs > ANSWER_MS;
+    known.until = now + (known.late ? LATE_KEPT_MS : KEPT_MS);
     known.standing = useful ? "proven" : tookMs >= SILENT_MS ? "doubtful" : "unproven";
     // Behind those that were looked up before.
     this.#known.delete(known.name);

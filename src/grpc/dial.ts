@@ -1,10 +1,10 @@
 // Opens a link to a peer: one HTTP/2 connection with one OpenStream call. Trying again is not its business.
 
+import "./name_resolver.ts";
 import { Client, type ClientDuplexStream } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { type Address, connectionText, formatAddress, isIpv4, isIpv6 } from "../address.ts";
-import "./name_resolver.ts";
 import { ConnectorError } from "../errors.ts";
 import type { Hello, Link } from "../mux/link.ts";
 import { addProof } from "./caller.ts";

@@ -143,8 +143,9 @@ export class Dial implements Swept {
     for (; host !== undefined; host = this.#untried.shift()) {
       const refusal = this.#refuse?.(host);
       if (refusal === undefined) break;
-      this.#refused ||= this.#firstError === undefined;
-      this.#firstError ??= new ConnectorError("permission_denied", refusal);
+      if (!saysLittle(this.#firstError)) continue;
+      this.#refused = true;
+      this.#firstError = new ConnectorError("permission_denied", refusal);
     }
     if (host !== undefined) {
       if (this.#untried.length > 0) {

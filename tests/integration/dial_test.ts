@@ -179,6 +179,15 @@ Deno.test("dial: on a machine without IPv6 the reason is that of the other addre
   await rejects(dial(port, named("ff0e::1", "127.0.0.1")).conn, /: connection refused$/);
 });
 
+Deno.test("dial: on a machine without IPv6 an address that is refused is the reason as well", async () => {
+  const attempt = new Dial({ host: "service.test", port: 1 }, TIMEOUT_MS, {
+    names: new Names({ resolve: named("ff0e::1", "127.0.0.1") }),
+    refuse: (ip) => ip === "127.0.0.1" ? `${ip} is refused` : undefined,
+  });
+  await rejects(attempt.conn, /: 127\.0\.0\.1 is refused$/);
+  strictEqual(attempt.refused, true);
+});
+
 Deno.test("dial: of a name with many addresses no more are tried than there is time for", async () => {
   const port = freePort();
   const many = Array.from({ length: 500 }, (_, at) => `127.1.${at >> 8}.${at & 255}`);
