@@ -24,18 +24,21 @@ const SILENT_MS = 2000;
 /** Addresses of one name that are used: the fourth second is over when the last is tried. RFC 8305 section 5. */
 const MAX_ADDRESSES = 16;
 
+/** The blocking threads of the runtime, which files share: its own numbers. */
+const THREADS = Deno.build.os === "windows" ? 4 * navigator.hardwareConcurrency : 32;
+
 /**
- * Names that may be looked up at once, by how the last look-up of a name went: `atOnce` without further ado, and up to `max` one
- * after each pause, so that many names that begin to hang do not take all places before that is known of them. A quarter of the
- * runtime's blocking threads is left to files.
+ * Names that may be looked up at once, as parts of the threads, by how the last look-up of a name went: `atOnce` without further
+ * ado, and up to `max` one after each pause, so that many names that begin to hang do not take all places before that is known of
+ * them. A quarter is left to files.
  */
 const PLACES = {
   /** It had an answer. Nobody else gets the last places. */
-  proven: { rank: 2, atOnce: 16, max: 24 },
+  proven: { rank: 2, atOnce: 1 / 2, max: 3 / 4 },
   /** It had none, or was never looked up. */
-  unproven: { rank: 1, atOnce: 12, max: 20 },
+  unproven: { rank: 1, atOnce: 3 / 8, max: 5 / 8 },
   /** Its name server was silent. */
-  doubtful: { rank: 0, atOnce: 8, max: 8 },
+  doubtful: { rank: 0, atOnce: 1 / 4, max: 1 / 4 },
 } as const;
 /** That pause, in milliseconds: the places last for 16 s, and a name that waits for one has it in time. */
 const PAUSE_MS = 2000;
@@ -88,6 +91,7 @@ interface Known {
 /** Looks names up: each once at a time, whoever waits for it. */
 export class Names {
   readonly #resolve: Resolve;
+  readonly #threads: number;
   /** Idle ones in the order in which they were looked up. */
   readonly #known = new Map<string, Known>();
   /** Names that wait for a place, the newest last. */
@@ -97,9 +101,12 @@ export class Names {
   #paused = -Infinity;
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  /** `resolve` asks the system; it must call back, however late. */
-  constructor({ resolve = resolveBySystem }: { resolve?: Resolve } = {}) {
+  /** `resolve` asks the system, in one of `threads`; it must call back, however late. */
+  constructor(
+    { resolve = resolveBySystem, threads = THREADS }: { resolve?: Resolve; threads?: number } = {},
+  ) {
     this.#resolve = resolve;
+    this.#threads = threads;
   }
 
   /** How many names are being looked up, and how many wait for that. */
@@ -204,7 +211,7 @@ export class Names {
     clearTimeout(this.#pause);
     this.#pause = undefined;
     for (const { standing } of this.#queue) {
-      if (this.#running.size >= PLACES[standing].max) continue;
+      if (this.#running.size >= this.#placesOf(standing).max) continue;
       const waitMs = Math.max(0, this.#paused + PAUSE_MS - performance.now());
       this.#pause = setTimeout(() => this.#start(), waitMs);
       return;
@@ -229,13 +236,22 @@ export class Names {
   }
 
   #mayBegin({ standing }: Known): boolean {
-    const { atOnce, max } = PLACES[standing];
+    const { atOnce, max } = this.#placesOf(standing);
     const running = this.#running.size;
     return running < atOnce || running < max && performance.now() >= this.#paused + PAUSE_MS;
   }
 
+  /** However few threads there are, nobody goes without. */
+  #placesOf(standing: Known["standing"]): { atOnce: number; max: number } {
+    const { atOnce, max } = PLACES[standing];
+    const places = (part: number) => Math.max(1, Math.floor(part * this.#threads));
+    return { atOnce: places(atOnce), max: places(max) };
+  }
+
   #run(known: Known): void {
-    if (this.#running.size >= PLACES[known.standing].atOnce) this.#paused = performance.now();
+    if (this.#running.size >= this.#placesOf(known.standing).atOnce) {
+      this.#paused = performance.now();
+    }
     this.#queue.delete(known);
     this.#running.add(known);
     known.phase = "running";

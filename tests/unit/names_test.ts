@@ -19,15 +19,20 @@ class Resolver {
   /** Names in the order in which they were asked for. */
   readonly asked: string[] = [];
   readonly answers = new Map<string, Answer>();
-  readonly names = new Names({
-    resolve: (name, found) => {
-      this.asked.push(name);
-      const answer = this.answers.get(name);
-      this.#pending.push({ name, found });
-      if (answer !== undefined) queueMicrotask(() => this.answer(name, answer));
-    },
-  });
+  readonly names: Names;
   readonly #pending: { name: string; found: Parameters<Resolve>[1] }[] = [];
+
+  constructor({ threads = 32 } = {}) {
+    this.names = new Names({
+      threads,
+      resolve: (name, found) => {
+        this.asked.push(name);
+        const answer = this.answers.get(name);
+        this.#pending.push({ name, found });
+        if (answer !== undefined) queueMicrotask(() => this.answer(name, answer));
+      },
+    });
+  }
 
   /** Names for which there is no answer yet. */
   get pending(): string[] {
@@ -356,6 +361,23 @@ Deno.test("names: whoever has none under way has the next turn before whoever ha
   system.answer("mine.test", ["10.0.0.1"]);
   deepStrictEqual(mine.told, ["10.0.0.1"]);
 });
+
+for (const threads of [1, 4, 8, 64]) {
+  Deno.test(`names: of ${threads} threads a quarter is left, as far as there are more than one`, async () => {
+    using time = new FakeTime();
+    const system = new Resolver({ threads });
+    const all = Array.from({ length: 100 }, (_, at) => `known${at}.test`);
+    for (const name of all) {
+      system.ask(name);
+      system.answer(name, ["10.0.0.1"]);
+    }
+    for (let second = 0; second < 60; second += 1) {
+      for (const name of all) system.ask(name, { fresh: true });
+      await time.advance(1000);
+    }
+    strictEqual(system.names.load.running, Math.max(1, threads * 3 / 4));
+  });
+}
 
 Deno.test("names: what is remembered has a bound", async () => {
   using time = new FakeTime();
