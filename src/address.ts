@@ -1,5 +1,6 @@
 // host:port addresses as users write them: parsing, checking and writing. No name is resolved here.
 
+import { isIPv4, isIPv6 } from "node:net";
 import { ConnectorError } from "./errors.ts";
 
 /** A TCP endpoint. */
@@ -39,6 +40,7 @@ export function parseAddress(text: string, rules: AddressRules = {}): Address {
       `"${quoted}" is not an address: ${problem}, want ${wanted}`,
     );
   if (tooLong) throw fail(`it has over ${MAX_ADDRESS_LENGTH} characters`);
+  if (/^[a-z][a-z\d+.-]*:\/\//i.test(text)) throw fail("it is a URL");
 
   const bracketed = /^\[([^\]]*)\](.*)$/s.exec(text);
   const colon = text.lastIndexOf(":");
@@ -56,7 +58,8 @@ export function parseAddress(text: string, rules: AddressRules = {}): Address {
     portText = text.slice(colon + 1);
     if (host.includes(":")) throw fail("an IPv6 address needs brackets");
     if (host === "" && !rules.bind) throw fail("it has no host");
-    if (host !== "" && !isHostName(host)) throw fail(`"${host}" is not a host`);
+    const problem = host === "" ? undefined : hostProblem(host);
+    if (problem !== undefined) throw fail(problem);
   }
   const lowest = rules.bind ? 0 : 1;
   const port = /^\d{1,5}$/.test(portText) ? Number(portText) : NaN;
@@ -84,30 +87,41 @@ export function formatAddress({ host, port }: Address): string {
 
 /** The IPv4 address inside an IPv6 one that stands for it (RFC 4291 section 2.5.5.2); any other as it is. */
 export function unmapIpv4(host: string): string {
-  return IPV4_MAPPED.test(host) ? host.slice("::ffff:".length) : host;
+  const mapped = /^::ffff:([\d.]+)$/i.exec(host)?.[1];
+  return mapped !== undefined && isIpv4(mapped) ? mapped : host;
 }
 
-const IPV4_BYTE = "(?:0{0,2}\\d|0?[1-9]\\d|1\\d\\d|2[0-4]\\d|25[0-5])";
-const IPV4 = new RegExp(`^${IPV4_BYTE}(?:\\.${IPV4_BYTE}){3}$`);
-const IPV4_MAPPED = new RegExp(`^::ffff:${IPV4_BYTE}(?:\\.${IPV4_BYTE}){3}$`, "i");
-
-/** Whether the text is an IPv4 address in dotted form. */
+/**
+ * Whether the text is an IPv4 address: four numbers without leading zeros, which some readers take for octal (RFC 6943
+ * section 3.1.1).
+ */
 export function isIpv4(text: string): boolean {
-  return IPV4.test(text);
+  return isIPv4(text);
 }
 
 /** Whether the text is an IPv6 address, without brackets; a zone (`%eth0`) may follow it. */
 export function isIpv6(text: string): boolean {
-  const match = /^([0-9A-Fa-f:.]+)(%[A-Za-z0-9_.-]+)?$/.exec(text);
-  const address = match?.[1];
-  // URL drops blanks and line ends: only what cannot hold any is given to it.
-  return address !== undefined && address.includes(":") && URL.canParse(`http://[${address}]/`);
+  const [address = "", zone, ...more] = text.split("%");
+  return isIPv6(address) && more.length === 0 && (zone === undefined || ZONE.test(zone));
 }
 
-function isHostName(text: string): boolean {
-  if (/^[\d.]+$/.test(text)) return isIpv4(text);
+/** The name or the number of an interface. RFC 4007 section 11. */
+const ZONE = /^[A-Za-z0-9_.-]+$/;
+/** A part of what `inet_aton` reads as an IPv4 address, and with it most resolvers: 0x7f.1, 2130706433. */
+const NUMBER = /^(?:\d+|0x[\da-f]*)$/i;
+
+/** Why a text is not a host, as a clause about it; undefined for one that is. */
+function hostProblem(text: string): string | undefined {
   const name = text.endsWith(".") ? text.slice(0, -1) : text;
-  return name.length <= MAX_HOST_LENGTH && name.split(".").every((label) => HOST_LABEL.test(label));
+  const labels = name.split(".");
+  if (isIpv4(text)) return undefined;
+  if (labels.every((label) => NUMBER.test(label))) {
+    return `"${text}" is not a host: an IPv4 address is four numbers from 0 to 255 without leading zeros`;
+  }
+  if (name.length <= MAX_HOST_LENGTH && labels.every((label) => HOST_LABEL.test(label))) {
+    return undefined;
+  }
+  return `"${text}" is not a host`;
 }
 
 /** One end of a TCP connection, as sockets tell: nothing once it is lost. */

@@ -7,7 +7,6 @@ export type Ip = Uint8Array;
 
 /** Reads an IPv4 address, or an IPv6 address without brackets; a zone does not count. Undefined when it is neither. */
 export function parseIp(text: string): Ip | undefined {
-  // As decimal numbers, whatever zeros they begin with: the system would read some of them as octal.
   if (isIpv4(text)) return Uint8Array.from(text.split("."), Number);
   if (!isIpv6(text)) return undefined;
   const [head = "", tail] = canonicalIpv6(text).split("::");
@@ -19,7 +18,6 @@ export function parseIp(text: string): Ip | undefined {
 
 /** An IP address in the one spelling that every system reads alike, with its zone; any other text as it is. */
 export function canonicalIp(text: string): string {
-  if (isIpv4(text)) return text.split(".").map(Number).join(".");
   if (!isIpv6(text)) return text;
   const zone = text.indexOf("%");
   return canonicalIpv6(text) + (zone < 0 ? "" : text.slice(zone));

@@ -32,7 +32,6 @@ async function lastClose(connector: ConnectorProcess, id: string): Promise<strin
 const HOSTS = [
   "127.0.0.1",
   "localhost",
-  "127.000.000.001",
   "0.0.0.0",
   "127.1.2.3",
   "[::1]",
@@ -40,8 +39,6 @@ const HOSTS = [
   "[::ffff:127.0.0.1]",
   "[::ffff:7f00:1]",
   "[64:ff9b::7f00:1]",
-  "0x7f000001",
-  "0x7f.1",
   // The machine's own, where it has one.
   ...Deno.networkInterfaces().filter(({ address }) =>
     !/^(127\.|::1$|fe80:|169\.254\.)/.test(address)

@@ -18,7 +18,6 @@ const [own4, own6] = [ownAddress("IPv4"), ownAddress("IPv6")];
 /** Every spelling of loopback as IPv4, and of nothing, which the system takes for it. */
 const LOOPBACK4 = [
   "127.0.0.1",
-  "127.000.000.001",
   "::ffff:127.0.0.1",
   "::ffff:7f00:1",
   "0:0:0:0:0:ffff:127.0.0.1",
