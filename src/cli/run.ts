@@ -1,18 +1,19 @@
 // `connector run`: the one place where everything is put together, and the order in which it is taken apart.
 
 import { getLogger } from "@logtape/logtape";
-import { formatAddress } from "../address.ts";
+import { type Address, formatAddress } from "../address.ts";
 import { AuditLog, BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
 import { createApp } from "../api/app.ts";
 import { secureChannels } from "../grpc/credentials.ts";
-import { dialLink, usesProxy } from "../grpc/dial.ts";
+import { dialLink } from "../grpc/dial.ts";
 import { descriptors } from "../descriptors.ts";
 import { type ControlCall, GrpcServer } from "../grpc/server.ts";
 import { InstanceSecret } from "../instance_secret.ts";
 import { configureLogging } from "../log.ts";
 import { hello } from "../mux/negotiation.ts";
 import { whoFields } from "../peer_identity.ts";
+import { Proxies } from "../proxies.ts";
 import type { StateFile } from "../state/state_file.ts";
 import { addressesOf } from "../tcp/interfaces.ts";
 import { OwnListeners } from "../tcp/own_listeners.ts";
@@ -54,16 +55,21 @@ export async function runConnector(options: RunOptions): Promise<number> {
   for (const problem of stateFile?.access ?? []) {
     logger.warn("file is open to others", { ...problem });
   }
+  const proxies = new Proxies((name) => Deno.env.get(name));
+  const routeTo = (address: Address) => proxies.routeTo(address);
   const connector = new Connector({
-    dial: (address) =>
-      dialLink(address, {
+    routeTo,
+    dial: (address) => {
+      const route = routeTo(address);
+      return dialLink(address, {
         secure,
+        proxy: route.kind === "proxied" ? route.proxy : undefined,
         hello: greeting,
         describePeer,
         ...(tls && { ownProblem: tls.identity.problem }),
         proof: instance.proofFor(address),
-      }),
-    proxied: usesProxy(),
+      });
+    },
     logger,
     listeners,
     limits: options.limits,

@@ -34,10 +34,13 @@ export interface ChannelSecurity {
   options: ChannelOptions;
 }
 
-/** Makes the security of a channel to a host: an IP address, or a name. `onConnected` sees each socket that connects. */
+/**
+ * Makes the security of a channel to a host: an IP address, or a name. `onConnected` is given each socket that connects,
+ * before anything is said over it.
+ */
 export type SecureChannel = (
   host: string,
-  options?: { onConnected?: (socket: Socket) => void },
+  options?: { onConnected?: (socket: Socket) => Promise<void> | void },
 ) => ChannelSecurity;
 
 /**
@@ -56,9 +59,9 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
     return (_host, { onConnected } = {}) => ({
       credentials: connectOnce(
         ChannelCredentials.createInsecure(),
-        (socket, connect) => {
-          onConnected?.(socket);
-          return connect(socket);
+        async (socket, connect) => {
+          await onConnected?.(socket);
+          return await connect(socket);
         },
       ),
       options: {},
@@ -75,7 +78,7 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
       credentials: connectOnce(
         ChannelCredentials.createSsl(root, key, certificate),
         async (socket) => {
-          onConnected?.(socket);
+          await onConnected?.(socket);
           return {
             socket: await connectTls(socket, { secureContext, servername, host, judge }),
             secure: true,

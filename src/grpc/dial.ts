@@ -7,9 +7,11 @@ import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { type Address, connectionText, formatAddress, isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import type { Hello, Link } from "../mux/link.ts";
+import type { HttpProxy } from "../proxies.ts";
 import { addProof } from "./caller.ts";
 import { CallLink, type DescribePeer, helloToMetadata } from "./call_link.ts";
 import type { SecureChannel } from "./credentials.ts";
+import { ProxiedWay } from "./proxy_tunnel.ts";
 import { fromStatus } from "./status.ts";
 import { CLIENT_WINDOW_OPTIONS } from "./windows.ts";
 
@@ -29,6 +31,8 @@ export const CLIENT_PINGS: Readonly<PingTimes> = { intervalMs: 310_000, timeoutM
 export interface DialLinkOptions {
   /** Plaintext, or certificates. */
   secure: SecureChannel;
+  /** Default: none. */
+  proxy?: HttpProxy | undefined;
   /** What we say of ourselves. */
   hello: Hello;
   describePeer: DescribePeer;
@@ -46,22 +50,28 @@ export interface DialLinkOptions {
  */
 export function dialLink(
   address: Address,
-  { secure, hello, describePeer, ownProblem, proof, pings = CLIENT_PINGS }: DialLinkOptions,
+  { secure, proxy, hello, describePeer, ownProblem, proof, pings = CLIENT_PINGS }: DialLinkOptions,
 ): Link {
-  // A name has several addresses, of which two may be tried at a time.
+  // A name has several addresses, of which two may be tried at a time. Through a proxy the peer sees another connection.
   const connections: string[] = [];
   const { credentials, options } = secure(address.host, {
-    onConnected: ({ localAddress, localPort, remoteAddress, remotePort }) => {
+    onConnected: (socket) => {
+      if (way) return way.open(socket);
+      const { localAddress, localPort, remoteAddress, remotePort } = socket;
       const text = connectionText(
         { host: localAddress, port: localPort },
         { host: remoteAddress, port: remotePort },
       );
       if (text !== undefined) connections.push(text);
+      return undefined;
     },
   });
-  const client = new Client(target(address), credentials, {
+  const client = new Client(target(proxy?.address ?? address), credentials, {
     ...options,
     ...CLIENT_WINDOW_OPTIONS,
+    "grpc.default_authority": formatAddress(address),
+    // It loses what a proxy answers.
+    "grpc.enable_http_proxy": 0,
     // Without it a second client to the same address would share this one's connection and its back-off.
     "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_retries": 0,
@@ -84,10 +94,18 @@ export function dialLink(
     connections,
     ends: { abort: () => call.cancel(), release: () => client.close() },
   });
-  call.on("metadata", (metadata) => link.greet(metadata, describePeer));
+  const way = proxy && new ProxiedWay(proxy, address, (error) => link.abort(error));
+  link.closed.then(() => way?.close());
+  call.on("metadata", (metadata) => {
+    way?.heard();
+    link.greet(metadata, describePeer);
+  });
   // The reason of an error comes with the status, right after it.
   call.on("error", () => {});
-  call.on("status", (status) => link.end(withOwnProblem(fromStatus(status), ownProblem?.())));
+  call.on("status", (status) => {
+    const error = withOwnProblem(fromStatus(status), ownProblem?.());
+    link.end(way ? way.explain(error) : error);
+  });
   return link;
 }
 
@@ -97,11 +115,6 @@ function withOwnProblem(
 ): ConnectorError | undefined {
   if (error === undefined || problem === undefined) return error;
   return new ConnectorError(error.code, `our ${problem}: ${error.message}`, { cause: error });
-}
-
-/** Whether links go through a proxy: where grpc-js looks for one. */
-export function usesProxy(): boolean {
-  return ["grpc_proxy", "https_proxy", "http_proxy"].some((name) => Boolean(Deno.env.get(name)));
 }
 
 /** A view, not a copy: grpc-js wants Buffers. */

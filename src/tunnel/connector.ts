@@ -7,6 +7,7 @@ import { ConnectorError } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
+import type { Route } from "../proxies.ts";
 import type {
   AskOptions,
   Control,
@@ -28,8 +29,8 @@ import { Visitors, type VisitorsOptions } from "./visitors.ts";
 export interface ConnectorOptions extends VisitorsOptions {
   /** Starts to open a link to a peer. */
   dial: (address: Address) => Link;
-  /** Whether links are opened through a proxy. Default: no. */
-  proxied?: boolean;
+  /** How a peer is dialled. Default: directly. */
+  routeTo?: (address: Address) => Route;
   limits: SessionLimits;
   /** Where this connector listens: no tunnel leads there. Its services are added by themselves. */
   listeners: OwnListeners;
@@ -260,11 +261,11 @@ export class Connector implements Control {
   #peerAt(text: string, address: Address): Peer {
     const known = this.#peers.get(text);
     if (known) return known;
-    const { dial, proxied = false, listeners, logger, limits, graceMs } = this.#options;
+    const { dial, routeTo, listeners, logger, limits, graceMs } = this.#options;
     const peer: Peer = new Peer({
       address,
       dial,
-      proxied,
+      route: routeTo?.(address) ?? { kind: "direct" },
       visitors: this.#visitors,
       listeners,
       pace: this.#pace,

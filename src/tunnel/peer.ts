@@ -12,6 +12,7 @@ import type { Stream } from "../mux/stream.ts";
 import { names } from "../names.ts";
 import { identityFields } from "../peer_identity.ts";
 import type { BoundedLog } from "../bounded_log.ts";
+import type { Route } from "../proxies.ts";
 import { Backoff, RETRY_BACKOFF } from "../retry.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import { refusalOf } from "../tcp/reachable.ts";
@@ -46,8 +47,8 @@ export interface PeerOptions extends PeerServiceOptions {
   address: Address;
   /** Starts to open a link. */
   dial: (address: Address) => Link;
-  /** Whether links go through a proxy: then a look at the peer's own port tells nothing. */
-  proxied: boolean;
+  /** Whether links go through a proxy: then its port is looked at, not the peer's. */
+  route: Route;
   limits: SessionLimits;
   logger: Logger;
   /** For what may be tried for as many peers as there are. */
@@ -90,7 +91,7 @@ export class Peer {
   constructor(options: PeerOptions) {
     this.#options = options;
     this.#logger = options.logger;
-    this.#pause = new RedialPause(options.address, options.pace);
+    this.#pause = new RedialPause(nextHop(options), options.pace);
     this.closed = this.#run();
   }
 
@@ -292,16 +293,22 @@ export class Peer {
    * costs a small part of what the attempt does, in time and in memory.
    */
   async #knock({ waited }: Turn): Promise<string | undefined> {
-    if (this.#options.proxied) return undefined;
-    const { address } = this.#options;
+    const { route } = this.#options;
+    if (route.kind === "barred") return route.reason;
+    const hop = nextHop(this.#options);
     const { signal } = this.#closing;
+    const told = (reason: string) =>
+      route.kind === "direct"
+        ? reason
+        : `the proxy ${route.proxy.url} cannot be reached: ${reason}`;
     try {
-      await names.addressesOf(address.host, { fresh: true, signal });
+      await names.addressesOf(hop.host, { fresh: true, signal });
     } catch (error) {
-      return reasonOf(error);
+      return told(reasonOf(error));
     }
     if (!this.#unheard && !waited) return undefined;
-    return await refusalOf(address, { signal, timeoutMs: FIRST_ANSWER_MS });
+    const refusal = await refusalOf(hop, { signal, timeoutMs: FIRST_ANSWER_MS });
+    return refusal === undefined ? undefined : told(refusal);
   }
 
   /** The peer has shown what it speaks. */
@@ -343,7 +350,9 @@ export class Peer {
     this.#answerTimer = setTimeout(() => {
       const asked = [...this.#services.values()].some((service) => service.hasAsked(session));
       if (!asked) return this.#awaitAnswer(session);
-      session.abort(new ConnectorError("deadline_exceeded", "the peer did not answer"));
+      const { route } = this.#options;
+      const through = route.kind === "proxied" ? ` (through the proxy ${route.proxy.url})` : "";
+      session.abort(new ConnectorError("deadline_exceeded", `the peer did not answer${through}`));
     }, FIRST_ANSWER_MS);
   }
 
@@ -399,4 +408,9 @@ export class Peer {
     });
     return true;
   }
+}
+
+/** What links are opened to: the peer, or the proxy on the way. */
+function nextHop({ address, route }: PeerOptions): Address {
+  return route.kind === "proxied" ? route.proxy.address : address;
 }

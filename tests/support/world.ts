@@ -12,6 +12,7 @@ import { type ControlCall, GrpcServer } from "../../src/grpc/server.ts";
 import { InstanceSecret } from "../../src/instance_secret.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
+import { Proxies } from "../../src/proxies.ts";
 import type { ServiceReport, ServiceType } from "../../src/service.ts";
 import { addressesOf } from "../../src/tcp/interfaces.ts";
 import { OwnListeners } from "../../src/tcp/own_listeners.ts";
@@ -33,20 +34,33 @@ export async function startConnector(
     bind?: string;
     tls?: TlsIdentity;
     instance?: InstanceSecret;
+    /** The variables that name a proxy. Default: none. */
+    environment?: Record<string, string>;
   } = {},
 ): Promise<TestConnector> {
-  const { bind = "127.0.0.1:0", tls, instance = InstanceSecret.random(), ...rest } = options;
+  const {
+    bind = "127.0.0.1:0",
+    tls,
+    instance = InstanceSecret.random(),
+    environment = {},
+    ...rest
+  } = options;
+  const proxies = new Proxies((name) => environment[name]);
   const controlCalls: ControlCall[] = [];
   const greeting = hello(rest.limits ?? DEFAULT_LIMITS);
   const listeners = new OwnListeners();
   const connector = new Connector({
-    dial: (address) =>
-      dialLink(address, {
+    routeTo: (address) => proxies.routeTo(address),
+    dial: (address) => {
+      const route = proxies.routeTo(address);
+      return dialLink(address, {
         secure: secureChannels(tls),
+        proxy: route.kind === "proxied" ? route.proxy : undefined,
         hello: greeting,
         describePeer,
         proof: instance.proofFor(address),
-      }),
+      });
+    },
     logger: getLogger(["test"]),
     listeners,
     limits: DEFAULT_LIMITS,
