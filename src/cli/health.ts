@@ -72,7 +72,7 @@ async function checkHealth(url: URL, rootCertPath: string | undefined): Promise<
     const text = error instanceof Error ? error.message : String(error);
     throw new ConnectorError(
       "unavailable",
-      `Cannot reach ${url}: ${connectReason(text) ?? reasonOf(error)}`,
+      `Cannot reach ${url}: ${reasonFor(url, text) ?? reasonOf(error)}`,
       { cause: error, hint: /certificate/i.test(text) ? ROOT_HINT : ADDRESS_HINT },
     );
   }
@@ -82,6 +82,18 @@ async function checkHealth(url: URL, rootCertPath: string | undefined): Promise<
       `The connector is not well: ${url} answered ${status}, want 200`,
     );
   }
+}
+
+/** What the platform's text means to who asks over HTTP; undefined for one that is not known. */
+function reasonFor(url: URL, text: string): string | undefined {
+  if (url.protocol === "http:") {
+    return /^Parse Error/.test(text)
+      ? "it does not speak plain HTTP: with certificates ask https, and not the gRPC port"
+      : connectReason(text, "plaintext");
+  }
+  return /^Parse Error|alert: (NoApplicationProtocol|CertificateRequired)/.test(text)
+    ? "it does not speak HTTPS to everybody: this may be the gRPC port"
+    : connectReason(text, "TLS");
 }
 
 const ADDRESS_HINT = "Is the connector running, and is this the address of its --http-bind?";

@@ -5,6 +5,7 @@ import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grp
 import { Buffer } from "node:buffer";
 import { isIP, type Socket } from "node:net";
 import { connect, createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
+import type { Security } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgePeer } from "../peer_judge.ts";
@@ -31,6 +32,7 @@ export interface TlsIdentity extends TlsPem, Certificates {
 /** How a channel to one host is secured. */
 export interface ChannelSecurity {
   credentials: ChannelCredentials;
+  security: Security;
   options: ChannelOptions;
 }
 
@@ -64,6 +66,7 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
           return await connect(socket);
         },
       ),
+      security: "plaintext",
       options: {},
     });
   }
@@ -85,6 +88,7 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
           };
         },
       ),
+      security: "TLS",
       options: servername === host ? {} : { "grpc.ssl_target_name_override": servername },
     };
   };

@@ -54,7 +54,7 @@ export function dialLink(
 ): Link {
   // A name has several addresses, of which two may be tried at a time. Through a proxy the peer sees another connection.
   const connections: string[] = [];
-  const { credentials, options } = secure(address.host, {
+  const { credentials, security, options } = secure(address.host, {
     onConnected: (socket) => {
       if (way) return way.open(socket);
       const { localAddress, localPort, remoteAddress, remotePort } = socket;
@@ -103,7 +103,7 @@ export function dialLink(
   // The reason of an error comes with the status, right after it.
   call.on("error", () => {});
   call.on("status", (status) => {
-    const error = withOwnProblem(fromStatus(status), ownProblem?.());
+    const error = withOwnProblem(fromStatus(status, security), ownProblem?.());
     link.end(way ? way.explain(error) : error);
   });
   return link;

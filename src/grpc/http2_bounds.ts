@@ -4,7 +4,7 @@
 
 import http2, { type Http2Session, type SessionOptions, type Settings } from "node:http2";
 import type { Socket } from "node:net";
-import { type Excess, FrameMeter } from "./frame_meter.ts";
+import { FrameMeter } from "./frame_meter.ts";
 
 /**
  * The headers of one call, in bytes, each with 32 bytes for itself (RFC 9113 section 6.5.2): ours have 400, grpc-go's as
@@ -65,7 +65,11 @@ export interface BoundedSession {
  */
 export function boundSession(
   session: Http2Session,
-  { onExcess }: { onExcess: (why: Excess) => void },
+  { onExcess, judgeFirst = () => undefined }: {
+    onExcess: (why: string) => void;
+    /** Why the first bytes that arrive are none of HTTP/2. Default: they are left to nghttp2. */
+    judgeFirst?: (bytes: Uint8Array) => string | undefined;
+  },
 ): BoundedSession | undefined {
   const native = memberOf(session, isNativeSession);
   const socket = memberOf(session, isSocket);
@@ -77,20 +81,27 @@ export function boundSession(
       now: performance.now(),
     },
   );
-  meterInput(native, { meter, onExcess });
+  meterInput(native, { meter, judgeFirst, onExcess });
   holdOutput(session, { native, socket, meter });
   return { flush: () => native.sendPending() };
 }
 
 function meterInput(
   native: NativeSession,
-  { meter, onExcess }: { meter: FrameMeter; onExcess: (why: Excess) => void },
+  { meter, judgeFirst, onExcess }: {
+    meter: FrameMeter;
+    judgeFirst: (bytes: Uint8Array) => string | undefined;
+    onExcess: (why: string) => void;
+  },
 ): void {
   const receive = native.receive.bind(native);
-  let excess: Excess | undefined;
+  let excess: string | undefined;
+  let first = true;
   native.receive = (bytes) => {
     if (excess !== undefined) return;
-    excess = meter.received(bytes, performance.now());
+    if (first) excess = judgeFirst(bytes);
+    first = false;
+    excess ??= meter.received(bytes, performance.now());
     if (excess === undefined) receive(bytes);
     else onExcess(excess);
   };

@@ -8,12 +8,20 @@
 
 import http2, {
   type ClientHttp2Session,
+  type ClientHttp2Stream,
   type ClientSessionOptions,
   type Http2Session,
+  type IncomingHttpHeaders,
+  type IncomingHttpStatusHeader,
 } from "node:http2";
 import { setImmediate } from "node:timers";
+import { foreignReason } from "./foreign_words.ts";
 import { FLOOD } from "./frame_meter.ts";
+import { plainText } from "../plain_text.ts";
 import { boundSession, HEADER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
+
+/** How much of the type of an answer is shown, in characters. */
+const MAX_TYPE_LENGTH = 50;
 
 const { connect, createServer, createSecureServer } = http2;
 
@@ -35,12 +43,21 @@ function bounded(make: typeof connect): typeof connect {
         withBounds(asked),
         listener,
       ]);
-      const onExcess = (why: string) => session.destroy(new Breach(why));
-      // One that is not connected yet has nothing to bound.
-      if (!boundSession(session, { onExcess })) {
+      let connecting = true;
+      session.once("remoteSettings", () => connecting = false);
+      // It may be told twice.
+      session.on("error", () => {});
+      const onExcess = (why: string) => {
+        const breach = new Breach(why);
+        // Whoever waits for the session takes the first reason that comes, and the socket may have another one at once.
+        if (connecting) session.emit("error", breach);
+        session.destroy(breach);
+      };
+      // One that is not connected yet has nothing to bound, and may have read something by the time that it has.
+      if (!boundSession(session, { onExcess, judgeFirst: foreignReason })) {
         session.once("connect", () => boundSession(session, { onExcess }));
       }
-      refuseCompression(session);
+      refuseForeign(session);
       return session;
     },
   });
@@ -81,17 +98,52 @@ function tellCalls(session: ClientHttp2Session): void {
   };
 }
 
-/** A compressed message of 4 KB may stand for one of 4 MB, and nobody asked for any. */
-function refuseCompression(session: ClientHttp2Session): void {
+/** Ends a session whose answers are none of gRPC, or none that we can use: grpc-js would take a page for messages. */
+function refuseForeign(session: ClientHttp2Session): void {
   const request = session.request.bind(session);
   session.request = (...args) => {
     const stream = request(...args);
+    holdData(stream);
     stream.prependOnceListener("response", (headers) => {
-      const { "grpc-encoding": encoding = "identity" } = headers;
-      if (encoding !== "identity") session.destroy(new Breach("its messages are compressed"));
+      const why = foreignAnswer(headers);
+      if (why === undefined) return;
+      // It would end the call first, for a message that is none.
+      stream.removeAllListeners("data").removeAllListeners("end").resume();
+      session.destroy(new Breach(why));
     });
     return stream;
   };
+}
+
+/** Keeps data back until its headers were told: the runtime tells of them in the turn after. */
+function holdData(stream: ClientHttp2Stream): void {
+  const early: unknown[] = [];
+  const emit = stream.emit.bind(stream);
+  stream.emit = (event: string | symbol, ...args: unknown[]) => {
+    if (event === "data") return early.push(...args) > 0;
+    if (event !== "response") return emit(event, ...args);
+    Reflect.deleteProperty(stream, "emit");
+    emit(event, ...args);
+    for (const data of early) emit("data", data);
+    return true;
+  };
+}
+
+/** Why an answer is none of a connector, as a clause about who gave it; undefined when it may be one. */
+function foreignAnswer(
+  headers: IncomingHttpHeaders & IncomingHttpStatusHeader,
+): string | undefined {
+  const { ":status": status = 200, "content-type": type = "", "grpc-encoding": encoding } = headers;
+  // A compressed message of 4 KB may stand for one of 4 MB, and nobody asked for any.
+  if (encoding !== undefined && encoding !== "identity") return "its messages are compressed";
+  // One that has a status of gRPC speaks it, whatever else it says.
+  if (type.startsWith("application/grpc") || headers["grpc-status"] !== undefined) return undefined;
+  if (status !== 200) {
+    return `it answered with HTTP status ${status}: it is no connector, or a proxy in front of one`;
+  }
+  return `it answered with "${
+    plainText(type, MAX_TYPE_LENGTH)
+  }" in place of gRPC: it is no connector`;
 }
 
 function withBounds(options: ClientSessionOptions): ClientSessionOptions {

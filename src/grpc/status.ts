@@ -1,7 +1,7 @@
 // Errors as gRPC statuses, and statuses as errors: where they leave and enter.
 
 import { status, type StatusObject } from "@grpc/grpc-js";
-import { connectReason } from "../connect_reasons.ts";
+import { connectReason, type Security } from "../connect_reasons.ts";
 import { CODE_NUMBERS, codeOfNumber, ConnectorError } from "../errors.ts";
 import { plainText } from "../plain_text.ts";
 
@@ -17,16 +17,21 @@ export function toStatus(error: unknown): Pick<StatusObject, "code" | "details">
 }
 
 /** The error that a peer's status tells of; undefined for OK. */
-export function fromStatus({ code, details }: Pick<StatusObject, "code" | "details">):
-  | ConnectorError
-  | undefined {
+export function fromStatus(
+  { code, details }: Pick<StatusObject, "code" | "details">,
+  security: Security,
+): ConnectorError | undefined {
   if (code === status.OK) return undefined;
-  const text = plainDetails(details) || `the call ended with gRPC status ${status[code] ?? code}`;
+  const said = plainDetails(details, security);
+  // A connector knows the call.
+  const text = code === status.UNIMPLEMENTED && !said.startsWith("it ")
+    ? `it speaks gRPC, but is no connector: ${said || "UNIMPLEMENTED"}`
+    : said || `the call ended with gRPC status ${status[code] ?? code}`;
   return new ConnectorError(codeOfNumber(code) ?? "unavailable", text);
 }
 
 /** grpc-js reports a failed connection with its own words around the platform's: say what those mean. */
-function plainDetails(details: string): string {
+function plainDetails(details: string, security: Security): string {
   const failed = /Last error: (?:Error(?: \[\w+\])?: )?(.*?)(?:\. Resolution note: .*)?$/s
     .exec(details)?.[1]
     // When that was, which makes every try another text.
@@ -42,7 +47,7 @@ function plainDetails(details: string): string {
   if (failed === undefined) {
     return pattern === undefined ? text : text.replace(pattern, words);
   }
-  return connectReason(text) ?? text;
+  return connectReason(text, security) ?? text;
 }
 
 /** The words of grpc-js for an answer that is none of gRPC, and what they mean. */
@@ -55,5 +60,17 @@ const GRPC_REASONS: [RegExp, string][] = [
     /^Received message larger than max.*$/,
     "it sent a message that is too large, or is no connector",
   ],
-  [/^Call cancelled$/, "it ended the call, or the connection was lost"],
+  [/^(Call cancelled|Connection dropped)$/, "it ended the call, or the connection was lost"],
+  [
+    /^(Received RST_STREAM with code 0 .*|No status information received)$/,
+    "it ended the call without a status: it is no connector, or a proxy in front of one",
+  ],
+  [/^Stream refused by server$/, "it refused the call"],
+  [/^Bandwidth exhausted or memory limit exceeded$/, "it has too little room for the call"],
+  [/^Protocol not secure enough$/, "it finds the connection not secure enough"],
+  [
+    /^Received RST_STREAM with code (\d+)( \(Internal server error\))?$/,
+    "it reset the call (HTTP/2 error $1)",
+  ],
+  [/^Write (error:|failed with error) .*/, "it ended the call, or the connection was lost"],
 ];

@@ -351,8 +351,12 @@ export class Peer {
       const asked = [...this.#services.values()].some((service) => service.hasAsked(session));
       if (!asked) return this.#awaitAnswer(session);
       const { route } = this.#options;
-      const through = route.kind === "proxied" ? ` (through the proxy ${route.proxy.url})` : "";
-      session.abort(new ConnectorError("deadline_exceeded", `the peer did not answer${through}`));
+      const hint = route.kind === "proxied"
+        ? ` (through the proxy ${route.proxy.url})`
+        : session.connections.length > 0
+        ? ", though its port took the connection: is this the gRPC port of a connector?"
+        : "";
+      session.abort(new ConnectorError("deadline_exceeded", `the peer did not answer${hint}`));
     }, FIRST_ANSWER_MS);
   }
 

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { runCli } from "../../src/cli/program.ts";
-import { freePort } from "../support/world.ts";
+import { freePort, serveTcp, writeAll } from "../support/world.ts";
 
 async function health(args: string[], env: Record<string, string> = {}) {
   const outcome = { code: -1, stdout: "", stderr: "" };
@@ -75,6 +75,50 @@ for (const url of ["localhost:9091", "ftp://localhost", "nonsense", ""]) {
     const { code, stderr } = await health([`--url=${url}`]);
     strictEqual(code, 2);
     match(stderr, new RegExp(`^error: Cannot ask "${url}": want a URL such as http://`));
+  });
+}
+
+for (
+  const [scheme, answer, reason] of [
+    // The settings of HTTP/2: the gRPC port.
+    [
+      "http",
+      "\0\0\0\x04\0\0\0\0\0",
+      "it does not speak plain HTTP: with certificates ask https, and not the gRPC port",
+    ],
+    [
+      "http",
+      "\x15\x03\x03\0\x02\x02\x28",
+      "it does not speak plain HTTP: with certificates ask https, and not the gRPC port",
+    ],
+    [
+      "https",
+      "HTTP/1.1 400 Bad Request\r\n\r\n",
+      "it does not speak TLS: it may run without certificates, or be no connector",
+    ],
+    // Fatal alerts: no_application_protocol, and what TLS 1.3 says when it wants a certificate.
+    [
+      "https",
+      "\x15\x03\x03\0\x02\x02\x78",
+      "it does not speak HTTPS to everybody: this may be the gRPC port",
+    ],
+    [
+      "https",
+      "\x15\x03\x03\0\x02\x02\x74",
+      "it does not speak HTTPS to everybody: this may be the gRPC port",
+    ],
+  ] as const
+) {
+  Deno.test(`health over ${scheme} at a port that says ${JSON.stringify(answer)}`, async () => {
+    await using server = serveTcp(async (conn) => {
+      await conn.read(new Uint8Array(1024));
+      await writeAll(conn, new TextEncoder().encode(answer));
+      await conn.closeWrite();
+    });
+    const url = `${scheme}://127.0.0.1:${server.port}`;
+    const { code, stderr } = await health([`--url=${url}`]);
+    strictEqual(code, 1);
+    strictEqual(stderr.split("\n")[0], `error: Cannot reach ${url}/health: ${reason}`);
   });
 }
 

@@ -2,15 +2,16 @@
 
 import assert from "node:assert/strict";
 import { status } from "@grpc/grpc-js";
+import type { Security } from "../../src/connect_reasons.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { fromStatus, toStatus } from "../../src/grpc/status.ts";
 
-function reasonOf(details: string): string | undefined {
-  return fromStatus({ code: status.UNAVAILABLE, details })?.message;
+function reasonOf(details: string, security: Security = "TLS"): string | undefined {
+  return fromStatus({ code: status.UNAVAILABLE, details }, security)?.message;
 }
 
 const ENDED =
-  "it ended the connection before the link was open, or does not speak our protocol: its log may tell why";
+  "it ended the connection before the link was open: it may not accept our certificate, or be no connector; its log may tell why";
 const NOT_OURS =
   "its certificate is not valid now, is not for servers, or was not signed by our root";
 
@@ -36,7 +37,7 @@ Deno.test("why a link could not be opened is said in words", () => {
       ],
       [
         "Error: received corrupt message of type InvalidContentType (SSL routines:ssl3_get_record:wrong version number)",
-        "it does not speak TLS",
+        "it does not speak TLS: it may run without certificates, or be no connector",
       ],
       [
         "Error [ERR_SSL]: received fatal alert: CertificateRequired",
@@ -50,7 +51,10 @@ Deno.test("why a link could not be opened is said in words", () => {
       ],
       ["Error: write EPIPE (2026-01-01T00:00:00.000Z)", ENDED],
       ["Error: Client network socket disconnected before secure TLS connection", ENDED],
-      ["Error: received fatal alert: NoApplicationProtocol", "it does not speak HTTP/2"],
+      [
+        "Error: received fatal alert: NoApplicationProtocol",
+        "it does not speak HTTP/2: is this the port of its REST API?",
+      ],
       ["Error: received fatal alert: ProtocolVersion", "it does not speak TLS 1.2 or 1.3"],
       [
         "Error: received fatal alert: HandshakeFailure",
@@ -65,6 +69,16 @@ Deno.test("why a link could not be opened is said in words", () => {
         "it ended the TLS handshake: its log may tell why",
       ],
       ["Error: UNABLE_TO_VERIFY_LEAF_SIGNATURE", NOT_OURS],
+      ["Error: Protocol error", "it breaks the rules of HTTP/2: it may be no connector"],
+      [
+        "Error: write EPROTO 140:error",
+        "it ended the TLS handshake: its log may tell why",
+      ],
+      [
+        "Error: connect EINVAL fe80::1:9090 - Local (:::0)",
+        "a link-local address needs the interface that it is on, as in fe80::1%eth0",
+      ],
+      ["Error: connect EINVAL 10.0.0.1:1", "the address cannot be used here"],
       ["Error: connect EADDRNOTAVAIL ::1", "the address is not available on this machine"],
       ["Error: connect EMFILE 127.0.0.1:1 - Local", "no file descriptor is left"],
       ["Error: connect EPERM 127.0.0.1:1", "the system does not permit it"],
@@ -78,12 +92,19 @@ Deno.test("why a link could not be opened is said in words", () => {
   ) assert.equal(reasonOf(wrapped(platform)), words);
 });
 
+Deno.test("who ends a plaintext connection without a word may want TLS", () => {
+  assert.equal(
+    reasonOf(wrapped("Error: read ECONNRESET"), "plaintext"),
+    "it ended the connection without an answer: it may want TLS, or be no connector; its log may tell why",
+  );
+});
+
 Deno.test("what a peer says itself is left as it is, within bounds", () => {
   assert.equal(reasonOf("the connector is\n shutting down"), "the connector is shutting down");
   assert.equal(reasonOf("read ECONNRESET"), "read ECONNRESET");
   assert.equal(reasonOf("x".repeat(10_000)), `${"x".repeat(500)}…`);
   assert.equal(reasonOf("\u001b[31mred \u202e \0"), "\\u{1b}[31mred \\u{202e} \\u{0}");
-  assert.equal(fromStatus({ code: status.OK, details: "" }), undefined);
+  assert.equal(fromStatus({ code: status.OK, details: "" }, "TLS"), undefined);
 });
 
 Deno.test("why we have cut a connection is said without how", () => {
@@ -105,17 +126,32 @@ Deno.test("an answer of something that is no connector is said to be one", () =>
         "it sent a message that is too large, or is no connector",
       ],
       ["", "the call ended with gRPC status UNAVAILABLE"],
+      ["Connection dropped", "it ended the call, or the connection was lost"],
+      [
+        "Received RST_STREAM with code 0 (Call ended without gRPC status)",
+        "it ended the call without a status: it is no connector, or a proxy in front of one",
+      ],
+      ["Stream refused by server", "it refused the call"],
+      ["Received RST_STREAM with code 1", "it reset the call (HTTP/2 error 1)"],
+      [
+        "Received RST_STREAM with code 2 (Internal server error)",
+        "it reset the call (HTTP/2 error 2)",
+      ],
+      [
+        "Write error: The stream has been destroyed",
+        "it ended the call, or the connection was lost",
+      ],
     ] as const
   ) assert.equal(reasonOf(details), words);
   assert.equal(
-    fromStatus({ code: 12, details: "" })?.message,
-    "the call ended with gRPC status UNIMPLEMENTED",
+    fromStatus({ code: 12, details: "" }, "TLS")?.message,
+    "it speaks gRPC, but is no connector: UNIMPLEMENTED",
   );
 });
 
 Deno.test("an error survives the way over the wire; a defect keeps its text to itself", () => {
   const error = new ConnectorError("resource_exhausted", "Too many services");
-  const back = fromStatus(toStatus(error));
+  const back = fromStatus(toStatus(error), "TLS");
   assert.deepEqual([back?.code, back?.message], [error.code, error.message]);
   assert.deepEqual(toStatus(new TypeError("secret")), {
     code: status.INTERNAL,
