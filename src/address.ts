@@ -23,6 +23,13 @@ export const MAX_ADDRESS_LENGTH = 260;
 const MAX_QUOTED_LENGTH = 100;
 /** The longest host name there is, in characters. RFC 1035 section 2.3.4. */
 const MAX_HOST_LENGTH = 253;
+/**
+ * The runtime's sockets, node's and the handles below them, drop the zone on the way to the system, which then knows no
+ * interface (Deno 2.9.6; tests/programs/zones_test.ts sees it).
+ */
+const NO_ZONES = "addresses with a zone cannot be used: give another address of that machine";
+const NO_LINK_LOCAL = "link-local addresses of IPv6 cannot be listened on";
+const LINK_LOCAL = /^fe[89ab]/i;
 const HOST_LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/;
 
 /**
@@ -51,6 +58,8 @@ export function parseAddress(text: string, rules: AddressRules = {}): Address {
     const rest = bracketed[2] ?? "";
     if (!rest.startsWith(":")) throw fail("it has no port");
     if (!isIpv6(host)) throw fail(`"${host}" is not an IPv6 address`);
+    if (hasZone(text)) throw fail(NO_ZONES);
+    if (rules.bind && LINK_LOCAL.test(host)) throw fail(NO_LINK_LOCAL);
     portText = rest.slice(1);
   } else {
     if (colon < 0) throw fail("it has no port");
@@ -67,6 +76,13 @@ export function parseAddress(text: string, rules: AddressRules = {}): Address {
     throw fail(`"${portText}" is not a port from ${lowest} to 65535`);
   }
   return { host, port };
+}
+
+/** Whether a text is an address with a zone, `[fe80::1%eth0]:9090`, which is refused for that alone. */
+export function hasZone(text: string): boolean {
+  if (text.length > MAX_ADDRESS_LENGTH) return false;
+  const host = /^\[([^\]]*)\]/.exec(text)?.[1] ?? "";
+  return host.includes("%") && isIpv6(host);
 }
 
 /** Whether a text is the address of something to dial; who only needs to know makes words of its own. */

@@ -41,7 +41,7 @@ const REASONS: readonly (readonly [RegExp, string | typeof ENDED])[] = [
   [/ENETUNREACH/, "the network is unreachable"],
   [
     /EINVAL fe[89ab]/i,
-    "a link-local address needs the interface that it is on, as in fe80::1%eth0",
+    "link-local addresses of IPv6 cannot be dialled: give another address of that machine",
   ],
   [/EINVAL/, "the address cannot be used here"],
   [/ETIMEDOUT/, "the host did not answer"],

@@ -3,7 +3,7 @@
 
 import { HTTPException } from "hono/http-exception";
 import * as z from "zod";
-import { isAddress, MAX_ADDRESS_LENGTH } from "../address.ts";
+import { hasZone, isAddress, MAX_ADDRESS_LENGTH } from "../address.ts";
 import type { LeafRequest } from "../certs/leaf_issuer.ts";
 import { MAX_COMMON_NAME_LENGTH } from "../certs/subject_names.ts";
 import type { PeerInfo } from "../peer_identity.ts";
@@ -171,10 +171,15 @@ function parseBody<T>(
     .filter(([field]) => wrong.has(field))
     .map(([field, wanted]) =>
       Object.hasOwn(body, field)
-        ? `${field}: got ${quoteValue(body[field])}, want ${wanted}`
+        ? `${field}: got ${quoteValue(body[field])}, want ${wanted}${noteOn(body[field])}`
         : `${field}: missing, want ${wanted}`
     );
   throw new HTTPException(422, { message: lines.join("\n") });
+}
+
+/** What else there is to say of a value that looks like what is wanted. */
+function noteOn(value: unknown): string {
+  return typeof value === "string" && hasZone(value) ? ", without a zone" : "";
 }
 
 /** Lists and objects inside one another in a body: no key that is known has more than two. */

@@ -319,7 +319,7 @@ Deno.test("nothing listens there, or nothing can be there", async () => {
       ["[::1]:1", /^connection refused$/],
       [
         "[fe80::1]:9090",
-        /^a link-local address needs the interface that it is on, as in fe80::1%eth0$/,
+        /^link-local addresses of IPv6 cannot be dialled: give another address of that machine$/,
       ],
       ["255.255.255.255:9090", /^(the network is unreachable|the system does not permit it)$/],
     ] as const

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { formatAddress, isIpv4, isIpv6, parseAddress } from "../../src/address.ts";
 import { ConnectorError } from "../../src/errors.ts";
 
+const NO_ZONES = "addresses with a zone cannot be used: give another address of that machine";
 const WANTED_IPV4 = "an IPv4 address is four numbers from 0 to 255 without leading zeros";
 
 function refusal(text: string, rules: { bind?: boolean } = {}): string {
@@ -26,7 +27,6 @@ Deno.test("addresses are read", () => {
       ["my_service.ns:65535", "my_service.ns", 65535],
       ["127.0.0.1:9090", "127.0.0.1", 9090],
       ["[::1]:9090", "::1", 9090],
-      ["[fe80::1%eth0]:22", "fe80::1%eth0", 22],
       ["1host:5", "1host", 5],
       [`${"a".repeat(63)}:1`, "a".repeat(63), 1],
     ] as const
@@ -73,6 +73,9 @@ Deno.test("what is no address is refused, quoted, with what was wanted", () => {
       ["[::ffff:010.0.0.1]:80", '"::ffff:010.0.0.1" is not an IPv6 address'],
       ["[fe80::1%]:80", '"fe80::1%" is not an IPv6 address'],
       ["[fe80::1%a%b]:80", '"fe80::1%a%b" is not an IPv6 address'],
+      ["[fe80::1%eth0]:80", NO_ZONES],
+      ["[fe80::1%25eth0]:80", NO_ZONES],
+      ["[2001:db8::1%2]:80", NO_ZONES],
       ["fe80::1%eth0:80", "an IPv6 address needs brackets"],
       ["fe80::1%eth0", "an IPv6 address needs brackets"],
       ["host:80/path", '"80/path" is not a port from 1 to 65535'],
@@ -97,6 +100,22 @@ Deno.test("what is no address is refused, quoted, with what was wanted", () => {
     refusal("localhost:65536", { bind: true }),
     '"localhost:65536" is not an address: "65536" is not a port from 0 to 65535, want host:port or :port',
   );
+});
+
+Deno.test("nothing is listened on at an address that needs a zone", () => {
+  for (
+    const [text, problem] of [
+      ["[fe80::1%eth0]:80", NO_ZONES],
+      ["[fe80::1]:80", "link-local addresses of IPv6 cannot be listened on"],
+      ["[FEBF::1]:80", "link-local addresses of IPv6 cannot be listened on"],
+    ]
+  ) {
+    assert.equal(
+      refusal(text ?? "", { bind: true }),
+      `"${text}" is not an address: ${problem}, want host:port or :port`,
+    );
+  }
+  assert.deepEqual(parseAddress("[fec0::1]:80", { bind: true }), { host: "fec0::1", port: 80 });
 });
 
 Deno.test("a host of more than 253 characters is refused", () => {

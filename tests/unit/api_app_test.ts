@@ -510,6 +510,16 @@ Deno.test("a bad field is 422 and its line says what it got and what was wanted"
   assert.equal(control.services.size, 0);
 });
 
+Deno.test("an address with a zone is refused for the zone", async () => {
+  const { call } = setUp();
+  for (const field of ["remote_connector_addr", "destination_addr"] as const) {
+    const value = "[fe80::1%eth0]:9090";
+    const { status, body } = await expose(call, { ...GOOD, [field]: value });
+    assert.equal(body, `${field}: got "${value}", want ${WANTED[field]}, without a zone\n`);
+    assert.equal(status, 422);
+  }
+});
+
 Deno.test("a field counts only if the object itself has it", async () => {
   const { status } = await setUp().call(
     "POST",

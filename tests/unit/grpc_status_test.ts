@@ -76,7 +76,7 @@ Deno.test("why a link could not be opened is said in words", () => {
       ],
       [
         "Error: connect EINVAL fe80::1:9090 - Local (:::0)",
-        "a link-local address needs the interface that it is on, as in fe80::1%eth0",
+        "link-local addresses of IPv6 cannot be dialled: give another address of that machine",
       ],
       ["Error: connect EINVAL 10.0.0.1:1", "the address cannot be used here"],
       ["Error: connect EADDRNOTAVAIL ::1", "the address is not available on this machine"],
