@@ -42,6 +42,11 @@ export type Route =
   /** The proxy that is named cannot be used, and why. */
   | { kind: "barred"; reason: string };
 
+/** Says that a proxy takes no connection, and where it comes from: many a user knows of none. */
+export function unreachable({ url, variable }: HttpProxy, reason: string): string {
+  return `the proxy ${url}, which ${variable} names, cannot be reached: ${reason}`;
+}
+
 /** The proxy that an environment names, and when it counts. */
 export class Proxies {
   readonly #proxy: Route;

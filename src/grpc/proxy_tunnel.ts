@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { type Address, formatAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import { plainText } from "../plain_text.ts";
-import type { HttpProxy } from "../proxies.ts";
+import { type HttpProxy, unreachable } from "../proxies.ts";
 import { protocolOf } from "./foreign_words.ts";
 
 /**
@@ -38,8 +38,10 @@ export class ProxiedWay {
     this.#proxy = proxy;
     this.#to = to;
     this.#timer = setTimeout(() => {
-      const what = this.#state === "away" ? "could not be reached" : "did not answer";
-      const text = `${nameOf(proxy)} ${what} in ${PROXY_TIMEOUT_MS / 1000} s`;
+      const time = `in ${PROXY_TIMEOUT_MS / 1000} s`;
+      const text = this.#state === "away"
+        ? unreachable(proxy, `no answer ${time}`)
+        : `${nameOf(proxy)} did not answer ${time}`;
       onLate(new ConnectorError("deadline_exceeded", text));
     }, PROXY_TIMEOUT_MS);
   }
@@ -70,7 +72,7 @@ export class ProxiedWay {
     if (error === undefined || this.#state === "up") return error;
     if (this.#failure) return this.#failure;
     const text = this.#state === "away"
-      ? `${nameOf(this.#proxy)} cannot be reached: ${error.message}`
+      ? unreachable(this.#proxy, error.message)
       : `${error.message} (through ${nameOf(this.#proxy)})`;
     return new ConnectorError(error.code, text);
   }
@@ -122,7 +124,7 @@ export function openTunnel(socket: Socket, proxy: HttpProxy, to: Address): Promi
 }
 
 /** A proxy as reasons name it. */
-export function nameOf({ url }: HttpProxy): string {
+function nameOf({ url }: HttpProxy): string {
   return `the proxy ${url}`;
 }
 

@@ -12,7 +12,7 @@ import type { Stream } from "../mux/stream.ts";
 import { names } from "../names.ts";
 import { identityFields } from "../peer_identity.ts";
 import type { BoundedLog } from "../bounded_log.ts";
-import type { Route } from "../proxies.ts";
+import { type Route, unreachable } from "../proxies.ts";
 import { Backoff, RETRY_BACKOFF } from "../retry.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import { refusalOf } from "../tcp/reachable.ts";
@@ -298,9 +298,7 @@ export class Peer {
     const hop = nextHop(this.#options);
     const { signal } = this.#closing;
     const told = (reason: string) =>
-      route.kind === "direct"
-        ? reason
-        : `the proxy ${route.proxy.url} cannot be reached: ${reason}`;
+      route.kind === "direct" ? reason : unreachable(route.proxy, reason);
     try {
       await names.addressesOf(hop.host, { fresh: true, signal });
     } catch (error) {

@@ -48,7 +48,7 @@ Deno.test("a proxy without an address, and one of another kind, are named where 
     const [env, reason] of [
       [
         { https_proxy: "http://me:s3cret@proxy.invalid:3128" },
-        /^the proxy http:\/\/proxy\.invalid:3128 cannot be reached: the host name could not be resolved$/,
+        /^the proxy http:\/\/proxy\.invalid:3128, which https_proxy names, cannot be reached: the host name could not be resolved$/,
       ],
       [
         { GRPC_PROXY: "socks5://me:s3cret@127.0.0.1:1080" },

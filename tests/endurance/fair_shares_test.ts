@@ -158,7 +158,7 @@ for (const proxied of [false, true]) {
     });
     const message = () => local.connector.list()[0]?.message ?? "";
     const wanted = proxied
-      ? "the proxy http://127.0.0.1:1 cannot be reached: connection refused"
+      ? "the proxy http://127.0.0.1:1, which http_proxy names, cannot be reached: connection refused"
       : "connection refused";
     await until(() => message().endsWith(`: ${wanted}`), "its port was looked at");
     strictEqual(links, 1);

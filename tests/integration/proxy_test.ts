@@ -141,7 +141,7 @@ for (
     [
       "refuses",
       "http://127.0.0.1:1",
-      "the proxy http://127.0.0.1:1 cannot be reached: connection refused",
+      "the proxy http://127.0.0.1:1, which grpc_proxy names, cannot be reached: connection refused",
     ],
     [
       "is of another kind",
