@@ -29,9 +29,11 @@ export const CHUNK_OVERHEAD_BYTES = 128;
 
 /** What is used where nothing else is asked for. */
 export const DEFAULT_LIMITS: Readonly<SessionLimits> = {
-  // Far above what one peer's users open at once, and about 100 MiB of memory if they do.
-  streams: 10_000,
-  // A burst of visitors while destinations are dialled; one that cannot be reached holds its place for 10 s.
+  // One service may have the 10,000 connections that it may have by default, and leaves some to others. About 160 MiB of
+  // memory if they are used.
+  streams: 16_000,
+  // A burst of visitors while destinations are dialled; one that cannot be reached holds its place for 10 s. One service may
+  // have half of what others leave.
   opens: 1_000,
   // Large enough to make the cost of a frame small, small enough for streams to take turns within 1 ms.
   frame: 64 * 1024,

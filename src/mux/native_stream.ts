@@ -58,6 +58,11 @@ export class NativeStream implements Enrolled, Stream {
     return this.#state === "opening";
   }
 
+  /** Whether our user has finished writing, and the peer was told. */
+  get finished(): boolean {
+    return this.#sent === "finish";
+  }
+
   read(): Promise<Uint8Array | null> {
     this.#consumed();
     return this.#inbox.next();

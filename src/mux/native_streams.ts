@@ -10,9 +10,20 @@ import { Roster } from "../roster.ts";
 import type { Liveness } from "./liveness.ts";
 import type { NativeCarrier } from "./native_carrier.ts";
 import { NativeStream } from "./native_stream.ts";
+import { OpenQueue } from "./open_queue.ts";
+import { Places } from "./service_places.ts";
 import type { OnStream, Stream } from "./stream.ts";
 import { StreamTable } from "./stream_table.ts";
 import { ReceiveWindow, SendWindow, WindowBudget } from "./window.ts";
+
+/** How often it is looked at who has waited for too long, in milliseconds: longer than a live destination takes. */
+const LOOK_MS = 1000;
+/** The longest that an open waits to be sent, in milliseconds: as long as a destination may take to answer. */
+const MAX_WAIT_MS = 10_000;
+/** Once this part of the peer's opens has no answer, those of services that have too many are given up. */
+const CROWDED_PART = 7 / 8;
+const WAITED = "too many wait for the destination of this service";
+const SILENT = "the destination has not answered, and others wait";
 
 /** What a session's streams need. */
 export interface NativeStreamsOptions {
@@ -36,10 +47,13 @@ export class NativeStreams implements NativeCarrier {
   readonly #options: NativeStreamsOptions;
   readonly #budget: WindowBudget;
   readonly #streams = new StreamTable();
-  /** Ours that wait to be opened, because the peer has enough to answer. */
-  readonly #waiting: NativeStream[] = [];
-  readonly #count = { ours: 0, theirs: 0 };
-  readonly #unanswered = { ours: 0, theirs: 0 };
+  /** Ours that wait to be opened, because the peer has enough to answer of their service. */
+  readonly #waiting = new OpenQueue<NativeStream>((stream) => this.#open(stream));
+  #places: Record<"ours" | "theirs", Places>;
+  /** Runs while opens wait, or many of the peer's are without an answer. */
+  #looking: ReturnType<typeof setTimeout> | undefined;
+  /** The numbers that were the last at the last look: what was opened before has waited for a while. */
+  #lastAtLook = { ours: -1, theirs: -1 };
   /** The highest number used by either side. */
   readonly #last: { ours: number; theirs: number };
   /** Streams whose bytes wait for their readers, those too that are forgotten otherwise; and how many bytes. */
@@ -52,6 +66,7 @@ export class NativeStreams implements NativeCarrier {
     this.#budget = new WindowBudget(options.limits.budget / 2);
     const isDialler = options.role === "dialler";
     this.#last = { ours: isDialler ? -1 : 0, theirs: isDialler ? 0 : -1 };
+    this.#places = { ours: new Places(options.peerLimits), theirs: new Places(options.limits) };
   }
 
   get roundTrip(): number {
@@ -64,23 +79,26 @@ export class NativeStreams implements NativeCarrier {
 
   /** How many streams are open. */
   get size(): number {
-    return this.#count.ours + this.#count.theirs;
+    return this.#places.ours.streams.taken + this.#places.theirs.streams.taken;
   }
 
   /**
    * Opens a stream to the peer's destination.
    *
-   * @throws {ConnectorError} `resource_exhausted` when the peer takes no more, or the numbers are used up.
+   * @throws {ConnectorError} `resource_exhausted` when the service may have no more of what the peer takes, or the numbers are
+   *   used up.
    */
   open(serviceId: string, visitor: string): Stream {
     const { peerLimits, limits } = this.#options;
-    if (this.#count.ours >= peerLimits.streams) {
-      const reason = `The peer takes no more than ${peerLimits.streams} streams`;
-      throw new ConnectorError("resource_exhausted", reason);
-    }
-    if (this.#last.ours + 2 * this.#waiting.length > MAX_STREAM_ID - 2) {
+    if (this.#last.ours + 2 * this.#waiting.size > MAX_STREAM_ID - 2) {
       this.#options.onExhausted();
       throw new ConnectorError("resource_exhausted", "The numbers of this link are used up");
+    }
+    const places = this.#places.ours.enter(serviceId);
+    if (places === undefined) {
+      const reason = `The peer takes ${peerLimits.streams} streams, ` +
+        "and this service has its part of them";
+      throw new ConnectorError("resource_exhausted", reason);
     }
     const stream = new NativeStream({
       serviceId,
@@ -89,9 +107,7 @@ export class NativeStreams implements NativeCarrier {
       sendWindow: new SendWindow(peerLimits.window),
       receiveWindow: this.#receiveWindow(limits),
     }, this);
-    this.#count.ours += 1;
-    this.#waiting.push(stream);
-    this.#openWaiting();
+    if (this.#waiting.add(stream, places.opens)) this.#lookSoon();
     return stream;
   }
 
@@ -107,10 +123,12 @@ export class NativeStreams implements NativeCarrier {
 
   /** Ends every stream: the link is gone. */
   end(reason: ConnectorError): void {
-    for (const stream of [...this.#streams.all(), ...this.#waiting]) stream.linkLost(reason);
+    clearTimeout(this.#looking);
+    for (const stream of [...this.#streams.all(), ...this.#waiting.all()]) stream.linkLost(reason);
     this.#streams.clear();
-    this.#waiting.length = 0;
-    this.#count.ours = this.#count.theirs = 0;
+    this.#waiting.clear();
+    const { limits, peerLimits } = this.#options;
+    this.#places = { ours: new Places(peerLimits), theirs: new Places(limits) };
   }
 
   send(frame: Exclude<NativeFrame, { kind: "data" }>): void {
@@ -131,32 +149,55 @@ export class NativeStreams implements NativeCarrier {
   }
 
   answered(stream: NativeStream): void {
-    this.#unanswered[stream.ours ? "ours" : "theirs"] -= 1;
-    if (stream.ours) this.#openWaiting();
+    this.#placesOf(stream).opensOf(stream.serviceId).give();
+    if (stream.ours) this.#waiting.serve();
   }
 
   forget(stream: NativeStream): void {
-    if (this.#streams.get(stream.id) === stream) {
-      this.#streams.delete(stream.id);
-    } else {
-      const place = this.#waiting.indexOf(stream);
-      if (place < 0) return;
-      this.#waiting.splice(place, 1);
-    }
-    this.#count[stream.ours ? "ours" : "theirs"] -= 1;
+    const places = this.#placesOf(stream);
+    if (this.#streams.get(stream.id) === stream) this.#streams.delete(stream.id);
+    else if (!this.#waiting.delete(stream, places.opensOf(stream.serviceId))) return;
+    places.leave(stream.serviceId);
   }
 
-  #openWaiting(): void {
-    while (this.#unanswered.ours < this.#options.peerLimits.opens) {
-      const stream = this.#waiting.shift();
-      if (stream === undefined) return;
-      this.#last.ours += 2;
-      this.#unanswered.ours += 1;
-      stream.opening(this.#last.ours);
-      this.#streams.add(stream);
-      const { id, serviceId, visitor } = stream;
-      this.send({ kind: "open", stream: id, serviceId, visitor });
+  #placesOf(stream: NativeStream): Places {
+    return this.#places[stream.ours ? "ours" : "theirs"];
+  }
+
+  #open(stream: NativeStream): void {
+    this.#last.ours += 2;
+    stream.opening(this.#last.ours);
+    this.#streams.add(stream);
+    const { id, serviceId, visitor } = stream;
+    this.send({ kind: "open", stream: id, serviceId, visitor });
+  }
+
+  /** Whether a peer that does not divide its opens between services has hardly any left. */
+  get #isCrowded(): boolean {
+    return this.#places.theirs.opens.taken > this.#options.limits.opens * CROWDED_PART;
+  }
+
+  /** Looks later at who has waited for too long; again and again as long as anybody waits. */
+  #lookSoon(): void {
+    if (this.#looking !== undefined) return;
+    this.#lastAtLook = { ...this.#last };
+    this.#looking = setTimeout(() => this.#look(), LOOK_MS);
+  }
+
+  #look(): void {
+    this.#looking = undefined;
+    for (const stream of this.#waiting.olderThan(MAX_WAIT_MS)) stream.reset("limit", WAITED);
+    const crowded = this.#isCrowded;
+    for (const stream of this.#streams.all()) {
+      const { ours, theirs } = this.#lastAtLook;
+      if (!stream.unanswered || stream.id > (stream.ours ? ours : theirs)) continue;
+      const opens = this.#placesOf(stream).opensOf(stream.serviceId);
+      if (stream.ours) {
+        // Whoever leaves in order looks the same, and a place is wanted.
+        if (stream.finished && this.#waiting.isAwaited(opens)) stream.reset("limit", SILENT);
+      } else if (crowded && opens.taken > opens.limit) stream.reset("limit", SILENT);
     }
+    if (this.#waiting.size > 0 || this.#isCrowded) this.#lookSoon();
   }
 
   #dispatch(frame: NativeFrame): void {
@@ -197,8 +238,9 @@ export class NativeStreams implements NativeCarrier {
     const { stream: id, serviceId, visitor } = frame;
     if (!this.#isTheirs(id)) throw breach(`open on stream ${id}, whose number is not its own`);
     if (id <= this.#last.theirs) throw breach(`open on stream ${id} after ${this.#last.theirs}`);
-    if (this.#count.theirs >= limits.streams) throw breach(`more than ${limits.streams} streams`);
-    if (this.#unanswered.theirs >= limits.opens) {
+    const { streams, opens } = this.#places.theirs;
+    if (streams.taken >= limits.streams) throw breach(`more than ${limits.streams} streams`);
+    if (opens.taken >= limits.opens) {
       throw breach(`more than ${limits.opens} streams that wait to be opened`);
     }
     const stream = new NativeStream({
@@ -209,10 +251,11 @@ export class NativeStreams implements NativeCarrier {
       receiveWindow: this.#receiveWindow(limits),
     }, this).adopt(id);
     this.#last.theirs = id;
-    this.#count.theirs += 1;
-    this.#unanswered.theirs += 1;
     this.#streams.add(stream);
-    onStream(stream);
+    const fits = this.#places.theirs.takeOver(serviceId);
+    if (this.#isCrowded) this.#lookSoon();
+    if (fits) onStream(stream);
+    else stream.reset("limit", "the service has its part of the streams of this link");
   }
 
   /** Not reading on would stop every stream, and the answers to pings: one stream pays instead. */

@@ -2,6 +2,7 @@
 // memory, and the memory of connections that ended here first, so that late data does not open them again.
 
 import { ConnectorError } from "../errors.ts";
+import { DEFAULT_LIMITS } from "../limits.ts";
 import type { ReferenceFrame } from "../wire/frame.ts";
 import { encodeFrame } from "../wire/reference_codec.ts";
 import type { Outbox } from "./outbox.ts";
@@ -11,6 +12,7 @@ import {
   type StreamIds,
   type StreamRole,
 } from "./reference_stream.ts";
+import { Places } from "./service_places.ts";
 import type { OnStream, Stream } from "./stream.ts";
 import type { WireIds } from "./wire_ids.ts";
 
@@ -20,8 +22,8 @@ import type { WireIds } from "./wire_ids.ts";
  */
 const INBOUND_BUDGET_BYTES = 8 * 1024 * 1024;
 
-/** The most streams of a session, either way: what bounds the table. */
-const MAX_STREAMS = 10_000;
+/** The most streams of a session, either way: what bounds the table. As many as in the native dialect. */
+const MAX_STREAMS = DEFAULT_LIMITS.streams;
 
 const EMPTY = new Uint8Array(0);
 
@@ -32,6 +34,8 @@ export class ReferenceStreams implements ReferenceCarrier {
   readonly #onStream: OnStream;
   readonly #connects: (serviceId: string) => boolean;
   readonly #streams = new Map<string, ReferenceStream>();
+  /** Nobody is told here that a destination is connected: only streams are divided between services. */
+  readonly #places = new Places({ streams: MAX_STREAMS, opens: MAX_STREAMS });
   #waitingBytes = 0;
   #wakeReceiver: (() => void) | undefined;
   #holding = true;
@@ -58,15 +62,17 @@ export class ReferenceStreams implements ReferenceCarrier {
   /**
    * Opens a stream to the peer's destination. The empty first data makes the peer dial at once.
    *
-   * @throws {ConnectorError} `resource_exhausted` when the session has too many streams.
+   * @throws {ConnectorError} `resource_exhausted` when the service has its part of what a session carries.
    */
   open(serviceId: string, _visitor: string): Stream {
-    if (this.#streams.size >= MAX_STREAMS) {
-      throw new ConnectorError("resource_exhausted", `The link has ${MAX_STREAMS} streams already`);
-    }
     const wireId = this.#ids.wireOf(serviceId);
     const connectionId = crypto.randomUUID();
     const stream = this.#create({ serviceId, wireId, connectionId, role: "ingress" });
+    if (stream === undefined) {
+      const reason =
+        `The link carries ${MAX_STREAMS} streams, and this service has its part of them`;
+      throw new ConnectorError("resource_exhausted", reason);
+    }
     this.#outbox.sendControl(encodeFrame({ ...address(stream), kind: "data", bytes: EMPTY }));
     return stream;
   }
@@ -87,13 +93,13 @@ export class ReferenceStreams implements ReferenceCarrier {
     }
     if (stream === undefined) {
       // For a service whose destination we do not dial, only bytes that come too late, or are nobody's.
-      if (
-        serviceId === undefined || !this.#connects(serviceId) || this.#streams.size >= MAX_STREAMS
-      ) {
+      if (serviceId !== undefined && this.#connects(serviceId)) {
+        stream = this.#create({ serviceId, wireId, connectionId, role: "egress" });
+      }
+      if (stream === undefined) {
         this.#refuse(frame);
         return undefined;
       }
-      stream = this.#create({ serviceId, wireId, connectionId, role: "egress" });
       this.#onStream(stream);
     }
     this.#waitingBytes += stream.receiveData(frame.bytes);
@@ -132,10 +138,13 @@ export class ReferenceStreams implements ReferenceCarrier {
   }
 
   forget(stream: ReferenceStream): void {
-    this.#streams.delete(key(stream.wireId, stream.connectionId));
+    const { serviceId, wireId, connectionId } = stream;
+    if (this.#streams.delete(key(wireId, connectionId))) this.#places.leave(serviceId);
   }
 
-  #create(ids: StreamIds & { role: StreamRole }): ReferenceStream {
+  /** Undefined when the service may have no more. */
+  #create(ids: StreamIds & { role: StreamRole }): ReferenceStream | undefined {
+    if (this.#places.enter(ids.serviceId) === undefined) return undefined;
     const stream = new ReferenceStream(ids, this);
     this.#streams.set(key(ids.wireId, ids.connectionId), stream);
     return stream;

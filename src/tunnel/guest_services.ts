@@ -23,7 +23,7 @@ import {
 import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { Ingress } from "./ingress.ts";
 import { shareOfPeer } from "./peer_share.ts";
-import { Share } from "./share.ts";
+import { Share } from "../share.ts";
 import type { ServiceVisitors, Visitors } from "./visitors.ts";
 
 /** The most services that one peer may have exposed on us over one link. */

@@ -4,7 +4,7 @@
 import { ConnectorError } from "../errors.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import { shareOfPeer } from "./peer_share.ts";
-import { Share } from "./share.ts";
+import { Share } from "../share.ts";
 
 /** A link that a peer has opened, as far as it matters here. */
 export interface InboundLink {

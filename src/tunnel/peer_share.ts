@@ -2,7 +2,7 @@
 
 import type { PeerInfo } from "../peer_identity.ts";
 import { boundKey } from "../principal.ts";
-import type { Share } from "./share.ts";
+import type { Share } from "../share.ts";
 
 /**
  * What it may not have of what the other peers leave: a connector has many peers, and twenty that take all they can still

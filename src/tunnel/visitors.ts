@@ -11,7 +11,7 @@ import { ConnectorError } from "../errors.ts";
 import { type Enrolled, Roster } from "../roster.ts";
 import type { ConnectionStats } from "../service.ts";
 import { splice, type SpliceOptions } from "../tcp/splice.ts";
-import { Share } from "./share.ts";
+import { Share } from "../share.ts";
 
 /** What all services share. */
 export interface VisitorsOptions {
@@ -33,6 +33,8 @@ export interface VisitorsOptions {
 const PEER_RESERVE = 1 / 4;
 /** What one service may not have of those that the other services of its peer leave: most peers have one that matters. */
 const SERVICE_RESERVE = 1 / 8;
+/** A service with fewer has a part that is kept for such: five busy services of a peer do not keep its sixth out. */
+const FEW = 16;
 /** The most visitors that wait for a link, of all services: each costs a socket and a descriptor. */
 const MAX_WAITING = 5_000;
 /** Of one service. */
@@ -88,7 +90,7 @@ export class Visitors {
     const fields = { serviceId: service.id, service: service.name, side };
     const share = (of: Share, max: number) => {
       const all = of.within(holder, { reserve: PEER_RESERVE });
-      const one = all.within(`${service.id} ${side}`, { max, reserve: SERVICE_RESERVE });
+      const one = all.within(`${service.id} ${side}`, { max, reserve: SERVICE_RESERVE, few: FEW });
       return {
         one,
         release: () => {

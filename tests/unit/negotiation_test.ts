@@ -16,7 +16,7 @@ Deno.test("a hello is a version and all four limits", () => {
   deepStrictEqual(hello(LIMITS), { version: "1", limits: TEXT });
   deepStrictEqual(hello(DEFAULT_LIMITS), {
     version: "1",
-    limits: "streams=10000,opens=1000,frame=65536,window=65536",
+    limits: "streams=16000,opens=1000,frame=65536,window=65536",
   });
 });
 

@@ -2,7 +2,7 @@
 
 import { ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { Share } from "../../src/tunnel/share.ts";
+import { Share } from "../../src/share.ts";
 
 /** Takes until no more may be taken. */
 function takeAll(share: Share): number {

@@ -1,6 +1,9 @@
 // Who may have how much of something that there is not enough of: a tree of shares, such as all connections, those of one
 // peer, those of one service. Nobody may have everything: a part of what the others leave stays free for whoever comes.
-// Pure arithmetic; each question costs a few additions, because it is asked for every connection.
+// A leaf: pure arithmetic for mux/ and tunnel/. Each question costs a few additions, because it is asked for every connection.
+
+/** The part of all that is kept for who has few, where that is asked for: some dozens of newcomers, whatever the others do. */
+const KEPT_FOR_FEW = 1 / 8;
 
 /** What a share may have. */
 export interface ShareOptions {
@@ -8,6 +11,11 @@ export interface ShareOptions {
   max?: number;
   /** Of what the others beside it leave, the part that it may not have: it stays free for whoever comes. */
   reserve: number;
+  /**
+   * Who has fewer than this is let in as long as there is anything at all; who has as many leaves an eighth of all to those.
+   * Without it newcomers find less and less once a handful of others have taken their part in turn. Default: 0, nothing is kept.
+   */
+  few?: number;
 }
 
 /** A share of something countable, and the shares within it. */
@@ -16,6 +24,7 @@ export class Share {
   readonly #forget: () => void;
   #max: number;
   readonly #reserve: number;
+  readonly #few: number;
   readonly #within = new Map<string, Share>();
   #taken = 0;
   /** How many have asked for it and have not let it go. */
@@ -23,12 +32,15 @@ export class Share {
 
   private constructor(
     parent: Share | undefined,
-    { max = Infinity, reserve, forget = () => {} }: ShareOptions & { forget?: () => void },
+    { max = Infinity, reserve, few = 0, forget = () => {} }: ShareOptions & {
+      forget?: () => void;
+    },
   ) {
     this.#parent = parent;
     this.#forget = forget;
     this.#max = max;
     this.#reserve = reserve;
+    this.#few = few;
   }
 
   /** All that there is. */
@@ -61,9 +73,12 @@ export class Share {
   /** How much of it may be taken now: less, the more the others have. */
   get limit(): number {
     if (this.#parent === undefined) return this.#max;
-    const left = this.#parent.limit - this.#parent.#taken + this.#taken;
+    const all = this.#parent.limit;
+    const left = all - this.#parent.#taken + this.#taken;
+    const shared = this.#few === 0 ? left : left - Math.floor(all * KEPT_FOR_FEW);
     // Of very little nothing is kept back: a bound of three lets one peer have three.
-    return Math.min(this.#max, left - Math.floor(left * this.#reserve));
+    const fair = shared - Math.floor(shared * this.#reserve);
+    return Math.min(this.#max, left, Math.max(this.#few, fair));
   }
 
   /** Whether no more of it may be taken now. */
