@@ -1,6 +1,6 @@
 // Shares: nobody has everything, a newcomer always finds something, and what is given back is free again.
 
-import { ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { Share } from "../../src/share.ts";
 
@@ -33,6 +33,37 @@ Deno.test("whoever has more than its part of what others leave gets no more, and
 Deno.test("of very little nothing is kept back", () => {
   const one = Share.ofAll(3).within("one", { reserve: 1 / 4 });
   strictEqual(takeAll(one), 3);
+});
+
+Deno.test("a part is kept for those who have few, however many have taken theirs before", () => {
+  const all = Share.ofAll(1000);
+  const within = (key: string) => all.within(key, { reserve: 1 / 8, few: 16 });
+  const taken = Array.from({ length: 10 }, (_, index) => takeAll(within(`${index}`)));
+  // Seven eighths of seven eighths; the fourth finds no more than few, and so does every later one.
+  deepStrictEqual(taken, [766, 96, 16, 16, 16, 16, 16, 16, 16, 16]);
+  ok(within("newcomer").take());
+});
+
+Deno.test("of very little nothing is kept for those who have few, and they never get more than there is", () => {
+  const within = (count: number) => Share.ofAll(count).within("one", { reserve: 1 / 2, few: 16 });
+  deepStrictEqual([0, 1, 3, 16, 17].map((count) => takeAll(within(count))), [0, 1, 3, 16, 16]);
+});
+
+Deno.test("those who have most get no more until all have equal parts", () => {
+  const all = Share.ofAll(1000);
+  const shares = Array.from({ length: 6 }, (_, index) => {
+    return all.within(`${index}`, { reserve: 1 / 2, few: 2 });
+  });
+  for (const share of shares) takeAll(share);
+  // Each gives one back in turn, and all want more, as when dials come to nothing.
+  for (let round = 0; round < 2000; round += 1) {
+    const share = shares[round % 6];
+    if (share && share.taken > 0) share.give();
+    for (let asked = 0; asked < 6; asked += 1) shares[(round + asked) % 6]?.take();
+  }
+  const counts = shares.map(({ taken }) => taken);
+  ok(Math.max(...counts) - Math.min(...counts) < 10, `${counts}`);
+  ok(1000 - all.taken > 100, `${all.taken}`);
 });
 
 Deno.test("a share within a share keeps to both, and to its own bound", () => {
