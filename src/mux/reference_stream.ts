@@ -44,6 +44,7 @@ const LATE_BYTES_MS = 30_000;
 export class ReferenceStream implements Stream {
   readonly serviceId: string;
   readonly wireId: string;
+  readonly visitor = "";
   readonly connectionId: string;
   readonly #role: StreamRole;
   readonly #carrier: ReferenceCarrier;

@@ -7,6 +7,8 @@ import type { ByteChannel } from "../byte_channel.ts";
 export interface Stream extends ByteChannel {
   /** The service that it belongs to. */
   readonly serviceId: string;
+  /** host:port of the visitor's socket, as the ingress tells; empty where the dialect does not. */
+  readonly visitor: string;
   /** Egress: tells the ingress that the destination is connected. */
   accept(): void;
 }

@@ -67,6 +67,13 @@ export class Conn implements ByteChannel, HandleReader, Swept {
     return conn;
   }
 
+  /** host:port of this end. Asks the system each time. */
+  get local(): string {
+    const local: Partial<SocketAddress> = {};
+    this.#handle.getsockname(local);
+    return textOf(local);
+  }
+
   read(): Promise<Uint8Array | null> {
     const waiting = this.#reads.take();
     if (waiting === undefined) return this.#reads.next();
@@ -245,6 +252,9 @@ class Unfinished implements Waiter {
 function remoteOf(handle: TcpHandle): string {
   const remote: Partial<SocketAddress> = {};
   handle.getpeername(remote);
-  const { address = "unknown", port = 0 } = remote;
+  return textOf(remote);
+}
+
+function textOf({ address = "unknown", port = 0 }: Partial<SocketAddress>): string {
   return formatAddress({ host: unmapIpv4(address), port });
 }

@@ -5,10 +5,12 @@ import type { Logger } from "@logtape/logtape";
 import type { Address } from "../address.ts";
 import { reasonOf } from "../errors.ts";
 import type { Stream } from "../mux/stream.ts";
+import type { Service } from "../service.ts";
 import type { Conn } from "../tcp/conn.ts";
 import { Dial } from "../tcp/dial.ts";
 import type { OwnListeners } from "../tcp/own_listeners.ts";
-import { type ServiceVisitors, TOO_MANY } from "./visitors.ts";
+import { MAX_PASSAGES, type Passage } from "./passages.ts";
+import { type ServiceVisitors, TOO_MANY, type Visit } from "./visitors.ts";
 
 /** The longest that dialling a destination may take, in milliseconds. */
 const DIAL_TIMEOUT_MS = 10_000;
@@ -18,7 +20,7 @@ const LEFT = "the visitor left before the destination was connected";
 
 /** What an egress needs to know. */
 export interface EgressOptions {
-  name: string;
+  service: Pick<Service, "name" | "sourcePort">;
   /** Whose stream it is, for the log. */
   who: Record<string, unknown>;
   destination: Address;
@@ -30,12 +32,46 @@ export interface EgressOptions {
 
 /** Dials the destination and carries the stream. A destination that cannot be reached resets it. Never rejects. */
 export async function carryToDestination(stream: Stream, options: EgressOptions): Promise<void> {
-  const { name, who, destination, visitors, listeners, logger } = options;
+  const { service: { name, sourcePort }, destination, visitors } = options;
   const visit = visitors.admit();
   if (visit === undefined) {
     visitors.log.warn("visitor turned away", { service: name, reason: TOO_MANY });
     return stream.reset("limit", TOO_MANY);
   }
+  const passage = visitors.passages.enter({
+    service: name,
+    sourcePort,
+    destinationPort: destination.port,
+    visitor: stream.visitor,
+  });
+  const { services } = passage;
+  if (services.length > MAX_PASSAGES) endLoop(stream, { visit, services, options });
+  else await carry(stream, { visit, passage, options });
+  passage.end();
+}
+
+/** The stream is its own visitor. */
+function endLoop(
+  stream: Stream,
+  { visit, services, options }: { visit: Visit; services: string[]; options: EgressOptions },
+): void {
+  const { service: { name }, who, visitors } = options;
+  const names = [...new Set(services)].map((service) => `"${service}"`).join(", ");
+  const reason = `a loop: the connection has come here ${MAX_PASSAGES} times through ${names}`;
+  visit.fail(reason);
+  visitors.log.warn("connection ended that leads back to itself", {
+    ...who,
+    service: name,
+    reason,
+  });
+  stream.reset("limit", reason);
+}
+
+async function carry(
+  stream: Stream,
+  { visit, passage, options }: { visit: Visit; passage: Passage; options: EgressOptions },
+): Promise<void> {
+  const { service: { name }, who, destination, visitors, listeners, logger } = options;
   // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
   const dial = new Dial(destination, DIAL_TIMEOUT_MS, {
     refuse: (ip) => listeners.refusalOf(ip, destination.port),
@@ -59,6 +95,7 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     visitors.log.warn(line, { ...who, service: name, reason });
     return stream.reset("refused", reason);
   }
+  passage.connected(() => conn.local);
   stream.accept();
   await visit.carry({ socket: conn, stream, remote: conn.remote });
 }

@@ -147,9 +147,9 @@ export class Guest implements Owner, InboundLink {
     if (entry === undefined || entry.service.type !== "remote") {
       return stream.reset("no_service", "there is no such service");
     }
-    const { destination, visitors, service: { name } } = entry;
+    const { destination, visitors, service } = entry;
     carryToDestination(stream, {
-      name,
+      service,
       who: whoFields(this.peer),
       destination,
       visitors,

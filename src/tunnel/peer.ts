@@ -386,10 +386,10 @@ export class Peer {
     if (entry === undefined || entry.service.type !== "local" || entry.obstructed) {
       return stream.reset("no_service", "there is no such service");
     }
-    const { destination, visitors, service: { name } } = entry;
+    const { destination, visitors, service } = entry;
     const { address, listeners } = this.#options;
     carryToDestination(stream, {
-      name,
+      service,
       who: { peer: formatAddress(address) },
       destination,
       visitors,

@@ -12,6 +12,7 @@ import { type Enrolled, Roster } from "../roster.ts";
 import type { ConnectionStats } from "../service.ts";
 import { splice, type SpliceOptions } from "../tcp/splice.ts";
 import { Share } from "../share.ts";
+import { Passages } from "./passages.ts";
 
 /** What all services share. */
 export interface VisitorsOptions {
@@ -60,6 +61,8 @@ export class Visitors {
   readonly log: BoundedLog;
   /** What the peers that we dial can have logged of our own services and of links to them. */
   readonly changes: BoundedLog;
+  /** The streams whose destinations are dialled here. */
+  readonly passages = new Passages();
   readonly #options: VisitorsOptions;
   readonly #services = new Set<ServiceVisitors>();
   readonly #open: Share;
@@ -105,6 +108,7 @@ export class Visitors {
       ...this.#options,
       holder,
       log: this.log,
+      passages: this.passages,
       open: open.one,
       waiting: waiting.one,
       take: (share) => this.#take(share),
@@ -210,6 +214,7 @@ export class Visitors {
 interface ServiceVisitorsOptions extends VisitorsOptions {
   holder: string;
   log: BoundedLog;
+  passages: Passages;
   /** What is open, of this service. */
   open: Share;
   /** Of those, who waits for a link. */
@@ -324,6 +329,11 @@ export class ServiceVisitors {
   /** What strangers can have logged. */
   get log(): BoundedLog {
     return this.#options.log;
+  }
+
+  /** The streams of all services whose destinations are dialled here. */
+  get passages(): Passages {
+    return this.#options.passages;
   }
 
   /** Lets a visit wait for a link, if there is room for one more who waits; `carry` and `fail` end that. */

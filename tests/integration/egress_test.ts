@@ -71,6 +71,7 @@ async function carry(
     debug: (message: string) => logged.push(`debug: ${message}`),
   } as unknown as Logger;
   const stream = {
+    visitor: "127.0.0.1:1",
     onLost: (listener: (reason: string) => void) => left && listener("reset by peer"),
     reset(code: string, reason: string) {
       resets.push(code);
@@ -86,7 +87,7 @@ async function carry(
   const visitors = all.openService({ id: "1", name: "test" }, "egress");
   for (let time = 0; time < times; time += 1) {
     await carryToDestination(stream, {
-      name: "test",
+      service: { name: "test", sourcePort: 1 },
       who: {},
       destination,
       visitors,
