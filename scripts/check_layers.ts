@@ -99,12 +99,20 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
 
 /** Modules that do the same, and who may import more than their types. */
 const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
-  "node:net": ["src/tcp/", "src/grpc/", "src/certs/host_names.ts", "src/cli/serve_http.ts"],
+  "node:net": [
+    "src/tcp/",
+    "src/grpc/",
+    "src/cli/serve_http.ts",
+    // For the syntax of IP addresses.
+    "src/address.ts",
+    "src/certs/host_names.ts",
+    "src/cli/health.ts",
+  ],
   "node:tls": ["src/grpc/", "src/cli/health.ts", "src/cli/serve_http.ts"],
   "node:http": ["src/cli/health.ts", "src/cli/serve_http.ts"],
   "node:https": ["src/cli/health.ts"],
   "node:http2": ["src/grpc/"],
-  "node:dns": ["src/tcp/"],
+  "node:dns": ["src/names.ts"],
   "node:process": ["src/tcp/handle.ts"],
   "node:fs": ["src/descriptors.ts", "src/state/"],
   "node:fs/promises": ["src/state/"],

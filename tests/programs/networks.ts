@@ -61,6 +61,5 @@ export async function runIn(
   return await runProgram("unshare", {
     args: ["--net", "sh", "-c", setUp, "sh", ...command],
     cwd: ROOT,
-    withoutEnv: /^CONNECTOR_|^SSLKEYLOGFILE$/,
   });
 }

@@ -316,26 +316,15 @@ function limited(
 /** How to start the command line under test with these arguments. */
 export function commandLine(
   args: string[],
-<<<<<<< HEAD
   { cwd = ROOT, env = {}, clearEnv = false, root }: CommandOptions & { root?: string } = {},
 ): { command: string; options: ChildOptions & { args: string[] } } {
   const executable = root === undefined ? Deno.env.get("CONNECTOR_EXECUTABLE") : undefined;
   const main = path.join(root ?? ROOT, "main.ts");
-=======
-  { env = {}, root }: Pick<ChildOptions, "env"> & { root?: string },
-): { command: string; options: ChildOptions } {
-  const executable = root === undefined ? Deno.env.get("CONNECTOR_EXECUTABLE") : undefined;
->>>>>>> bacc332 (test: the program of a former commit against this one, in both roles)
   return {
     command: executable || Deno.execPath(),
     options: {
-<<<<<<< HEAD
       args: executable ? args : ["run", "--quiet", "-P", main, ...args],
       cwd,
-=======
-      args: executable ? args : ["run", "--quiet", "-P", "main.ts", ...args],
-      cwd: root ?? ROOT,
->>>>>>> bacc332 (test: the program of a former commit against this one, in both roles)
       // glibc overwrites what is freed, so that a use of it by the runtime's native parts shows.
       env: { ...(clearEnv ? {} : { MALLOC_PERTURB_: "165" }), ...env },
       clearEnv,
