@@ -5,7 +5,7 @@ import { Command, CommanderError, Option } from "commander";
 import { ConnectorError } from "../errors.ts";
 import { paint, type Style, wantsColor } from "./color.ts";
 import { completionCommand } from "./completion.ts";
-import { dropRuntimeVariables, refuseKeyLog } from "./environment.ts";
+import { cleanEnvironment, readVariable, refuseKeyLog } from "./environment.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
 import { healthCommand } from "./health.ts";
 import { examples, HELP_LAYOUT, helpWidth } from "./help_layout.ts";
@@ -35,7 +35,7 @@ const EXIT_USAGE = 2;
 
 /** Runs one command line, without the program's name, and resolves with the exit code; never rejects. */
 export async function runCli(args: string[], given: Partial<CliIo> = {}): Promise<number> {
-  dropRuntimeVariables();
+  cleanEnvironment();
   const io: CliIo = { ...processIo(), ...given };
   let exitCode = 0;
   const program = createProgram(io, (code) => exitCode = code);
@@ -240,7 +240,7 @@ function processIo(): CliIo {
     columns: (stream) => Deno[stream].isTerminal() ? Deno.consoleSize().columns : undefined,
     // One variable at a time: the program may not read all of them.
     env: new Proxy({}, {
-      get: (_, name) => typeof name === "string" ? Deno.env.get(name) : undefined,
+      get: (_, name) => typeof name === "string" ? readVariable(name) : undefined,
     }),
     async runConnector(options) {
       // Loaded only now, so that help and version need not wait for the servers' code.

@@ -16,3 +16,17 @@ export function userEnvironment(): Record<string, string> {
     return value === undefined ? [] : [[name, value]];
   }));
 }
+
+/** Where the runtime under this test keeps packages. */
+let denoFolder: Promise<string> | undefined;
+
+/**
+ * An environment with nothing in it, but where the packages are, which would be fetched again from the source, and
+ * where a self-extracting executable unpacks to when it has no home: a folder of the test.
+ */
+export async function bareEnvironment(folder: string): Promise<Record<string, string>> {
+  if (Deno.env.get("CONNECTOR_EXECUTABLE")) return { TMPDIR: folder };
+  denoFolder ??= new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output()
+    .then(({ stdout }) => JSON.parse(new TextDecoder().decode(stdout)).denoDir);
+  return { DENO_DIR: await denoFolder };
+}

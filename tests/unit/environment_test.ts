@@ -1,7 +1,7 @@
 // Variables that the runtime would obey by itself. What comes of them in a running connector is in tests/e2e.
 
 import { deepStrictEqual, throws } from "node:assert/strict";
-import { dropRuntimeVariables, refuseKeyLog } from "../../src/cli/environment.ts";
+import { cleanEnvironment, refuseKeyLog } from "../../src/cli/environment.ts";
 
 Deno.test("variables that the runtime would obey are taken from the process, others are left", () => {
   const names = [
@@ -12,7 +12,7 @@ Deno.test("variables that the runtime would obey are taken from the process, oth
   ];
   for (const name of [...names, "CONNECTOR_TEST_KEPT"]) Deno.env.set(name, "1");
   try {
-    dropRuntimeVariables();
+    cleanEnvironment();
     deepStrictEqual(names.filter((name) => Deno.env.has(name)), []);
     deepStrictEqual(Deno.env.get("CONNECTOR_TEST_KEPT"), "1");
   } finally {
