@@ -18,7 +18,7 @@ Deno.test("with nothing in the environment each command works, and reads only wh
   await using folder = await tempFolder();
   const audit = path.join(folder.path, "audit");
   await Deno.mkdir(audit);
-  const env = await bareEnvironment(folder.path);
+  const env = await bareEnvironment();
   await all([
     typeEveryCommand({ env, terminal: false, audit }),
     runTwoConnectors({ env, terminal: false, audit }, { secure: true }),
@@ -33,7 +33,6 @@ Deno.test("with nothing in the environment each command works, and reads only wh
 Deno.test("on a terminal, too", async () => {
   // There is none to be had elsewhere without other programs.
   if (Deno.build.os !== "linux") return;
-  await using folder = await tempFolder();
-  const env = { ...await bareEnvironment(folder.path), TERM: "xterm-256color" };
+  const env = { ...await bareEnvironment(), TERM: "xterm-256color" };
   await typeEveryCommand({ env, terminal: true });
 });

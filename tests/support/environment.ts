@@ -21,11 +21,15 @@ export function userEnvironment(): Record<string, string> {
 let denoFolder: Promise<string> | undefined;
 
 /**
- * An environment with nothing in it, but where the packages are, which would be fetched again from the source, and
- * where a self-extracting executable unpacks to when it has no home: a folder of the test.
+ * An environment with nothing in it but the cache of this user: where packages are, which would be fetched again for the
+ * source, or where a self-extracting executable is unpacked, which would take seconds.
  */
-export async function bareEnvironment(folder: string): Promise<Record<string, string>> {
-  if (Deno.env.get("CONNECTOR_EXECUTABLE")) return { TMPDIR: folder };
+export async function bareEnvironment(): Promise<Record<string, string>> {
+  if (Deno.env.get("CONNECTOR_EXECUTABLE")) {
+    const caches = Deno.build.os === "darwin" ? "Library/Caches" : ".cache";
+    const cache = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME")}/${caches}`;
+    return { XDG_CACHE_HOME: cache };
+  }
   denoFolder ??= new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output()
     .then(({ stdout }) => JSON.parse(new TextDecoder().decode(stdout)).denoDir);
   return { DENO_DIR: await denoFolder };

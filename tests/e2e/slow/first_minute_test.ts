@@ -23,6 +23,11 @@ const WITHOUT_RIGHTS = ["/usr/bin/setpriv", "--bounding-set=-all", "--inh-caps=-
 /** A proxy that nobody is behind: this machine is not for it. */
 const DEAD_PROXY = "http://127.0.0.1:1";
 
+/** A self-extracting executable has no cache, and must find another place. */
+function unpackedIn(folder: string): Record<string, string> {
+  return { XDG_CACHE_HOME: "", TMPDIR: folder };
+}
+
 interface UserSituation extends Partial<Omit<Situation, "env">> {
   env?: Record<string, string>;
   /** Makes what the situation needs in a new folder. */
@@ -78,16 +83,20 @@ const SITUATIONS: Record<string, UserSituation> = {
       "sh",
     ],
   },
-  "no home": { env: { HOME: "" } },
+  "no home": { prepare: (folder) => Promise.resolve({ env: { HOME: "", ...unpackedIn(folder) } }) },
   "a home that cannot be written to": {
     prefix: WITHOUT_RIGHTS,
     prepare: async (folder) => {
       const home = path.join(folder, "home");
       await Deno.mkdir(home, { mode: 0o500 });
-      return { env: { HOME: home } };
+      return { env: { HOME: home, ...unpackedIn(folder) } };
     },
   },
-  "a home that is not there": { env: { HOME: "/nonexistent" }, prefix: WITHOUT_RIGHTS },
+  "a home that is not there": {
+    prefix: WITHOUT_RIGHTS,
+    prepare: (folder) =>
+      Promise.resolve({ env: { HOME: path.join(folder, "none"), ...unpackedIn(folder) } }),
+  },
   "a current folder that cannot be read": {
     prefix: WITHOUT_RIGHTS,
     prepare: async (folder) => {
@@ -136,7 +145,7 @@ for (const [what, { env = {}, prepare, ...rest }] of Object.entries(SITUATIONS))
       const situation = {
         ...rest,
         ...prepared,
-        env: { ...await bareEnvironment(folder.path), ...env, ...prepared?.env },
+        env: { ...await bareEnvironment(), ...env, ...prepared?.env },
         terminal,
         audit,
       };
