@@ -4,7 +4,14 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import config from "../../deno.json" with { type: "json" };
 import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
-import { RestClient, runCommand, spawnConnector, startCommand } from "../support/processes.ts";
+import { runProgram } from "../support/child.ts";
+import {
+  commandLine,
+  RestClient,
+  runCommand,
+  spawnConnector,
+  startCommand,
+} from "../support/processes.ts";
 import { freePort, until } from "../support/world.ts";
 
 Deno.test("run --help lists every flag with its default and variable", async () => {
@@ -64,6 +71,34 @@ Deno.test("a certificate that cannot be read exits with 1 and one clear sentence
   ]);
   deepStrictEqual({ code, stdout }, { code: 1, stdout: "" }, stderr);
   match(stderr, /^error: [^\n]*\/does\/not\/exist\/[^\n]*\n(hint: [^\n]*\n)?$/);
+});
+
+/** Runs a command line as a shell does with what stands behind it. */
+async function inShell(args: string[], behind: string) {
+  const { command, options: { args: all, stderrLine: _, ...options } } = commandLine(args);
+  const script = `"$@" ${behind}`;
+  return await runProgram("sh", { ...options, args: ["-c", script, "sh", command, ...all] });
+}
+
+Deno.test("output that nobody takes: a full disk is a sentence, a reader that has seen enough is none", async () => {
+  // No other system has /dev/full.
+  if (Deno.build.os !== "linux") return;
+  for (const args of [["--help"], ["--version"], ["completion", "bash"]]) {
+    const { code, stderr } = await inShell(args, ">/dev/full");
+    strictEqual(code, 1);
+    match(stderr, /^error: Cannot write to standard output: No space left on device[^\n]*\n$/);
+    const read = await inShell(args, "| head -c 1; echo");
+    deepStrictEqual([read.code, read.stdout.length, read.stderr], [0, 2, ""]);
+    deepStrictEqual(await inShell(args, ">&-").then(({ stderr }) => stderr), "");
+  }
+});
+
+Deno.test("an error that cannot be printed leaves its exit code", async () => {
+  if (Deno.build.os !== "linux") return;
+  for (const behind of ["2>/dev/full", "2>&-"]) {
+    const { code, stdout } = await inShell(["rnu"], behind);
+    deepStrictEqual([code, stdout], [2, ""]);
+  }
 });
 
 Deno.test("options come from the environment, and flags win over it", async () => {
