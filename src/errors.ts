@@ -37,6 +37,8 @@ export function codeOfNumber(number: number): ErrorCode | undefined {
 
 /** What a failure may carry besides its code and message. */
 export interface ConnectorErrorOptions {
+  /** Its words are for callers although it is `internal`: the machine failed, not this program. Default: false. */
+  told?: boolean;
   /** The error that caused it. */
   cause?: unknown;
   /** What the user can do about it, one sentence. */
@@ -48,11 +50,13 @@ export class ConnectorError extends Error {
   override readonly name = "ConnectorError";
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  readonly told: boolean;
 
   constructor(code: ErrorCode, message: string, options: ConnectorErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
+    this.told = options.told ?? false;
   }
 
   /** Wraps anything that was thrown; `action` opens the message, as in `Cannot listen on port 80`. */
@@ -60,6 +64,7 @@ export class ConnectorError extends Error {
     const { code, reason } = classify(error);
     return new ConnectorError(code, `${action}: ${reason}`, {
       cause: error,
+      ...(error instanceof ConnectorError && { told: error.told }),
       ...(error instanceof ConnectorError && error.hint !== undefined && { hint: error.hint }),
     });
   }
@@ -118,6 +123,18 @@ const NODE_ERRORS: Record<string, { code: ErrorCode; reason: string }> = {
   ETIMEDOUT: { code: "deadline_exceeded", reason: "timed out" },
   ENOTFOUND: { code: "unavailable", reason: "the host name could not be resolved" },
   EAI_AGAIN: { code: "unavailable", reason: "the host name could not be resolved" },
+  ENOSPC: { code: "resource_exhausted", reason: "no space is left on the device" },
+  EDQUOT: { code: "resource_exhausted", reason: "the disk quota is used up" },
+  EFBIG: { code: "resource_exhausted", reason: "files may not become that large" },
+  EROFS: { code: "permission_denied", reason: "the file system is read-only" },
+  EIO: { code: "unavailable", reason: "the device has failed (EIO)" },
+  ESTALE: { code: "unavailable", reason: "the file server does not know it any more (ESTALE)" },
+  EBUSY: { code: "unavailable", reason: "the system uses it (EBUSY)" },
+  ENOTDIR: { code: "invalid_argument", reason: "a part of its path is not a folder" },
+  ELOOP: { code: "invalid_argument", reason: "its links lead in a circle" },
+  ENAMETOOLONG: { code: "invalid_argument", reason: "its name is too long" },
+  ENXIO: { code: "invalid_argument", reason: "it is not a file" },
+  ENOLCK: { code: "unavailable", reason: "its file system has no locks (ENOLCK)" },
   EMFILE: { code: "resource_exhausted", reason: "no file descriptor is left" },
   ENFILE: { code: "resource_exhausted", reason: "no file descriptor is left" },
 };

@@ -46,7 +46,7 @@ export function jsonResponse(value: unknown): Response {
 export function errorResponse(error: unknown): Response | undefined {
   if (error instanceof HTTPException) return textResponse(error.status, error.message);
   if (!(error instanceof ConnectorError)) return undefined;
-  const status = STATUS[error.code];
+  const status = STATUS[error.code] ?? (error.told ? 500 : undefined);
   if (status === undefined) return undefined;
   const lines = error.hint === undefined ? [error.message] : [error.message, error.hint];
   return textResponse(status, lines.map(oneLine).join("\n"));

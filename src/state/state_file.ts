@@ -1,15 +1,21 @@
 // The file in which exposed services survive the process. It belongs to one connector at a time, is replaced whole and
-// only when the new one is on disk, and is left untouched when it is not one of ours.
+// only when the new one is on disk, and is left untouched when it is not one of ours. One that cannot be exchanged, as a
+// mount point, is written in place (in_place.ts).
 
-import { basename, dirname, join } from "node:path";
-import { ConnectorError } from "../errors.ts";
+import { basename, dirname, join, resolve } from "node:path";
+import { ConnectorError, reasonOf } from "../errors.ts";
 import { type OpenFile, openToOthers } from "../file_access.ts";
 import { InstanceSecret } from "../instance_secret.ts";
 import type { Service } from "../service.ts";
+import { contentOf, overwrite } from "./in_place.ts";
 import { formatState, type KeptState, parseState } from "./services_document.ts";
 
 /** The largest file that is read, in bytes: ten thousand services of the longest names and addresses fit. */
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
+/** So many times that one may be large which is written in place: content, a gap of as much, and content once more. */
+const IN_PLACE_FACTOR = 3;
+/** The most links that are followed one after another: as many as Linux does. */
+const MAX_LINKS = 40;
 /** It says what is reachable where, and holds the secret that proves whose it is: for its owner only. */
 const MODE = 0o600;
 
@@ -22,20 +28,23 @@ export class StateFile implements Disposable {
   /** What others could do with it when it was opened; it is closed to them now, if it is ours. */
   readonly access: readonly OpenFile[];
   readonly #path: string;
-  readonly #lock: Deno.FsFile;
+  readonly #locks: Locks;
+  /** It cannot be exchanged for a new one, or must not: no lock stands beside it. */
+  #inPlace: boolean;
   #next: { services: readonly Service[]; written: PromiseWithResolvers<void> } | undefined;
   #writing = false;
 
   private constructor(
     path: string,
-    { lock, services, instance, access }: Required<KeptState> & {
-      lock: Deno.FsFile;
+    { locks, services, instance, access }: Required<KeptState> & {
+      locks: Locks;
       access: OpenFile[];
     },
   ) {
     this.#path = path;
     this.access = access;
-    this.#lock = lock;
+    this.#locks = locks;
+    this.#inPlace = locks.beside === undefined;
     this.services = services;
     this.instance = instance ?? InstanceSecret.random();
   }
@@ -47,19 +56,20 @@ export class StateFile implements Disposable {
    */
   static async open(given: string): Promise<StateFile> {
     const label = `state file "${given}"`;
-    const path = await followLink(given, label);
-    const lock = await lockFor(path, label);
+    const path = await followLinks(given, label);
+    const there = await isThere(path, label);
+    const locks = await lock(path, { label, there });
     try {
-      const text = await readIfThere(path, label);
+      const text = there ? await read(path, label) : undefined;
       const { services, instance } = text === undefined ? { services: [] } : parse(text, label);
       const access = text === undefined ? [] : await closeToOthers(path, label);
-      const file = new StateFile(path, { lock, services, instance, access });
+      const file = new StateFile(path, { locks, services, instance, access });
       // Whether it can be written shows now, not when somebody exposes the first service. A file of version 0.1.0 gets its
       // secret.
-      if (instance === undefined) await file.save(services);
+      if (instance === undefined || !locks.writable) await file.save(services);
       return file;
     } catch (error) {
-      lock.close();
+      locks.close();
       throw error;
     }
   }
@@ -78,7 +88,7 @@ export class StateFile implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#lock.close();
+    this.#locks.close();
   }
 
   async #writeNext(): Promise<void> {
@@ -88,48 +98,183 @@ export class StateFile implements Disposable {
       this.#next = undefined;
       try {
         const { instance } = this;
-        await replaceFile(this.#path, formatState({ instance, services: next.services }));
+        await this.#replace(formatState({ instance, services: next.services }));
         next.written.resolve();
       } catch (error) {
-        const action = `Cannot write state file "${this.#path}"`;
-        next.written.reject(ConnectorError.from(error, action));
+        const message = `Cannot write state file "${this.#path}": ${reasonOf(error)}`;
+        // Whatever it is, it is no fault of who has asked.
+        next.written.reject(new ConnectorError("internal", message, { cause: error, told: true }));
       }
     }
     this.#writing = false;
   }
+
+  async #replace(text: string): Promise<void> {
+    const content = new TextEncoder().encode(text);
+    if (!this.#inPlace) {
+      try {
+        return await exchangeFile(this.#path, content);
+      } catch (error) {
+        // Nothing can take the place of a mount point, nor of what is in a folder that is closed to us.
+        if (!["EBUSY", "EXDEV", "EACCES", "EPERM", "EROFS"].includes(codeOf(error))) throw error;
+      }
+    }
+    using file = await Deno.open(this.#path, { read: true, write: true });
+    await overwrite(file, content);
+    this.#inPlace = true;
+  }
 }
 
-/** A link leads to the file that is replaced, rather than being replaced itself. */
-async function followLink(path: string, label: string): Promise<string> {
+const WRITABLE_FOLDER = "Name a file in a folder that the connector's user may write to";
+
+/** Locks that are held. */
+interface Locks {
+  /** The lock of a file that is exchanged; undefined where its folder is closed to us. */
+  beside: Deno.FsFile | undefined;
+  /** Whether the file can be written as it is; true also when it is not there. */
+  writable: boolean;
+  close(): void;
+}
+
+/** A link leads to the file that is replaced, rather than being replaced itself, and whether or not that is there. */
+async function followLinks(given: string, label: string): Promise<string> {
+  let path = resolve(given);
+  for (let left = MAX_LINKS; left > 0; left -= 1) {
+    try {
+      return await Deno.realPath(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) {
+        throw ConnectorError.from(error, `Cannot read ${label}`);
+      }
+    }
+    try {
+      path = join(await Deno.realPath(dirname(path)), basename(path));
+    } catch (error) {
+      const reason = error instanceof Deno.errors.NotFound
+        ? new ConnectorError("not_found", "no such file", { hint: `Make "${dirname(path)}"` })
+        : error;
+      throw ConnectorError.from(reason, `Cannot make ${label}: its folder`);
+    }
+    const target = await linkTarget(path);
+    if (target === undefined) return path;
+    path = resolve(dirname(path), target);
+  }
+  throw new ConnectorError("invalid_argument", `Cannot read ${label}: its links lead in a circle`);
+}
+
+/** Where a link leads; undefined when it is none. */
+async function linkTarget(path: string): Promise<string | undefined> {
   try {
-    return await Deno.realPath(path);
+    return await Deno.readLink(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether there is a file. */
+async function isThere(path: string, label: string): Promise<boolean> {
+  try {
+    const { isFile, isDirectory } = await Deno.stat(path);
+    if (isFile) return true;
+    throw new ConnectorError("invalid_argument", "it is not a file", {
+      ...(isDirectory && {
+        hint: "Docker makes a folder of what is to be mounted and not there: make the file first",
+      }),
+    });
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) {
-      throw ConnectorError.from(error, `Cannot read ${label}`);
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw ConnectorError.from(error, `Cannot read ${label}`);
+  }
+}
+
+/**
+ * Locks the file itself, which counts while it is written in place, and whoever else has mounted it sees; and one of its own
+ * beside it, because what is exchanged takes its lock away with it. The system frees both with the process.
+ */
+async function lock(
+  path: string,
+  { label, there }: { label: string; there: boolean },
+): Promise<Locks> {
+  // Windows would let nobody read it.
+  const own = there && Deno.build.os !== "windows" ? await openToLock(path, label) : undefined;
+  try {
+    if (own) await take(own.file, label);
+    const beside = await lockBeside(path, { label, needed: own?.writable !== true });
+    return {
+      beside,
+      writable: own?.writable ?? true,
+      close() {
+        own?.file.close();
+        beside?.close();
+      },
+    };
+  } catch (error) {
+    own?.file.close();
+    throw error;
+  }
+}
+
+/** Opens the file, for writing if that may be. */
+async function openToLock(
+  path: string,
+  label: string,
+): Promise<{ file: Deno.FsFile; writable: boolean }> {
+  try {
+    return { file: await Deno.open(path, { read: true, write: true }), writable: true };
+  } catch (error) {
+    // A read-only file in a folder that is not can only be a mount; of another's file we make one of ours.
+    if (codeOf(error) === "EROFS") {
+      const { code, message } = ConnectorError.from(error, `Cannot write ${label}`);
+      throw new ConnectorError(code, message, { cause: error, hint: WRITABLE_FOLDER });
     }
   }
   try {
-    return join(await Deno.realPath(dirname(path)), basename(path));
+    return { file: await Deno.open(path), writable: false };
   } catch (error) {
-    throw ConnectorError.from(error, `Cannot make ${label}: its folder`);
+    throw ConnectorError.from(error, `Cannot read ${label}`);
   }
 }
 
-/** The lock is a file of its own, because the state file is replaced at each write; the system frees it with the process. */
-async function lockFor(path: string, label: string): Promise<Deno.FsFile> {
-  let lock: Deno.FsFile;
+/** Takes the lock beside the file; undefined when there can be none, and none is needed. */
+async function lockBeside(
+  path: string,
+  { label, needed }: { label: string; needed: boolean },
+): Promise<Deno.FsFile | undefined> {
+  let file: Deno.FsFile;
   try {
     // To open a pipe would mean to wait for whoever reads it.
     const there = await Deno.stat(`${path}.lock`).catch(() => undefined);
     if (there && !there.isFile) {
       throw new ConnectorError("invalid_argument", `"${path}.lock" is not a file`);
     }
-    lock = await Deno.open(`${path}.lock`, { write: true, create: true, mode: MODE });
+    file = await Deno.open(`${path}.lock`, { write: true, create: true, mode: MODE });
+  } catch (error) {
+    if (!needed && !(error instanceof ConnectorError)) return undefined;
+    const { code, message, hint } = ConnectorError.from(error, `Cannot lock ${label}`);
+    throw new ConnectorError(code, message, {
+      cause: error,
+      hint: hint ??
+        (code === "permission_denied" ? WRITABLE_FOLDER : "Name a file in another folder"),
+    });
+  }
+  try {
+    await take(file, label);
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/** @throws {ConnectorError} when somebody else has it. */
+async function take(file: Deno.FsFile, label: string): Promise<void> {
+  let taken: boolean;
+  try {
+    taken = await file.tryLock(true);
   } catch (error) {
     throw ConnectorError.from(error, `Cannot lock ${label}`);
   }
-  if (await lock.tryLock(true)) return lock;
-  lock.close();
+  if (taken) return;
   throw new ConnectorError(
     "already_exists",
     `Cannot use ${label}: another connector uses it`,
@@ -139,55 +284,66 @@ async function lockFor(path: string, label: string): Promise<Deno.FsFile> {
 
 /** Says what others could do with the file and its folder, and takes it from them where the file is ours. */
 async function closeToOthers(path: string, label: string): Promise<OpenFile[]> {
-  const { mode } = await Deno.stat(path);
-  const found = await openToOthers(path, { label, mode, secret: true });
-  if (mode === null || (mode & 0o077) === 0) return found;
   try {
-    await Deno.chmod(path, MODE);
+    const { mode } = await Deno.stat(path);
+    const found = await openToOthers(path, { label, mode, secret: true });
+    if (mode === null || (mode & 0o077) === 0) return found;
+    // It is another's, or of a file system without modes.
+    await Deno.chmod(path, MODE).catch(() => {});
+    return found;
   } catch (error) {
-    // The next write replaces it by one that is ours.
-    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    throw ConnectorError.from(error, `Cannot look at ${label}`);
   }
-  return found;
 }
 
-async function readIfThere(path: string, label: string): Promise<string | undefined> {
+async function read(path: string, label: string): Promise<string> {
   try {
-    const { isFile, size } = await Deno.stat(path);
-    if (!isFile) throw new ConnectorError("invalid_argument", "it is not a file");
-    if (size > MAX_FILE_BYTES) {
+    const { size } = await Deno.stat(path);
+    const bytes = size > MAX_FILE_BYTES * IN_PLACE_FACTOR
+      ? undefined
+      : await contentOf(await Deno.readFile(path));
+    if (bytes === undefined || bytes.length > MAX_FILE_BYTES) {
       throw new ConnectorError("invalid_argument", `it is larger than ${MAX_FILE_BYTES} bytes`);
     }
-    return await Deno.readTextFile(path);
+    return new TextDecoder().decode(bytes);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
     throw ConnectorError.from(error, `Cannot read ${label}`);
   }
 }
 
 function parse(text: string, label: string): KeptState {
   try {
+    if (text === "") throw new ConnectorError("invalid_argument", "it is empty");
     return parseState(text);
   } catch (error) {
     const { code, message } = ConnectorError.from(error, `Cannot use ${label}`);
+    const remedy = text === ""
+      ? 'remove it, or write {"version":1,"services":[]} into it'
+      : "mend it, move it away, or name another file";
     throw new ConnectorError(code, message, {
       cause: error,
-      hint: "It was left as it is: mend it, move it away, or name another file",
+      hint: `It was left as it is: ${remedy}`,
     });
   }
 }
 
-/** The new text stands beside the old until it is on disk; then it takes its place in one step. */
-async function replaceFile(path: string, text: string): Promise<void> {
+/** The new content stands beside the old until it is on disk; then it takes its place in one step. */
+async function exchangeFile(path: string, content: Uint8Array): Promise<void> {
   const beside = `${path}.new`;
   await removeIfThere(beside);
-  {
-    using file = await Deno.open(beside, { write: true, createNew: true, mode: MODE });
-    let rest = new TextEncoder().encode(text);
-    while (rest.length > 0) rest = rest.subarray(await file.write(rest));
-    await file.sync();
+  try {
+    {
+      using file = await Deno.open(beside, { write: true, createNew: true, mode: MODE });
+      let rest = content;
+      while (rest.length > 0) rest = rest.subarray(await file.write(rest));
+      await file.sync();
+    }
+    await Deno.rename(beside, path);
+  } catch (error) {
+    // It takes up what is left of a disk that is full. That it cannot be removed is no news.
+    await removeIfThere(beside).catch(() => {});
+    throw error;
   }
-  await Deno.rename(beside, path);
   // The name is on disk only when its folder is; Windows cannot open one.
   if (Deno.build.os === "windows") return;
   using folder = await Deno.open(dirname(path));
@@ -200,4 +356,9 @@ async function removeIfThere(path: string): Promise<void> {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
+}
+
+/** The system's name of an error, such as `EBUSY`. */
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

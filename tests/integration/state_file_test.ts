@@ -172,4 +172,79 @@ if (Deno.build.os !== "windows") {
     ok((await Deno.lstat(link)).isSymlink);
     match(await Deno.readTextFile(file), /service 1/);
   });
+
+  test("links, one after another and from other folders, lead to a file that is not there yet", async ({ folder }) => {
+    const data = path.join(folder, "data");
+    await Deno.mkdir(data);
+    await Deno.mkdir(path.join(folder, "etc"));
+    const link = path.join(folder, "etc", "link.json");
+    await Deno.symlink("../second.json", link);
+    await Deno.symlink("data/services.json", path.join(folder, "second.json"));
+    {
+      using state = await StateFile.open(link);
+      await state.save([service(1)]);
+    }
+    ok((await Deno.lstat(link)).isSymlink);
+    ok((await Deno.lstat(path.join(folder, "second.json"))).isSymlink);
+    match(await Deno.readTextFile(path.join(data, "services.json")), /service 1/);
+    using again = await StateFile.open(link);
+    strictEqual(again.services.length, 1);
+  });
+
+  test("a link into a folder that is not there, and links in a circle, are refused", async ({ folder }) => {
+    const link = path.join(folder, "link.json");
+    await Deno.symlink("data/services.json", link);
+    await rejects(StateFile.open(link), (error) => {
+      ok(error instanceof ConnectorError);
+      strictEqual(error.message, `Cannot make state file "${link}": its folder: no such file`);
+      match(error.hint ?? "", /^Make ".*data"$/);
+      return true;
+    });
+    await Deno.symlink("two.json", path.join(folder, "one.json"));
+    await Deno.symlink("one.json", path.join(folder, "two.json"));
+    const circle = path.join(folder, "one.json");
+    await rejects(StateFile.open(circle), {
+      message: `Cannot read state file "${circle}": its links lead in a circle`,
+    });
+  });
+
+  test("what a write in place was killed in the middle of is read whole, and replaced", async ({ file }) => {
+    const [old, next] = [1, 2].map((number) => formatState({ services: [service(number)] }));
+    const digest = new Uint8Array(
+      await crypto.subtle.digest("SHA-256", new TextEncoder().encode(next)),
+    ).toHex();
+    for (
+      const [name, left] of [
+        ["service 1", `${old}\x1e`],
+        ["service 1", `${old}\x1e\n\x1e${digest}\n${next?.slice(0, -9)}`],
+        ["service 2", `${old}\x1e\n\x1e${digest}\n${next}`],
+        ["service 2", `${next?.slice(0, 9)}${old?.slice(9)}\x1e\x1e${digest}\n${next}`],
+      ]
+    ) {
+      await Deno.writeTextFile(file, left ?? "", { mode: 0o600 });
+      using state = await StateFile.open(file);
+      deepStrictEqual(state.services.map((each) => each.name), [name]);
+      strictEqual(await Deno.readTextFile(file), formatState(state));
+    }
+  });
 }
+
+test("an empty file, as `touch` makes one, is refused with a word on what to write", async ({ file }) => {
+  await Deno.writeTextFile(file, "");
+  await rejects(StateFile.open(file), (error) => {
+    ok(error instanceof ConnectorError);
+    strictEqual(error.message, `Cannot use state file "${file}": it is empty`);
+    match(error.hint ?? "", /left as it is: remove it, or write \{"version":1,"services":\[\]\}/);
+    return true;
+  });
+});
+
+test("a failed save is told to whoever asked, whatever the reason", async ({ file }) => {
+  using state = await StateFile.open(file);
+  await Deno.mkdir(path.join(`${file}.new`, "in the way"), { recursive: true });
+  await rejects(state.save([]), (error) => {
+    ok(error instanceof ConnectorError);
+    deepStrictEqual([error.code, error.told], ["internal", true]);
+    return true;
+  });
+});

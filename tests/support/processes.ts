@@ -29,6 +29,8 @@ export interface ConnectorProcessOptions {
   /** With certificates. */
   tls?: TlsFiles;
   env?: Record<string, string>;
+  /** A program that becomes the connector, with its arguments: as `unshare --mount`. */
+  through?: string[];
   /** The most files and sockets that it may have open. Not on Windows. Default: what the system lets it. */
   openFiles?: number;
   /** Where its source is. Default: this checkout, or the executable. */
@@ -72,19 +74,23 @@ export async function spawnConnector(
     env = {},
     openFiles,
     root,
+    through = [],
     tls,
   } = options;
-  const line = commandLine(
-    // Visitors that a test leaves open must not hold up its end.
-    [
-      "run",
-      `--grpc-bind=${grpcBind}`,
-      `--http-bind=${httpBind}`,
-      "--drain-timeout=500ms",
-      ...(tls?.flags ?? []),
-      ...args,
-    ],
-    { env, ...(root !== undefined && { root }) },
+  const line = startedThrough(
+    through,
+    commandLine(
+      // Visitors that a test leaves open must not hold up its end.
+      [
+        "run",
+        `--grpc-bind=${grpcBind}`,
+        `--http-bind=${httpBind}`,
+        "--drain-timeout=500ms",
+        ...(tls?.flags ?? []),
+        ...args,
+      ],
+      { env, ...(root !== undefined && { root }) },
+    ),
   );
   const child = openFiles === undefined
     ? new Child(line.command, line.options)
@@ -303,6 +309,16 @@ export async function untilComplete(connector: ConnectorProcess, id: string): Pr
     `service ${id} is complete`,
     { timeoutMs: 20_000 },
   );
+}
+
+/** The same command line, started by a program. */
+function startedThrough(
+  [program, ...before]: string[],
+  line: { command: string; options: ChildOptions },
+): { command: string; options: ChildOptions } {
+  if (program === undefined) return line;
+  const { command, options: { args = [], ...options } } = line;
+  return { command: program, options: { ...options, args: [...before, command, ...args] } };
 }
 
 /** What makes a shell run a command that may have no more than so many files open. */

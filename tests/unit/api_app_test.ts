@@ -585,6 +585,17 @@ const DEFECTS: [string, unknown][] = [
   ["an object that poses as an answer", { getResponse: () => new Response(SECRET) }],
 ];
 
+Deno.test("what the machine does not do is 500 with the reason, and no defect that is logged", async () => {
+  const control = new MemoryControl();
+  control.expose = () => {
+    throw new ConnectorError("internal", "Cannot write it: the disk is full", { told: true });
+  };
+  const { call, log } = setUp({ control });
+  const { status, body } = await expose(call, GOOD);
+  assert.deepEqual([status, body], [500, "Cannot write it: the disk is full\n"]);
+  assert.deepEqual(log.lines.map(({ level }) => level), ["debug"]);
+});
+
 for (const [name, thrown] of DEFECTS) {
   Deno.test(`${name}, thrown, is 500 without internals and logged once`, async () => {
     const control = new MemoryControl();

@@ -20,6 +20,10 @@ Deno.test("a ConnectorError without cause and hint has none", () => {
   assert.ok(!("cause" in error));
 });
 
+function systemError(code: string): Error {
+  return Object.assign(new Error(`${code} (os error 1)`), { code });
+}
+
 const PLATFORM: [unknown, ErrorCode, string][] = [
   [new Deno.errors.AddrInUse("x"), "already_exists", "the port is already in use"],
   [
@@ -47,6 +51,12 @@ const PLATFORM: [unknown, ErrorCode, string][] = [
   ],
   [new Error("No route to host (os error 113)"), "unavailable", "the host is unreachable"],
   [new ConnectorError("resource_exhausted", "Too many"), "resource_exhausted", "Too many"],
+  [systemError("ENOSPC"), "resource_exhausted", "no space is left on the device"],
+  [systemError("EDQUOT"), "resource_exhausted", "the disk quota is used up"],
+  [systemError("EROFS"), "permission_denied", "the file system is read-only"],
+  [systemError("ESTALE"), "unavailable", "the file server does not know it any more (ESTALE)"],
+  [systemError("EBUSY"), "unavailable", "the system uses it (EBUSY)"],
+  [systemError("ELOOP"), "invalid_argument", "its links lead in a circle"],
   [new Error("something else"), "internal", "something else"],
   ["a text", "internal", "a text"],
   [undefined, "internal", "undefined"],
