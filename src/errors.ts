@@ -94,7 +94,10 @@ function classify(error: unknown): { code: ErrorCode; reason: string } {
   if (/network is unreachable|no route to host|host is unreachable/i.test(text)) {
     return { code: "unavailable", reason: "the host is unreachable" };
   }
-  return { code: "internal", reason: text };
+  // What Deno knows no class and no code for has the system's own words: `Stale file handle (os error 116): open '/x'`.
+  const [, first, words] = /^(\w)(.*?) \(os error \d+\)/.exec(text) ?? [];
+  if (first === undefined) return { code: "internal", reason: text };
+  return { code: "internal", reason: `${first.toLowerCase()}${words}` };
 }
 
 /** Node's errors carry a code; one that stands for several attempts carries them in `errors`. */
@@ -124,17 +127,12 @@ const NODE_ERRORS: Record<string, { code: ErrorCode; reason: string }> = {
   ENOTFOUND: { code: "unavailable", reason: "the host name could not be resolved" },
   EAI_AGAIN: { code: "unavailable", reason: "the host name could not be resolved" },
   ENOSPC: { code: "resource_exhausted", reason: "no space is left on the device" },
-  EDQUOT: { code: "resource_exhausted", reason: "the disk quota is used up" },
-  EFBIG: { code: "resource_exhausted", reason: "files may not become that large" },
   EROFS: { code: "permission_denied", reason: "the file system is read-only" },
   EIO: { code: "unavailable", reason: "the device has failed (EIO)" },
-  ESTALE: { code: "unavailable", reason: "the file server does not know it any more (ESTALE)" },
   EBUSY: { code: "unavailable", reason: "the system uses it (EBUSY)" },
   ENOTDIR: { code: "invalid_argument", reason: "a part of its path is not a folder" },
   ELOOP: { code: "invalid_argument", reason: "its links lead in a circle" },
   ENAMETOOLONG: { code: "invalid_argument", reason: "its name is too long" },
-  ENXIO: { code: "invalid_argument", reason: "it is not a file" },
-  ENOLCK: { code: "unavailable", reason: "its file system has no locks (ENOLCK)" },
   EMFILE: { code: "resource_exhausted", reason: "no file descriptor is left" },
   ENFILE: { code: "resource_exhausted", reason: "no file descriptor is left" },
 };

@@ -347,7 +347,12 @@ async function exchangeFile(path: string, content: Uint8Array): Promise<void> {
   // The name is on disk only when its folder is; Windows cannot open one.
   if (Deno.build.os === "windows") return;
   using folder = await Deno.open(dirname(path));
-  await folder.sync();
+  try {
+    await folder.sync();
+  } catch (error) {
+    // So do SMB and some FUSE file systems answer, which have no such thing.
+    if (codeOf(error) !== "EINVAL") throw error;
+  }
 }
 
 async function removeIfThere(path: string): Promise<void> {

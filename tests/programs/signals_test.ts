@@ -8,6 +8,7 @@ import { tempFolder } from "../support/mtls.ts";
 import { RestClient, ROOT, spawnConnector } from "../support/processes.ts";
 import { echo, freePort, refuses, serveTcp, until, writeAll } from "../support/world.ts";
 import { Terminal } from "./terminals.ts";
+import { testAsRoot } from "./tunnels.ts";
 
 const DENO = Deno.execPath();
 const CONNECTOR = `${DENO} run --quiet -P main.ts`;
@@ -56,24 +57,36 @@ Deno.test("who is run by nohup outlives the terminal", async () => {
 });
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  Deno.test(`the first process of a container: ${signal} ends it, other signals do not`, async () => {
-    const args = ["--pid", "--fork", "--mount-proc", "--kill-child", DENO, "run", "--quiet", "-P"];
-    const binds = ["--grpc-bind=127.0.0.1:0", "--http-bind=127.0.0.1:0"];
-    await using child = new Child("unshare", {
-      args: [...args, "main.ts", "run", ...binds],
-      cwd: ROOT,
-    });
-    const [, port] = await child.waitFor(/connector started .*http=127\.0\.0\.1:(\d+)/);
-    const children = await Deno.readTextFile(`/proc/${child.pid}/task/${child.pid}/children`);
-    const pid = Number(children.trim());
-    using rest = new RestClient(`http://127.0.0.1:${port}`);
-    for (const other of ["SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const) {
-      Deno.kill(pid, other);
-      strictEqual((await rest.request("GET", "/health")).status, 200);
-    }
-    Deno.kill(pid, signal);
-    deepStrictEqual(await child.exited, { code: 0, signal: null });
-  });
+  testAsRoot(
+    `the first process of a container: ${signal} ends it, other signals do not`,
+    async () => {
+      const args = [
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+        DENO,
+        "run",
+        "--quiet",
+        "-P",
+      ];
+      const binds = ["--grpc-bind=127.0.0.1:0", "--http-bind=127.0.0.1:0"];
+      await using child = new Child("unshare", {
+        args: [...args, "main.ts", "run", ...binds],
+        cwd: ROOT,
+      });
+      const [, port] = await child.waitFor(/connector started .*http=127\.0\.0\.1:(\d+)/);
+      const children = await Deno.readTextFile(`/proc/${child.pid}/task/${child.pid}/children`);
+      const pid = Number(children.trim());
+      using rest = new RestClient(`http://127.0.0.1:${port}`);
+      for (const other of ["SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const) {
+        Deno.kill(pid, other);
+        strictEqual((await rest.request("GET", "/health")).status, 200);
+      }
+      Deno.kill(pid, signal);
+      deepStrictEqual(await child.exited, { code: 0, signal: null });
+    },
+  );
 }
 
 /** A connector in a terminal, and a visitor whose connection through it is open. */

@@ -7,6 +7,7 @@ import { Child } from "../support/child.ts";
 import { tempFolder } from "../support/mtls.ts";
 import { type ConnectorProcess, ROOT, spawnConnector } from "../support/processes.ts";
 import { freePort } from "../support/world.ts";
+import { testAsRoot } from "./tunnels.ts";
 
 const EMPTY = '{"version":1,"services":[]}\n';
 
@@ -23,7 +24,7 @@ const ORDINARY_USER = [
 ];
 
 function test(name: string, run: (folder: string) => Promise<void>): void {
-  Deno.test(`state file: ${name}`, async () => {
+  testAsRoot(`state file: ${name}`, async () => {
     await using folder = await tempFolder();
     await run(folder.path);
   });
@@ -215,6 +216,53 @@ for (const mounted of ["its folder", "itself"] as const) {
   });
 }
 
+/** What makes one system call fail on one file, as a file server or a device does. */
+function failing(file: string, call: string, error: string): string[] {
+  // With -D the connector is the process that was started, and gets its signals.
+  const flags = ["-D", "-qq", "--follow-forks", "--seccomp-bpf", "--output=/dev/null"];
+  const what = [`--trace=${call}`, `--trace-path=${file}`, `--inject=${call}:error=${error}`];
+  return ["strace", ...flags, ...what];
+}
+
+for (
+  const [call, error, reason] of [
+    ["write", "ESTALE", "stale file handle"],
+    ["write", "EDQUOT", "disk quota exceeded"],
+    ["fsync", "EIO", "the device has failed (EIO)"],
+  ] as const
+) {
+  test(`${error} is an answer with the reason, and nothing is lost`, async (folder) => {
+    const file = path.join(folder, "services.json");
+    const args = [`--state-file=${file}`];
+    {
+      await using connector = await spawnConnector({ args });
+      await expose(connector);
+    }
+    const before = await Deno.readTextFile(file);
+    await using connector = await spawnConnector({
+      args,
+      through: failing(`${file}.new`, call, error),
+    });
+    deepStrictEqual(await expose(connector), [
+      500,
+      `Cannot expose service "kept": Cannot write state file "${file}": ${reason}\n`,
+    ]);
+    strictEqual(await Deno.readTextFile(file), before);
+    strictEqual((await idsOf(connector)).length, 1);
+  });
+}
+
+test("on a file system that cannot sync a folder, it works", async (folder) => {
+  const file = path.join(folder, "services.json");
+  await using connector = await spawnConnector({
+    args: [`--state-file=${file}`],
+    through: failing(folder, "fsync", "EINVAL"),
+  });
+  const [status, id] = await expose(connector);
+  strictEqual(status, 200, id);
+  match(await Deno.readTextFile(file), new RegExp(id));
+});
+
 for (
   const [what, line, said] of [
     [
@@ -229,7 +277,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`generate-certs ${what} ends with a sentence`, async () => {
+  testAsRoot(`generate-certs ${what} ends with a sentence`, async () => {
     await using folder = await tempFolder();
     const [program = "", ...args] = mounting(folder.path, line);
     const command = ["run", "--quiet", "-P", "main.ts", "generate-certs", "--ca"];

@@ -61,3 +61,8 @@ export async function untilListening(port: number): Promise<void> {
 
 /** Whether the tests run as root, which some programs treat apart. */
 export const IS_ROOT = Deno.uid() === 0;
+
+/** Registers a test that takes root, as namespaces do; for others there is none. */
+export function testAsRoot(name: string, run: () => Promise<void>): void {
+  if (IS_ROOT) Deno.test(name, run);
+}
