@@ -333,7 +333,7 @@ async function exchangeFile(path: string, content: Uint8Array): Promise<void> {
   await removeIfThere(beside);
   try {
     {
-      using file = await Deno.open(beside, { write: true, createNew: true, mode: MODE });
+      using file = await openNew(beside);
       let rest = content;
       while (rest.length > 0) rest = rest.subarray(await file.write(rest));
       await file.sync();
@@ -352,6 +352,15 @@ async function exchangeFile(path: string, content: Uint8Array): Promise<void> {
   } catch (error) {
     // So do SMB and some FUSE file systems answer, which have no such thing.
     if (codeOf(error) !== "EINVAL") throw error;
+  }
+}
+
+async function openNew(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path, { write: true, createNew: true, mode: MODE });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new ConnectorError("not_found", `"${dirname(path)}" is not there any more`);
   }
 }
 

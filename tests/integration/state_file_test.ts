@@ -248,3 +248,22 @@ test("a failed save is told to whoever asked, whatever the reason", async ({ fil
     return true;
   });
 });
+
+test("one that is removed while it is used is made again, as soon as its folder is there", async ({ folder }) => {
+  const inner = path.join(folder, "inner");
+  const file = path.join(inner, "services.json");
+  await Deno.mkdir(inner);
+  using state = await StateFile.open(file);
+  await Deno.remove(file);
+  await state.save([service(1)]);
+  match(await Deno.readTextFile(file), /service 1/);
+  if (Deno.build.os === "windows") return;
+  await Deno.remove(inner, { recursive: true });
+  await rejects(state.save([]), {
+    message: `Cannot write state file "${await Deno.realPath(folder)}/inner/services.json": ` +
+      `"${await Deno.realPath(folder)}/inner" is not there any more`,
+  });
+  await Deno.mkdir(inner);
+  await state.save([service(2)]);
+  match(await Deno.readTextFile(file), /service 2/);
+});
