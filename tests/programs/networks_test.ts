@@ -39,7 +39,10 @@ for (const bind of ["", "[::]", "localhost"]) {
   });
 }
 
-const CONNECTOR = [Deno.execPath(), "run", "--quiet", "--no-check", "-P", "main.ts", "run"];
+/** One that does start is no success, and must end. */
+const CONNECTOR = [
+  ...["timeout", "20", Deno.execPath(), "run", "--quiet", "--no-check", "-P", "main.ts", "run"],
+];
 /** What takes the right to bind privileged ports away from root. */
 const ORDINARY_USER = ["setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-all"];
 
