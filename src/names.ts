@@ -1,7 +1,8 @@
 // The addresses of host names: the one place of the process that asks for them, for destinations, links and what is bound.
 // The system answers (getaddrinfo), as users expect: hosts files, search domains, what a VPN or mDNS adds. It answers on
 // the runtime's 32 blocking threads, which files share, and a name whose name server is silent holds one for 10 s and
-// more, whoever has left meanwhile. So few names are looked up at once, and names that hang get few of those places.
+// more, whoever has left meanwhile. So few names are looked up at once, and names that hang get few of those places: of
+// those that wait for one it is found out, over DNS and without a thread, which have a name server that answers.
 
 import { lookup } from "node:dns";
 import { isIpv4, isIpv6 } from "./address.ts";
@@ -33,7 +34,7 @@ const THREADS = Deno.build.os === "windows" ? 4 * navigator.hardwareConcurrency 
  * them. A quarter is left to files.
  */
 const PLACES = {
-  /** It had an answer. Nobody else gets the last places. */
+  /** It had an answer, or its name server answers right now. Nobody else gets the last places. */
   proven: { rank: 2, atOnce: 1 / 2, max: 3 / 4 },
   /** It had none, or was never looked up. */
   unproven: { rank: 1, atOnce: 3 / 8, max: 5 / 8 },
@@ -44,6 +45,8 @@ const PLACES = {
 const PAUSE_MS = 2000;
 /** Names that wait for a place. One more, and the oldest waits no longer. */
 const MAX_QUEUED = 1000;
+/** Of these, names whose name server is asked whether it answers; each takes two sockets. One more, and the oldest is asked no longer. */
+const MAX_PROBES = 64;
 /** Names that are remembered, those that wait included: 2 MB if each has as many addresses as are used. */
 const MAX_KNOWN = 3000;
 
@@ -55,6 +58,9 @@ export type Resolve = (
   name: string,
   found: (error: Error | null, addresses: { address: string; family: number }[]) => void,
 ) => void;
+
+/** Whether a name server answers for a name at all, whatever the answer. Never rejects. */
+export type Probe = (name: string, signal: AbortSignal) => Promise<boolean>;
 
 /** Is told the addresses of a name, in the order to try them and at least one; or why there are none. */
 export type Found = (answer: readonly string[] | ConnectorError) => void;
@@ -91,21 +97,25 @@ interface Known {
 /** Looks names up: each once at a time, whoever waits for it. */
 export class Names {
   readonly #resolve: Resolve;
+  readonly #probe: Probe | undefined;
   readonly #threads: number;
   /** Idle ones in the order in which they were looked up. */
   readonly #known = new Map<string, Known>();
   /** Names that wait for a place, the newest last. */
   readonly #queue = new Set<Known>();
   readonly #running = new Set<Known>();
+  /** Of those that wait, whose name server is being asked, the newest last; each with what ends that. */
+  readonly #probes = new Map<Known, AbortController>();
   /** When the last of those began that begin only after a pause. */
   #paused = -Infinity;
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  /** `resolve` asks the system, in one of `threads`; it must call back, however late. */
+  /** `resolve` asks the system, in one of `threads`; it must call back, however late. Without `probe`, none are asked. */
   constructor(
-    { resolve = resolveBySystem, threads = THREADS }: { resolve?: Resolve; threads?: number } = {},
+    { resolve, probe, threads = THREADS }: { resolve: Resolve; probe?: Probe; threads?: number },
   ) {
     this.#resolve = resolve;
+    this.#probe = probe;
     this.#threads = threads;
   }
 
@@ -141,6 +151,7 @@ export class Names {
     known.waiting.add(waiter);
     if (known.timer === undefined) this.#arm(known);
     this.#start();
+    if (known.phase === "queued" && known.standing !== "proven") void this.#askAhead(known);
     return () => {
       if (known.waiting.delete(waiter) && known.waiting.size === 0) this.#abandon(known);
     };
@@ -205,6 +216,26 @@ export class Names {
     throw new TypeError("somebody waits");
   }
 
+  /** Finds out whether the name server of a name that waits answers: then it need not wait with those that hang. */
+  async #askAhead(known: Known): Promise<void> {
+    if (this.#probe === undefined || this.#probes.has(known)) return;
+    const [oldest] = this.#probes.keys();
+    if (this.#probes.size >= MAX_PROBES && oldest) this.#endProbe(oldest);
+    const probe = new AbortController();
+    this.#probes.set(known, probe);
+    const answers = await this.#probe(known.name, probe.signal);
+    if (this.#probes.get(known) !== probe) return;
+    this.#probes.delete(known);
+    if (!answers) return;
+    known.standing = "proven";
+    this.#start();
+  }
+
+  #endProbe(known: Known): void {
+    this.#probes.get(known)?.abort();
+    this.#probes.delete(known);
+  }
+
   /** Begins what may begin. */
   #start(): void {
     for (let next = this.#next(); next !== undefined; next = this.#next()) this.#run(next);
@@ -253,6 +284,7 @@ export class Names {
       this.#paused = performance.now();
     }
     this.#queue.delete(known);
+    this.#endProbe(known);
     this.#running.add(known);
     known.phase = "running";
     known.since = performance.now();
@@ -333,6 +365,7 @@ export class Names {
   #leaveQueue(known: Known): void {
     known.phase = "idle";
     this.#queue.delete(known);
+    this.#endProbe(known);
     if (known.answer === undefined) this.#known.delete(known.name);
     if (this.#queue.size > 0) return;
     clearTimeout(this.#pause);
@@ -352,8 +385,23 @@ export class Names {
 const resolveBySystem: Resolve = (name, found) =>
   lookup(name, { all: true, verbatim: true }, found);
 
+/** Over both families, for the system waits for both. */
+const probeByDns: Probe = async (name, signal) => {
+  const answers = async (type: "A" | "AAAA") => {
+    try {
+      await Deno.resolveDns(name, type, { signal });
+      return true;
+    } catch (error) {
+      // There is no such name, or it has no address: that was an answer.
+      return error instanceof Deno.errors.NotFound;
+    }
+  };
+  const [a, aaaa] = await Promise.all([answers("A"), answers("AAAA")]);
+  return a && aaaa;
+};
+
 /** The names of this process. */
-export const names = new Names();
+export const names = new Names({ resolve: resolveBySystem, probe: probeByDns });
 
 function countByAsker(all: Iterable<Known>): Map<string, number> {
   const counts = new Map<string, number>();

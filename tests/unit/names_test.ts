@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";
-import { type Found, Names, type Resolve } from "../../src/names.ts";
+import { type Found, Names, names, type Resolve } from "../../src/names.ts";
 import { FakeTime } from "../support/fake_time.ts";
 
 /** How many names that were never looked up begin at once. */
@@ -20,11 +20,17 @@ class Resolver {
   readonly asked: string[] = [];
   readonly answers = new Map<string, Answer>();
   readonly names: Names;
+  /** Names whose name server was asked whether it answers, each with what says so and whether that was given up. */
+  readonly probes = new Map<string, { say: (answers: boolean) => void; signal: AbortSignal }>();
   readonly #pending: { name: string; found: Parameters<Resolve>[1] }[] = [];
 
-  constructor({ threads = 32 } = {}) {
+  constructor({ threads = 32, probing = false } = {}) {
     this.names = new Names({
       threads,
+      ...(probing && {
+        probe: (name: string, signal: AbortSignal) =>
+          new Promise((say) => this.probes.set(name, { say, signal })),
+      }),
       resolve: (name, found) => {
         this.asked.push(name);
         const answer = this.answers.get(name);
@@ -362,6 +368,58 @@ Deno.test("names: whoever has none under way has the next turn before whoever ha
   deepStrictEqual(mine.told, ["10.0.0.1"]);
 });
 
+Deno.test("names: one that waits and whose name server answers is found before those that hang", async () => {
+  using time = new FakeTime();
+  const system = new Resolver({ probing: true });
+  system.hang(50);
+  const good = system.ask("good.test");
+  system.hang(50, { prefix: "newer" });
+  ok(!system.probes.has("hangs0.test"), "it has its place");
+  await time.advance(100);
+  deepStrictEqual(system.names.load, { running: AT_FIRST, queued: 101 - AT_FIRST });
+  system.probes.get("good.test")?.say(true);
+  system.probes.get("newer0.test")?.say(false);
+  await time.advance(1);
+  ok(system.asked.includes("good.test"));
+  ok(!system.asked.includes("newer0.test"));
+  system.answer("good.test", ["10.0.0.1"]);
+  deepStrictEqual(good.told, ["10.0.0.1"]);
+});
+
+Deno.test("names: one that hung and whose name server answers again waits no longer", async () => {
+  using time = new FakeTime();
+  const system = new Resolver({ probing: true });
+  for (let at = 0; at < 20; at += 1) {
+    system.ask(`hangs${at}.test`);
+    await time.advance(5000);
+    system.answer(`hangs${at}.test`, "EAI_AGAIN");
+  }
+  for (let at = 0; at < 20; at += 1) system.ask(`hangs${at}.test`, { fresh: true });
+  deepStrictEqual(system.names.load, { running: 8, queued: 12 });
+  const [name = "", probe] = [...system.probes].at(-1) ?? [];
+  const { told } = system.ask(name);
+  probe?.say(true);
+  await time.advance(0);
+  system.answer(name, ["10.0.0.1"]);
+  deepStrictEqual(told, ["10.0.0.1"]);
+});
+
+Deno.test("names: name servers are asked for few that wait, the newest, and for nobody who has left", async () => {
+  using time = new FakeTime();
+  const system = new Resolver({ probing: true });
+  const asked = system.hang(200);
+  const open = () => [...system.probes].filter(([, { signal }]) => !signal.aborted);
+  strictEqual(open().length, 64);
+  strictEqual(open().at(-1)?.[0], "hangs199.test");
+  for (const { leave } of asked.slice(100)) leave();
+  strictEqual(open().length, 0);
+  // What is said then changes nothing.
+  for (const { say } of system.probes.values()) say(true);
+  await time.advance(1);
+  strictEqual(system.names.load.running, AT_FIRST);
+  for (const { leave } of asked) leave();
+});
+
 for (const threads of [1, 4, 8, 64]) {
   Deno.test(`names: of ${threads} threads a quarter is left, as far as there are more than one`, async () => {
     using time = new FakeTime();
@@ -415,7 +473,6 @@ Deno.test("names: as a promise, with a signal that gives up", async () => {
 });
 
 Deno.test("names: what is no name for the system does not exist", async () => {
-  const names = new Names();
   const name = `${"x".repeat(64)}.invalid`;
   await rejects(names.addressesOf(name), new RegExp(`no such name: "${name}"$`));
   deepStrictEqual(names.load, { running: 0, queued: 0 });
