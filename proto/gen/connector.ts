@@ -218,10 +218,19 @@ export interface Open {
   serviceId: string;
   /** host:port of the visitor's socket. */
   visitor: string;
+  /**
+   * Set by who may dial what comes of this, and wants to find it again: how many services the connection is known to have
+   * passed, this one included. 0: nobody wants to know.
+   */
+  passages: number;
 }
 
 /** The destination is connected. */
 export interface Opened {
+  /** If the open had `passages`: host:port that the destination was dialled from. Else empty. */
+  local: string;
+  /** If the open had `passages`: the same, as the egress knows it. Else 0. */
+  passages: number;
 }
 
 /** No more bytes in this direction. */
@@ -747,7 +756,7 @@ export const Frame: MessageFns<Frame> = {
 };
 
 function createBaseOpen(): Open {
-  return { serviceId: "", visitor: "" };
+  return { serviceId: "", visitor: "", passages: 0 };
 }
 
 export const Open: MessageFns<Open> = {
@@ -757,6 +766,9 @@ export const Open: MessageFns<Open> = {
     }
     if (message.visitor !== "") {
       writer.uint32(18).string(message.visitor);
+    }
+    if (message.passages !== 0) {
+      writer.uint32(24).uint32(message.passages);
     }
     return writer;
   },
@@ -790,6 +802,14 @@ export const Open: MessageFns<Open> = {
             message.visitor = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.passages = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -804,11 +824,17 @@ export const Open: MessageFns<Open> = {
 };
 
 function createBaseOpened(): Opened {
-  return {};
+  return { local: "", passages: 0 };
 }
 
 export const Opened: MessageFns<Opened> = {
-  encode(_: Opened, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: Opened, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.local !== "") {
+      writer.uint32(10).string(message.local);
+    }
+    if (message.passages !== 0) {
+      writer.uint32(16).uint32(message.passages);
+    }
     return writer;
   },
 
@@ -825,6 +851,22 @@ export const Opened: MessageFns<Opened> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.local = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.passages = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;

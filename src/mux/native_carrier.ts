@@ -38,6 +38,8 @@ export interface NativeStreamOptions {
   serviceId: string;
   /** host:port of the visitor's socket. */
   visitor: string;
+  /** How many services the connection has passed, if the opener wants to find it again; else 0. */
+  passages: number;
   /** Whether this side opened it. */
   ours: boolean;
   sendWindow: SendWindow;

@@ -5,6 +5,7 @@ import { type ResetCode, TAKEN } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
 import { CHUNK_OVERHEAD_BYTES } from "../limits.ts";
 import type { Enrolled } from "../roster.ts";
+import type { Dialled } from "../wire/native_frame.ts";
 import { Inbox } from "./inbox.ts";
 import type { NativeCarrier, NativeStreamOptions, OpenState } from "./native_carrier.ts";
 import type { Stream } from "./stream.ts";
@@ -15,6 +16,7 @@ export class NativeStream implements Enrolled, Stream {
   place = -1;
   readonly serviceId: string;
   readonly visitor: string;
+  readonly passages: number;
   /** Whether this side opened it. */
   readonly ours: boolean;
   readonly #carrier: NativeCarrier;
@@ -28,6 +30,7 @@ export class NativeStream implements Enrolled, Stream {
   /** Why it was reset, by either side, in words: an error only for who asks, since most are just closed. */
   #failure: string | undefined;
   #onLost: ((reason: string) => void) | undefined;
+  #onDialled: ((dialled: Dialled) => void) | undefined;
   /** Set when the link is gone: what has arrived is still delivered. */
   #linkFailure: ConnectorError | undefined;
   #sent: "nothing" | "finish" | "reset" = "nothing";
@@ -36,6 +39,7 @@ export class NativeStream implements Enrolled, Stream {
   constructor(options: NativeStreamOptions, carrier: NativeCarrier) {
     this.serviceId = options.serviceId;
     this.visitor = options.visitor;
+    this.passages = options.passages;
     this.ours = options.ours;
     this.#sendWindow = options.sendWindow;
     this.#receiveWindow = options.receiveWindow;
@@ -90,11 +94,15 @@ export class NativeStream implements Enrolled, Stream {
     if (reason !== undefined) listener(reason);
   }
 
-  accept(): void {
+  onDialled(listener: (dialled: Dialled) => void): void {
+    this.#onDialled = listener;
+  }
+
+  accept(dialled?: Dialled): void {
     if (this.ours || this.#state !== "opening") return;
     if (this.#failure !== undefined || this.#linkFailure) return;
     this.#state = "open";
-    this.#carrier.send({ kind: "opened", stream: this.#id });
+    this.#carrier.send({ kind: "opened", stream: this.#id, ...(dialled && { dialled }) });
     this.#carrier.answered(this);
   }
 
@@ -132,7 +140,7 @@ export class NativeStream implements Enrolled, Stream {
   }
 
   /** The peer has connected the destination. @throws {ConnectorError} when that makes no sense. */
-  receiveOpened(): void {
+  receiveOpened(dialled?: Dialled): void {
     if (!this.ours || this.#received !== "nothing") throw this.#breach("opened");
     if (this.#state !== "opening") {
       // We have reset it before the answer came.
@@ -141,6 +149,7 @@ export class NativeStream implements Enrolled, Stream {
     }
     this.#state = "open";
     this.#carrier.answered(this);
+    if (dialled && this.passages > 0) this.#onDialled?.(dialled);
   }
 
   /** Takes bytes. Returns what they now cost while they wait. @throws {ConnectorError} when they were not allowed. */

@@ -12,7 +12,7 @@ import type { NativeCarrier } from "./native_carrier.ts";
 import { NativeStream } from "./native_stream.ts";
 import { OpenQueue } from "./open_queue.ts";
 import { Places } from "./service_places.ts";
-import type { OnStream, Stream } from "./stream.ts";
+import type { OnStream, OpenOptions, Stream } from "./stream.ts";
 import { StreamTable } from "./stream_table.ts";
 import { ReceiveWindow, SendWindow, WindowBudget } from "./window.ts";
 
@@ -88,7 +88,7 @@ export class NativeStreams implements NativeCarrier {
    * @throws {ConnectorError} `resource_exhausted` when the service may have no more of what the peer takes, or the numbers are
    *   used up.
    */
-  open(serviceId: string, visitor: string): Stream {
+  open(serviceId: string, visitor: string, { passages = 0 }: OpenOptions = {}): Stream {
     const { peerLimits, limits } = this.#options;
     if (this.#last.ours + 2 * this.#waiting.size > MAX_STREAM_ID - 2) {
       this.#options.onExhausted();
@@ -103,6 +103,7 @@ export class NativeStreams implements NativeCarrier {
     const stream = new NativeStream({
       serviceId,
       visitor,
+      passages,
       ours: true,
       sendWindow: new SendWindow(peerLimits.window),
       receiveWindow: this.#receiveWindow(limits),
@@ -168,8 +169,9 @@ export class NativeStreams implements NativeCarrier {
     this.#last.ours += 2;
     stream.opening(this.#last.ours);
     this.#streams.add(stream);
-    const { id, serviceId, visitor } = stream;
-    this.send({ kind: "open", stream: id, serviceId, visitor });
+    const { id, serviceId, visitor, passages } = stream;
+    const frame = { kind: "open", stream: id, serviceId, visitor } as const;
+    this.send(passages > 0 ? { ...frame, passages } : frame);
   }
 
   /** Whether a peer that does not divide its opens between services has hardly any left. */
@@ -207,7 +209,7 @@ export class NativeStreams implements NativeCarrier {
       case "open":
         return this.#receiveOpen(frame);
       case "opened":
-        return this.#find(frame).receiveOpened();
+        return this.#find(frame).receiveOpened(frame.dialled);
       case "finish":
         return this.#find(frame).receiveFinish();
       case "reset":
@@ -235,7 +237,7 @@ export class NativeStreams implements NativeCarrier {
 
   #receiveOpen(frame: NativeFrame & { kind: "open" }): void {
     const { limits, peerLimits, onStream } = this.#options;
-    const { stream: id, serviceId, visitor } = frame;
+    const { stream: id, serviceId, visitor, passages = 0 } = frame;
     if (!this.#isTheirs(id)) throw breach(`open on stream ${id}, whose number is not its own`);
     if (id <= this.#last.theirs) throw breach(`open on stream ${id} after ${this.#last.theirs}`);
     const { streams, opens } = this.#places.theirs;
@@ -246,6 +248,7 @@ export class NativeStreams implements NativeCarrier {
     const stream = new NativeStream({
       serviceId,
       visitor,
+      passages,
       ours: false,
       sendWindow: new SendWindow(peerLimits.window),
       receiveWindow: this.#receiveWindow(limits),

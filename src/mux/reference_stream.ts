@@ -45,6 +45,7 @@ export class ReferenceStream implements Stream {
   readonly serviceId: string;
   readonly wireId: string;
   readonly visitor = "";
+  readonly passages = 0;
   readonly connectionId: string;
   readonly #role: StreamRole;
   readonly #carrier: ReferenceCarrier;
@@ -124,6 +125,9 @@ export class ReferenceStream implements Stream {
 
   /** The dialect has no word for it. */
   accept(): void {}
+
+  /** Nor for this. */
+  onDialled(): void {}
 
   reset(_code: ResetCode, reason: string): void {
     if (this.#failure) return;

@@ -18,7 +18,7 @@ import { readAnswer, readOffer } from "./negotiation.ts";
 import { Outbox } from "./outbox.ts";
 import { ReferenceStreams } from "./reference_streams.ts";
 import type { Dialect, Leaving, SessionOptions } from "./session_options.ts";
-import type { OnStream, Stream } from "./stream.ts";
+import type { OnStream, OpenOptions, Stream } from "./stream.ts";
 import { WireIds } from "./wire_ids.ts";
 
 /** How long a peer may take to end a link that we have ended, in milliseconds, unless something else is asked for. */
@@ -27,7 +27,7 @@ const CLOSE_GRACE_MS = 1000;
 /** The data half of a session, of either dialect. */
 interface Streams {
   readonly size: number;
-  open(serviceId: string, visitor: string): Stream;
+  open(serviceId: string, visitor: string, options: OpenOptions): Stream;
   end(reason: ConnectorError): void;
 }
 
@@ -114,12 +114,12 @@ export class Session {
    * @throws {ConnectorError} `resource_exhausted` when a limit is reached, `unavailable` before the peer has answered
    *   and once the session is leaving.
    */
-  open(serviceId: string, visitor: string): Stream {
+  open(serviceId: string, visitor: string, options: OpenOptions = {}): Stream {
     if (this.#streams === undefined) {
       throw new ConnectorError("unavailable", "The peer has not answered yet");
     }
     if (this.#leaving) throw new ConnectorError("unavailable", "The link is about to end");
-    return this.#streams.open(serviceId, visitor);
+    return this.#streams.open(serviceId, visitor, options);
   }
 
   /** Takes no more streams, and tells the peer so; open ones go on. `returns`: whether our services will come back. */

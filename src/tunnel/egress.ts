@@ -38,14 +38,13 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     visitors.log.warn("visitor turned away", { service: name, reason: TOO_MANY });
     return stream.reset("limit", TOO_MANY);
   }
-  const passage = visitors.passages.enter({
+  const passage = visitors.passages.enterEgress({
     service: name,
     sourcePort,
     destinationPort: destination.port,
     visitor: stream.visitor,
-  });
-  const { services } = passage;
-  if (services.length > MAX_PASSAGES) endLoop(stream, { visit, services, options });
+  }, stream);
+  if (passage.count > MAX_PASSAGES) endLoop(stream, { visit, passage, options });
   else await carry(stream, { visit, passage, options });
   passage.end();
 }
@@ -53,11 +52,11 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
 /** The stream is its own visitor. */
 function endLoop(
   stream: Stream,
-  { visit, services, options }: { visit: Visit; services: string[]; options: EgressOptions },
+  { visit, passage, options }: { visit: Visit; passage: Passage; options: EgressOptions },
 ): void {
   const { service: { name }, who, visitors } = options;
-  const names = [...new Set(services)].map((service) => `"${service}"`).join(", ");
-  const reason = `a loop: the connection has come here ${MAX_PASSAGES} times through ${names}`;
+  const names = [...new Set(passage.services)].map((service) => `"${service}"`).join(", ");
+  const reason = `a loop: the connection has passed ${MAX_PASSAGES} services, of which ${names}`;
   visit.fail(reason);
   visitors.log.warn("connection ended that leads back to itself", {
     ...who,
@@ -95,7 +94,9 @@ async function carry(
     visitors.log.warn(line, { ...who, service: name, reason });
     return stream.reset("refused", reason);
   }
-  passage.connected(() => conn.local);
-  stream.accept();
+  const { passages } = stream;
+  const dialled = passage.watched ? { local: conn.local, passages: passage.count } : undefined;
+  if (dialled !== undefined) passage.dialled(dialled);
+  stream.accept(passages > 0 ? dialled : undefined);
   await visit.carry({ socket: conn, stream, remote: conn.remote });
 }

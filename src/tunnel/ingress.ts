@@ -1,6 +1,7 @@
 // The listening side of one service: accepts visitors and opens a stream to the peer for each. While there is no
 // link, visitors wait for a limited time: a peer that returns soon finds its port and its visitors.
 
+import { parseAddress } from "../address.ts";
 import { reasonOf } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { Service } from "../service.ts";
@@ -11,7 +12,7 @@ import { type ServiceVisitors, TOO_MANY, type Visit } from "./visitors.ts";
 
 /** What an ingress listens for. */
 export interface IngressOptions {
-  service: Pick<Service, "id" | "name" | "sourcePort">;
+  service: Pick<Service, "id" | "name" | "sourcePort" | "destinationAddr">;
   visitors: ServiceVisitors;
   /** Told where it listens: no tunnel leads there. */
   listeners: OwnListeners;
@@ -34,6 +35,7 @@ interface Waiter {
 /** A listening service. */
 export class Ingress {
   #options: IngressOptions;
+  #destinationPort: number;
   #listener: Listener | undefined;
   #unlist: () => void = () => {};
   /** Gives the port's descriptor back. */
@@ -44,6 +46,7 @@ export class Ingress {
 
   private constructor(options: IngressOptions) {
     this.#options = options;
+    this.#destinationPort = destinationPortOf(options);
   }
 
   /**
@@ -71,6 +74,7 @@ export class Ingress {
   /** The port belongs to another service from now on; whoever waits is that one's visitor. */
   rededicate(options: IngressOptions): void {
     this.#options = options;
+    this.#destinationPort = destinationPortOf(options);
     for (const { visit } of this.#waiting) visit.fail("the service was replaced");
     const conns = this.#waiting.map(({ conn }) => conn);
     this.#waiting = [];
@@ -133,12 +137,24 @@ export class Ingress {
   }
 
   #carry({ conn, visit }: Waiter): void {
-    const { service } = this.#options;
+    const { service, visitors } = this.#options;
     if (this.#state.kind !== "linked") throw new TypeError("there is no link");
+    const { remote } = conn;
+    const passage = visitors.passages.enterIngress({
+      service: service.name,
+      sourcePort: service.sourcePort,
+      destinationPort: this.#destinationPort,
+      visitor: remote,
+    });
     try {
-      const stream = this.#state.session.open(service.id, conn.remote);
-      visit.carry({ socket: conn, stream, remote: conn.remote });
+      const passages = passage?.count ?? 0;
+      const stream = this.#state.session.open(service.id, remote, { passages });
+      const carried = visit.carry({ socket: conn, stream, remote });
+      if (passage === undefined) return;
+      stream.onDialled((how) => passage.dialled(how));
+      carried.then(() => passage.end());
     } catch (error) {
+      passage?.end();
       this.#dismiss({ conn, visit }, reasonOf(error));
     }
   }
@@ -163,6 +179,10 @@ export class Ingress {
     });
     conn.reset("limit", reason);
   }
+}
+
+function destinationPortOf({ service }: IngressOptions): number {
+  return parseAddress(service.destinationAddr).port;
 }
 
 const CLOSED = "the service was removed";

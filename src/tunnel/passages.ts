@@ -1,8 +1,11 @@
-// Finds connections that come back to this connector: a service whose destination is the port of another one, which leads
-// here again. An egress knows the address that it dialled from, and each stream brings the address of its visitor: where the
-// two are the same, the stream carries on what was dialled. Not for what a relay has passed on, from an address of its own.
+// Finds connections that come back: services whose destinations are the ports of each other, so that one visitor becomes
+// thousands. An egress knows the address that it dialled from, tells it to the ingress that wants to know, and each stream
+// brings the address of its visitor: where the two are the same, the stream carries on what was dialled. Not for what a
+// relay has passed on, from an address of its own.
 
-/** A connection may be here so many times at once: no set-up that anybody wants comes near. */
+import type { Dialled } from "../wire/native_frame.ts";
+
+/** A connection may pass so many services: no set-up that anybody wants comes near. */
 export const MAX_PASSAGES = 16;
 /**
  * A stream that carries on what was dialled comes soon after, in milliseconds: its visitor may have waited for its turn.
@@ -11,76 +14,96 @@ export const MAX_PASSAGES = 16;
  */
 const SOON_MS = 15_000;
 
-/** What an egress knows of a stream. */
+/** A service's part of a connection. */
 export interface PassageOptions {
-  /** The name of its service. */
+  /** The name of the service. */
   service: string;
-  /** Where its service is listened for, and where its destination is. */
+  /** Where the service is listened for, and where its destination is. */
   sourcePort: number;
   destinationPort: number;
-  /** host:port of its visitor, or empty where the dialect does not tell. */
+  /** host:port of the visitor, or empty where the dialect does not tell. */
   visitor: string;
 }
 
-/** A stream whose destination is dialled here, until `end`. */
+/** A connection that passes a service, until `end`. */
 export interface Passage {
-  /** The services that the connection has come through, this one last: as many as times that it is here. */
+  /** How many services it is known to have passed, this one included. */
+  readonly count: number;
+  /** The last of them that are known here. */
   readonly services: string[];
-  /** The destination is connected; `local` asks for the host:port that it was dialled from. */
-  connected(local: () => string): void;
+  /** Whether its destination is of interest: `dialled` is to be called. */
+  readonly watched: boolean;
+  /** The destination is connected. */
+  dialled(how: Dialled): void;
   /** It is over. Idempotent. */
   end(): void;
 }
 
-/** The streams whose destinations are dialled by one connector. */
+/** The connections that pass one connector. */
 export class Passages {
-  /** How many streams there are of services that are listened for on a port. */
+  /** How many connections there are, dialled here, of services that are listened for on a port. */
   readonly #ports = new Map<number, number>();
-  /** By the address that was dialled from. */
+  /** By the address that was dialled from, here or at a peer. */
   readonly #dialled = new Map<string, Leg>();
-  /** By the visitor's address, of those whose former leg is not known. */
+  /** By the visitor's address, of those dialled here that may carry on what is not known yet. */
   readonly #arrived = new Map<string, Leg>();
 
-  /** A stream has come. */
-  enter(options: PassageOptions): Passage {
+  /** A stream has come whose destination is dialled here. `passages` is what the peer knows of it, 0 if it does not ask. */
+  enterEgress(options: PassageOptions, { passages }: { passages: number }): Passage {
     const { sourcePort, destinationPort, visitor } = options;
     this.#ports.set(sourcePort, (this.#ports.get(sourcePort) ?? 0) + 1);
-    const leg = new Leg(options, this);
     // Few destinations are a port that peers listen on: all others cost no more than this.
-    if (!this.#ports.has(destinationPort) || visitor === "") return leg;
-    leg.watched = true;
-    const former = this.#dialled.get(visitor);
-    if (former && isContinuedBy(former, leg)) leg.follow(former);
-    else this.#arrived.set(visitor, leg);
+    const watched = passages > 0 || this.#ports.has(destinationPort) && visitor !== "";
+    const leg = new Leg(options, this, { side: "egress", watched });
+    leg.count = Math.max(1, passages);
+    if (this.#findFormer(leg) || !leg.watched) return leg;
+    this.#arrived.set(visitor, leg);
     return leg;
   }
 
-  /** For legs only. A stream may be here before the end of its dial is known. */
-  connected(leg: Leg, local: string): void {
-    this.#dialled.set(local, leg);
-    const next = this.#arrived.get(local);
+  /** A visitor has come, whose destination a peer dials; undefined unless that may lead here. */
+  enterIngress(options: PassageOptions): Passage | undefined {
+    if (!this.#ports.has(options.destinationPort)) return undefined;
+    const leg = new Leg(options, this, { side: "ingress", watched: true });
+    this.#findFormer(leg);
+    return leg;
+  }
+
+  /** For legs only. A stream may be here before it is known how it was dialled. */
+  dialled(leg: Leg): void {
+    this.#dialled.set(leg.local, leg);
+    const next = this.#arrived.get(leg.local);
     if (next === undefined || !isContinuedBy(leg, next)) return;
-    this.#arrived.delete(local);
+    this.#arrived.delete(leg.local);
     next.follow(leg);
   }
 
   /** For legs only. */
-  forget(leg: Leg): void {
-    const { options: { sourcePort, visitor }, local } = leg;
+  leave(leg: Leg): void {
+    const { side, local, options: { sourcePort, visitor } } = leg;
+    if (this.#dialled.get(local) === leg) this.#dialled.delete(local);
+    if (side === "ingress") return;
+    if (this.#arrived.get(visitor) === leg) this.#arrived.delete(visitor);
     const left = (this.#ports.get(sourcePort) ?? 0) - 1;
     if (left > 0) this.#ports.set(sourcePort, left);
     else this.#ports.delete(sourcePort);
-    if (this.#arrived.get(visitor) === leg) this.#arrived.delete(visitor);
-    if (this.#dialled.get(local) === leg) this.#dialled.delete(local);
+  }
+
+  #findFormer(leg: Leg): boolean {
+    const former = this.#dialled.get(leg.options.visitor);
+    if (former === undefined || !isContinuedBy(former, leg)) return false;
+    leg.follow(former);
+    return true;
   }
 }
 
-/** One stream among those that make up a connection. */
+/** One service's part of a connection. */
 class Leg implements Passage {
   readonly options: PassageOptions;
-  /** Whether it may be part of a loop. */
-  watched = false;
-  /** Where its destination was dialled from; empty until then. */
+  readonly side: "ingress" | "egress";
+  readonly watched: boolean;
+  count = 1;
+  /** Where its destination was dialled from; empty until that is known. */
   local = "";
   /** Whether another one is known to carry it on. */
   continued = false;
@@ -90,9 +113,15 @@ class Leg implements Passage {
   #former: Leg | undefined;
   #ended = false;
 
-  constructor(options: PassageOptions, passages: Passages) {
+  constructor(
+    options: PassageOptions,
+    passages: Passages,
+    { side, watched }: { side: "ingress" | "egress"; watched: boolean },
+  ) {
     this.options = options;
     this.#passages = passages;
+    this.side = side;
+    this.watched = watched;
   }
 
   get services(): string[] {
@@ -106,20 +135,22 @@ class Leg implements Passage {
   follow(former: Leg): void {
     former.continued = true;
     this.#former = former;
+    this.count = Math.max(this.count, former.count + 1);
   }
 
-  connected(local: () => string): void {
-    if (!this.watched || this.#ended) return;
+  dialled({ local, passages }: Dialled): void {
+    if (this.#ended || this.local !== "") return;
     this.at = performance.now();
-    this.local = local();
-    this.#passages.connected(this, this.local);
+    this.local = local;
+    this.count = Math.max(this.count, passages);
+    this.#passages.dialled(this);
   }
 
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#former = undefined;
-    this.#passages.forget(this);
+    this.#passages.leave(this);
   }
 }
 

@@ -61,7 +61,7 @@ export class Visitors {
   readonly log: BoundedLog;
   /** What the peers that we dial can have logged of our own services and of links to them. */
   readonly changes: BoundedLog;
-  /** The streams whose destinations are dialled here. */
+  /** What comes back to this connector. */
   readonly passages = new Passages();
   readonly #options: VisitorsOptions;
   readonly #services = new Set<ServiceVisitors>();
@@ -331,7 +331,7 @@ export class ServiceVisitors {
     return this.#options.log;
   }
 
-  /** The streams of all services whose destinations are dialled here. */
+  /** The connections of all services, as far as they may come back. */
   get passages(): Passages {
     return this.#options.passages;
   }

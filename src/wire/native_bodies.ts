@@ -7,6 +7,7 @@ import {
   GoAwayCode as GoAwayCodeMessage,
   Grant,
   Open,
+  Opened,
   Ping,
   Pong,
   Reset,
@@ -46,8 +47,14 @@ export function decodeSmallBody(tag: number, stream: number, body: Uint8Array): 
   try {
     switch (tag) {
       case OPEN_TAG: {
-        const { serviceId, visitor } = Open.decode(body);
-        return { kind: "open", stream, serviceId: text(serviceId), visitor: text(visitor) };
+        const { serviceId, visitor, passages } = Open.decode(body);
+        const frame = { stream, serviceId: text(serviceId), visitor: text(visitor) };
+        return { kind: "open", ...frame, ...(passages > 0 && { passages }) };
+      }
+      case OPENED_TAG: {
+        const { local, passages } = Opened.decode(body);
+        const dialled = { local: text(local), passages };
+        return { kind: "opened", stream, ...(local !== "" && { dialled }) };
       }
       case RESET_TAG: {
         const { code, reason } = Reset.decode(body);
@@ -110,11 +117,13 @@ const GO_AWAY_NUMBERS: Record<GoAwayCode, GoAwayCodeMessage> = {
 function toMessage(frame: Exclude<NativeFrame, DataFrame>): FrameMessage {
   switch (frame.kind) {
     case "open": {
-      const { stream, serviceId, visitor } = frame;
-      return { stream, body: { $case: "open", value: { serviceId, visitor } } };
+      const { stream, serviceId, visitor, passages = 0 } = frame;
+      return { stream, body: { $case: "open", value: { serviceId, visitor, passages } } };
     }
-    case "opened":
-      return { stream: frame.stream, body: { $case: "opened", value: {} } };
+    case "opened": {
+      const value = frame.dialled ?? { local: "", passages: 0 };
+      return { stream: frame.stream, body: { $case: "opened", value } };
+    }
     case "finish":
       return { stream: frame.stream, body: { $case: "finish", value: {} } };
     case "reset": {

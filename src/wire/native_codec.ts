@@ -45,7 +45,7 @@ export function writeSmallFrame(
   offset: number,
   frame: Exclude<NativeFrame, DataFrame>,
 ): number {
-  if (frame.kind === "opened" || frame.kind === "finish") {
+  if (frame.kind === "opened" && !frame.dialled || frame.kind === "finish") {
     target[offset++] = FRAMES_TAG;
     target[offset++] = 3 + varintSize(frame.stream);
     target[offset++] = STREAM_TAG;
@@ -54,7 +54,7 @@ export function writeSmallFrame(
     target[offset++] = 0;
     return offset;
   }
-  const isShortOpen = frame.kind === "open" &&
+  const isShortOpen = frame.kind === "open" && frame.passages === undefined &&
     frame.serviceId.length + frame.visitor.length <= MAX_SHORT_TEXTS;
   return (isShortOpen ? writeShortOpen(target, offset, frame) : undefined) ??
     writeFrame(target, offset, encodeSmallFrame(frame));
@@ -188,7 +188,7 @@ function decodeFrame(reader: Reader): NativeFrame {
   }
   // Every other body is a few numbers and two texts at most.
   if (length > MAX_SMALL_BODY_BYTES) throw breach(`a frame body of ${length} bytes`);
-  if (bodyTag === OPENED_TAG) return { kind: "opened", stream: id };
+  if (bodyTag === OPENED_TAG && length === 0) return { kind: "opened", stream: id };
   if (bodyTag === FINISH_TAG) return { kind: "finish", stream: id };
   return decodeSmallBody(bodyTag, id, bytes.subarray(bodyStart, bodyEnd));
 }

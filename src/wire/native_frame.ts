@@ -17,10 +17,18 @@ export interface DataFrame {
   bytes: Uint8Array;
 }
 
+/** How a destination was dialled: from which host:port, and how many services the connection has passed. */
+export interface Dialled {
+  local: string;
+  passages: number;
+}
+
 /** One event of one stream, or of the session. */
 export type NativeFrame =
-  | { kind: "open"; stream: number; serviceId: string; visitor: string }
-  | { kind: "opened"; stream: number }
+  /** `passages`: how many services the connection has passed, if its opener wants to find it again. */
+  | { kind: "open"; stream: number; serviceId: string; visitor: string; passages?: number }
+  /** `dialled`: what the opener wanted to know. */
+  | { kind: "opened"; stream: number; dialled?: Dialled }
   | DataFrame
   | { kind: "finish"; stream: number }
   | { kind: "reset"; stream: number; code: ResetCode; reason: string }

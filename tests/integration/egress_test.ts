@@ -72,6 +72,7 @@ async function carry(
   } as unknown as Logger;
   const stream = {
     visitor: "127.0.0.1:1",
+    passages: 0,
     onLost: (listener: (reason: string) => void) => left && listener("reset by peer"),
     reset(code: string, reason: string) {
       resets.push(code);

@@ -57,7 +57,11 @@ Deno.test("what is open keeps to the descriptors beside ports and links, which k
   const listeners = new OwnListeners();
   const listen = () => {
     const sourcePort = freePort();
-    const options = { service: { id: "1", name: "web", sourcePort }, visitors: service, listeners };
+    const options = {
+      service: { id: "1", name: "web", sourcePort, destinationAddr: "host:1" },
+      visitors: service,
+      listeners,
+    };
     return { ingress: Ingress.open(options), sourcePort };
   };
   const opened = Array.from({ length: 75 }, listen);
@@ -83,7 +87,11 @@ Deno.test("a port that cannot be had takes no descriptor", () => {
   const service = visitors.openService({ id: "1", name: "web" }, "ingress", { holder: "one" });
   const { port: sourcePort } = taken.addr;
   const listeners = new OwnListeners();
-  const options = { service: { id: "1", name: "web", sourcePort }, visitors: service, listeners };
+  const options = {
+    service: { id: "1", name: "web", sourcePort, destinationAddr: "host:1" },
+    visitors: service,
+    listeners,
+  };
   for (let count = 0; count < 10; count += 1) throws(() => Ingress.open(options), /in use/);
 });
 

@@ -97,11 +97,11 @@ export class HostilePeer {
 export type FrameKind = NonNullable<Frame["body"]>["$case"];
 
 export function open(stream: number, serviceId: string, visitor = "127.0.0.1:1"): Frame {
-  return { stream, body: { $case: "open", value: { serviceId, visitor } } };
+  return { stream, body: { $case: "open", value: { serviceId, visitor, passages: 0 } } };
 }
 
 export function opened(stream: number): Frame {
-  return { stream, body: { $case: "opened", value: {} } };
+  return { stream, body: { $case: "opened", value: { local: "", passages: 0 } } };
 }
 
 /** So many bytes. */

@@ -54,7 +54,19 @@ const resetCode = fc.constantFrom<ResetName>(
 /** Any frame that may be sent. */
 export const anyFrame: fc.Arbitrary<NativeFrame> = fc.oneof(
   record({ kind: kind("open"), stream, serviceId: text, visitor: text }),
+  record({
+    kind: kind("open"),
+    stream,
+    serviceId: text,
+    visitor: text,
+    passages: fc.integer({ min: 1, max: 1000 }),
+  }),
   record({ kind: kind("opened"), stream }),
+  record({
+    kind: kind("opened"),
+    stream,
+    dialled: record({ local: fc.string({ minLength: 1, maxLength: 40 }), passages: fc.nat(1000) }),
+  }),
   record({ kind: kind("data"), stream, bytes: fc.uint8Array({ minLength: 1, maxLength: 300 }) }),
   record({ kind: kind("finish"), stream }),
   record({ kind: kind("reset"), stream, code: resetCode, reason: text }),
@@ -90,11 +102,13 @@ export function toMessage(frame: NativeFrame): Frame {
   const session = { stream: 0 };
   switch (frame.kind) {
     case "open": {
-      const { stream, serviceId, visitor } = frame;
-      return { stream, body: { $case: "open", value: { serviceId, visitor } } };
+      const { stream, serviceId, visitor, passages = 0 } = frame;
+      return { stream, body: { $case: "open", value: { serviceId, visitor, passages } } };
     }
-    case "opened":
-      return { stream: frame.stream, body: { $case: "opened", value: {} } };
+    case "opened": {
+      const value = frame.dialled ?? { local: "", passages: 0 };
+      return { stream: frame.stream, body: { $case: "opened", value } };
+    }
     case "data":
       return { stream: frame.stream, body: { $case: "data", value: frame.bytes } };
     case "finish":
