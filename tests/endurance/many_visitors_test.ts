@@ -6,7 +6,7 @@ import { exposeService, ROOT, spawnPair } from "../support/processes.ts";
 import { soon } from "../support/soon.ts";
 import { until, writeAll } from "../support/world.ts";
 
-/** What a link carries by default. */
+/** What one service may have by default. */
 const VISITORS = 10_000;
 /** Visitors on their way at once while they come. */
 const COMING_AT_ONCE = 100;
