@@ -25,10 +25,16 @@ const RESETS_PER_SECOND = 33;
 /** Bytes that wait in the process for a socket to take them; what is more waits in its calls, which are held back. */
 export const MAX_UNSENT_BYTES = 1024 * 1024;
 
-/** For both ends. A table of size 0 leaves nothing of one header for the next. */
-export const HEADER_SETTINGS: Readonly<Settings> = {
+/**
+ * What we announce as a server. The size of HPACK's table stays the default: HAProxy up to 2.6 confirms a smaller one as a
+ * client and then does not begin its headers with the update that it owes (RFC 7541 section 4.2), which ends the connection.
+ */
+export const SERVER_SETTINGS: Readonly<Settings> = { maxHeaderListSize: MAX_HEADER_LIST_BYTES };
+
+/** What we announce as a client. A table of size 0 leaves nothing of one header for the next. */
+export const CLIENT_SETTINGS: Readonly<Settings> = {
+  ...SERVER_SETTINGS,
   headerTableSize: 0,
-  maxHeaderListSize: MAX_HEADER_LIST_BYTES,
   enablePush: false,
 };
 

@@ -18,7 +18,7 @@ import { setImmediate } from "node:timers";
 import { foreignReason } from "./foreign_words.ts";
 import { FLOOD } from "./frame_meter.ts";
 import { plainText } from "../plain_text.ts";
-import { boundSession, HEADER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
+import { boundSession, CLIENT_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
 
 /** How much of the type of an answer is shown, in characters. */
 const MAX_TYPE_LENGTH = 50;
@@ -150,7 +150,7 @@ function withBounds(options: ClientSessionOptions): ClientSessionOptions {
   return {
     ...options,
     ...SESSION_OPTIONS,
-    settings: { ...options.settings, ...HEADER_SETTINGS },
+    settings: { ...options.settings, ...CLIENT_SETTINGS },
   };
 }
 

@@ -5,7 +5,7 @@
 import { type ChannelOptions, Server, type ServerCredentials } from "@grpc/grpc-js";
 import type { Http2Server, SessionOptions } from "node:http2";
 import { SETUP_TIMEOUT_MS } from "./gate.ts";
-import { HEADER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
+import { SERVER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
 
 /**
  * Bytes that a peer may send ahead of our reading, for the call and for its connection. HTTP/2 gives half a window
@@ -34,10 +34,9 @@ export function windowed(server: Server, onHttp2Server: (server: Http2Server) =>
   Object.assign(internals.commonServerOptions, SESSION_OPTIONS);
   // The runtime keeps a socket whose handshake has failed until this is over, 27 KB each; its default is two minutes.
   internals.commonServerOptions.handshakeTimeout = SETUP_TIMEOUT_MS;
-  const { enablePush: _clientsOnly, ...headerSettings } = HEADER_SETTINGS;
   internals.commonServerOptions.settings = {
     ...internals.commonServerOptions.settings,
-    ...headerSettings,
+    ...SERVER_SETTINGS,
     initialWindowSize: RECEIVE_WINDOW_BYTES,
   };
   const create = internals.createHttp2Server.bind(server);
