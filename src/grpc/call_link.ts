@@ -48,10 +48,12 @@ export class CallLink implements Link {
   readonly connections: readonly string[];
   readonly peer: PeerInfo;
   readonly hello: Promise<Hello | undefined>;
+  readonly goingAway: Promise<void>;
   readonly closed: Promise<LinkEnd>;
   readonly #call: RawCall;
   readonly #ends: CallEnds;
   #settle: (end: LinkEnd) => void = () => {};
+  #settleGoingAway: () => void = () => {};
   #settleHello: (hello: Hello | undefined) => void = () => {};
   #ended = false;
   #closing = false;
@@ -73,6 +75,7 @@ export class CallLink implements Link {
     this.#call = call;
     this.#ends = ends;
     this.closed = new Promise((resolve) => this.#settle = resolve);
+    this.goingAway = new Promise((resolve) => this.#settleGoingAway = resolve);
     this.hello = new Promise((resolve) => this.#settleHello = resolve);
     call.on("readable", () => this.#wakeReaders());
     call.on("drain", () => this.#wakeWriters());
@@ -132,6 +135,11 @@ export class CallLink implements Link {
       return this.abort(ConnectorError.from(error, "Cannot tell who the peer is"));
     }
     this.#settleHello(helloFromMetadata(metadata));
+  }
+
+  /** The connection takes no more calls, and this one may go on for now: told by whoever watches for it. */
+  goAway(): void {
+    this.#settleGoingAway();
   }
 
   /** The call has ended: told by whoever watches its events. Idempotent. */

@@ -10,6 +10,7 @@ import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgePeer } from "../peer_judge.ts";
 import type { Certificates } from "./caller.ts";
+import { type GoAway, tellOfGoAway } from "./go_away.ts";
 import { hidePeerCertificate, shownCertificates } from "./shown_certificates.ts";
 
 /** PEM texts of one connector. */
@@ -36,14 +37,16 @@ export interface ChannelSecurity {
   options: ChannelOptions;
 }
 
-/**
- * Makes the security of a channel to a host: an IP address, or a name. `onConnected` is given each socket that connects,
- * before anything is said over it.
- */
-export type SecureChannel = (
-  host: string,
-  options?: { onConnected?: (socket: Socket) => Promise<void> | void },
-) => ChannelSecurity;
+/** What is told of the connections of a channel. */
+export interface ChannelHooks {
+  /** A socket has connected; nothing is said over it before this has resolved. */
+  onConnected?: (socket: Socket) => Promise<void> | void;
+  /** The other end of one takes no more calls. */
+  onGoAway?: (goAway: GoAway) => void;
+}
+
+/** Makes the security of a channel to a host: an IP address, or a name. */
+export type SecureChannel = (host: string, hooks?: ChannelHooks) => ChannelSecurity;
 
 /**
  * The server name that is asked for when the host is an IP address. TLS knows no addresses as server names
@@ -58,13 +61,11 @@ const NO_SERVER_NAME = "connector.invalid";
  */
 export function secureChannels(tls?: TlsIdentity): SecureChannel {
   if (tls === undefined) {
-    return (_host, { onConnected } = {}) => ({
+    return (_host, hooks = {}) => ({
       credentials: connectOnce(
         ChannelCredentials.createInsecure(),
-        async (socket, connect) => {
-          await onConnected?.(socket);
-          return await connect(socket);
-        },
+        (socket, connect) => connect(socket),
+        hooks,
       ),
       security: "plaintext",
       options: {},
@@ -75,18 +76,16 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
   const key = Buffer.from(tls.key);
   const certificate = Buffer.from(tls.certificate);
   const secureContext = createContext({ ca: root, key, cert: certificate });
-  return (host, { onConnected } = {}) => {
+  return (host, hooks = {}) => {
     const servername = isIP(host) === 0 ? host : NO_SERVER_NAME;
     return {
       credentials: connectOnce(
         ChannelCredentials.createSsl(root, key, certificate),
-        async (socket) => {
-          await onConnected?.(socket);
-          return {
-            socket: await connectTls(socket, { secureContext, servername, host, judge }),
-            secure: true,
-          };
-        },
+        async (socket) => ({
+          socket: await connectTls(socket, { secureContext, servername, host, judge }),
+          secure: true,
+        }),
+        hooks,
       ),
       security: "TLS",
       options: servername === host ? {} : { "grpc.ssl_target_name_override": servername },
@@ -115,17 +114,21 @@ type Connect = SecureConnector["connect"];
 function connectOnce(
   credentials: ChannelCredentials,
   secure: (socket: Socket, connect: Connect) => ReturnType<Connect>,
+  { onConnected, onGoAway }: ChannelHooks,
 ): ChannelCredentials {
   const create = credentials._createSecureConnector.bind(credentials);
   credentials._createSecureConnector = (...args) => {
     const connector = create(...args);
     const connect = connector.connect.bind(connector);
     let tried = false;
-    connector.connect = (socket) => {
-      if (tried) return Promise.reject(new Error("the address was tried already"));
+    connector.connect = async (socket) => {
+      if (tried) throw new Error("the address was tried already");
       tried = true;
       keepAlive(socket);
-      return secure(socket, connect);
+      await onConnected?.(socket);
+      const secured = await secure(socket, connect);
+      if (onGoAway) tellOfGoAway(secured.socket, onGoAway);
+      return secured;
     };
     return connector;
   };

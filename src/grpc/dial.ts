@@ -11,6 +11,7 @@ import type { HttpProxy } from "../proxies.ts";
 import { addProof } from "./caller.ts";
 import { CallLink, type DescribePeer, helloToMetadata } from "./call_link.ts";
 import type { SecureChannel } from "./credentials.ts";
+import type { GoAway } from "./go_away.ts";
 import { ProxiedWay } from "./proxy_tunnel.ts";
 import { fromStatus } from "./status.ts";
 import { CLIENT_WINDOW_OPTIONS } from "./windows.ts";
@@ -54,6 +55,7 @@ export function dialLink(
 ): Link {
   // A name has several addresses, of which two may be tried at a time. Through a proxy the peer sees another connection.
   const connections: string[] = [];
+  let goAway: GoAway | undefined;
   const { credentials, security, options } = secure(address.host, {
     onConnected: (socket) => {
       if (way) return way.open(socket);
@@ -64,6 +66,11 @@ export function dialLink(
       );
       if (text !== undefined) connections.push(text);
       return undefined;
+    },
+    onGoAway: (said) => {
+      goAway = said;
+      // The runtime ends the connection, and the call with it, when something was wrong.
+      if (said.error === undefined) link.goAway();
     },
   });
   const client = new Client(target(proxy?.address ?? address), credentials, {
@@ -103,7 +110,7 @@ export function dialLink(
   // The reason of an error comes with the status, right after it.
   call.on("error", () => {});
   call.on("status", (status) => {
-    const error = withOwnProblem(fromStatus(status, security), ownProblem?.());
+    const error = withOwnProblem(fromStatus(status, security, goAway), ownProblem?.());
     link.end(way ? way.explain(error) : error);
   });
   return link;

@@ -3,8 +3,9 @@
 // process. When a GOAWAY arrives over a connection without open
 // streams, node:http2 closes the session, and with it frees the native one that is still reading that frame:
 // https://github.com/denoland/deno/issues/36788. So every peer that leaves in order could take us with it.
-// Here each session's end waits for the next turn of the event loop, when nothing is being read. Loaded
-// for its effect by whatever opens or accepts calls; it goes when the issue is fixed.
+// Here each session's end waits for the next turn of the event loop, when nothing is being read; it goes when the issue is
+// fixed. Third, what go_away.ts has about calls that outlive a GOAWAY. Loaded for its effect by whatever opens or accepts
+// calls.
 
 import http2, {
   type ClientHttp2Session,
@@ -14,9 +15,11 @@ import http2, {
   type IncomingHttpHeaders,
   type IncomingHttpStatusHeader,
 } from "node:http2";
+import type { Duplex } from "node:stream";
 import { setImmediate } from "node:timers";
 import { foreignReason } from "./foreign_words.ts";
 import { FLOOD } from "./frame_meter.ts";
+import { pingWhileClosing, watchGoAway } from "./go_away.ts";
 import { plainText } from "../plain_text.ts";
 import { boundSession, CLIENT_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
 
@@ -27,20 +30,32 @@ const { connect, createServer, createSecureServer } = http2;
 
 // grpc-js looks these up in the module each time.
 http2.connect = guarding(bounded(connect), (session) => {
-  deferEnd(session);
+  guardEnd(session);
   tellCalls(session);
 });
-http2.createServer = guarding(createServer, (server) => server.on("session", deferEnd));
-http2.createSecureServer = guarding(createSecureServer, (server) => server.on("session", deferEnd));
+http2.createServer = guarding(createServer, (server) => server.on("session", guardEnd));
+http2.createSecureServer = guarding(createSecureServer, (server) => server.on("session", guardEnd));
+
+function guardEnd(session: Http2Session): void {
+  deferEnd(session);
+  pingWhileClosing(session);
+}
 
 /** The same function; the sessions that it makes are bounded. */
 function bounded(make: typeof connect): typeof connect {
   return new Proxy(make, {
     apply(target, self, [authority, options, listener]: Parameters<typeof connect>) {
       const asked = typeof options === "object" ? options : {};
+      let socket: Duplex | undefined;
+      const { createConnection } = asked;
       const session: ClientHttp2Session = Reflect.apply(target, self, [
         authority,
-        withBounds(asked),
+        {
+          ...withBounds(asked),
+          ...createConnection && {
+            createConnection: (...args) => socket = createConnection(...args),
+          } satisfies ClientSessionOptions,
+        },
         listener,
       ]);
       let connecting = true;
@@ -58,6 +73,7 @@ function bounded(make: typeof connect): typeof connect {
         session.once("connect", () => boundSession(session, { onExcess }));
       }
       refuseForeign(session);
+      if (socket) watchGoAway(session, socket);
       return session;
     },
   });

@@ -4,6 +4,7 @@ import { status, type StatusObject } from "@grpc/grpc-js";
 import { connectReason, type Security } from "../connect_reasons.ts";
 import { CODE_NUMBERS, codeOfNumber, ConnectorError } from "../errors.ts";
 import { plainText } from "../plain_text.ts";
+import type { GoAway } from "./go_away.ts";
 
 /** The longest text of a peer's status that is kept, in characters. */
 const MAX_DETAILS_LENGTH = 500;
@@ -16,12 +17,18 @@ export function toStatus(error: unknown): Pick<StatusObject, "code" | "details">
   return { code: status.INTERNAL, details: "internal error" };
 }
 
-/** The error that a peer's status tells of; undefined for OK. */
+/** The error that a peer's status tells of, or the GOAWAY before it; undefined for OK. */
 export function fromStatus(
   { code, details }: Pick<StatusObject, "code" | "details">,
   security: Security,
+  goAway?: GoAway,
 ): ConnectorError | undefined {
   if (code === status.OK) return undefined;
+  if (goAway?.error !== undefined) {
+    const words = goAway.text === "" ? "" : `, and said "${goAway.text}"`;
+    const reason = `it, or a proxy on the way, ended the connection with ${goAway.error}${words}`;
+    return new ConnectorError("unavailable", reason);
+  }
   const said = plainDetails(details, security);
   // A connector knows the call.
   const text = code === status.UNIMPLEMENTED && !said.startsWith("it ")
@@ -50,8 +57,18 @@ function plainDetails(details: string, security: Security): string {
   return connectReason(text, security) ?? text;
 }
 
+/** What proxies count, and a link exceeds sooner or later. */
+const PROXY_LIMIT = "its limit on the size of a request (nginx: client_max_body_size)";
+const ENDED =
+  "it ended the call without saying why: it is no connector, or a proxy in front of one has " +
+  `reached ${PROXY_LIMIT} or a time limit`;
+
 /** The words of grpc-js for an answer that is none of gRPC, and what they mean. */
 const GRPC_REASONS: [RegExp, string][] = [
+  [
+    /^Received HTTP status code 413$/,
+    `a proxy on the way answered with HTTP status 413: the link has reached ${PROXY_LIMIT}`,
+  ],
   [
     /^Received HTTP status code (\d+)$/,
     "it answered with HTTP status $1: it is no connector, or a proxy in front of one",
@@ -62,15 +79,12 @@ const GRPC_REASONS: [RegExp, string][] = [
   ],
   [/^(Call cancelled|Connection dropped)$/, "it ended the call, or the connection was lost"],
   [
-    /^(Received RST_STREAM with code 0 .*|No status information received)$/,
-    "it ended the call without a status: it is no connector, or a proxy in front of one",
+    /^(Received RST_STREAM with code [02] \(.*\)|No status information received|Write error: write ECANCELED)$/,
+    ENDED,
   ],
-  [/^Stream refused by server$/, "it refused the call"],
+  [/^Stream refused by server$/, "the call was refused, by the peer or a proxy on the way"],
   [/^Bandwidth exhausted or memory limit exceeded$/, "it has too little room for the call"],
   [/^Protocol not secure enough$/, "it finds the connection not secure enough"],
-  [
-    /^Received RST_STREAM with code (\d+)( \(Internal server error\))?$/,
-    "it reset the call (HTTP/2 error $1)",
-  ],
+  [/^Received RST_STREAM with code (\d+)$/, "it reset the call (HTTP/2 error $1)"],
   [/^Write (error:|failed with error) .*/, "it ended the call, or the connection was lost"],
 ];

@@ -39,6 +39,11 @@ export interface Link {
   close(): void;
   /** Ends at once: what was sent may be lost. */
   abort(reason: ConnectorError): void;
+  /**
+   * Resolves when something on the way, such as a proxy that is reloaded, has said that it will end the link: another one is
+   * due. Until then the link carries everything as before. Absent where nobody would say so. Never rejects.
+   */
+  readonly goingAway?: Promise<void>;
   /** Resolves when the link has ended, whoever ended it. Never rejects. */
   readonly closed: Promise<LinkEnd>;
 }

@@ -206,7 +206,7 @@ const PLAINTEXT: [what: string, start: () => Promise<Listening>, wanted: string 
   [
     "an answer without a status",
     http2Answers({ ":status": 200, "content-type": "application/grpc" }),
-    "it ended the call without a status: it is no connector, or a proxy in front of one",
+    "it ended the call without saying why: it is no connector, or a proxy in front of one has reached its limit on the size of a request (nginx: client_max_body_size) or a time limit",
   ],
   [
     "a gRPC server of something else",

@@ -114,6 +114,27 @@ Deno.test("why we have cut a connection is said without how", () => {
   }
 });
 
+Deno.test("a call that ended without a status says what may have ended it", () => {
+  const limit = "its limit on the size of a request (nginx: client_max_body_size)";
+  for (
+    const details of [
+      "Received RST_STREAM with code 0 (Call ended without gRPC status)",
+      "Received RST_STREAM with code 2 (Internal server error)",
+      "Write error: write ECANCELED",
+    ]
+  ) {
+    assert.strictEqual(
+      reasonOf(details),
+      "it ended the call without saying why: it is no connector, or a proxy in front of one " +
+        `has reached ${limit} or a time limit`,
+    );
+  }
+  assert.strictEqual(
+    reasonOf("Received HTTP status code 413"),
+    `a proxy on the way answered with HTTP status 413: the link has reached ${limit}`,
+  );
+});
+
 Deno.test("an answer of something that is no connector is said to be one", () => {
   for (
     const [details, words] of [
@@ -128,15 +149,10 @@ Deno.test("an answer of something that is no connector is said to be one", () =>
       ["", "the call ended with gRPC status UNAVAILABLE"],
       ["Connection dropped", "it ended the call, or the connection was lost"],
       [
-        "Received RST_STREAM with code 0 (Call ended without gRPC status)",
-        "it ended the call without a status: it is no connector, or a proxy in front of one",
+        "Stream refused by server",
+        "the call was refused, by the peer or a proxy on the way",
       ],
-      ["Stream refused by server", "it refused the call"],
       ["Received RST_STREAM with code 1", "it reset the call (HTTP/2 error 1)"],
-      [
-        "Received RST_STREAM with code 2 (Internal server error)",
-        "it reset the call (HTTP/2 error 2)",
-      ],
       [
         "Write error: The stream has been destroyed",
         "it ended the call, or the connection was lost",
