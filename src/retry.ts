@@ -22,6 +22,13 @@ export const RETRY_BACKOFF: Readonly<BackoffOptions> = {
   random: Math.random,
 };
 
+/** How a link is replaced that still carries everything, though something on the way has said that it will end it. */
+export const RENEWAL_BACKOFF: Readonly<BackoffOptions> = {
+  ...RETRY_BACKOFF,
+  // There are proxies that say so of every connection, as it opens. Nobody waits for the next one meanwhile.
+  maxMs: 300_000,
+};
+
 /** Waits that double, with jitter, so that many connectors do not return to a restarted peer at once. */
 export class Backoff {
   readonly #options: BackoffOptions;

@@ -89,13 +89,14 @@ export class GuestServices {
     return this.#owned.get(owner)?.size ?? 0;
   }
 
-  /** A service that came over this link. */
+  /** A service that came over this link, or over a newer one of its peer, who may not have heard yet that it has moved. */
   get(
     serviceId: string,
     owner: Owner,
   ): Pick<GuestService, "service" | "destination" | "visitors"> | undefined {
     const entry = this.#services.get(serviceId);
-    return entry && ownerOf(entry) === owner ? entry : undefined;
+    const known = entry && (ownerOf(entry) === owner || isClaimedBy(entry, owner.peer));
+    return known ? entry : undefined;
   }
 
   /**

@@ -1,5 +1,6 @@
 // A peer that we dial, and the services that were exposed to it: one link for all of them, kept open as long
-// as there are any. `#run` is for ever, `#tryOnce` is the life of one link, up to where it takes no more streams.
+// as there are any. `#run` is for ever, `#tryOnce` is the life of one link, up to where another one is due: it takes no more
+// streams, or something on the way is about to end it. The other one is opened beside it then.
 
 import type { Logger } from "@logtape/logtape";
 import { type Address, formatAddress } from "../address.ts";
@@ -7,17 +8,18 @@ import { ConnectorError, reasonOf } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
-import type { Dialect, Leaving } from "../mux/session_options.ts";
+import type { Dialect } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
 import { names } from "../names.ts";
 import { identityFields } from "../peer_identity.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { type Route, unreachable } from "../proxies.ts";
-import { Backoff, RETRY_BACKOFF } from "../retry.ts";
+import { Backoff, RENEWAL_BACKOFF, RETRY_BACKOFF } from "../retry.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import { refusalOf } from "../tcp/reachable.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { carryToDestination } from "./egress.ts";
+import { endWhenIdle } from "./idle_end.ts";
 import { dialledHolder, PeerService, type PeerServiceOptions } from "./peer_service.ts";
 import type { Turn } from "./pacer.ts";
 import { RedialPause } from "./redial_pause.ts";
@@ -32,7 +34,7 @@ const FIRST_ANSWER_MS = 5000;
  * as the link is up, some round trips. One of the reference dialect never does.
  */
 const GREETING_MS = 2000;
-/** Links to one peer that may be open at once, in use or draining: more than any that restarts has. */
+/** Links to one peer that may be open at once, in use or draining: more than any has that restarts, or whose proxy does. */
 const MAX_LINKS = 8;
 /** The most services that are remembered as removed while there was no link. */
 const MAX_REMOVED = 1000;
@@ -75,14 +77,20 @@ export class Peer {
   #session: Session | undefined;
   /** That link, and older ones whose connections go on. */
   readonly #sessions = new Set<Session>();
+  /** Of those, the ones that were answered and take streams, the latest last: one of them is in use when a newer one fails. */
+  readonly #carriers = new Set<Session>();
+  /** Aborted when no link takes streams any more. */
+  #stranded = new AbortController();
+  /** Why the last one did not. */
+  #lostReason = "";
   /** The last session over which the peer has answered. */
   #answered: Session | undefined;
   /** What the peer spoke last. */
   #dialect: Dialect | undefined;
   /** Presumes the dialect of a peer that does not greet. */
   #greetingTimer: ReturnType<typeof setTimeout> | undefined;
-  /** Ends a link over which nothing is answered. */
-  #answerTimer: ReturnType<typeof setTimeout> | undefined;
+  /** End links over which nothing is answered. */
+  readonly #answerTimers = new Map<Session, ReturnType<typeof setTimeout>>();
   /** The peer was heard over the link in use. */
   #onHeard: () => void = () => {};
   /** Whether the last try came to nothing before anything was heard of the peer. */
@@ -194,16 +202,28 @@ export class Peer {
 
   async #run(): Promise<void> {
     const backoff = new Backoff(RETRY_BACKOFF);
+    const renewal = new Backoff(RENEWAL_BACKOFF);
     while (!this.#closing.signal.aborted) {
       const turn = await this.#pause.turn({ known: this.#known });
       if (turn === undefined) break;
       const started = performance.now();
-      const { reason } = await this.#tryOnce(turn);
+      const reason = await this.#tryOnce(turn);
       turn.end();
-      if (this.#closing.signal.aborted) break;
-      const waitMs = Math.round(backoff.next(performance.now() - started));
+      const livedMs = performance.now() - started;
       const peer = formatAddress(this.#options.address);
-      this.#options.log.warn("no link to the peer", { peer, reason, retryMs: waitMs });
+      if (this.#session && !this.#closing.signal.aborted) {
+        const waitMs = Math.round(renewal.next(livedMs));
+        this.#options.log.info("next link to the peer is due", { peer, reason, waitMs });
+        await this.#waitForRoom(waitMs);
+        if (this.#session) continue;
+      }
+      if (this.#closing.signal.aborted) break;
+      const waitMs = Math.round(backoff.next(livedMs));
+      this.#options.log.warn("no link to the peer", {
+        peer,
+        reason: this.#lostReason,
+        retryMs: waitMs,
+      });
       const retryAt = new Date(Date.now() + waitMs);
       for (const service of this.#services.values()) service.linkRetry(retryAt);
       await this.#pause.wait(waitMs, { known: this.#known });
@@ -212,16 +232,25 @@ export class Peer {
     await Promise.all([...this.#sessions].map((session) => session.closed));
   }
 
+  /** Waits so long, in milliseconds, and until there may be another link; not once none is left that takes streams. */
+  async #waitForRoom(ms: number): Promise<void> {
+    const { signal } = this.#stranded;
+    await this.#pause.wait(ms, { known: this.#known, signal });
+    while (this.#session && this.#sessions.size >= MAX_LINKS && !this.#closing.signal.aborted) {
+      await Promise.race([...this.#sessions].map((session) => session.closed));
+    }
+  }
+
   /** Whether it has ever answered. */
   get #known(): boolean {
     return this.#answered !== undefined;
   }
 
   /**
-   * Opens a link, exposes everything over it, and resolves when it takes no more streams. The turn ends once the peer
-   * was heard.
+   * Opens a link, exposes everything over it, and resolves when another one is due, with why. The turn ends once the peer was
+   * heard.
    */
-  async #tryOnce(turn: Turn): Promise<Leaving> {
+  async #tryOnce(turn: Turn): Promise<string> {
     const refusal = await this.#knock(turn);
     if (refusal !== undefined) return this.#away(refusal);
     const { visitors, address } = this.#options;
@@ -236,7 +265,7 @@ export class Peer {
       this.#unheard = false;
       turn.end();
     };
-    const leaving = Promise.withResolvers<Leaving>();
+    const due = Promise.withResolvers<string>();
     const link = this.#options.dial(address);
     const session = new Session(link, {
       role: "dialler",
@@ -247,16 +276,15 @@ export class Peer {
         if (session === this.#session) this.#noteDialect(dialect);
       },
       onPong: () => this.#noteAnswer(session),
-      onLeaving: (why) => {
-        clearTimeout(this.#answerTimer);
-        clearTimeout(this.#greetingTimer);
-        if (this.#session === session) this.#session = undefined;
-        for (const service of this.#services.values()) service.linkDown(why.reason);
-        leaving.resolve(why);
+      onLeaving: ({ reason }) => {
+        if (session === this.#session) clearTimeout(this.#greetingTimer);
+        this.#drop(session, reason);
+        due.resolve(reason);
       },
       connects: (serviceId) => this.#services.get(serviceId)?.service.type === "local",
     });
     this.#session = session;
+    this.#stranded = new AbortController();
     this.#awaitAnswer(session);
     const [oldest] = this.#sessions;
     if (this.#sessions.size >= MAX_LINKS) oldest?.close();
@@ -278,13 +306,43 @@ export class Peer {
       if (this.idle) this.#forgetRemoved();
     });
     this.#onHeard = heard;
-    return await leaving.promise;
+    link.goingAway?.then(() => {
+      if (!this.#sessions.has(session)) return;
+      due.resolve("a proxy on the way, or the peer, is about to end it (GOAWAY)");
+      endWhenIdle(session, { inUse: () => this.#needs(session) });
+    });
+    return await due.promise;
   }
 
-  /** No link is opened, and why. */
-  #away(reason: string): Leaving {
+  /** No link is opened, and why. Returns that. */
+  #away(reason: string): string {
+    this.#lostReason = reason;
+    if (this.#session) return reason;
     for (const service of this.#services.values()) service.linkDown(reason);
-    return { reason, returns: true };
+    return reason;
+  }
+
+  /** A link takes no more streams: an older one that does is in use again, if there is one. */
+  #drop(session: Session, reason: string): void {
+    clearTimeout(this.#answerTimers.get(session));
+    this.#answerTimers.delete(session);
+    this.#carriers.delete(session);
+    this.#lostReason = reason;
+    if (this.#session === session) {
+      this.#session = [...this.#carriers].at(-1);
+      this.#answered = this.#session ?? this.#answered;
+    }
+    for (const service of this.#services.values()) {
+      service.linkDown(reason, session);
+      if (this.#session) service.linkUp(this.#session, this.#session.dialect);
+    }
+    if (this.#session === undefined) this.#stranded.abort();
+  }
+
+  /** Whether a link is in use, or of use until a newer one has taken over. */
+  #needs(session: Session): boolean {
+    return session === this.#session || this.#session !== this.#answered ||
+      [...this.#services.values()].some((service) => service.uses(session));
   }
 
   /**
@@ -325,8 +383,7 @@ export class Peer {
     switch (frame.kind) {
       case "status":
         // A link that ends says nothing that is true of the next.
-        if (session === this.#session) this.#services.get(frame.serviceId)?.answered(frame);
-        return;
+        return this.#services.get(frame.serviceId)?.answered(frame, session);
       case "destroy":
         if (this.#forget(frame.serviceId)) this.#options.onRemoved(frame.serviceId);
         return;
@@ -345,7 +402,7 @@ export class Peer {
 
   /** Gives a link up that is not answered. A peer of the reference dialect says nothing until it is asked something. */
   #awaitAnswer(session: Session): void {
-    this.#answerTimer = setTimeout(() => {
+    const timer = setTimeout(() => {
       const asked = [...this.#services.values()].some((service) => service.hasAsked(session));
       if (!asked) return this.#awaitAnswer(session);
       const { route } = this.#options;
@@ -356,13 +413,16 @@ export class Peer {
         : "";
       session.abort(new ConnectorError("deadline_exceeded", `the peer did not answer${hint}`));
     }, FIRST_ANSWER_MS);
+    this.#answerTimers.set(session, timer);
   }
 
   /** The first answer over a link shows that it is open. */
   #noteAnswer(session: Session): void {
     // What an older one still says proves nothing of the one in use.
     if (session !== this.#session || this.#answered === session) return;
-    clearTimeout(this.#answerTimer);
+    clearTimeout(this.#answerTimers.get(session));
+    this.#answerTimers.delete(session);
+    this.#carriers.add(session);
     this.#answered = session;
     this.#onHeard();
     const { dialect, peer } = session;

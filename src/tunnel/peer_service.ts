@@ -65,6 +65,8 @@ export class PeerService {
   #sentOver: Session | undefined;
   /** Whether a peer of the reference dialect may have met its id over an earlier link: it carries nothing under it again. */
   #spent: boolean;
+  /** The link over which it is complete: visitors are carried over it until it is over another one. */
+  #carrier: Session | undefined;
   /** Why it cannot be had here. */
   #obstacle: ConnectorError | undefined;
   #status: ServiceStatus = "pending";
@@ -107,6 +109,7 @@ export class PeerService {
 
   /** What is true of it now. */
   report(): ServiceReport {
+    const shown = this.#carrier ?? this.#session;
     return {
       ...this.service,
       status: this.#status,
@@ -115,7 +118,7 @@ export class PeerService {
       ...(this.#lastError && { lastError: this.#lastError }),
       ...(this.#retryAt && { retryAt: this.#retryAt }),
       connections: this.visitors.stats,
-      ...(this.#session?.dialect && { peer: this.#session.peer }),
+      ...(shown?.dialect && { peer: shown.peer }),
     };
   }
 
@@ -152,11 +155,18 @@ export class PeerService {
     this.#fail(obstacle);
   }
 
-  /** A link has been opened: asks the peer. `dialect` is what it spoke last, if that is known. */
+  /**
+   * A link has been opened, or is all that is left: asks the peer. Another one carries visitors until it has answered.
+   * `dialect` is what the peer spoke last, if that is known.
+   */
   linkUp(session: Session, dialect: Dialect | undefined): void {
+    // An acceptor of the reference dialect cannot take up a second time what it listens for already.
+    if (this.service.type === "local" && this.#carrier?.dialect === "reference") return;
     const last = this.#sentOver;
     // Who never connected was sent nothing.
-    if (last && last.dialect !== "native" && last.connections.length > 0) this.#spent = true;
+    if (last && last !== session && last.dialect !== "native" && last.connections.length > 0) {
+      this.#spent = true;
+    }
     this.#session = session;
     this.#dialect = dialect;
     if (this.#status === "pending") this.#retryAt = undefined;
@@ -186,10 +196,20 @@ export class PeerService {
     return this.#asked === session;
   }
 
-  /** The link is gone, or about to. */
-  linkDown(reason: string): void {
-    this.#session = undefined;
-    this.#dropHeld();
+  /** Whether visitors are carried over this link, or the peer is asked over it. */
+  uses(session: Session): boolean {
+    return this.#carrier === session || this.#session === session;
+  }
+
+  /** There is no link, or this one takes no more streams. */
+  linkDown(reason: string, session?: Session): void {
+    if (session && !this.uses(session)) return;
+    if (session === undefined || this.#session === session) {
+      this.#session = undefined;
+      this.#dropHeld();
+    }
+    if (session && this.#carrier && this.#carrier !== session) return;
+    this.#carrier = undefined;
     if (this.#obstacle === undefined) this.#set("pending", `no link to the peer: ${reason}`);
   }
 
@@ -198,9 +218,9 @@ export class PeerService {
     if (this.#status === "pending") this.#retryAt = at;
   }
 
-  /** The peer has answered. Of many answers in a short time the last one counts, later. */
-  answered(frame: StatusFrame): void {
-    if (this.#closed) return;
+  /** The peer has answered over a link. Of many answers in a short time the last one counts, later. */
+  answered(frame: StatusFrame, session: Session): void {
+    if (this.#closed || session !== this.#session) return;
     const now = performance.now();
     const grown = this.#answersLeft + (now - this.#answersGrownAt) / ANSWER_INTERVAL_MS;
     this.#answersGrownAt = now;
@@ -342,7 +362,8 @@ export class PeerService {
       const peer = formatAddress(address);
       visitors.changes.info("service status", { peer, service: name, id, status, message });
     }
-    if (status === "complete" && this.#session) this.#ingress?.attach(this.#session);
+    this.#carrier = status === "complete" ? this.#session : undefined;
+    if (this.#carrier) this.#ingress?.attach(this.#carrier);
     else if (before === "complete") {
       this.#ingress?.detach({ graceMs, reason: message ?? "the service is not complete" });
     }

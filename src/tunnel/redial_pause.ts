@@ -40,10 +40,17 @@ export class RedialPause {
     }
   }
 
-  /** Waits so long, in milliseconds, or until somebody is in a hurry. Never rejects. */
-  async wait(ms: number, { known }: { known: boolean }): Promise<void> {
+  /**
+   * Waits so long, in milliseconds, or until somebody is in a hurry, or the signal is aborted: then others need not hurry.
+   * Never rejects.
+   */
+  async wait(
+    ms: number,
+    { known, signal: given }: { known: boolean; signal?: AbortSignal },
+  ): Promise<void> {
     if (this.#closing.signal.aborted || this.#hurried) return;
-    const { signal } = this.#newHurry();
+    const hurry = this.#newHurry().signal;
+    const signal = given ? AbortSignal.any([hurry, given]) : hurry;
     if (ms <= PATIENT_WAIT_MS) return await delay(ms, { signal });
     const waited = new AbortController();
     const watched = becomesReachable(this.#address, {

@@ -123,6 +123,23 @@ for (const state of ["whose link lives", "whose link is lost"] as const) {
   });
 }
 
+Deno.test("a service that has moved to a newer link is reached over the former one as well, by its holder alone", () => {
+  using world = new World();
+  const former = new TestOwner({ proof: "p" });
+  const newer = new TestOwner({ proof: "p" });
+  const other = new TestOwner({ proof: "q" });
+  const wanted = service({ type: "remote" });
+  world.services.takeUp(wanted, former);
+  world.services.takeUp(wanted, newer);
+  for (const owner of [former, newer]) {
+    strictEqual(world.services.get(wanted.id, owner)?.service.id, wanted.id);
+  }
+  strictEqual(world.services.get(wanted.id, other), undefined);
+  // What ends over the former link is not the service's end.
+  world.services.ended(former, { returns: true });
+  strictEqual(world.services.get(wanted.id, newer)?.service.id, wanted.id);
+});
+
 /** Who holds a service, whether its link is away, who asks, and what it may: have the service, or its port. */
 const RULES: [holder: Claimant, away: boolean, claimant: Claimant, may: string][] = [
   // With certificates: the same names, and of a link that lives the same key or instance.
