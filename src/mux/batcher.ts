@@ -1,6 +1,7 @@
 // Sends native frames over a link in batches: what is queued within one turn of the event loop leaves in one
 // message, control before data, streams in turns. It holds no data: bytes stay in their reader's buffer
-// until their batch is made, and while the link is full they wait there.
+// until their batch is made, and while the link or its window is full they wait there. Pings leave from here, since they mark
+// how far the peer has received what was sent.
 
 import { ConnectorError } from "../errors.ts";
 import { encodeSmallFrame } from "../wire/native_bodies.ts";
@@ -14,6 +15,8 @@ import {
 } from "../wire/native_codec.ts";
 import type { DataFrame, NativeFrame } from "../wire/native_frame.ts";
 import type { Link } from "./link.ts";
+import { LinkWindow } from "./link_window.ts";
+import { type Share, TurnQueue } from "./turn_queue.ts";
 
 /**
  * A batch takes no more frames once it is this large, in bytes. A data frame may carry it beyond: with the
@@ -27,6 +30,11 @@ const BATCH_BYTES = 120 * 1024;
 const WRITTEN_BYTES = 32 * 1024;
 /** The largest data that is written at once, in bytes: a copy costs less than to wait. */
 const SMALL_DATA_BYTES = 2 * 1024;
+/** Batches of a window, at least, and the smallest that one is made for that, in bytes: a message proves life once it is whole. */
+const BATCHES_PER_WINDOW = 4;
+const MIN_BATCH_BYTES = 2 * 1024;
+/** Turns that are not wanted any more and still wait, before all of them are let go. */
+const MAX_UNWANTED = 64;
 /** The most control that may wait for a peer that does not read, in bytes, before it counts as a breach. */
 const MAX_CONTROL_BYTES = 1024 * 1024;
 
@@ -36,6 +44,8 @@ export interface DataTurn {
   wanted: () => boolean;
   /** Its batch has been made, or there will be none: its buffer may be reused. */
   done: () => void;
+  /** What its stream has had. */
+  share: Share;
 }
 
 interface QueuedData {
@@ -53,7 +63,9 @@ export class Batcher {
   /** Control behind it. */
   #control: Uint8Array[] = [];
   #controlBytes = 0;
-  readonly #data = new Queue<QueuedData>();
+  readonly #data = new TurnQueue<QueuedData>();
+  #unwanted = 0;
+  readonly #window = new LinkWindow();
   #scheduled = false;
   #full = false;
   #ended = false;
@@ -67,6 +79,33 @@ export class Batcher {
   /** Whether what is queued waits until the link takes messages again. */
   get full(): boolean {
     return this.#full && !this.#ended;
+  }
+
+  /** The round trip to the peer without a queue, in milliseconds. */
+  get roundTrip(): number {
+    return this.#window.roundTrip;
+  }
+
+  /** The most bytes that one data frame is to have now. */
+  get partBytes(): number {
+    return this.#window.partBytes;
+  }
+
+  /** Sends a ping. */
+  ping(): void {
+    if (!this.#ended) this.send({ kind: "ping", nonce: this.#window.mark(performance.now()) });
+  }
+
+  /** Answers a ping of the peer. */
+  answerPing(nonce: number): void {
+    this.#window.ping(nonce, performance.now());
+    this.send({ kind: "pong", nonce });
+  }
+
+  /** Takes the answer to a ping. @throws {ConnectorError} `internal` when it answers none, or not the next. */
+  pong(nonce: number): void {
+    this.#window.answer(nonce, performance.now());
+    if (this.#data.length > 0 || this.#window.wantsMark) this.#schedule();
   }
 
   /** Queues a frame that is not data, ahead of all data. */
@@ -88,8 +127,12 @@ export class Batcher {
   }
 
   /** Takes a small piece of data at once, if there is room: its buffer may be reused. Returns whether it did. */
-  sendSmallData(frame: DataFrame): boolean {
-    if (frame.bytes.length > SMALL_DATA_BYTES || !this.#writesNow || this.#ended) return false;
+  sendSmallData(frame: DataFrame, share: Share): boolean {
+    const { length } = frame.bytes;
+    if (length > SMALL_DATA_BYTES || !this.#writesNow || this.#ended) return false;
+    if (!this.#hasRoom && !(this.#hasRoomForFirst && this.#data.charge(share, length))) {
+      return false;
+    }
     this.#writtenLength = writeFrame(this.#written, this.#writtenLength, frame);
     this.#schedule();
     return true;
@@ -98,8 +141,20 @@ export class Batcher {
   /** Sends data when its turn comes. */
   sendData(frame: DataFrame, turn: DataTurn): void {
     if (this.#ended) return turn.done();
-    this.#data.push({ frame, turn });
+    this.#data.push({ frame, turn }, { share: turn.share, bytes: frame.bytes.length });
     this.#schedule();
+  }
+
+  /** Some data that waits is not wanted any more. */
+  unwanted(): void {
+    this.#unwanted += 1;
+    if (this.#unwanted < MAX_UNWANTED || this.#unwanted < this.#data.length / 2) return;
+    this.#unwanted = 0;
+    this.#data.sweep(({ turn }) => {
+      const wanted = turn.wanted();
+      if (!wanted) turn.done();
+      return wanted;
+    });
   }
 
   /** Sends what is queued and fits, now. */
@@ -108,9 +163,9 @@ export class Batcher {
     while (!this.#full && !this.#ended) {
       const { frames, turns } = this.#nextBatch();
       if (frames.length === 0 && this.#writtenLength === 0) return;
-      const written = this.#written.subarray(0, this.#writtenLength);
+      const message = encodeBatch(frames, this.#written.subarray(0, this.#writtenLength));
       this.#writtenLength = 0;
-      this.#full = !this.#link.send(encodeBatch(frames, written));
+      this.#full = !this.#link.send(message);
       for (const { done } of turns) done();
       if (this.#full) this.#link.writable().then(() => this.#resume());
     }
@@ -131,6 +186,15 @@ export class Batcher {
     return !this.#full && this.#control.length === 0 && this.#writtenLength < WRITTEN_BYTES;
   }
 
+  /** Whether the window takes data, and whether it takes that of streams that have had little. */
+  get #hasRoom(): boolean {
+    return this.#window.room > this.#writtenLength && this.#data.length === 0;
+  }
+
+  get #hasRoomForFirst(): boolean {
+    return this.#window.room - this.#writtenLength > -this.partBytes;
+  }
+
   #resume(): void {
     this.#full = false;
     this.flush();
@@ -149,7 +213,14 @@ export class Batcher {
       frames.push(frame);
     }
     if (taken > 0) this.#control.splice(0, taken);
-    while (size < BATCH_BYTES) {
+    const most = Math.max(
+      MIN_BATCH_BYTES,
+      Math.min(BATCH_BYTES, this.#window.size / BATCHES_PER_WINDOW),
+    );
+    let room = this.#window.room - size;
+    while (size < most) {
+      // A stream that has had little may go a little beyond the window.
+      if (room <= 0 && !(room > -this.partBytes && this.#data.nextIsFirst)) break;
       const next = this.#data.shift();
       if (next === undefined) break;
       const { frame, turn } = next;
@@ -158,8 +229,16 @@ export class Batcher {
         continue;
       }
       size += sizeInBatch(frame);
+      room -= sizeInBatch(frame);
       frames.push(frame);
       turns.push(turn);
+    }
+    if (room <= 0 && this.#data.length > 0) this.#window.limit();
+    this.#window.send(size);
+    // Pings leave in their order, so not before one that waits.
+    if (this.#control.length === 0 && this.#window.wantsMark) {
+      const nonce = this.#window.mark(performance.now());
+      frames.push(encodeSmallFrame({ kind: "ping", nonce }));
     }
     return { frames, turns };
   }
@@ -168,29 +247,5 @@ export class Batcher {
     if (this.#scheduled || this.#full) return;
     this.#scheduled = true;
     queueMicrotask(() => this.flush());
-  }
-}
-
-/** A queue drops its used-up front when it is this long, in items, and half of the whole. */
-const MIN_COMPACTION = 64;
-
-/** First in, first out, in constant time. */
-class Queue<T> {
-  #items: (T | undefined)[] = [];
-  #head = 0;
-
-  push(item: T): void {
-    this.#items.push(item);
-  }
-
-  shift(): T | undefined {
-    const item = this.#items[this.#head];
-    if (item === undefined) return undefined;
-    this.#items[this.#head++] = undefined;
-    if (this.#head >= MIN_COMPACTION && this.#head * 2 >= this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    }
-    return item;
   }
 }

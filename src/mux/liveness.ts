@@ -1,33 +1,35 @@
-// Whether the peer still answers, and how long it takes. A path can go silent without anything being closed:
-// only an answer proves that it is there. docs/PROTOCOL.md, "Liveness".
+// Whether the peer is still there. A path can go silent without anything being closed, so each side sends a ping now and
+// then; but whatever arrives proves that the peer lives, and the answer to a ping may wait behind much on a slow path. How
+// long a ping takes is link_window.ts's business. docs/PROTOCOL.md, "Liveness".
 
-import { ConnectorError } from "../errors.ts";
+import { LOOK_MS, Silence } from "../silence.ts";
 
-/** Between two pings, in milliseconds. With the time to answer, a silent path is noticed within 15 s. */
+/** Between two pings, in milliseconds. They are sent whether earlier ones were answered or not: the peer hears us by them. */
 export const PING_INTERVAL_MS = 5_000;
-/** How long an answer may take, in milliseconds: far above any path, and above what a busy machine delays. */
-export const PONG_TIMEOUT_MS = 9_000;
-/** The round trip is the shortest of so many answers: queues only ever add to it. */
-const SAMPLES = 8;
-/** The round trip that is assumed before the first answer, in milliseconds. */
-const INITIAL_ROUND_TRIP_MS = 10;
+/**
+ * A peer of which nothing is heard for so long is given up, in milliseconds. It is looked for every second, so that a silent
+ * path is noticed within 14 s; and one that pauses for 8 s is not, whose first bytes TCP sends again after 12.6 s.
+ */
+export const SILENCE_MS = 13_000;
+/**
+ * So long a peer may speak without answering any ping, in milliseconds, before it counts as a breach: no path holds bytes for
+ * so long, and what we send would wait for ever.
+ */
+export const UNANSWERED_MS = 600_000;
 
 /** What it does to the session. */
 export interface LivenessHooks {
   /** Sends a ping. */
-  ping: (nonce: number) => void;
-  /** One was answered. */
-  onAnswer?: () => void;
-  /** No answer came in time. */
+  ping: () => void;
+  /** Nothing is heard any more, or no answer. */
   onSilence: () => void;
 }
 
-/** Pings a peer, from `start` to `stop`. */
+/** Watches over a peer, from `start` to `stop`. */
 export class Liveness {
   readonly #hooks: LivenessHooks;
-  readonly #samples: number[] = [];
-  #nonce = 0;
-  #sentAt: number | undefined;
+  #heard = false;
+  #answered = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
 
@@ -35,34 +37,40 @@ export class Liveness {
     this.#hooks = hooks;
   }
 
-  /** The round trip in milliseconds. */
-  get roundTrip(): number {
-    return this.#samples.length === 0 ? INITIAL_ROUND_TRIP_MS : Math.min(...this.#samples);
-  }
-
   /** Sends the first ping. */
   start(): void {
-    this.#nonce = (this.#nonce + 1) >>> 0;
-    this.#sentAt = performance.now();
-    this.#hooks.ping(this.#nonce);
-    this.#timer = setTimeout(() => this.#hooks.onSilence(), PONG_TIMEOUT_MS);
+    const now = performance.now();
+    const silence = new Silence(now);
+    const unanswered = new Silence(now);
+    let untilPing = PING_INTERVAL_MS;
+    const look = () => {
+      const now = performance.now();
+      const silentMs = silence.look(this.#heard, now);
+      const unansweredMs = unanswered.look(this.#answered, now);
+      this.#heard = this.#answered = false;
+      if (silentMs >= SILENCE_MS || unansweredMs >= UNANSWERED_MS) return this.#hooks.onSilence();
+      untilPing -= LOOK_MS;
+      if (untilPing <= 0) {
+        untilPing = PING_INTERVAL_MS;
+        this.#hooks.ping();
+      }
+      if (!this.#stopped) this.#timer = setTimeout(look, LOOK_MS);
+    };
+    this.#timer = setTimeout(look, LOOK_MS);
+    this.#hooks.ping();
   }
 
-  /** Takes an answer. @throws {ConnectorError} `internal` when it answers nothing. */
-  pong(nonce: number): void {
-    if (this.#sentAt === undefined || nonce !== this.#nonce) {
-      throw new ConnectorError("internal", "The peer answered a ping that was not sent");
-    }
-    this.#samples.push(performance.now() - this.#sentAt);
-    if (this.#samples.length > SAMPLES) this.#samples.shift();
-    this.#sentAt = undefined;
-    this.#hooks.onAnswer?.();
-    if (this.#stopped) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.start(), PING_INTERVAL_MS);
+  /** Something of the peer has arrived. */
+  heard(): void {
+    this.#heard = true;
   }
 
-  /** Sends no more pings. */
+  /** An answer to a ping has arrived. */
+  answered(): void {
+    this.#answered = true;
+  }
+
+  /** Looks no more. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);

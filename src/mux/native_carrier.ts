@@ -3,11 +3,12 @@
 import type { NativeFrame } from "../wire/native_frame.ts";
 import type { DataTurn } from "./batcher.ts";
 import type { NativeStream } from "./native_stream.ts";
+import type { Share } from "./turn_queue.ts";
 import type { ReceiveWindow, SendWindow } from "./window.ts";
 
 /** What a stream asks of the session that carries it. */
 export interface NativeCarrier {
-  /** The most bytes of one data frame that the peer takes. */
+  /** The most bytes of one data frame: that the peer takes, and that leave other streams their turn soon. It changes. */
   readonly maxFrameBytes: number;
   /** The round trip to the peer, in milliseconds. */
   readonly roundTrip: number;
@@ -15,10 +16,12 @@ export interface NativeCarrier {
   readonly now: number;
   /** Queues a frame that is not data. */
   send(frame: Exclude<NativeFrame, { kind: "data" }>): void;
-  /** Takes a small piece of data at once, if there is room; returns whether it did. */
-  sendSmallData(stream: number, bytes: Uint8Array): boolean;
+  /** Takes a small piece of data at once, if there is room; returns whether it did. `share`: what the stream has had. */
+  sendSmallData(stream: number, bytes: Uint8Array, share: Share): boolean;
   /** Sends bytes when the stream's turn comes; nothing is sent once `wanted` says no. `done`: the turn is over. */
   sendData(stream: number, bytes: Uint8Array, turn: DataTurn): void;
+  /** Data that waits for its turn is not wanted any more. */
+  unwanted(): void;
   /** Received bytes of the stream were consumed or dropped. */
   release(stream: NativeStream, count: number): void;
   /** Our open was answered, or needs no answer any more. */

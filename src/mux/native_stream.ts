@@ -9,6 +9,7 @@ import type { Dialled } from "../wire/native_frame.ts";
 import { Inbox } from "./inbox.ts";
 import type { NativeCarrier, NativeStreamOptions, OpenState } from "./native_carrier.ts";
 import type { Stream } from "./stream.ts";
+import { newShare } from "./turn_queue.ts";
 import type { ReceiveWindow, SendWindow } from "./window.ts";
 
 /** A stream of the native dialect. */
@@ -26,6 +27,9 @@ export class NativeStream implements Enrolled, Stream {
   #id = 0;
   #state: OpenState;
   readonly #wanted = () => this.#failure === undefined;
+  /** What was sent of it, beside other streams; and whether more waits for its turn. */
+  readonly #share = newShare();
+  #waitsForTurn = false;
   #wakeWriter: (() => void) | undefined;
   /** Why it was reset, by either side, in words: an error only for who asks, since most are just closed. */
   #failure: string | undefined;
@@ -77,7 +81,7 @@ export class NativeStream implements Enrolled, Stream {
     if (bytes.length > room || bytes.length === 0) return this.#writeInParts(bytes);
     const ended = this.#ending();
     if (ended !== undefined) return Promise.reject(ended);
-    if (!this.#carrier.sendSmallData(this.#id, bytes)) return this.#send(bytes);
+    if (!this.#carrier.sendSmallData(this.#id, bytes, this.#share)) return this.#send(bytes);
     this.#sendWindow.take(bytes.length);
     return TAKEN;
   }
@@ -250,10 +254,13 @@ export class NativeStream implements Enrolled, Stream {
   /** Sends what fits into the window and a frame; rejects when it was not sent, or nothing can follow. */
   #send(bytes: Uint8Array): Promise<void> {
     this.#sendWindow.take(bytes.length);
+    this.#waitsForTurn = true;
     return new Promise((resolve, reject) => {
       this.#carrier.sendData(this.#id, bytes, {
+        share: this.#share,
         wanted: this.#wanted,
         done: () => {
+          this.#waitsForTurn = false;
           const ended = this.#ending();
           if (ended === undefined) resolve();
           else reject(ended);
@@ -275,6 +282,7 @@ export class NativeStream implements Enrolled, Stream {
   #fail(reason: string): void {
     if (this.#failure !== undefined) return;
     this.#failure = reason;
+    if (this.#waitsForTurn) this.#carrier.unwanted();
     const dropped = this.#inbox.drop(() => unavailable(reason));
     this.#carrier.release(this, dropped);
     this.#wakeWaitingWriter();

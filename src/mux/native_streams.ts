@@ -7,13 +7,13 @@ import { breach, MAX_STREAM_ID, type NativeFrame } from "../wire/native_frame.ts
 import type { Batcher, DataTurn } from "./batcher.ts";
 import type { PeerLimits, SessionLimits } from "../limits.ts";
 import { Roster } from "../roster.ts";
-import type { Liveness } from "./liveness.ts";
 import type { NativeCarrier } from "./native_carrier.ts";
 import { NativeStream } from "./native_stream.ts";
 import { OpenQueue } from "./open_queue.ts";
 import { Places } from "./service_places.ts";
 import type { OnStream, OpenOptions, Stream } from "./stream.ts";
 import { StreamTable } from "./stream_table.ts";
+import type { Share } from "./turn_queue.ts";
 import { ReceiveWindow, SendWindow, WindowBudget } from "./window.ts";
 
 /** How often it is looked at who has waited for too long, in milliseconds: longer than a live destination takes. */
@@ -33,8 +33,9 @@ export interface NativeStreamsOptions {
   /** What the peer lets us do. */
   peerLimits: PeerLimits;
   batcher: Batcher;
-  liveness: Liveness;
   onStream: OnStream;
+  /** The peer answers a ping. May throw. */
+  onPong: (nonce: number) => void;
   /** The peer ends the session. */
   onGoAway: (frame: NativeFrame & { kind: "goAway" }) => void;
   /** The numbers are used up: a new link is needed. */
@@ -43,7 +44,7 @@ export interface NativeStreamsOptions {
 
 /** The data half of a session with a peer that negotiated the native dialect. */
 export class NativeStreams implements NativeCarrier {
-  readonly maxFrameBytes: number;
+  readonly #maxFrameBytes: number;
   readonly #options: NativeStreamsOptions;
   readonly #budget: WindowBudget;
   readonly #streams = new StreamTable();
@@ -62,15 +63,19 @@ export class NativeStreams implements NativeCarrier {
 
   constructor(options: NativeStreamsOptions) {
     this.#options = options;
-    this.maxFrameBytes = Math.min(options.peerLimits.frame, options.limits.frame);
+    this.#maxFrameBytes = Math.min(options.peerLimits.frame, options.limits.frame);
     this.#budget = new WindowBudget(options.limits.budget / 2);
     const isDialler = options.role === "dialler";
     this.#last = { ours: isDialler ? -1 : 0, theirs: isDialler ? 0 : -1 };
     this.#places = { ours: new Places(options.peerLimits), theirs: new Places(options.limits) };
   }
 
+  get maxFrameBytes(): number {
+    return Math.min(this.#maxFrameBytes, this.#options.batcher.partBytes);
+  }
+
   get roundTrip(): number {
-    return this.#options.liveness.roundTrip;
+    return this.#options.batcher.roundTrip;
   }
 
   get now(): number {
@@ -136,12 +141,16 @@ export class NativeStreams implements NativeCarrier {
     this.#options.batcher.send(frame);
   }
 
-  sendSmallData(stream: number, bytes: Uint8Array): boolean {
-    return this.#options.batcher.sendSmallData({ kind: "data", stream, bytes });
+  sendSmallData(stream: number, bytes: Uint8Array, share: Share): boolean {
+    return this.#options.batcher.sendSmallData({ kind: "data", stream, bytes }, share);
   }
 
   sendData(stream: number, bytes: Uint8Array, turn: DataTurn): void {
     this.#options.batcher.sendData({ kind: "data", stream, bytes }, turn);
+  }
+
+  unwanted(): void {
+    this.#options.batcher.unwanted();
   }
 
   release(stream: NativeStream, count: number): void {
@@ -217,9 +226,9 @@ export class NativeStreams implements NativeCarrier {
       case "grant":
         return this.#findOrCrossed(frame)?.receiveGrant(frame.offset);
       case "ping":
-        return this.send({ kind: "pong", nonce: frame.nonce });
+        return this.#options.batcher.answerPing(frame.nonce);
       case "pong":
-        return this.#options.liveness.pong(frame.nonce);
+        return this.#options.onPong(frame.nonce);
       case "goAway":
         return this.#options.onGoAway(frame);
     }

@@ -231,8 +231,7 @@ export class Session {
     const { role, limits } = this.#options;
     const batcher = new Batcher(this.#link, (error) => this.abort(error));
     const liveness = new Liveness({
-      ping: (nonce) => batcher.send({ kind: "ping", nonce }),
-      onAnswer: () => this.#options.onPong?.(),
+      ping: () => batcher.ping(),
       onSilence: () => {
         const silent = "the peer does not answer any more";
         this.abort(new ConnectorError("deadline_exceeded", silent), { returns: true });
@@ -245,8 +244,12 @@ export class Session {
       limits,
       peerLimits,
       batcher,
-      liveness,
       onStream,
+      onPong: (nonce) => {
+        batcher.pong(nonce);
+        liveness.answered();
+        this.#options.onPong?.();
+      },
       onGoAway: (frame) => this.#onGoAway(frame),
       onExhausted: () => this.close(),
     });
@@ -269,6 +272,7 @@ export class Session {
     for (let first = true;; first = false) {
       const message = await this.#link.receive();
       if (message === null || this.#reason !== undefined) return;
+      this.#liveness?.heard();
       if (first && this.#batcher === undefined) this.#options.onDialect?.("reference");
       if (message.length > MAX_MESSAGE_BYTES) {
         throw new ConnectorError("resource_exhausted", `a message of ${message.length} bytes`);

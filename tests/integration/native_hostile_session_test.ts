@@ -4,7 +4,7 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { GoAwayCode } from "../../proto/gen/connector.ts";
 import { ConnectorError } from "../../src/errors.ts";
-import { PONG_TIMEOUT_MS } from "../../src/mux/liveness.ts";
+import { SILENCE_MS } from "../../src/mux/liveness.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { Session } from "../../src/mux/session.ts";
 import type { SessionOptions } from "../../src/mux/session_options.ts";
@@ -119,7 +119,7 @@ for (const role of ["acceptor", "dialler"] as const) {
     using time = new FakeTime();
     const { session, peer } = attack(role, { mute: true });
     await turn();
-    await time.advance(PONG_TIMEOUT_MS - 1);
+    await time.advance(SILENCE_MS - 1);
     strictEqual(peer.received("goAway").length, 0);
     await time.advance(1);
     const reason = await session.closed;

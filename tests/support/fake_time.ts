@@ -52,6 +52,11 @@ export class FakeTime implements Disposable {
     this.#now = end;
   }
 
+  /** Moves the clock while nothing runs, as for a process that is stopped: what was due fires late, at the next `advance`. */
+  jump(ms: number): void {
+    this.#now += ms;
+  }
+
   [Symbol.dispose](): void {
     Object.assign(globalThis, {
       setTimeout: this.#real.setTimeout,

@@ -1,0 +1,49 @@
+// How long what the peer sends waits on its way to us. A peer numbers its pings by its clock, in milliseconds: what one takes
+// longer than the quickest is queue, whatever the two clocks say. So the queue of one direction is told from that of the
+// other, which a round trip cannot. A peer whose pings are numbered otherwise tells nothing. (RFC 6817, section 2.)
+// Pure: the clock is passed in. For link_window.ts.
+
+/** The quickest ping is that of so many spans of so long, in milliseconds: clocks drift apart by 10 ms meanwhile. */
+const SPANS = 10;
+const SPAN_MS = 60_000;
+/** What a ping told counts for so long, in milliseconds: a peer that sends much sends many. */
+const FRESH_MS = 300;
+/** From a ping this long ago, in milliseconds, it is told whether numbers are a clock: they would grow about as ours does. */
+const CLOCK_SPAN_MS = 200;
+const CLOCK_RATIO = 2;
+
+/** The queue of what a peer sends. Times in milliseconds. */
+export class IncomingQueue {
+  #first: { nonce: number; at: number } | undefined;
+  #isClock = false;
+  /** How much later than its number each quickest ping of a span came, newest last. */
+  #quickest: number[] = [];
+  #spanAt = -Infinity;
+  #queue = 0;
+  #at = -Infinity;
+
+  /** A ping has arrived. */
+  ping(nonce: number, now: number): void {
+    this.#first ??= { nonce, at: now };
+    const sent = (nonce - this.#first.nonce) >>> 0;
+    const passed = now - this.#first.at;
+    if (passed >= CLOCK_SPAN_MS) {
+      this.#isClock = sent * CLOCK_RATIO > passed && sent < passed * CLOCK_RATIO;
+    }
+    const lateness = passed - sent;
+    if (now - this.#spanAt >= SPAN_MS) {
+      this.#spanAt = now;
+      this.#quickest.push(lateness);
+      if (this.#quickest.length > SPANS) this.#quickest.shift();
+    }
+    const last = this.#quickest.length - 1;
+    this.#quickest[last] = Math.min(this.#quickest[last] ?? lateness, lateness);
+    this.#queue = lateness - Math.min(...this.#quickest);
+    this.#at = now;
+  }
+
+  /** How long it is, as far as that is known; 0 otherwise. */
+  length(now: number): number {
+    return this.#isClock && now - this.#at < FRESH_MS ? this.#queue : 0;
+  }
+}

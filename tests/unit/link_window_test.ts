@@ -1,0 +1,189 @@
+// How much is under way over paths of every kind: the queue that it makes, and what is carried all the same.
+
+import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import fc from "fast-check";
+import { IncomingQueue } from "../../src/mux/incoming_queue.ts";
+import { LinkWindow } from "../../src/mux/link_window.ts";
+import { quantile } from "../support/quantile.ts";
+import { type Sample, simulate, type Way } from "../support/simulated_path.ts";
+
+const ALWAYS = () => true;
+const NEVER = () => false;
+/** Bytes a millisecond. */
+const kbits = (count: number) => count / 8;
+
+function way(rate: number, delayMs: number, busy: Way["busy"] = ALWAYS): Way {
+  return { rate: () => kbits(rate), delayMs: () => delayMs, busy };
+}
+
+/** The queue as it mostly is and as it is at worst in milliseconds, and which part of the path is used, from a time on. */
+function judge(samples: Sample[], rate: number, from: number) {
+  const late = samples.filter(({ now }) => now >= from);
+  const queues = late.map(({ queueMs }) => queueMs);
+  const [first, last] = [late[0], late.at(-1)];
+  const carried = (last?.carried ?? 0) - (first?.carried ?? 0);
+  return {
+    median: quantile(queues, 0.5),
+    worst: quantile(queues, 0.99),
+    use: carried / ((last?.now ?? 0) - (first?.now ?? 0)) / kbits(rate),
+  };
+}
+
+for (
+  const [rate, delayMs, median, worst] of [
+    [64, 50, 700, 800],
+    [256, 50, 150, 300],
+    [1_000, 50, 150, 300],
+    [10_000, 50, 150, 300],
+    [100_000, 50, 150, 300],
+    [10_000, 1, 150, 300],
+    [1_000, 300, 700, 1500],
+    [10_000, 300, 700, 1800],
+  ] as const
+) {
+  Deno.test(`bulk over ${rate} kbit/s and ${delayMs} ms each way makes a short queue and fills the path`, () => {
+    const [samples] = simulate([way(rate, delayMs), way(rate, delayMs, NEVER)], 45_000);
+    const judged = judge(samples, rate, 10_000);
+    ok(judged.median < median && judged.worst < worst, JSON.stringify(judged));
+    ok(judged.use > 0.93, JSON.stringify(judged));
+  });
+}
+
+for (const [rate, delayMs] of [[256, 50], [1_000, 50], [10_000, 50]] as const) {
+  Deno.test(`bulk both ways over ${rate} kbit/s: both queues are short, and neither way starves`, () => {
+    const [up, down] = simulate(
+      [way(rate, delayMs), way(rate, delayMs, (now) => now > 10_000)],
+      60_000,
+    );
+    const both = [judge(up, rate, 15_000), judge(down, rate, 15_000)];
+    for (const { median, worst, use } of both) {
+      ok(median < 300 && worst < 800, JSON.stringify(both));
+      ok(use > 0.15, JSON.stringify(both));
+    }
+    ok((both[0]?.use ?? 0) + (both[1]?.use ?? 0) > 1, JSON.stringify(both));
+  });
+}
+
+Deno.test("a path that becomes 400 times slower is given nothing more until its queue is gone", () => {
+  const falls: Way = {
+    rate: (now) => now < 10_000 ? kbits(100_000) : kbits(256),
+    delayMs: () => 25,
+    busy: ALWAYS,
+  };
+  const [samples] = simulate([falls, way(10_000, 25, NEVER)], 120_000);
+  const before = samples.find(({ now }) => now >= 9_990)?.size ?? 0;
+  const queues = samples.filter(({ now }) => now > 10_000).map(({ queueMs }) => queueMs);
+  // Once it was sent nobody can have it back.
+  ok(Math.max(...queues) < 1.1 * before / kbits(256), `${Math.max(...queues)} ms`);
+  ok(judge(samples, 256, 90_000).worst < 300);
+});
+
+Deno.test("a path that becomes 400 times faster is filled within 3 s", () => {
+  const rises: Way = {
+    rate: (now) => now < 10_000 ? kbits(256) : kbits(100_000),
+    delayMs: () => 25,
+    busy: ALWAYS,
+  };
+  const [samples] = simulate([rises, way(10_000, 25, NEVER)], 20_000);
+  const { use, worst } = judge(samples, 100_000, 13_000);
+  ok(use > 0.95 && worst < 200, `${use}, ${worst} ms`);
+});
+
+Deno.test("a path that becomes longer is found to be, and filled again", () => {
+  const longer: Way = { ...way(10_000, 20), delayMs: (now) => now < 10_000 ? 20 : 300 };
+  const [samples] = simulate([longer, way(10_000, 20, NEVER)], 60_000);
+  const { use, median } = judge(samples, 10_000, 30_000);
+  ok(use > 0.9 && median < 700, `${use}, ${median} ms`);
+});
+
+Deno.test("a path that pauses for 8 s now and then is filled after each pause, with no queue", () => {
+  const pauses: Way = {
+    rate: (now) => now % 30_000 > 22_000 ? 0 : kbits(5_000),
+    delayMs: () => 50,
+    busy: ALWAYS,
+  };
+  const [all] = simulate([pauses, way(5_000, 50, NEVER)], 120_000);
+  const open = all.filter(({ now }) => now % 30_000 < 22_000);
+  const { use, worst } = judge(open, 5_000 * 22 / 30, 5_000);
+  ok(use > 0.93 && worst < 400, `${use}, ${worst} ms`);
+});
+
+Deno.test("an older peer whose own bulk holds its answers back is still sent to", () => {
+  const old: Way = { ...way(1_000, 50), unbounded: 64 * 1024 };
+  const [samples] = simulate([way(1_000, 50), old], 60_000);
+  const { use, median } = judge(samples, 1_000, 20_000);
+  ok(use > 0.3 && median < 800, `${use}, ${median} ms`);
+});
+
+Deno.test("a window takes no answer to a ping that was not sent, or not in its turn", () => {
+  const window = new LinkWindow();
+  throws(() => window.answer(1, 0), { code: "internal", message: /ping that was not sent/ });
+  const first = window.mark(5);
+  const second = window.mark(7);
+  throws(() => window.answer(second, 8), { code: "internal" });
+  window.answer(first, 8);
+  window.answer(second, 8);
+  throws(() => window.answer(second, 9), { code: "internal" });
+});
+
+Deno.test("the round trip is assumed before the first answer, then the shortest of the last without a queue", () => {
+  const window = new LinkWindow();
+  ok(window.roundTrip > 0);
+  let now = 1_000_000;
+  const ping = (ms: number) => {
+    const nonce = window.mark(now);
+    now += ms;
+    window.answer(nonce, now);
+    now += 5_000;
+  };
+  for (const ms of [42, 30, 5, 80, 90]) ping(ms);
+  strictEqual(window.roundTrip, 5);
+  for (let round = 0; round < 8; round += 1) ping(60);
+  strictEqual(window.roundTrip, 60);
+});
+
+Deno.test("a full window always has a mark under way: its answer opens it", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1 }), (messages) => {
+      const window = new LinkWindow();
+      const marks: number[] = [];
+      let now = 0;
+      for (const bytes of messages) {
+        window.send(bytes);
+        while (window.room <= 0) {
+          if (window.wantsMark) marks.push(window.mark(now));
+          const [nonce] = marks.splice(0, 1);
+          ok(nonce !== undefined, "nothing would open the window");
+          now += 1 + bytes % 700;
+          window.answer(nonce, now);
+          window.limit();
+        }
+        if (window.wantsMark) marks.push(window.mark(now));
+      }
+    }),
+  );
+});
+
+Deno.test("an incoming queue is what a ping takes beyond the quickest, whatever the peer's clock says", () => {
+  for (const start of [0, 12_345, 2 ** 32 - 500]) {
+    const queue = new IncomingQueue();
+    const ping = (sent: number, took: number) => {
+      queue.ping((start + sent) >>> 0, 77_000 + sent + took);
+      return queue.length(77_000 + sent + took);
+    };
+    const told = [[0, 50], [300, 50], [600, 80], [900, 450], [1200, 50]] as const;
+    deepStrictEqual(told.map(([sent, took]) => ping(sent, took)), [0, 0, 30, 400, 0]);
+  }
+});
+
+Deno.test("pings that are merely counted tell of no queue, and what was told is soon forgotten", () => {
+  const counted = new IncomingQueue();
+  for (let count = 1; count < 100; count += 1) {
+    counted.ping(count, count * 5_000);
+    strictEqual(counted.length(count * 5_000), 0);
+  }
+  const clock = new IncomingQueue();
+  for (const [sent, at] of [[0, 0], [1000, 1000], [2000, 2400]] as const) clock.ping(sent, at);
+  strictEqual(clock.length(2500), 400);
+  strictEqual(clock.length(4000), 0);
+});
