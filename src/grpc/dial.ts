@@ -13,18 +13,13 @@ import { CallLink, type DescribePeer, helloToMetadata } from "./call_link.ts";
 import type { SecureChannel } from "./credentials.ts";
 import type { GoAway } from "./go_away.ts";
 import { ProxiedWay } from "./proxy_tunnel.ts";
+import { pingOptions, type PingTimes, watchSilence } from "./silence_watch.ts";
 import { fromStatus } from "./status.ts";
 import { CLIENT_WINDOW_OPTIONS } from "./windows.ts";
 
-/** How often a peer is asked whether it is there, and how long it may take to answer, in milliseconds. */
-export interface PingTimes {
-  intervalMs: number;
-  timeoutMs: number;
-}
-
 /**
- * By HTTP/2. A server of the Go implementation ends the connection of a client that asks more often than every 5
- * minutes; the native dialect asks far more often by itself.
+ * A server of the Go implementation ends the connection of a client that asks by HTTP/2 more often than every 5 minutes;
+ * the native dialect asks far more often by itself.
  */
 export const CLIENT_PINGS: Readonly<PingTimes> = { intervalMs: 310_000, timeoutMs: 20_000 };
 
@@ -58,6 +53,7 @@ export function dialLink(
   let goAway: GoAway | undefined;
   const { credentials, security, options } = secure(address.host, {
     onConnected: (socket) => {
+      watchSilence(socket, pings, () => link.abort(silent()));
       if (way) return way.open(socket);
       const { localAddress, localPort, remoteAddress, remotePort } = socket;
       const text = connectionText(
@@ -82,8 +78,7 @@ export function dialLink(
     // Without it a second client to the same address would share this one's connection and its back-off.
     "grpc.use_local_subchannel_pool": 1,
     "grpc.enable_retries": 0,
-    "grpc.keepalive_time_ms": pings.intervalMs,
-    "grpc.keepalive_timeout_ms": pings.timeoutMs,
+    ...pingOptions(pings),
     // It never tries again by itself: a failed client must not wait, in milliseconds, before it is released.
     "grpc.initial_reconnect_backoff_ms": 1,
     "grpc.service_config_disable_resolution": 1,
@@ -122,6 +117,10 @@ function withOwnProblem(
 ): ConnectorError | undefined {
   if (error === undefined || problem === undefined) return error;
   return new ConnectorError(error.code, `our ${problem}: ${error.message}`, { cause: error });
+}
+
+function silent(): ConnectorError {
+  return new ConnectorError("unavailable", "the peer does not answer any more");
 }
 
 /** A view, not a copy: grpc-js wants Buffers. */

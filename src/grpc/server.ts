@@ -11,6 +11,7 @@ import {
   setLogVerbosity,
 } from "@grpc/grpc-js";
 import type { Http2Server, ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 import {
   type DestroyRequest,
   type ExposeRequest,
@@ -42,17 +43,14 @@ import { serverCredentials, type TlsIdentity } from "./credentials.ts";
 import { toBuffer } from "./dial.ts";
 import { guardServer } from "./gate.ts";
 import { Gates, type GatesOptions, REQUEST_MS } from "./gates.ts";
+import { pingOptions, type PingTimes, watchSilence } from "./silence_watch.ts";
 import { toStatus } from "./status.ts";
 import { windowed } from "./windows.ts";
 
 /** Calls that one connection may have open at once: a peer needs one, tools a few. */
 const MAX_CALLS_PER_CONNECTION = 32;
-/**
- * How often a peer that dialled us is asked by HTTP/2 whether it is there, and how long it may take to answer, in
- * milliseconds: a silent path is noticed within 15 s, whatever dialect it speaks. Clients put no bound on pings.
- */
-const PING_INTERVAL_MS = 5_000;
-const PING_TIMEOUT_MS = 9_000;
+/** A silent path of a peer that dialled us is noticed within 14 s, whatever dialect it speaks. Clients put no bound on pings. */
+const SERVER_PINGS: Readonly<PingTimes> = { intervalMs: 5_000, timeoutMs: 8_000 };
 /** How long an aborted call may take to tell its peer why, in milliseconds, before its connection is cut. */
 const ABORT_GRACE_MS = 1000;
 
@@ -136,8 +134,7 @@ export class GrpcServer {
       new Server({
         "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
         "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
-        "grpc.keepalive_time_ms": PING_INTERVAL_MS,
-        "grpc.keepalive_timeout_ms": PING_TIMEOUT_MS,
+        ...pingOptions(SERVER_PINGS),
       }),
       (http2Server) => {
         track(http2Server, sessions);
@@ -190,6 +187,7 @@ export class GrpcServer {
 
 function track(http2Server: Http2Server, sessions: Set<ServerHttp2Session>): void {
   http2Server.on("connection", keepAlive);
+  http2Server.on("connection", (socket: Socket) => watchSilence(socket, SERVER_PINGS));
   http2Server.on("session", (session: ServerHttp2Session) => {
     sessions.add(session);
     session.on("close", () => sessions.delete(session));

@@ -1,11 +1,12 @@
 // A path that swallows packets without closing anything, under a peer of the reference dialect: what may be asked of
 // it there, and how soon it is noticed.
 
-import { ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { parseAddress } from "../../src/address.ts";
 import { describePeer } from "../../src/certs/identity.ts";
 import { delay } from "../../src/delay.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
+import { ConnectorError } from "../../src/errors.ts";
 import { CLIENT_PINGS, dialLink } from "../../src/grpc/dial.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
@@ -32,5 +33,26 @@ Deno.test("a reference peer that we dial is asked by HTTP/2, too, though not mor
   strictEqual(await Promise.race([link.closed, Promise.resolve("open")]), "open");
   relay.swallow();
   const end = await soon(link.closed, "the silence is noticed");
-  strictEqual(end?.code, "unavailable");
+  deepStrictEqual([end?.code, end?.message], ["unavailable", "the peer does not answer any more"]);
+});
+
+Deno.test("a reference peer from which bytes arrive all the time is alive, though its answers are late", async () => {
+  await using peer = await startReferenceAcceptor();
+  await using relay = new FaultRelay(peer.port);
+  const link = dialLink(parseAddress(relay.address), {
+    secure: secureChannels(),
+    hello: hello(DEFAULT_LIMITS),
+    describePeer,
+    pings: { intervalMs: 200, timeoutMs: 600 },
+  });
+  link.send(encodeFrame({ kind: "ping" }));
+  const session = await peer.session();
+  await session.receive("ping");
+  // What it has sent takes 2 s, and the answers come after that.
+  relay.bytesPerSecond = 256 * 1024;
+  session.send({ $case: "data", value: { id: 0, data: new Uint8Array(512 * 1024) } });
+  await delay(1500);
+  strictEqual(await Promise.race([link.closed, Promise.resolve("open")]), "open");
+  link.abort(new ConnectorError("unavailable", "the test is over"));
+  await link.closed;
 });

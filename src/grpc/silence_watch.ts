@@ -1,0 +1,46 @@
+// Cuts a connection over which nothing arrives any more. grpc-js has HTTP/2 ping a peer and cuts the connection when the
+// answer is late; but on a slow path it waits behind data that arrives all the time. So its pings only make a peer speak, and
+// here is judged what arrives, whatever it is, as grpc-go does: https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md
+
+import type { ChannelOptions } from "@grpc/grpc-js";
+import type { Socket } from "node:net";
+import { LOOK_MS, Silence } from "../silence.ts";
+
+/** How often a peer is asked by HTTP/2 whether it is there, and how long it may then be silent, in milliseconds. */
+export interface PingTimes {
+  intervalMs: number;
+  timeoutMs: number;
+}
+
+/** Silence is looked for so many times, at least, before it is too long. */
+const LOOKS = 10;
+/** The longest that a timer takes, in milliseconds: grpc-js itself never finds an answer late. */
+const NEVER_MS = 2 ** 31 - 1;
+
+/** Has grpc-js ask so often. */
+export function pingOptions({ intervalMs }: PingTimes): ChannelOptions {
+  return { "grpc.keepalive_time_ms": intervalMs, "grpc.keepalive_timeout_ms": NEVER_MS };
+}
+
+/**
+ * Cuts a TCP connection, under TLS or not, once nothing has arrived for the interval and the timeout together. `onSilence` is
+ * told before.
+ */
+export function watchSilence(
+  socket: Socket,
+  { intervalMs, timeoutMs }: PingTimes,
+  onSilence: () => void = () => {},
+): void {
+  const most = intervalMs + timeoutMs;
+  const lookMs = Math.min(LOOK_MS, most / LOOKS);
+  const silence = new Silence(performance.now(), lookMs);
+  let received = socket.bytesRead;
+  const timer = setInterval(() => {
+    const heard = socket.bytesRead !== received;
+    received = socket.bytesRead;
+    if (silence.look(heard, performance.now()) < most) return;
+    onSilence();
+    socket.destroy();
+  }, lookMs);
+  socket.once("close", () => clearInterval(timer));
+}
