@@ -6,8 +6,11 @@ import { connectionsOf } from "./world.ts";
 
 /** One read, in bytes. */
 const READ_BYTES = 64 * 1024;
-/** The most that is under way in one direction of one connection, in bytes. */
+/** The most that is under way in one direction of one connection, in bytes: minutes of a slow path, as deep buffers have. */
 const MAX_QUEUED_BYTES = 1024 * 1024;
+/** At a slow rate bytes leave in pieces of so long, in milliseconds, but not below so many bytes. */
+const PIECE_MS = 20;
+const MIN_PIECE_BYTES = 1024;
 
 /** A relay on a free port of 127.0.0.1. */
 export class FaultRelay implements AsyncDisposable {
@@ -109,6 +112,8 @@ export class FaultRelay implements AsyncDisposable {
   async #pump(from: Deno.TcpConn, to: Deno.TcpConn, pair: Pair): Promise<void> {
     let queued = 0;
     let last = Promise.resolve();
+    /** When the last piece was to leave. */
+    let left = -Infinity;
     const buffer = new Uint8Array(READ_BYTES);
     for (;;) {
       const count = await from.read(buffer);
@@ -118,10 +123,19 @@ export class FaultRelay implements AsyncDisposable {
       queued += count;
       last = last.then(async () => {
         await this.#gate?.promise;
-        const wait = Math.max(due - performance.now(), 1000 * count / this.bytesPerSecond);
-        if (wait > 0) await delay(wait, { signal: pair.closed });
-        if (pair.closed.aborted) return;
-        for (let sent = 0; sent < count;) sent += await to.write(bytes.subarray(sent));
+        for (let sent = 0; sent < count;) {
+          const rate = this.bytesPerSecond;
+          const most = Math.max(MIN_PIECE_BYTES, Math.floor(rate * PIECE_MS / 1000));
+          const piece = Math.min(count - sent, most);
+          // How long it takes is reckoned from when the last one was to leave: waits end late.
+          left = Math.max(left, performance.now() - PIECE_MS) + 1000 * piece / rate;
+          const wait = Math.max(due, left) - performance.now();
+          if (wait > 0) await delay(wait, { signal: pair.closed });
+          if (pair.closed.aborted) return;
+          for (const end = sent + piece; sent < end;) {
+            sent += await to.write(bytes.subarray(sent, end));
+          }
+        }
         queued -= count;
       });
       last.catch(() => pair.halved || pair.close());
