@@ -2,8 +2,14 @@
 // peer that is away for so long that it is hardly dialled any more.
 
 import { match, ok, strictEqual } from "node:assert/strict";
+import { BulkVisitors, serveBulk } from "../support/bulk.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
-import { exposeBoth, spawnConnector, untilComplete } from "../support/processes.ts";
+import {
+  type ConnectorProcess,
+  exposeBoth,
+  spawnConnector,
+  untilComplete,
+} from "../support/processes.ts";
 import { secured, SECURITIES } from "../support/security.ts";
 import { echo, freePort, refuses, roundTrip, serveTcp, until } from "../support/world.ts";
 
@@ -41,6 +47,28 @@ for (const security of SECURITIES) {
     }
     // A try over the silent path is given up after 5 s, and one that waits is not made before its time.
     ok(performance.now() - back < 10_000, `${performance.now() - back} ms`);
+  });
+}
+
+for (const way of ["there", "back"] as const) {
+  Deno.test(`a path that is silent in one direction (${way}) is noticed within 15 s by both ends, though the other is full`, async () => {
+    await using server = serveBulk();
+    await using local = await spawnConnector();
+    await using remote = await spawnConnector({ args: ["--takeover-grace=1s"] });
+    await using relay = new FaultRelay(remote.grpcPort);
+    const services = await exposeBoth(local, relay.address, server.port);
+    await using visitors = new BulkVisitors();
+    for (const { port } of services) await visitors.start(port, { downloads: 1, uploads: 1 });
+    relay.swallow([way]);
+    const started = performance.now();
+    const unlinked = async (connector: ConnectorProcess) =>
+      (await connector.rest.list()).every(({ status }) => status !== "COMPLETE");
+    for (const connector of [local, remote]) {
+      await until(() => unlinked(connector), "the silence is noticed", { timeoutMs: 20_000 });
+    }
+    const took = performance.now() - started;
+    ok(took < 15_000, `${took} ms`);
+    await until(() => visitors.cuts.length === 4, "every visitor is told");
   });
 }
 

@@ -129,6 +129,21 @@ for (const role of ["acceptor", "dialler"] as const) {
     strictEqual(time.timerCount, 0);
   });
 
+  Deno.test(`${role}: a peer that answers no ping is alive as long as anything comes from it`, async () => {
+    using time = new FakeTime();
+    const { session, peer } = attack(role, { mute: true });
+    await turn();
+    for (let waited = 0; waited < 60_000; waited += 12_000) {
+      await time.advance(12_000);
+      if (waited % 24_000 === 0) peer.send(ping(7));
+      else peer.sendControl({ $case: "ping", value: {} });
+      await turn();
+    }
+    strictEqual(peer.received("goAway").length, 0);
+    await time.advance(SILENCE_MS + 1000);
+    strictEqual((await session.closed)?.code, "deadline_exceeded");
+  });
+
   Deno.test(`${role}: a peer that stays after the go-away is cut off`, async () => {
     using time = new FakeTime();
     const { session, peer } = attack(role, { deaf: true, lingering: true });

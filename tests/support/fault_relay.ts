@@ -12,6 +12,9 @@ const MAX_QUEUED_BYTES = 1024 * 1024;
 const PIECE_MS = 20;
 const MIN_PIECE_BYTES = 1024;
 
+/** From who has opened the connection, or to it. */
+export type Way = "there" | "back";
+
 /** A relay on a free port of 127.0.0.1. */
 export class FaultRelay implements AsyncDisposable {
   readonly port: number;
@@ -28,7 +31,7 @@ export class FaultRelay implements AsyncDisposable {
   readonly #pairs = new Set<Pair>();
   readonly #work = new Set<Promise<void>>();
   #listener: Deno.TcpListener | undefined;
-  #gate: PromiseWithResolvers<void> | undefined;
+  #gates: Partial<Record<Way, PromiseWithResolvers<void>>> = {};
 
   /** Forwards to a port of 127.0.0.1. */
   constructor(target: number) {
@@ -49,15 +52,15 @@ export class FaultRelay implements AsyncDisposable {
     for (const pair of [...this.#pairs]) pair.halve();
   }
 
-  /** Takes every byte and passes none on, over new connections too. */
-  swallow(): void {
-    this.#gate ??= Promise.withResolvers();
+  /** Takes every byte and passes none on, over new connections too: of both directions, or of one. */
+  swallow(ways: readonly Way[] = ["there", "back"]): void {
+    for (const way of ways) this.#gates[way] ??= Promise.withResolvers();
   }
 
   /** Passes on what was swallowed, and everything after it. */
   deliver(): void {
-    this.#gate?.resolve();
-    this.#gate = undefined;
+    for (const gate of Object.values(this.#gates)) gate.resolve();
+    this.#gates = {};
   }
 
   /** Takes no connections any more. */
@@ -98,7 +101,10 @@ export class FaultRelay implements AsyncDisposable {
     try {
       const server = await Deno.connect({ hostname: "127.0.0.1", port: this.target });
       pair.join(server);
-      await Promise.all([this.#pump(client, server, pair), this.#pump(server, client, pair)]);
+      await Promise.all([
+        this.#pump(pair, { from: client, to: server, way: "there" }),
+        this.#pump(pair, { from: server, to: client, way: "back" }),
+      ]);
     } catch {
       // The target refuses, or an end is gone: so is the other, unless it is not to know.
       if (pair.halved) await pair.over;
@@ -109,7 +115,10 @@ export class FaultRelay implements AsyncDisposable {
   }
 
   /** Copies one direction; bytes leave in order, each not before its time. */
-  async #pump(from: Deno.TcpConn, to: Deno.TcpConn, pair: Pair): Promise<void> {
+  async #pump(
+    pair: Pair,
+    { from, to, way }: { from: Deno.TcpConn; to: Deno.TcpConn; way: Way },
+  ): Promise<void> {
     let queued = 0;
     let last = Promise.resolve();
     /** When the last piece was to leave. */
@@ -122,7 +131,7 @@ export class FaultRelay implements AsyncDisposable {
       const due = performance.now() + this.delayMs;
       queued += count;
       last = last.then(async () => {
-        await this.#gate?.promise;
+        await this.#gates[way]?.promise;
         for (let sent = 0; sent < count;) {
           const rate = this.bytesPerSecond;
           const most = Math.max(MIN_PIECE_BYTES, Math.floor(rate * PIECE_MS / 1000));

@@ -1,6 +1,6 @@
 // The sending side of a native session: what leaves in which message, and what waits.
 
-import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";
 import { Batcher } from "../../src/mux/batcher.ts";
 import type { Link } from "../../src/mux/link.ts";
@@ -261,4 +261,55 @@ Deno.test("no data is taken at once while the link is full, or once it has ended
   deepStrictEqual(names(await nextBatch(acceptor)), ["pong"]);
   batcher.end();
   strictEqual(batcher.sendSmallData(data(2), newShare()), false);
+});
+
+/** Sends bulk of one stream until some of it waits. Returns the state of what waits. */
+async function fill(batcher: Batcher, share = newShare()): Promise<{ done: boolean }> {
+  for (let count = 0; count < 1000; count += 1) {
+    const state = { done: false };
+    send(batcher, data(1, 1024), { share }).then(() => state.done = true);
+    await turn();
+    if (!state.done) return state;
+  }
+  throw new Error("nothing ever waits");
+}
+
+Deno.test("data waits while so much is under way that it would wait in the path, until a ping is answered", async () => {
+  const { batcher, acceptor } = overLink();
+  const waiting = await fill(batcher);
+  batcher.send({ kind: "finish", stream: 3 });
+  await turn();
+  strictEqual(waiting.done, false);
+  // Control is not held back: it is among what has arrived by now.
+  const kinds: string[] = [];
+  while (!kinds.includes("finish")) kinds.push(...(await nextBatch(acceptor)).map((f) => f.kind));
+  await turn();
+  strictEqual(waiting.done, true);
+});
+
+Deno.test("little of another stream leaves even then, and more of it does not", async () => {
+  const { batcher } = overLink();
+  await fill(batcher);
+  strictEqual(batcher.sendSmallData(data(3, 100), newShare()), true);
+  let taken = 0;
+  for (const share = newShare(); taken < 1000; taken += 1) {
+    if (!batcher.sendSmallData(data(5, 1000), share)) break;
+  }
+  ok(taken <= 4, `${taken} KB`);
+});
+
+Deno.test("those that are not wanted any more do not wait for a peer that answers nothing", async () => {
+  const { batcher } = overLink();
+  await fill(batcher);
+  let wanted = true;
+  const dropped = Array.from({ length: 100 }, (_, id) => queue(batcher, data(id), () => wanted));
+  wanted = false;
+  for (const _ of dropped) batcher.unwanted();
+  await turn();
+  ok(dropped.filter(({ done }) => done).length >= 50);
+});
+
+Deno.test("pings are answered in their order, and an answer to none is a breach", () => {
+  const { batcher } = overLink();
+  throws(() => batcher.pong(1), { code: "internal", message: /ping that was not sent/ });
 });
