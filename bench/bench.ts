@@ -36,6 +36,7 @@ import {
   measureRelayStartUp,
   measureStartUp,
 } from "./single_connector.ts";
+import { measureSlowPath } from "./slow_path.ts";
 import { startSshPath } from "./ssh_path.ts";
 import { measureStuckReader } from "./stuck_reader.ts";
 import { startHttpUpstream } from "./upstreams.ts";
@@ -48,7 +49,8 @@ export type RowName =
   | "handshake"
   | "path-delay"
   | "idle-visitors"
-  | "stuck";
+  | "stuck"
+  | "slow-path";
 
 /** What to measure, and how. */
 export interface BenchOptions {
@@ -245,6 +247,9 @@ class Bench {
     }
     if (rows.has("stuck")) {
       await this.#overPairs("stuck", (pair) => measureStuckReader(processes, { pair, seconds }));
+    }
+    if (rows.has("slow-path")) {
+      await this.#overPairs("slow-path", (pair) => measureSlowPath(processes, { pair, seconds }));
     }
   }
 

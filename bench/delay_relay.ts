@@ -1,17 +1,27 @@
-// A relay that delivers every byte a fixed time after it arrived, in both directions: a path with
-// latency, without privileges and on loopback. It stands between two connectors.
+// A relay that delivers every byte a fixed time after it arrived, in both directions, and if asked to
+// no more than so many a second: a path with latency, a rate and a deep buffer, without privileges
+// and on loopback. It stands between two connectors.
 //
-//   deno run --allow-net bench/delay_relay.ts TARGET_PORT DELAY_MS
+//   deno run --allow-net bench/delay_relay.ts TARGET_PORT DELAY_MS [KBIT_PER_SECOND]
 //
 // It prints the port that it listens on. Both ends are on 127.0.0.1.
 
-/** One read, in bytes. */
+/** One read, in bytes; over a slow path what it carries in so many milliseconds, but no less than so many bytes. */
 const READ_BYTES = 64 * 1024;
+const READ_MS = 10;
+const MIN_READ_BYTES = 1024;
 /**
  * Bytes that may be under way in one direction: more than twice what 1 Gbit/s fills in 50 ms
  * (6.25 MB), so that the tunnel's windows are the limit and not this buffer.
  */
 const MAX_QUEUED_BYTES = 16 * 1024 * 1024;
+
+/** What a path is like. */
+interface PathOptions {
+  delayMs: number;
+  /** May be infinite. */
+  bytesPerMs: number;
+}
 
 interface Parcel {
   bytes: Uint8Array;
@@ -21,7 +31,7 @@ interface Parcel {
 
 async function relay(
   visitor: Deno.TcpConn,
-  { target, delayMs }: { target: number; delayMs: number },
+  { target, path }: { target: number; path: PathOptions },
 ): Promise<void> {
   let upstream: Deno.TcpConn | undefined;
   try {
@@ -29,8 +39,8 @@ async function relay(
     visitor.setNoDelay(true);
     upstream.setNoDelay(true);
     await Promise.all([
-      new DelayLine(visitor, upstream).run(delayMs),
-      new DelayLine(upstream, visitor).run(delayMs),
+      new DelayLine(visitor, upstream).run(path),
+      new DelayLine(upstream, visitor).run(path),
     ]);
   } catch (error) {
     // It ends this one only; whoever is at the other end notices.
@@ -56,12 +66,15 @@ class DelayLine {
     this.#to = to;
   }
 
-  async run(delayMs: number): Promise<void> {
-    await Promise.all([this.#read(delayMs), this.#write()]);
+  async run(path: PathOptions): Promise<void> {
+    await Promise.all([this.#read(path), this.#write()]);
   }
 
-  async #read(delayMs: number): Promise<void> {
-    const buffer = new Uint8Array(READ_BYTES);
+  async #read({ delayMs, bytesPerMs }: PathOptions): Promise<void> {
+    const length = Math.max(MIN_READ_BYTES, Math.min(READ_BYTES, bytesPerMs * READ_MS));
+    const buffer = new Uint8Array(length);
+    /** When the last byte has passed the narrow part. */
+    let passed = 0;
     try {
       for (;;) {
         // Back-pressure: no read while the path is full.
@@ -70,7 +83,8 @@ class DelayLine {
         }
         const length = await this.#from.read(buffer);
         if (length === null) break;
-        this.#parcels.push({ bytes: buffer.slice(0, length), due: performance.now() + delayMs });
+        passed = Math.max(passed, performance.now()) + length / bytesPerMs;
+        this.#parcels.push({ bytes: buffer.slice(0, length), due: passed + delayMs });
         this.#queuedBytes += length;
         this.#wakeWriter();
       }
@@ -104,7 +118,10 @@ class DelayLine {
 if (import.meta.main) {
   const target = Number(Deno.args[0]);
   const delayMs = Number(Deno.args[1]);
+  const bytesPerMs = Deno.args[2] === undefined ? Infinity : Number(Deno.args[2]) / 8;
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   console.log(`listening on ${listener.addr.port}`);
-  for await (const visitor of listener) void relay(visitor, { target, delayMs });
+  for await (const visitor of listener) {
+    void relay(visitor, { target, path: { delayMs, bytesPerMs } });
+  }
 }

@@ -20,6 +20,7 @@ interface Flags {
   pathDelay?: number | true;
   idleVisitors?: number | true;
   stuck: boolean;
+  slowPath: boolean;
   connector: boolean;
   executable?: string;
   json?: string;
@@ -32,6 +33,7 @@ const ROWS: readonly RowName[] = [
   "path-delay",
   "idle-visitors",
   "stuck",
+  "slow-path",
 ];
 /** Added to each direction: a round trip of 50 ms is a path across an ocean. */
 const DEFAULT_DELAY_MS = 25;
@@ -101,6 +103,7 @@ function readFlags(): Flags {
     )
     .option("--idle-visitors [number]", `visitors at once (${DEFAULT_IDLE_VISITORS})`, readCount)
     .option("--stuck", "echo times beside a reader that is stuck", false)
+    .option("--slow-path", "echo times beside downloads that fill a slow path", false)
     .option("--no-connector", "only the direct path and the relay")
     .option("--executable <path>", "measure a compiled connector instead of this source")
     .option("--json <file>", "write everything measured there too")
@@ -119,13 +122,14 @@ Examples:
 
 /** A flag that names a row adds it to those of `--only`, or to the usual ones. */
 function chooseRows(
-  { only, mtls, pathDelay, idleVisitors, stuck }: Flags,
+  { only, mtls, pathDelay, idleVisitors, stuck, slowPath }: Flags,
 ): { rows: ReadonlySet<RowName>; delayMs: number; idleVisitors: number } {
   const rows = new Set<RowName>(only ?? DEFAULT_ROWS);
   if (mtls && only === undefined) rows.add("handshake");
   if (pathDelay !== undefined) rows.add("path-delay");
   if (idleVisitors !== undefined) rows.add("idle-visitors");
   if (stuck) rows.add("stuck");
+  if (slowPath) rows.add("slow-path");
   return {
     rows,
     delayMs: typeof pathDelay === "number" ? pathDelay : DEFAULT_DELAY_MS,

@@ -82,7 +82,7 @@ class Push implements AsyncDisposable {
 }
 
 /** Echoes one message after the other; each one's time, in milliseconds. */
-async function echoTimes(visitor: Deno.TcpConn, seconds: number): Promise<number[]> {
+export async function echoTimes(visitor: Deno.TcpConn, seconds: number): Promise<number[]> {
   const message = crypto.getRandomValues(new Uint8Array(MESSAGE_BYTES));
   const answer = new Uint8Array(MESSAGE_BYTES);
   const times: number[] = [];
@@ -117,6 +117,6 @@ async function withLimit<T>(echo: Promise<T>): Promise<T> {
 }
 
 /** Not `Math.max(...times)`: there are too many for a call's arguments. */
-function maximum(times: readonly number[]): number {
+export function maximum(times: readonly number[]): number {
   return times.reduce((worst, time) => Math.max(worst, time), 0);
 }

@@ -87,7 +87,7 @@ Deno.test("a path that falls from 100 Mbit/s to 256 kbit/s in the middle of a do
   unharmed(path);
 });
 
-Deno.test("a long path that pauses for 8 s now and then: nothing is cut", async () => {
+Deno.test("a long path that pauses for 11 s now and then: nothing is cut", async () => {
   await using path = await startSlowPath();
   const { relay, visitors, port } = path;
   relay.bytesPerSecond = 250_000;
@@ -96,7 +96,7 @@ Deno.test("a long path that pauses for 8 s now and then: nothing is cut", async 
   for (let pause = 0; pause < 2; pause += 1) {
     await delay(4_000);
     relay.swallow();
-    await delay(8_000);
+    await delay(11_000);
     relay.deliver();
   }
   await delay(2_000);
@@ -105,14 +105,14 @@ Deno.test("a long path that pauses for 8 s now and then: nothing is cut", async 
 });
 
 for (const stopped of ["local", "remote"] as const) {
-  Deno.test(`a connector (${stopped}) that is stopped for 10 s reads what has arrived before it judges`, async () => {
+  Deno.test(`a connector (${stopped}) that is stopped for 11 s reads what has arrived before it judges`, async () => {
     await using path = await startSlowPath();
     const { relay, visitors, port } = path;
     relay.bytesPerSecond = 250_000;
     await visitors.start(port, { downloads: 2 });
     await delay(2_000);
     path[stopped].signal("SIGSTOP");
-    await delay(10_000);
+    await delay(11_000);
     path[stopped].signal("SIGCONT");
     await delay(5_000);
     unharmed(path);

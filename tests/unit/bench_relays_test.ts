@@ -56,6 +56,26 @@ Deno.test("relay with a delay: no byte is early in either direction", async () =
   }
 });
 
+Deno.test("relay with a rate: no byte is early in either direction", async () => {
+  await using processes = new ProcessGroup();
+  using upstream = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const target = String(upstream.addr.port);
+  const port = await startProgram(processes, "delay_relay.ts", target, "1", "800");
+  using visitor = await Deno.connect({ hostname: "127.0.0.1", port });
+  using accepted = await upstream.accept();
+
+  for (const [from, to] of [[visitor, accepted], [accepted, visitor]] as const) {
+    const before = performance.now();
+    await writeAll(from, new Uint8Array(20_000));
+    for (let length = 0; length < 20_000;) {
+      length += await to.read(new Uint8Array(20_000)) ?? 20_000;
+    }
+    const took = performance.now() - before;
+    // 100 bytes a millisecond.
+    assert.ok(took >= 198, `it took ${took} ms`);
+  }
+});
+
 Deno.test("a process group ends its processes when it is disposed", async () => {
   const processes = new ProcessGroup();
   const port = await startProgram(processes, "relay.ts", "9");
