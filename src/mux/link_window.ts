@@ -59,6 +59,8 @@ interface Round {
   /** The shortest round trip, and the highest rate in bytes a millisecond. */
   shortest: number;
   rate: number;
+  /** The most that was under way, in bytes. */
+  underWay: number;
   /** Data has waited for room. */
   limited: boolean;
 }
@@ -169,6 +171,7 @@ export class LinkWindow {
     const rate = mark.underWay / whole;
     round.shortest = Math.min(round.shortest, roundTrip);
     round.rate = Math.max(round.rate, rate);
+    round.underWay = Math.max(round.underWay, mark.underWay);
     if (roundTrip > this.roundTrip + FAR_TOO_LONG * this.#allowedQueue) {
       this.#endRound({ ...round, shortest: roundTrip, rate }, { now, incoming });
     } else if (mark.sent >= round.sent) {
@@ -190,7 +193,7 @@ export class LinkWindow {
 
   /** `incoming`: how long answers wait in the other direction. */
   #endRound(
-    { shortest, rate, limited }: Round,
+    { shortest, rate, underWay, limited }: Round,
     { now, incoming }: { now: number; incoming: number },
   ): void {
     const allowedQueue = this.#allowedQueue;
@@ -202,7 +205,9 @@ export class LinkWindow {
     } else {
       this.#tooLong = undefined;
       const larger = Math.min(wanted, 2 * this.#size, MAX_WINDOW_BYTES);
-      this.#size = Math.max(limited ? MIN_WINDOW_BYTES : this.#size, larger);
+      // Of a window that was not full the rate says only what is possible at least.
+      const full = limited && underWay > this.#size / 2;
+      this.#size = Math.max(full ? MIN_WINDOW_BYTES : this.#size, larger);
       if (limited && now - this.#sampledAt > MAX_SAMPLE_AGE_MS) this.#pause(now);
     }
     this.#round = newRound(this.#sent);
@@ -226,5 +231,5 @@ export class LinkWindow {
 }
 
 function newRound(sent: number): Round {
-  return { sent, shortest: Infinity, rate: 0, limited: false };
+  return { sent, shortest: Infinity, rate: 0, underWay: 0, limited: false };
 }

@@ -89,6 +89,14 @@ Deno.test("a path that becomes 400 times faster is filled within 3 s", () => {
   ok(use > 0.95 && worst < 200, `${use}, ${worst} ms`);
 });
 
+Deno.test("100 Mbit/s and 50 ms each way are filled within 2 s, from the first byte of bulk", () => {
+  const [samples] = simulate(
+    [way(100_000, 50, (now) => now > 1_000), way(100_000, 50, NEVER)],
+    5_000,
+  );
+  ok(judge(samples, 100_000, 3_000).use > 0.95, JSON.stringify(judge(samples, 100_000, 3_000)));
+});
+
 Deno.test("a path that becomes longer is found to be, and filled again", () => {
   const longer: Way = { ...way(10_000, 20), delayMs: (now) => now < 10_000 ? 20 : 300 };
   const [samples] = simulate([longer, way(10_000, 20, NEVER)], 60_000);
