@@ -76,9 +76,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
  */
 const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[] = [
   [
-    /\bDeno\.((Tcp|Tls|Unix|Quic)?(Conn|Listener)|listen(Tls|Datagram)?|connect(Tls|Quic)?|startTls|serve|createHttpClient|resolveDns)\b/g,
+    /\bDeno\.((Tcp|Tls|Unix|Quic)?(Conn|Listener)|listen(Tls|Datagram)?|connect(Tls|Quic)?|startTls|serve|createHttpClient)\b/g,
     ["src/tcp/"],
   ],
+  [/\bDeno\.resolveDns\b/g, ["src/names.ts"]],
   [/(?<![.#\w]|async )(fetch\(|(new )?(WebSocket|EventSource|Worker)\()/g, []],
   [/\b(process\.binding|binding\(|internalBinding|getBuiltinModule)/g, ["src/tcp/handle.ts"]],
   [

@@ -86,8 +86,10 @@ export function hasKnownSignature({ signatureAlgorithm }: Certificate): boolean 
 
 /** Whether the key of another certificate could have been used as its algorithm says, as far as TLS here knows. */
 export function isVerifiable({ signatureAlgorithm }: Certificate, issuer: Certificate): boolean {
-  const curve = publicKeyOf(issuer)?.asymmetricKeyDetails?.namedCurve;
-  return curve !== "secp521r1" || SCHEMES[signatureAlgorithm.toHex()]?.hash !== "sha256";
+  const scheme = SCHEMES[signatureAlgorithm.toHex()];
+  if (scheme?.key !== "ec" || scheme.hash !== "sha256") return true;
+  const key = publicKeyOf(issuer);
+  return key?.asymmetricKeyType !== "ec" || key.asymmetricKeyDetails?.namedCurve !== "secp521r1";
 }
 
 /** Whether a certificate was signed with the key of another. Never throws. */

@@ -183,7 +183,11 @@ function explain(
       return unfit(pems.certificate, `its chain has more than ${MAX_INTERMEDIATES} intermediates`);
     case "leaf is a CA":
     case "leaf is a root":
-      return unfit(pems.certificate, "it is a CA, want a leaf that a root has signed");
+      return unfit(
+        pems.certificate,
+        "it is a CA, want a leaf that a root has signed",
+        RENEW_LEAF_HINT,
+      );
     case "may not sign":
       return unfit(from, `"${subject}" is not a CA, yet signed a certificate of the chain`);
     case "path length":

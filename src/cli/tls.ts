@@ -20,6 +20,8 @@ import type { DescribePeer } from "../grpc/call_link.ts";
 import type { TlsIdentity } from "../grpc/credentials.ts";
 import type { TlsPaths } from "./run_options.ts";
 
+const RENEW_HINT = "Replace the file, then restart the connector: it reads its files at start";
+
 /** What was read. */
 export interface LoadedTls {
   identity: TlsIdentity;
@@ -54,10 +56,13 @@ export async function loadTls(
   });
   const watch = new ValidityWatch({
     ...checked,
-    onSoon: (warning) => logger.warn("certificate ends soon", { warning }),
+    onSoon: (warning) => logger.warn("certificate ends soon", { warning, hint: RENEW_HINT }),
     onProblem: (problem) => {
       if (problem === undefined) logger.info("certificates are valid again");
-      else logger.error("certificate not valid, peers refuse this connector", { problem });
+      else {logger.error("certificate not valid, peers refuse this connector", {
+          problem,
+          hint: RENEW_HINT,
+        });}
     },
   });
   return { ...loaded, watch };

@@ -6,7 +6,15 @@ import type { ServiceType } from "../../src/service.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { startReferenceAcceptor } from "../support/reference_link.ts";
 import { exposedIds, untilComplete, visit } from "../support/reference_tunnel.ts";
-import { echo, freePort, reportOf, serveTcp, startConnector, until } from "../support/world.ts";
+import {
+  echo,
+  freePort,
+  refuses,
+  reportOf,
+  serveTcp,
+  startConnector,
+  until,
+} from "../support/world.ts";
 
 /** What is asked for, with a free port. */
 function request(type: ServiceType, { to, destination }: { to: string; destination: number }) {
@@ -33,7 +41,6 @@ for (const type of ["local", "remote"] as const) {
       await visit(asked.sourcePort, `over link ${links}`);
       deepStrictEqual(ours.connector.list().map((each) => each.id), [id]);
       if (links < 3) relay.cut();
-      if (links < 3) await until(() => reportOf(ours, id)?.status === "pending", "it is noticed");
     }
     const used = peer.sessions.flatMap(exposedIds);
     strictEqual(used[0], id);
@@ -86,9 +93,10 @@ Deno.test("a peer that greets has the user's id over every link, whatever was th
   const id = await ours.connector.expose(asked);
   await untilComplete(ours, id);
   const becomes = async (port: number, what: string) => {
+    const { accepted } = relay;
     relay.target = port;
     relay.cut();
-    await until(() => reportOf(ours, id)?.status === "pending", "it is noticed");
+    await until(() => relay.accepted > accepted, "the next link is dialled");
     await untilComplete(ours, id);
     await visit(asked.sourcePort, what);
   };
@@ -105,4 +113,27 @@ Deno.test("a peer that greets has the user's id over every link, whatever was th
   await becomes(reference.port, "and back");
   deepStrictEqual(ours.connector.list().map((each) => each.id), [id]);
   strictEqual(new Set(reference.sessions.map((each) => exposedIds(each).at(-1))).size, 2);
+});
+
+Deno.test("a service that is removed after a later link is gone at the peer, whose port is free", async () => {
+  await using peer = await startReferenceAcceptor();
+  await using relay = new FaultRelay(peer.port);
+  await using ours = await startConnector();
+  const asked = request("local", { to: relay.address, destination: 1 });
+  const id = await ours.connector.expose(asked);
+  // Another one keeps the link.
+  const kept = await ours.connector.expose(
+    request("remote", { to: relay.address, destination: 1 }),
+  );
+  await untilComplete(ours, id);
+  relay.cut();
+  await peer.session(2);
+  await untilComplete(ours, id);
+  await ours.connector.destroy(id);
+  await until(() => refuses(asked.sourcePort), "the peer listens no more");
+  // The port can be had again, by a service that the peer has never met.
+  const again = await ours.connector.expose(asked);
+  await untilComplete(ours, again);
+  deepStrictEqual(ours.connector.list().map((each) => each.id).sort(), [kept, again].sort());
+  strictEqual(exposedIds(await peer.session(2)).at(-1), again);
 });
