@@ -46,7 +46,7 @@ const PAUSE_MS = 2000;
 /** Names that wait for a place. One more, and the oldest waits no longer. */
 const MAX_QUEUED = 1000;
 /** Of these, names whose name server is asked whether it answers; each takes two sockets. One more, and the oldest is asked no longer. */
-const MAX_PROBES = 64;
+const MAX_PROBES = 16;
 /** Names that are remembered, those that wait included: 2 MB if each has as many addresses as are used. */
 const MAX_KNOWN = 3000;
 

@@ -409,7 +409,7 @@ Deno.test("names: name servers are asked for few that wait, the newest, and for 
   const system = new Resolver({ probing: true });
   const asked = system.hang(200);
   const open = () => [...system.probes].filter(([, { signal }]) => !signal.aborted);
-  strictEqual(open().length, 64);
+  strictEqual(open().length, 16);
   strictEqual(open().at(-1)?.[0], "hangs199.test");
   for (const { leave } of asked.slice(100)) leave();
   strictEqual(open().length, 0);
