@@ -45,8 +45,10 @@ const PLACES = {
 const PAUSE_MS = 2000;
 /** Names that wait for a place. One more, and the oldest waits no longer. */
 const MAX_QUEUED = 1000;
-/** Of these, names whose name server is asked whether it answers; each takes two sockets. One more, and the oldest is asked no longer. */
+/** Of these, names whose name server is being asked whether it answers; each takes two sockets. */
 const MAX_PROBES = 16;
+/** How long it has for that, in milliseconds: a hundred names have their turn before they have waited too long for a place. */
+const PROBE_MS = 250;
 /** Names that are remembered, those that wait included: 2 MB if each has as many addresses as are used. */
 const MAX_KNOWN = 3000;
 
@@ -83,6 +85,8 @@ interface Known {
   phase: "idle" | "queued" | "running";
   /** When that began, as of `performance.now()`. */
   since: number;
+  /** Whether its name server was asked whether it answers, since it has begun to wait. */
+  probed: boolean;
   /** Tells those who wait that they wait no longer. Only while somebody waits. */
   timer: ReturnType<typeof setTimeout> | undefined;
   answer: readonly string[] | ConnectorError | undefined;
@@ -104,8 +108,11 @@ export class Names {
   /** Names that wait for a place, the newest last. */
   readonly #queue = new Set<Known>();
   readonly #running = new Set<Known>();
-  /** Of those that wait, whose name server is being asked, the newest last; each with what ends that. */
-  readonly #probes = new Map<Known, AbortController>();
+  /** Of those that wait, whose name server is being asked, each with what ends that. */
+  readonly #probes = new Map<
+    Known,
+    { probe: AbortController; timer: ReturnType<typeof setTimeout> }
+  >();
   /** When the last of those began that begin only after a pause. */
   #paused = -Infinity;
   #pause: ReturnType<typeof setTimeout> | undefined;
@@ -151,7 +158,7 @@ export class Names {
     known.waiting.add(waiter);
     if (known.timer === undefined) this.#arm(known);
     this.#start();
-    if (known.phase === "queued" && known.standing !== "proven") void this.#askAhead(known);
+    if (known.phase === "queued") this.#askAhead();
     return () => {
       if (known.waiting.delete(waiter) && known.waiting.size === 0) this.#abandon(known);
     };
@@ -190,6 +197,7 @@ export class Names {
       asker: "",
       phase: "idle",
       since: 0,
+      probed: false,
       timer: undefined,
       answer: undefined,
       until: 0,
@@ -203,6 +211,7 @@ export class Names {
   #enqueue(known: Known, asker: string): void {
     known.phase = "queued";
     known.asker = asker;
+    known.probed = false;
     known.since = performance.now();
     this.#queue.add(known);
     if (this.#queue.size > MAX_QUEUED) this.#refuse(this.#mostDispensable());
@@ -216,23 +225,37 @@ export class Names {
     throw new TypeError("somebody waits");
   }
 
-  /** Finds out whether the name server of a name that waits answers: then it need not wait with those that hang. */
-  async #askAhead(known: Known): Promise<void> {
-    if (this.#probe === undefined || this.#probes.has(known)) return;
-    const [oldest] = this.#probes.keys();
-    if (this.#probes.size >= MAX_PROBES && oldest) this.#endProbe(oldest);
+  /** Finds out of names that wait, the newest first, whose name server answers: they need not wait with those that hang. */
+  #askAhead(): void {
+    if (this.#probe === undefined) return;
+    while (this.#probes.size < MAX_PROBES) {
+      let next: Known | undefined;
+      for (const each of this.#queue) if (!each.probed && each.standing !== "proven") next = each;
+      if (next === undefined) return;
+      void this.#askFor(next, this.#probe);
+    }
+  }
+
+  async #askFor(known: Known, ask: Probe): Promise<void> {
     const probe = new AbortController();
-    this.#probes.set(known, probe);
-    const answers = await this.#probe(known.name, probe.signal);
-    if (this.#probes.get(known) !== probe) return;
-    this.#probes.delete(known);
-    if (!answers) return;
-    known.standing = "proven";
+    const timer = setTimeout(() => {
+      this.#endProbe(known);
+      this.#askAhead();
+    }, PROBE_MS);
+    known.probed = true;
+    this.#probes.set(known, { probe, timer });
+    const answers = await ask(known.name, probe.signal);
+    if (this.#probes.get(known)?.probe !== probe) return;
+    this.#endProbe(known);
+    if (answers) known.standing = "proven";
     this.#start();
+    this.#askAhead();
   }
 
   #endProbe(known: Known): void {
-    this.#probes.get(known)?.abort();
+    const { probe, timer } = this.#probes.get(known) ?? {};
+    clearTimeout(timer);
+    probe?.abort();
     this.#probes.delete(known);
   }
 
