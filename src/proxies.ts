@@ -7,7 +7,7 @@ import { type Ip, meanings, parseIp } from "./ip.ts";
 import { plainText } from "./plain_text.ts";
 
 /** The first that is set and not empty names the proxy: gRPC's order, and in either spelling as curl has it. */
-const PROXY_VARIABLES = [
+const NAMING_VARIABLES = [
   "grpc_proxy",
   "GRPC_PROXY",
   "https_proxy",
@@ -17,6 +17,8 @@ const PROXY_VARIABLES = [
 ] as const;
 /** The first that is set and not empty names the hosts that are dialled without it. */
 const EXCEPTION_VARIABLES = ["no_grpc_proxy", "NO_GRPC_PROXY", "no_proxy", "NO_PROXY"] as const;
+/** Every variable that is read here. */
+export const PROXY_VARIABLES = [...NAMING_VARIABLES, ...EXCEPTION_VARIABLES] as const;
 /** In the list of exceptions: loopback is dialled through the proxy, too. Chromium's word for it. */
 const LOOPBACK_TOO = "<-loopback>";
 /** RFC 9110 section 4.2.1. */
@@ -55,7 +57,7 @@ export class Proxies {
 
   /** `read` returns the value of a variable. */
   constructor(read: (name: string) => string | undefined) {
-    const variable = PROXY_VARIABLES.find((name) => read(name));
+    const variable = NAMING_VARIABLES.find((name) => read(name));
     this.#proxy = variable === undefined ? { kind: "direct" } : readProxy(variable, read(variable));
     const list = EXCEPTION_VARIABLES.map(read).find((value) => value) ?? "";
     const entries = list.toLowerCase().split(/[\s,]+/).filter((entry) => entry !== "");

@@ -3,6 +3,7 @@
 // takes from the environment.
 
 import { ConnectorError } from "../errors.ts";
+import { PROXY_VARIABLES } from "../proxies.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Each with what the runtime would do. They are read late, at the first listener, connection or request. */
@@ -36,11 +37,6 @@ export const READ_BY_LIBRARIES = [
   "GRPC_SSL_CIPHER_SUITES",
   "GRPC_TRACE",
   "GRPC_VERBOSITY",
-  "grpc_proxy",
-  "http_proxy",
-  "https_proxy",
-  "no_grpc_proxy",
-  "no_proxy",
 ] as const;
 
 /**
@@ -49,7 +45,7 @@ export const READ_BY_LIBRARIES = [
  */
 export function cleanEnvironment(): void {
   for (const name of OBEYED_BY_THE_RUNTIME) Deno.env.delete(name);
-  for (const name of [...COLOR_VARIABLES, ...READ_BY_LIBRARIES]) {
+  for (const name of [...COLOR_VARIABLES, ...PROXY_VARIABLES, ...READ_BY_LIBRARIES]) {
     if (!isText(name)) Deno.env.delete(name);
   }
 }

@@ -143,7 +143,8 @@ export class Dial implements Swept {
     for (; host !== undefined; host = this.#untried.shift()) {
       const refusal = this.#refuse?.(host);
       if (refusal === undefined) break;
-      if (!saysLittle(this.#firstError)) continue;
+      if (this.#refused) continue;
+      // Whatever other addresses say: nobody else can know this reason.
       this.#refused = true;
       this.#firstError = new ConnectorError("permission_denied", refusal);
     }
@@ -172,7 +173,7 @@ export class Dial implements Swept {
   #tryAnother(socket: TcpHandle, error: unknown): void {
     this.#connecting.delete(socket);
     socket.close();
-    if (saysLittle(this.#firstError)) this.#firstError = error;
+    if (!this.#refused && saysLittle(this.#firstError)) this.#firstError = error;
     this.#tryNext();
   }
 

@@ -334,7 +334,7 @@ export class Peer {
     }
     for (const service of this.#services.values()) {
       service.linkDown(reason, session);
-      if (this.#session) service.linkUp(this.#session, this.#session.dialect);
+      if (this.#session) service.linkUp(this.#session, this.#session.dialect ?? this.#dialect);
     }
     if (this.#session === undefined) this.#stranded.abort();
   }

@@ -18,7 +18,7 @@ Deno.test("a destination that was mistaken is named on both sides, with the reas
       const [destination, reason] of [
         ["127.0.0.1:1", "connection refused"],
         ["[::1]:1", "connection refused"],
-        ["no-such.invalid:80", "the host name could not be resolved"],
+        ["no-such.invalid:80", 'no such name: "no-such.invalid"'],
         [`localhost:${dialler.httpPort}`, own],
         [`127.0.0.1:${dialler.grpcPort}`, own],
       ] as const

@@ -49,7 +49,12 @@ class Caller implements AsyncDisposable {
     this.#client = new RemoteConnectionClient(
       address.replace("127.0.0.1", tls ? "localhost" : "127.0.0.1"),
       credentials,
-      { "grpc.use_local_subchannel_pool": 1, ...options },
+      {
+        "grpc.use_local_subchannel_pool": 1,
+        // Of the addresses of localhost one may be refused, and the wait after that outlives the client.
+        "grpc.initial_reconnect_backoff_ms": 1,
+        ...options,
+      },
     );
   }
 

@@ -226,7 +226,7 @@ Deno.test("the reason of a link says what a GOAWAY with an error said", async ()
 
 for (
   const [code, words] of [
-    [2, /a proxy on the way, ended the call.*client_max_body_size/],
+    [2, /a proxy in front of one has reached .*client_max_body_size/],
     [REFUSED_STREAM, /the call was refused/],
   ] as const
 ) {

@@ -11,6 +11,7 @@ import {
   OBEYED_BY_THE_RUNTIME,
   READ_BY_LIBRARIES,
 } from "../../src/cli/environment.ts";
+import { PROXY_VARIABLES } from "../../src/proxies.ts";
 import { Child, type ChildOptions, type Exit } from "./child.ts";
 import { makePki, pemOf, tempFolder, writeTls } from "./mtls.ts";
 import { commandLine, OUR_LINE, RestClient } from "./processes.ts";
@@ -26,6 +27,7 @@ export const KNOWN_VARIABLES: readonly string[] = [
   // The runtime lets everybody read NO_COLOR and FORCE_COLOR, and does not write that down.
   ...COLOR_VARIABLES.filter((name) => name !== "NO_COLOR" && name !== "FORCE_COLOR"),
   ...OBEYED_BY_THE_RUNTIME,
+  ...PROXY_VARIABLES,
   ...READ_BY_LIBRARIES,
   "SSLKEYLOGFILE",
 ].sort();

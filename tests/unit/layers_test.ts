@@ -145,7 +145,7 @@ Deno.test("modules that open sockets or files are imported for more than types w
       ["node:tls", "src/grpc/credentials.ts", "src/certs/verify.ts"],
       ["node:http", "src/cli/health.ts", "src/api/exchange.ts"],
       ["node:http2", "src/grpc/gates.ts", "src/api/app.ts"],
-      ["node:dns", "src/tcp/dial.ts", "src/tunnel/egress.ts"],
+      ["node:dns", "src/names.ts", "src/tunnel/egress.ts"],
       ["node:fs", "src/descriptors.ts", "src/certs/pem_files.ts"],
       ["node:process", "src/tcp/handle.ts", "src/cli/run.ts"],
     ] as const
