@@ -58,11 +58,9 @@ export async function loadTls(
     ...checked,
     onSoon: (warning) => logger.warn("certificate ends soon", { warning, hint: RENEW_HINT }),
     onProblem: (problem) => {
-      if (problem === undefined) logger.info("certificates are valid again");
-      else {logger.error("certificate not valid, peers refuse this connector", {
-          problem,
-          hint: RENEW_HINT,
-        });}
+      if (problem === undefined) return logger.info("certificates are valid again");
+      const message = "certificate not valid, peers refuse this connector";
+      logger.error(message, { problem, hint: RENEW_HINT });
     },
   });
   return { ...loaded, watch };

@@ -43,7 +43,9 @@ for (const ending of ["dialler", "acceptor"] as const) {
       await untilComplete(dialler, id);
       strictEqual((await httpsRequest(`${own.url}/ready`)).status, 200);
 
-      const line = await untilLogged(own, /certificate not valid, peers refuse this connector/);
+      const line = await untilLogged(own, /certificate not valid, peers refuse this connector/, {
+        timeoutMs: 2 * LIFE_MS,
+      });
       match(line, /ERROR .*problem="server certificate .*leaf\.cert.* expired at \d{4}-.*clock of/);
       strictEqual((await dialler.list())[0]?.status, "COMPLETE");
       const ready = await httpsRequest(`${own.url}/ready`);

@@ -288,7 +288,11 @@ export async function untilComplete(connector: SecureProcess, id: string): Promi
 }
 
 /** Waits until a connector has logged a line that fits, and returns it. */
-export async function untilLogged(connector: SecureProcess, pattern: RegExp): Promise<string> {
-  await until(() => connector.lines(pattern).length > 0, `${pattern} is logged`);
+export async function untilLogged(
+  connector: SecureProcess,
+  pattern: RegExp,
+  options: { timeoutMs?: number } = {},
+): Promise<string> {
+  await until(() => connector.lines(pattern).length > 0, `${pattern} is logged`, options);
   return connector.lines(pattern)[0] ?? "";
 }
