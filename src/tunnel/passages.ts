@@ -55,7 +55,7 @@ export class Passages {
     // Few destinations are a port that peers listen on: all others cost no more than this.
     const watched = passages > 0 || this.#ports.has(destinationPort) && visitor !== "";
     const leg = new Leg(options, this, { side: "egress", watched });
-    leg.count = Math.max(1, passages);
+    leg.raise(passages);
     if (this.#findFormer(leg) || !leg.watched) return leg;
     this.#arrived.set(visitor, leg);
     return leg;
@@ -132,17 +132,22 @@ class Leg implements Passage {
     return services;
   }
 
+  /** It has passed so many at least. A peer may say any number: beyond the bound they are all the same. */
+  raise(count: number): void {
+    this.count = Math.min(Math.max(this.count, count), MAX_PASSAGES + 1);
+  }
+
   follow(former: Leg): void {
     former.continued = true;
     this.#former = former;
-    this.count = Math.max(this.count, former.count + 1);
+    this.raise(former.count + 1);
   }
 
   dialled({ local, passages }: Dialled): void {
     if (this.#ended || this.local !== "") return;
     this.at = performance.now();
     this.local = local;
-    this.count = Math.max(this.count, passages);
+    this.raise(passages);
     this.#passages.dialled(this);
   }
 

@@ -1,15 +1,16 @@
 // A whole connector with a peer that breaks the protocol over real gRPC: the breach ends that peer's session, takes
 // its services away, and nothing else.
 
-import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { ServiceStatus, ServiceType } from "../../proto/gen/connector.ts";
 import { hello } from "../../src/mux/negotiation.ts";
+import { MAX_PASSAGES } from "../../src/tunnel/passages.ts";
 import { dialHostile, GREETING, startWorld } from "../support/attacked_connector.ts";
 import { type Attack, ATTACKED_LIMITS, BREACHES } from "../support/breaches.ts";
 import { listenForLinks } from "../support/grpc_links.ts";
-import { goodByeAfterBreach, HostilePeer } from "../support/hostile_peer.ts";
+import { finish, goodByeAfterBreach, HostilePeer, open } from "../support/hostile_peer.ts";
 import { soon } from "../support/soon.ts";
-import { freePort, reportOf, serveTcp, type TestConnector, until } from "../support/world.ts";
+import { echo, freePort, reportOf, serveTcp, type TestConnector, until } from "../support/world.ts";
 
 /** Exposes a service over a hostile peer's link. */
 async function expose(
@@ -64,6 +65,39 @@ for (const { name, act, mentions } of BREACHES) {
     await world.unharmed();
   });
 }
+
+Deno.test("over gRPC: a peer that tells of more passages than a number holds does no harm", async () => {
+  await using world = await startWorld();
+  await using sink = serveTcp(echo);
+  await using hostile = dialHostile(world.victim.address);
+  const { peer } = hostile;
+  const [inward, port] = [freePort(), freePort()];
+  const dialled = await expose(peer, {
+    type: ServiceType.REMOTE,
+    destination: sink.port,
+    port: inward,
+  });
+  await expose(peer, { type: ServiceType.LOCAL, destination: inward, port });
+  // Only now is it of interest where a visitor leads.
+  peer.send(open(1, dialled));
+  await peer.receive("opened", { stream: 1 });
+  using _visitor = await Deno.connect({ port });
+  const visited = (await peer.receive("open")).stream;
+  const visitor = "192.0.2.1:5";
+  // The destination is being dialled as it turns out that the connection has passed others.
+  peer.send(
+    { stream: 3, body: { $case: "open", value: { serviceId: dialled, visitor, passages: 1 } } },
+    {
+      stream: visited,
+      body: { $case: "opened", value: { local: visitor, passages: 2 ** 32 - 1 } },
+    },
+  );
+  const { body } = await peer.receive("opened", { stream: 3 });
+  ok(body?.$case === "opened" && body.value.passages === MAX_PASSAGES + 1);
+  peer.send(finish(99));
+  await goodByeAfterBreach(peer);
+  await world.unharmed();
+});
 
 Deno.test("over gRPC: an offer that is none is refused with INVALID_ARGUMENT, and the value in words", async () => {
   await using world = await startWorld();

@@ -146,6 +146,24 @@ Deno.test("what a peer tells counts, and nothing is lost of what is known here",
   strictEqual(next.count, 10);
 });
 
+Deno.test("however many a peer tells of, it is one more than the bound", () => {
+  const most = 2 ** 32 - 1;
+  const passages = new Passages();
+  strictEqual(
+    passages.enterEgress({ ...A, visitor: "192.0.2.1:5" }, { passages: most }).count,
+    MAX_PASSAGES + 1,
+  );
+  const b = enter(passages, { ...B, visitor: "192.0.2.1:6" });
+  const ingress = passages.enterIngress({ ...A, visitor: "192.0.2.1:7" });
+  for (const [passage, port] of [[b, 40_000], [ingress, 40_001]] as const) {
+    passage?.dialled({ local: `127.0.0.1:${port}`, passages: most });
+    strictEqual(passage?.count, MAX_PASSAGES + 1);
+  }
+  const next = passages.enterIngress({ ...B, visitor: "127.0.0.1:40001" });
+  deepStrictEqual(next?.services, ["a", "b"]);
+  strictEqual(next?.count, MAX_PASSAGES + 1);
+});
+
 /** A stream for an egress whose peer asks nothing. */
 function enter(passages: Passages, options: PassageOptions): Passage {
   return passages.enterEgress(options, { passages: 0 });
