@@ -56,14 +56,16 @@ function endLoop(
 ): void {
   const { service: { name }, who, visitors } = options;
   const names = [...new Set(passage.services)].map((service) => `"${service}"`).join(", ");
-  const reason = `a loop: the connection has passed ${MAX_PASSAGES} services, of which ${names}`;
+  const loop = `a loop: the connection has passed ${MAX_PASSAGES} services`;
+  const reason = `${loop}, of which ${names}`;
   visit.fail(reason);
   visitors.log.warn("connection ended that leads back to itself", {
     ...who,
     service: name,
     reason,
   });
-  stream.reset("limit", reason);
+  // Some of them may be other peers', and the address that they were found by is only what this one says.
+  stream.reset("limit", loop);
 }
 
 async function carry(

@@ -99,6 +99,18 @@ Deno.test("over gRPC: a peer that tells of more passages than a number holds doe
   await world.unharmed();
 });
 
+Deno.test("over gRPC: who is told of a loop is not told which services others have", async () => {
+  await using world = await startWorld();
+  await using hostile = dialHostile(world.victim.address);
+  const { peer } = hostile;
+  const serviceId = await expose(peer, { type: ServiceType.REMOTE });
+  const visitor = "192.0.2.1:5";
+  peer.send({ stream: 1, body: { $case: "open", value: { serviceId, visitor, passages: 17 } } });
+  const { body } = await peer.receive("reset", { stream: 1 });
+  ok(body?.$case === "reset");
+  strictEqual(body.value.reason, "a loop: the connection has passed 16 services");
+});
+
 Deno.test("over gRPC: an offer that is none is refused with INVALID_ARGUMENT, and the value in words", async () => {
   await using world = await startWorld();
   const { limits } = GREETING;
