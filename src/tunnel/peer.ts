@@ -167,8 +167,15 @@ export class Peer {
 
   /** Removes a service and tells the peer. Returns whether there was one of this id. */
   remove(serviceId: string): boolean {
-    if (!this.#forget(serviceId)) return false;
-    this.#session?.send({ kind: "destroy", serviceId });
+    const removed = this.#services.get(serviceId);
+    if (removed === undefined) return false;
+    this.#forget(serviceId);
+    for (const session of this.#sessions) {
+      // A former link may have it still.
+      if (session === this.#session || removed.uses(session)) {
+        session.send({ kind: "destroy", serviceId });
+      }
+    }
     const told = this.#session !== undefined && this.#session === this.#answered;
     // Who has never answered has nothing to remove.
     if (told || !this.#answered || this.#removed.size >= MAX_REMOVED) return true;

@@ -17,6 +17,7 @@ import { soon } from "../support/soon.ts";
 import {
   echo,
   freePort,
+  refuses,
   reportOf,
   roundTrip,
   serveTcp,
@@ -258,6 +259,23 @@ Deno.test("reference dialect: what the peer listens for stays with its link unti
   relay.links[0]?.cut();
   await until(() => report()?.status === "pending" || report()?.lastError !== undefined, "lost");
   await soon(complete(world), "it is exposed over the next link");
+});
+
+Deno.test("reference dialect: what stays with its former link is removed there", async () => {
+  await using peer = await startReferenceAcceptor();
+  await using world = await startWorld("local", { to: peer.port });
+  const { relay, port, local, report } = world;
+  await complete(world);
+  // Over this one it has an id of its own.
+  relay.links[0]?.cut();
+  await peer.session(2);
+  await complete(world);
+  relay.links[1]?.goAway();
+  await peer.session(3);
+  strictEqual(report()?.status, "complete");
+  const [service] = local.connector.list();
+  await local.connector.destroy(service?.id ?? "");
+  await until(() => refuses(port), "the peer listens no more");
 });
 
 Deno.test("reference dialect: what we listen for takes the next link", async () => {
