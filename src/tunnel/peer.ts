@@ -280,7 +280,7 @@ export class Peer {
       onControl: (frame) => this.#onControl(session, frame),
       onStream: (stream) => this.#onStream(stream),
       onDialect: (dialect) => {
-        if (session === this.#session) this.#noteDialect(dialect);
+        if (session === this.#session) this.#noteDialect(dialect, session);
       },
       onPong: () => this.#noteAnswer(session),
       onLeaving: ({ reason }) => {
@@ -303,8 +303,9 @@ export class Peer {
     session.send({ kind: "ping" });
     for (const serviceId of this.#removed) session.send({ kind: "destroy", serviceId });
     for (const service of this.#services.values()) service.linkUp(session, this.#dialect);
+    clearTimeout(this.#greetingTimer);
     if (this.#dialect === undefined) {
-      this.#greetingTimer = setTimeout(() => this.#tellDialect("reference"), GREETING_MS);
+      this.#greetingTimer = setTimeout(() => this.#tellDialect("reference", session), GREETING_MS);
     }
     link.hello.then((hello) => {
       if (hello === undefined) return;
@@ -375,14 +376,14 @@ export class Peer {
   }
 
   /** The peer has shown what it speaks. */
-  #noteDialect(dialect: Dialect): void {
+  #noteDialect(dialect: Dialect, session: Session): void {
     clearTimeout(this.#greetingTimer);
     this.#dialect = dialect;
-    this.#tellDialect(dialect);
+    this.#tellDialect(dialect, session);
   }
 
-  #tellDialect(dialect: Dialect): void {
-    for (const service of this.#services.values()) service.peerSpeaks(dialect);
+  #tellDialect(dialect: Dialect, session: Session): void {
+    for (const service of this.#services.values()) service.peerSpeaks(dialect, session);
   }
 
   #onControl(session: Session, frame: ControlFrame): void {

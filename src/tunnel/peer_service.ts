@@ -173,10 +173,9 @@ export class PeerService {
     this.#expose();
   }
 
-  /** What the peer speaks over the link in use has shown, or is presumed: corrects what it was asked before. */
-  peerSpeaks(dialect: Dialect): void {
-    const session = this.#session;
-    if (session === undefined) return;
+  /** What the peer speaks over a link has shown, or is presumed: corrects what it was asked before over this one. */
+  peerSpeaks(dialect: Dialect, session: Session): void {
+    if (session !== this.#session) return;
     this.#dialect = dialect;
     const fits = session.hasRenamed(this.service.id) === this.#needsOtherId;
     if (this.#sentOver === session && !fits) {

@@ -77,7 +77,7 @@ async function startWorld(
   { pings, to, ...options }: RelayOptions & {
     pings?: PingTimes;
     /** The port of the acceptor. Default: of one of ours. */
-    to?: number;
+    to?: number | (() => number);
   } = {},
 ): Promise<World> {
   await using stack = new AsyncDisposableStack();
@@ -276,6 +276,29 @@ Deno.test("reference dialect: what stays with its former link is removed there",
   const [service] = local.connector.list();
   await local.connector.destroy(service?.id ?? "");
   await until(() => refuses(port), "the peer listens no more");
+});
+
+Deno.test("reference dialect: what stays with its former link keeps its id, whatever the next peer speaks", async () => {
+  await using peer = await startReferenceAcceptor();
+  await using native = await startConnector();
+  let to = peer.port;
+  await using world = await startWorld("local", { to: () => to });
+  const { relay, port, report } = world;
+  await complete(world);
+  relay.links[0]?.cut();
+  const second = await peer.session(2);
+  await complete(world);
+  to = native.server.address.port;
+  relay.links[1]?.goAway();
+  await until(() => relay.links.length === 3, "there is a next link");
+  await delay(100);
+  deepStrictEqual(second.received("destroy"), []);
+  strictEqual(report()?.status, "complete");
+  using visitor = await Visitor.connect(port);
+  ok(await visitor.lives());
+  relay.links[1]?.cut();
+  await until(() => native.connector.list().length === 1, "the next peer has it");
+  await complete(world);
 });
 
 Deno.test("reference dialect: what we listen for takes the next link", async () => {

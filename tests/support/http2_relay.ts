@@ -147,8 +147,8 @@ export interface Http2Relay extends AsyncDisposable {
   refuse(refuses: boolean): void;
 }
 
-/** Relays to a port of this machine. */
-export function relayHttp2(to: number, options: RelayOptions = {}): Http2Relay {
+/** Relays to a port of this machine, or to the one that is asked for with each connection. */
+export function relayHttp2(to: number | (() => number), options: RelayOptions = {}): Http2Relay {
   const links: RelayedConnection[] = [];
   const connections = new Set<RelayedConnection>();
   let attempts = 0;
@@ -162,7 +162,8 @@ export function relayHttp2(to: number, options: RelayOptions = {}): Http2Relay {
         dialler.close();
         continue;
       }
-      const acceptor = await Deno.connect({ hostname: "127.0.0.1", port: to });
+      const port = typeof to === "number" ? to : to();
+      const acceptor = await Deno.connect({ hostname: "127.0.0.1", port });
       const connection = new RelayedConnection(dialler, acceptor);
       connections.add(connection);
       const onAnswered = () => {
