@@ -38,6 +38,12 @@ const MAX_UNWANTED = 64;
 /** The most control that may wait for a peer that does not read, in bytes, before it counts as a breach. */
 const MAX_CONTROL_BYTES = 1024 * 1024;
 
+/**
+ * Pings without an answer, before it counts as a breach: as many as a window has, and those by which we are heard while a peer
+ * that answers any may take ten minutes.
+ */
+const MAX_UNANSWERED = 200;
+
 /** What is asked and told when the turn of some data has come. */
 export interface DataTurn {
   /** Whether it is still to be sent. */
@@ -70,7 +76,7 @@ export class Batcher {
   #full = false;
   #ended = false;
 
-  /** `onOverflow` is told when too much waits because the peer does not read. */
+  /** `onOverflow` is told when too much waits because the peer does not read, or too much is unanswered. */
   constructor(link: Link, onOverflow: (error: ConnectorError) => void) {
     this.#link = link;
     this.#onOverflow = onOverflow;
@@ -93,7 +99,11 @@ export class Batcher {
 
   /** Sends a ping. */
   ping(): void {
-    if (!this.#ended) this.send({ kind: "ping", nonce: this.#window.mark(performance.now()) });
+    if (this.#ended) return;
+    if (this.#window.unanswered >= MAX_UNANSWERED) {
+      return this.#giveUp("The peer leaves too many of our pings unanswered");
+    }
+    this.send({ kind: "ping", nonce: this.#window.mark(performance.now()) });
   }
 
   /** Answers a ping of the peer. */
@@ -118,9 +128,7 @@ export class Batcher {
     const bytes = encodeSmallFrame(frame);
     this.#controlBytes += bytes.length;
     if (this.#controlBytes > MAX_CONTROL_BYTES) {
-      this.end();
-      const reason = "The peer does not read our answers";
-      return this.#onOverflow(new ConnectorError("resource_exhausted", reason));
+      return this.#giveUp("The peer does not read our answers");
     }
     this.#control.push(bytes);
     this.#schedule();
@@ -193,6 +201,11 @@ export class Batcher {
 
   get #hasRoomForFirst(): boolean {
     return this.#window.room - this.#writtenLength > -this.partBytes;
+  }
+
+  #giveUp(reason: string): void {
+    this.end();
+    this.#onOverflow(new ConnectorError("resource_exhausted", reason));
   }
 
   #resume(): void {

@@ -120,6 +120,11 @@ export class LinkWindow {
     this.#round.limited = true;
   }
 
+  /** How many pings have had no answer. */
+  get unanswered(): number {
+    return this.#marks.length;
+  }
+
   /** Whether a mark is to follow what was sent. */
   get wantsMark(): boolean {
     if (this.#marks.length >= MAX_MARKS) return false;

@@ -1,6 +1,6 @@
 // The sending side of a native session: what leaves in which message, and what waits.
 
-import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";
 import { Batcher } from "../../src/mux/batcher.ts";
 import type { Link } from "../../src/mux/link.ts";
@@ -312,4 +312,22 @@ Deno.test("those that are not wanted any more do not wait for a peer that answer
 Deno.test("pings are answered in their order, and an answer to none is a breach", () => {
   const { batcher } = overLink();
   throws(() => batcher.pong(1), { code: "internal", message: /ping that was not sent/ });
+});
+
+Deno.test("a peer that answers a ping now and then, and many never, is reported", async () => {
+  const { batcher, acceptor, overflows } = overLink();
+  const nonces: number[] = [];
+  let rounds = 0;
+  for (; rounds < 400 && overflows.length === 0; rounds += 1) {
+    batcher.ping();
+    if (overflows.length > 0) break;
+    const message = await acceptor.receive();
+    decodeBatch(message ?? new Uint8Array(), (frame) => {
+      if (frame.kind === "ping") nonces.push(frame.nonce);
+    });
+    const answered = rounds % 4 === 0 ? nonces.shift() : undefined;
+    if (answered !== undefined) batcher.pong(answered);
+  }
+  ok(rounds > 200, `after ${rounds}`);
+  match(overflows[0]?.message ?? "", /pings unanswered/);
 });
