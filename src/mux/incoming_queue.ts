@@ -14,7 +14,10 @@ const CLOCK_RATIO = 2;
 
 /** The queue of what a peer sends. Times in milliseconds. */
 export class IncomingQueue {
-  #first: { nonce: number; at: number } | undefined;
+  #startedAt: number | undefined;
+  #nonce = 0;
+  /** How long after the first ping the last one was sent, by the peer's clock: its number is that modulo 2^32, some 50 days. */
+  #sent = 0;
   #isClock = false;
   /** How much later than its number each quickest ping of a span came, newest last. */
   #quickest: number[] = [];
@@ -24,9 +27,11 @@ export class IncomingQueue {
 
   /** A ping has arrived. */
   ping(nonce: number, now: number): void {
-    this.#first ??= { nonce, at: now };
-    const sent = (nonce - this.#first.nonce) >>> 0;
-    const passed = now - this.#first.at;
+    this.#sent += this.#startedAt === undefined ? 0 : (nonce - this.#nonce) >>> 0;
+    this.#nonce = nonce;
+    this.#startedAt ??= now;
+    const sent = this.#sent;
+    const passed = now - this.#startedAt;
     if (passed >= CLOCK_SPAN_MS) {
       this.#isClock = sent * CLOCK_RATIO > passed && sent < passed * CLOCK_RATIO;
     }

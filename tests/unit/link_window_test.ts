@@ -184,6 +184,17 @@ Deno.test("an incoming queue is what a ping takes beyond the quickest, whatever 
   }
 });
 
+Deno.test("an incoming queue is known after months, too", () => {
+  const queue = new IncomingQueue();
+  const ping = (sent: number, took: number) => {
+    queue.ping(sent >>> 0, sent + took);
+    return queue.length(sent + took);
+  };
+  const end = 120 * 24 * 3600_000;
+  for (let sent = 0; sent < end; sent += 600_000) strictEqual(ping(sent, 50), 0);
+  strictEqual(ping(end, 450), 400);
+});
+
 Deno.test("pings that are merely counted tell of no queue, and what was told is soon forgotten", () => {
   const counted = new IncomingQueue();
   for (let count = 1; count < 100; count += 1) {
