@@ -243,8 +243,9 @@ export class Peer {
   async #waitForRoom(ms: number): Promise<void> {
     const { signal } = this.#stranded;
     await this.#pause.wait(ms, { known: this.#known, signal });
+    const stranded = new Promise((resolve) => signal.addEventListener("abort", resolve));
     while (this.#session && this.#sessions.size >= MAX_LINKS && !this.#closing.signal.aborted) {
-      await Promise.race([...this.#sessions].map((session) => session.closed));
+      await Promise.race([stranded, ...[...this.#sessions].map((session) => session.closed)]);
     }
   }
 

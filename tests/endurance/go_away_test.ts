@@ -16,11 +16,16 @@ import {
   writeAll,
 } from "../support/world.ts";
 
+/** Links to one peer that may be open at once. */
+const MAX_LINKS = 8;
+
 async function startWorld(options: RelayOptions = {}) {
   await using stack = new AsyncDisposableStack();
   const server = stack.use(serveTcp(echo));
   const acceptor = stack.use(await startConnector());
-  const relay = stack.use(relayHttp2(acceptor.server.address.port, options));
+  const next = stack.use(await startConnector());
+  let to = acceptor;
+  const relay = stack.use(relayHttp2(() => to.server.address.port, options));
   const local = stack.use(await startConnector());
   const port = freePort();
   const id = await local.connector.expose({
@@ -32,7 +37,14 @@ async function startWorld(options: RelayOptions = {}) {
   });
   await until(() => reportOf(local, id)?.status === "complete", "the service is complete");
   const owned = stack.move();
-  return { relay, port, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    relay,
+    port,
+    acceptor,
+    /** Later connections lead to another acceptor. */
+    lead: () => void (to = next),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 /** Whether a byte comes back. */
@@ -89,6 +101,34 @@ Deno.test("an acceptor that drains lets connections go on for longer than its ow
     ok(await lives(conn), `after ${second} s`);
   }
   conn.close();
+  await drained;
+});
+
+Deno.test("as many links as there may be, none of which takes new connections any more, keep no next one from being opened", async () => {
+  await using world = await startWorld();
+  const { relay, port, acceptor, lead } = world;
+  using stack = new DisposableStack();
+  for (let count = 1; count <= MAX_LINKS; count += 1) {
+    await until(() => relay.links.length === count, `there are ${count} links`, {
+      timeoutMs: 60_000,
+    });
+    // New visitors may take the former link for a moment.
+    await until(async () => {
+      const before = relay.links[count - 1]?.bytes ?? 0;
+      const conn = stack.use(await Deno.connect({ port }));
+      return await lives(conn) && (relay.links[count - 1]?.bytes ?? 0) > before;
+    }, "a visitor has taken the latest");
+    relay.links[count - 1]?.goAway();
+  }
+  // Longer than the wait for the next one.
+  await delay(30_000);
+  strictEqual(relay.links.length, MAX_LINKS);
+  lead();
+  acceptor.server.stopAccepting();
+  const drained = acceptor.connector.close({ drainMs: 60_000 });
+  await until(() => relay.links.length > MAX_LINKS, "there is a next link");
+  await until(() => roundTrip(port).then(() => true, () => false), "new visitors are carried");
+  stack.dispose();
   await drained;
 });
 
