@@ -50,6 +50,8 @@ interface Mark {
   sent: number;
   /** Of those, bytes that were under way. */
   underWay: number;
+  /** No data was among them: it tells the round trip without a queue. */
+  idle: boolean;
 }
 
 /** What was seen since its first mark was sent, until that is answered: about one round trip. */
@@ -80,8 +82,12 @@ export class LinkWindow {
   #round = newRound(0);
   /** Rounds in a row with a queue that was too long, and the shortest round trip of the first of them. */
   #tooLong: { rounds: number; shortest: number } | undefined;
-  /** Nothing is sent until what is under way has arrived; the last time, and whether former round trips count after it. */
+  /**
+   * No data is sent until what is under way has arrived, up to so many bytes of all; the last time, and whether former round
+   * trips count after it.
+   */
   #pausing = false;
+  #pausedUntil = 0;
   #pausedAt = -Infinity;
   #forgets = false;
 
@@ -129,7 +135,7 @@ export class LinkWindow {
   get wantsMark(): boolean {
     if (this.#marks.length >= MAX_MARKS) return false;
     const unmarked = this.#sent - this.#marked;
-    if (this.#pausing) return unmarked > IDLE_BYTES || this.underWay <= IDLE_BYTES;
+    if (this.#pausing) return unmarked > IDLE_BYTES || this.#isIdle;
     if (unmarked >= this.partBytes) return true;
     // The last bytes of a full window: nothing after them would mark them.
     return unmarked > 0 && this.#marks.length === 0 && this.room <= 0;
@@ -137,12 +143,17 @@ export class LinkWindow {
 
   /** A ping is sent. Returns its number: our clock, from which the peer may learn how long it was under way. */
   mark(now: number): number {
-    const { underWay } = this;
-    if (underWay <= IDLE_BYTES) this.#pausing = false;
+    const idle = this.#isIdle;
+    if (idle) this.#pausing = false;
     const nonce = now >>> 0;
     this.#marked = this.#sent;
-    this.#marks.push({ nonce, at: now, sent: this.#sent, underWay });
+    this.#marks.push({ nonce, at: now, sent: this.#sent, underWay: this.underWay, idle });
     return nonce;
+  }
+
+  /** Whether hardly anything is under way; after a pause, nothing but what never waits, of which there may be much. */
+  get #isIdle(): boolean {
+    return this.underWay <= IDLE_BYTES || this.#pausing && this.#arrived >= this.#pausedUntil;
   }
 
   /** The peer's ping has arrived. */
@@ -163,7 +174,7 @@ export class LinkWindow {
     const whole = Math.max(now - mark.at, MIN_ROUND_TRIP_MS);
     const roundTrip = Math.max(whole - incoming, MIN_ROUND_TRIP_MS);
     if (whole < this.roundTrip) this.#samples = [whole];
-    if (mark.underWay <= IDLE_BYTES) {
+    if (mark.idle) {
       // What an answer has waited is known about, not exactly: better than nothing, after a pause.
       if (incoming < MIN_QUEUE_MS / 2 || this.#pausedAt > this.#sampledAt) {
         this.#sample(roundTrip, now);
@@ -230,7 +241,9 @@ export class LinkWindow {
   }
 
   #pause(now: number): void {
+    if (this.#pausing) return;
     this.#pausing = true;
+    this.#pausedUntil = this.#sent;
     this.#pausedAt = now;
   }
 }

@@ -41,11 +41,12 @@ export class TurnQueue<T> {
     return this.#first.length > 0 && !this.#othersTurn;
   }
 
-  /** Counts bytes that need not wait, if the stream has had little. Returns whether it had. */
+  /** Counts bytes that need not wait, if the stream has had little and it is not the turn of others. Returns whether so. */
   charge(share: Share, bytes: number): boolean {
     const start = this.#start(share);
-    if (start + bytes > this.#now) return false;
+    if (start + bytes > this.#now || this.#othersTurn) return false;
     share.until = start + bytes;
+    if (this.#rest.length > 0) this.#firstInARow += 1;
     return true;
   }
 

@@ -184,6 +184,27 @@ Deno.test("an incoming queue is what a ping takes beyond the quickest, whatever 
   }
 });
 
+Deno.test("a pause ends though short exchanges and control go on all the time", () => {
+  const window = new LinkWindow();
+  const marks: { nonce: number; at: number }[] = [];
+  let rounds = 0;
+  let waited = 0;
+  let longest = 0;
+  // Two minutes of bulk over 100 ms, with 8 KB of what does not wait for room in each round trip.
+  for (let now = 0; now < 120_000; now += 10, rounds += 1) {
+    while ((marks[0]?.at ?? Infinity) <= now - 100) {
+      window.answer(marks.shift()?.nonce ?? 0, now);
+    }
+    window.send(800);
+    waited = window.room <= 0 && window.underWay < window.size / 2 ? waited + 10 : 0;
+    longest = Math.max(longest, waited);
+    if (window.room > 0) window.send(window.room);
+    window.limit();
+    while (window.wantsMark) marks.push({ nonce: window.mark(now), at: now });
+  }
+  ok(longest < 1_000, `bulk has waited for ${longest} ms`);
+});
+
 Deno.test("an incoming queue is known after months, too", () => {
   const queue = new IncomingQueue();
   const ping = (sent: number, took: number) => {

@@ -85,6 +85,18 @@ Deno.test("what need not wait is charged, until the stream has had its little", 
   ok(free > 20 && free < 60, `${free} pieces of 100 bytes`);
 });
 
+Deno.test("what need not wait goes ahead of those who do, but not for ever", () => {
+  const queue = new TurnQueue<Sender>();
+  const bulk = new Sender(2048);
+  bulk.ask(queue);
+  turns(queue, 50);
+  let charged = 0;
+  while (charged < 1000 && queue.charge(newShare(), 100)) charged += 1;
+  ok(charged > 10 && charged < 100, `${charged} in a row`);
+  turns(queue, 1);
+  ok(queue.charge(newShare(), 100), "those who wait have had their turn");
+});
+
 Deno.test("sweeping lets go of whom it is told, and keeps the order", () => {
   const queue = new TurnQueue<number>();
   for (let value = 0; value < 100; value += 1) {
