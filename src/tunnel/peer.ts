@@ -243,7 +243,9 @@ export class Peer {
   async #waitForRoom(ms: number): Promise<void> {
     const { signal } = this.#stranded;
     await this.#pause.wait(ms, { known: this.#known, signal });
-    const stranded = new Promise((resolve) => signal.addEventListener("abort", resolve));
+    const stranded = new Promise((resolve) =>
+      signal.addEventListener("abort", resolve, { once: true })
+    );
     while (this.#session && this.#sessions.size >= MAX_LINKS && !this.#closing.signal.aborted) {
       await Promise.race([stranded, ...[...this.#sessions].map((session) => session.closed)]);
     }
