@@ -14,7 +14,7 @@ import { protocolOf } from "./foreign_words.ts";
  * over the link, so that the reason names who was silent.
  */
 export const PROXY_TIMEOUT_MS = 4500;
-/** The longest head of an answer, in bytes. */
+/** The longest head of an answer, with those of the answers before it, in bytes. */
 const MAX_HEAD_BYTES = 16 * 1024;
 /** How much of a proxy's words is shown, in characters. */
 const MAX_SHOWN_LENGTH = 100;
@@ -129,35 +129,39 @@ function nameOf({ url }: HttpProxy): string {
 }
 
 /**
- * What follows the head of the answer; undefined while that has not arrived.
+ * What follows the head of the answer, and of those before the answer proper (1xx); undefined while that has not arrived.
  *
  * @throws {ConnectorError} when it is no answer, or a refusal.
  */
 function readAnswer(
-  bytes: Buffer,
+  received: Buffer,
   { proxy, to }: { proxy: HttpProxy; to: Address },
 ): Buffer | undefined {
-  const start = bytes.toString("latin1", 0, ANSWER_START.length);
-  if (!ANSWER_START.startsWith(start.slice(0, ANSWER_START.length))) {
-    throw unavailable(`${nameOf(proxy)} is no HTTP proxy: it speaks ${protocolOf(bytes)}`);
+  // One bound for all of them: a proxy may send any number.
+  const heads = received.subarray(0, MAX_HEAD_BYTES);
+  for (let at = 0;;) {
+    const start = received.toString("latin1", at, at + ANSWER_START.length);
+    if (!ANSWER_START.startsWith(start)) {
+      const protocol = protocolOf(received.subarray(at));
+      throw unavailable(`${nameOf(proxy)} is no HTTP proxy: it speaks ${protocol}`);
+    }
+    const end = heads.indexOf(HEAD_END, at);
+    if (end < 0) {
+      if (received.length < MAX_HEAD_BYTES) return undefined;
+      throw unavailable(`${nameOf(proxy)} sent headers of more than ${MAX_HEAD_BYTES} bytes`);
+    }
+    const head = received.toString("latin1", at, end + 2);
+    at = end + HEAD_END.length;
+    const [, status = "", phrase = ""] = STATUS_LINE.exec(head) ?? [];
+    if (status === "") {
+      const [line = ""] = head.split("\r\n", 1);
+      throw unavailable(`${nameOf(proxy)} answered "${plainText(line, MAX_SHOWN_LENGTH)}"`);
+    }
+    if (status.startsWith("1")) continue;
+    if (status.startsWith("2")) return received.subarray(at);
+    const said = plainText(`${status} ${phrase}`.trim(), MAX_SHOWN_LENGTH);
+    throw unavailable(`${nameOf(proxy)} answered ${said}${hintFor(status, head, { proxy, to })}`);
   }
-  const end = bytes.subarray(0, MAX_HEAD_BYTES).indexOf(HEAD_END);
-  if (end < 0) {
-    if (bytes.length < MAX_HEAD_BYTES) return undefined;
-    throw unavailable(`${nameOf(proxy)} sent headers of more than ${MAX_HEAD_BYTES} bytes`);
-  }
-  const head = bytes.toString("latin1", 0, end + 2);
-  const [, status = "", phrase = ""] = STATUS_LINE.exec(head) ?? [];
-  if (status === "") {
-    const [line = ""] = head.split("\r\n", 1);
-    throw unavailable(`${nameOf(proxy)} answered "${plainText(line, MAX_SHOWN_LENGTH)}"`);
-  }
-  const rest = bytes.subarray(end + HEAD_END.length);
-  // One before the answer proper.
-  if (status.startsWith("1")) return readAnswer(rest, { proxy, to });
-  if (status.startsWith("2")) return rest;
-  const said = plainText(`${status} ${phrase}`.trim(), MAX_SHOWN_LENGTH);
-  throw unavailable(`${nameOf(proxy)} answered ${said}${hintFor(status, head, { proxy, to })}`);
 }
 
 /** What an answer is likely to mean, after a colon. */

@@ -106,6 +106,11 @@ for (
     ],
     ["answers nonsense", { answer: "HTTP/1.1 OK\r\n\r\n" }, 'answered "HTTP/1.1 OK"'],
     ["has no end", { answer: LONG }, "sent headers of more than 16384 bytes"],
+    [
+      "never comes to its answer",
+      { answer: "HTTP/1.1 100 Continue\r\n\r\n".repeat(60_000) },
+      "sent headers of more than 16384 bytes",
+    ],
     ["closes", { answer: "", closes: true }, "closed the connection without an answer"],
     [
       "closes midway",
