@@ -80,7 +80,9 @@ export class Proxies {
 }
 
 function readProxy(variable: string, text = ""): Route {
-  const written = /^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `http://${text}`;
+  const absolute = /^[a-z][a-z\d+.-]*:\/\//i.test(text) ? text : `http://${text}`;
+  // For a URL a backslash is a "/", which ends the host; in a user it separates a Windows domain.
+  const written = absolute.replaceAll(/\\(?=.*@)/gs, "%5C");
   const parsed = URL.parse(written);
   const bar = (shown: string): Route => ({
     kind: "barred",

@@ -64,6 +64,8 @@ for (
     ["http://me:p%40ss:%25@proxy", "http://proxy:80", "me:p@ss:%"],
     ["http://me:100%@proxy", "http://proxy:80", "me:100%"],
     ["http://m%C3%BCller:x@proxy", "http://proxy:80", "müller:x"],
+    ["http://DOMAIN\\me:secret@proxy:3128", "http://proxy:3128", "DOMAIN\\me:secret"],
+    ["me:80\\secret@proxy", "http://proxy:80", "me:80\\secret"],
   ] as const
 ) {
   Deno.test(`the proxy "${text}"`, () => {
