@@ -175,16 +175,18 @@ export class Names {
   ): Promise<readonly string[]> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(new ConnectorError("cancelled", "cancelled"));
-      const leave = this.find(host, (answer) => {
+      let leave = () => {};
+      const onAbort = () => {
+        leave();
+        reject(new ConnectorError("cancelled", "cancelled"));
+      };
+      // Before the question: the answer may come at once, and nobody would take it away again.
+      signal?.addEventListener("abort", onAbort, { once: true });
+      leave = this.find(host, (answer) => {
         signal?.removeEventListener("abort", onAbort);
         if (answer instanceof ConnectorError) reject(answer);
         else resolve(answer);
       }, options);
-      function onAbort(): void {
-        leave();
-        reject(new ConnectorError("cancelled", "cancelled"));
-      }
-      signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
 

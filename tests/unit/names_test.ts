@@ -479,6 +479,22 @@ Deno.test("names: as a promise, with a signal that gives up", async () => {
   await rejects(missing, /no such name: "none\.test"/);
 });
 
+Deno.test("names: a signal that outlives many answers keeps nothing of them", async () => {
+  const system = new Resolver();
+  system.answers.set("db.test", ["10.0.0.1"]);
+  const { signal } = new AbortController();
+  const listeners = new Set<unknown>();
+  // What an EventTarget has cannot be seen from outside.
+  Object.assign(signal, {
+    addEventListener: (_type: string, listener: unknown) => listeners.add(listener),
+    removeEventListener: (_type: string, listener: unknown) => listeners.delete(listener),
+  });
+  for (const host of ["127.0.0.1", "localhost", "db.test", "db.test"]) {
+    await system.names.addressesOf(host, { signal });
+    strictEqual(listeners.size, 0, host);
+  }
+});
+
 Deno.test("names: what is no name for the system does not exist", async () => {
   const name = `${"x".repeat(64)}.invalid`;
   await rejects(names.addressesOf(name), new RegExp(`no such name: "${name}"$`));
