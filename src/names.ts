@@ -80,8 +80,8 @@ interface Known {
   readonly name: string;
   /** Who waits. */
   readonly waiting: Set<Found>;
-  /** Who made it queue. */
-  asker: string;
+  /** On whose behalf it queues, or queued last: whoever has fewest of them counts. */
+  readonly askers: Set<string>;
   phase: "idle" | "queued" | "running";
   /** When that began, as of `performance.now()`. */
   since: number;
@@ -149,7 +149,9 @@ export class Names {
         return () => {};
       }
       this.#enqueue(known, asker);
-    } else if (known.phase === "running" && now >= known.since + ANSWER_MS) {
+    } else if (known.phase === "queued") {
+      known.askers.add(asker);
+    } else if (now >= known.since + ANSWER_MS) {
       found(silence(known.name, now - known.since));
       return () => {};
     }
@@ -196,7 +198,7 @@ export class Names {
     const made: Known = {
       name,
       waiting: new Set(),
-      asker: "",
+      askers: new Set(),
       phase: "idle",
       since: 0,
       probed: false,
@@ -212,7 +214,8 @@ export class Names {
 
   #enqueue(known: Known, asker: string): void {
     known.phase = "queued";
-    known.asker = asker;
+    known.askers.clear();
+    known.askers.add(asker);
     known.probed = false;
     known.since = performance.now();
     this.#queue.add(known);
@@ -222,17 +225,27 @@ export class Names {
   /** The oldest of whoever has most that wait. */
   #mostDispensable(): Known {
     const counts = countByAsker(this.#queue);
-    const [[most = ""] = []] = [...counts].toSorted(([, a], [, b]) => b - a);
-    for (const each of this.#queue) if (each.asker === most) return each;
-    throw new TypeError("somebody waits");
+    let [most] = this.#queue;
+    for (const each of this.#queue) {
+      if (most === undefined || fewest(each, counts) > fewest(most, counts)) most = each;
+    }
+    if (most === undefined) throw new TypeError("somebody waits");
+    return most;
   }
 
-  /** Finds out of names that wait, the newest first, whose name server answers: they need not wait with those that hang. */
+  /**
+   * Finds out of names that wait whose name server answers: they need not wait with those that hang. First those of whoever has
+   * fewest under way here, then the newest.
+   */
   #askAhead(): void {
     if (this.#probe === undefined) return;
     while (this.#probes.size < MAX_PROBES) {
+      const counts = countByAsker(this.#probes.keys());
       let next: Known | undefined;
-      for (const each of this.#queue) if (!each.probed && each.standing !== "proven") next = each;
+      for (const each of this.#queue) {
+        if (each.probed || each.standing === "proven") continue;
+        if (next === undefined || fewest(each, counts) <= fewest(next, counts)) next = each;
+      }
       if (next === undefined) return;
       void this.#askFor(next, this.#probe);
     }
@@ -281,8 +294,7 @@ export class Names {
   #next(): Known | undefined {
     if (this.#queue.size === 0) return undefined;
     const counts = countByAsker(this.#running);
-    const turn = ({ standing, asker }: Known) =>
-      PLACES[standing].rank * 100 - (counts.get(asker) ?? 0);
+    const turn = (known: Known) => PLACES[known.standing].rank * 100 - fewest(known, counts);
     let next: Known | undefined;
     for (const each of this.#queue) {
       if (!this.#mayBegin(each)) continue;
@@ -430,8 +442,17 @@ export const names = new Names({ resolve: resolveBySystem, probe: probeByDns });
 
 function countByAsker(all: Iterable<Known>): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const { asker } of all) counts.set(asker, (counts.get(asker) ?? 0) + 1);
+  for (const { askers } of all) {
+    for (const asker of askers) counts.set(asker, (counts.get(asker) ?? 0) + 1);
+  }
   return counts;
+}
+
+/** How many names somebody has who asks for this one: whoever has fewest. */
+function fewest({ askers }: Known, counts: ReadonlyMap<string, number>): number {
+  let least = Infinity;
+  for (const asker of askers) least = Math.min(least, counts.get(asker) ?? 0);
+  return least;
 }
 
 /** The addresses of what is an address, or this machine by name. RFC 6761 section 6.3. */

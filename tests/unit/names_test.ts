@@ -427,6 +427,36 @@ Deno.test("names: name servers are asked for few at once, the newest first, and 
   strictEqual(system.names.load.running, AT_FIRST);
 });
 
+Deno.test("names: whoever asks for many new ones has not all turns to find out who answers", async () => {
+  using time = new FakeTime();
+  const system = new Resolver({ probing: true });
+  const flood = async (turns: number) => {
+    for (let turn = 0; turn < turns; turn += 1) {
+      system.hang(20, { prefix: `at${performance.now()}-`, asker: "hostile" });
+      await time.advance(250);
+      system.probes.get("mine.test")?.say(true);
+    }
+  };
+  // Until no place is left that comes free after a pause.
+  await flood(64);
+  const mine = system.ask("mine.test", { asker: "me" });
+  await flood(8);
+  system.answer("mine.test", ["10.0.0.1"]);
+  deepStrictEqual(mine.told, ["10.0.0.1"]);
+});
+
+Deno.test("names: nobody's name is lost because somebody with many had asked for it before", () => {
+  using _time = new FakeTime();
+  const system = new Resolver();
+  system.hang(AT_FIRST, { asker: "hostile" });
+  const theirs = system.ask("shared.test", { asker: "hostile" });
+  const mine = system.ask("shared.test", { asker: "me" });
+  const crowd = system.hang(1000, { prefix: "newer", asker: "hostile" });
+  deepStrictEqual([mine.told, theirs.told], [[], []]);
+  strictEqual(crowd[0]?.told[0], TOO_MANY);
+  for (const { leave } of [mine, theirs, ...crowd]) leave();
+});
+
 for (const threads of [1, 4, 8, 64]) {
   Deno.test(`names: of ${threads} threads a quarter is left, as far as there are more than one`, async () => {
     using time = new FakeTime();
