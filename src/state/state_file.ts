@@ -16,6 +16,8 @@ const MAX_FILE_BYTES = 16 * 1024 * 1024;
 const IN_PLACE_FACTOR = 3;
 /** The most links that are followed one after another: as many as Linux does. */
 const MAX_LINKS = 40;
+/** Whether the file has a lock itself: Windows would let nobody read it. */
+const LOCKED_ITSELF = Deno.build.os !== "windows";
 /** It says what is reachable where, and holds the secret that proves whose it is: for its owner only. */
 const MODE = 0o600;
 
@@ -113,7 +115,10 @@ export class StateFile implements Disposable {
     const content = new TextEncoder().encode(text);
     if (!this.#inPlace) {
       try {
-        return await exchangeFile(this.#path, content);
+        return await exchangeFile(this.#path, {
+          content,
+          onExchanged: (file) => this.#locks.keep(file),
+        });
       } catch (error) {
         // Nothing can take the place of a mount point, nor of what is in a folder that is closed to us.
         if (!["EBUSY", "EXDEV", "EACCES", "EPERM", "EROFS"].includes(codeOf(error))) throw error;
@@ -133,6 +138,8 @@ interface Locks {
   beside: Deno.FsFile | undefined;
   /** Whether the file can be written as it is; true also when it is not there. */
   writable: boolean;
+  /** Holds the lock of the file that has taken the place of the one whose lock was held. */
+  keep(file: Deno.FsFile): void;
   close(): void;
 }
 
@@ -195,21 +202,25 @@ async function lock(
   path: string,
   { label, there }: { label: string; there: boolean },
 ): Promise<Locks> {
-  // Windows would let nobody read it.
-  const own = there && Deno.build.os !== "windows" ? await openToLock(path, label) : undefined;
+  const own = there && LOCKED_ITSELF ? await openToLock(path, label) : undefined;
+  let file = own?.file;
   try {
-    if (own) await take(own.file, label);
+    if (file) await take(file, label);
     const beside = await lockBeside(path, { label, needed: own?.writable !== true });
     return {
       beside,
       writable: own?.writable ?? true,
+      keep(next) {
+        file?.close();
+        file = next;
+      },
       close() {
-        own?.file.close();
+        file?.close();
         beside?.close();
       },
     };
   } catch (error) {
-    own?.file.close();
+    file?.close();
     throw error;
   }
 }
@@ -327,19 +338,28 @@ function parse(text: string, label: string): KeptState {
   }
 }
 
-/** The new content stands beside the old until it is on disk; then it takes its place in one step. */
-async function exchangeFile(path: string, content: Uint8Array): Promise<void> {
+/**
+ * The new content stands beside the old until it is on disk; then it takes its place in one step. `onExchanged` is given the
+ * file, locked, where it has a lock itself.
+ */
+async function exchangeFile(
+  path: string,
+  { content, onExchanged }: { content: Uint8Array; onExchanged: (file: Deno.FsFile) => void },
+): Promise<void> {
   const beside = `${path}.new`;
   await removeIfThere(beside);
+  let file: Deno.FsFile | undefined;
   try {
-    {
-      using file = await openNew(beside);
-      let rest = content;
-      while (rest.length > 0) rest = rest.subarray(await file.write(rest));
-      await file.sync();
-    }
+    file = await openNew(beside);
+    let rest = content;
+    while (rest.length > 0) rest = rest.subarray(await file.write(rest));
+    await file.sync();
+    if (LOCKED_ITSELF) await file.tryLock(true);
+    else file.close();
     await Deno.rename(beside, path);
+    if (LOCKED_ITSELF) onExchanged(file);
   } catch (error) {
+    if (LOCKED_ITSELF) file?.close();
     // It takes up what is left of a disk that is full. That it cannot be removed is no news.
     await removeIfThere(beside).catch(() => {});
     throw error;

@@ -113,6 +113,25 @@ test("it belongs to one connector at a time", async ({ file }) => {
   using _next = await StateFile.open(file);
 });
 
+if (Deno.build.os !== "windows") {
+  test("what was written since it was opened belongs to it as well, wherever else it can be seen", async ({ folder, file }) => {
+    // As a container does that has mounted the file by itself.
+    const elsewhere = path.join(folder, "elsewhere", "services.json");
+    await Deno.mkdir(path.dirname(elsewhere));
+    {
+      using state = await StateFile.open(file);
+      for (let count = 0; count < 3; count += 1) {
+        await state.save([service(1)]);
+        await Deno.link(file, elsewhere);
+        await rejects(StateFile.open(elsewhere), /another connector uses it/);
+        await Deno.remove(elsewhere);
+      }
+    }
+    await Deno.link(file, elsewhere);
+    using _other = await StateFile.open(elsewhere);
+  });
+}
+
 for (
   const [what, text] of [
     ["a foreign file", "[Unit]\nDescription=not ours\n"],
