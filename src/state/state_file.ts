@@ -113,6 +113,7 @@ export class StateFile implements Disposable {
 
   async #replace(text: string): Promise<void> {
     const content = new TextEncoder().encode(text);
+    let reason: unknown;
     if (!this.#inPlace) {
       try {
         return await exchangeFile(this.#path, {
@@ -122,9 +123,13 @@ export class StateFile implements Disposable {
       } catch (error) {
         // Nothing can take the place of a mount point, nor of what is in a folder that is closed to us.
         if (!["EBUSY", "EXDEV", "EACCES", "EPERM", "EROFS"].includes(codeOf(error))) throw error;
+        reason = error;
       }
     }
-    using file = await Deno.open(this.#path, { read: true, write: true });
+    using file = await Deno.open(this.#path, { read: true, write: true }).catch((error) => {
+      // There is nothing to write over: why there can be nothing new says more.
+      throw error instanceof Deno.errors.NotFound ? reason ?? error : error;
+    });
     await overwrite(file, content);
     this.#inPlace = true;
   }

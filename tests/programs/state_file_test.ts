@@ -148,6 +148,11 @@ for (
       "hint: Name a file in a folder that the connector's user may write to\n",
     ],
     [
+      "a new file in a folder of somebody else, where only its lock is",
+      "touch $d/s.lock; chmod 666 $d/s.lock; chown 65534 $d; chmod 755 $d",
+      'error: Cannot write state file "DIR/s": permission denied\n',
+    ],
+    [
       "a file of somebody else that may not be read",
       `echo '${EMPTY.trim()}' >$d/s; chown 65534 $d/s; chmod 600 $d/s`,
       'error: Cannot read state file "DIR/s": permission denied\n',
