@@ -1,6 +1,6 @@
 // `connector run`: the one place where everything is put together, and the order in which it is taken apart.
 
-import { getLogger } from "@logtape/logtape";
+import { getLogger, type Logger } from "@logtape/logtape";
 import { type Address, formatAddress } from "../address.ts";
 import { AuditLog, BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
@@ -8,6 +8,7 @@ import { createApp } from "../api/app.ts";
 import { secureChannels } from "../grpc/credentials.ts";
 import { dialLink } from "../grpc/dial.ts";
 import { descriptors } from "../descriptors.ts";
+import { ConnectorError } from "../errors.ts";
 import { type ControlCall, GrpcServer } from "../grpc/server.ts";
 import { InstanceSecret } from "../instance_secret.ts";
 import { configureLogging } from "../log.ts";
@@ -22,7 +23,7 @@ import config from "../../deno.json" with { type: "json" };
 import { holdBallast } from "./gc_ballast.ts";
 import type { RunOptions } from "./run_options.ts";
 import { serveHttp } from "./serve_http.ts";
-import { stopSignals } from "./stop_signals.ts";
+import { type StopRequests, stopSignals } from "./stop_signals.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
@@ -30,18 +31,35 @@ const GRPC_GRACE_MS = 1000;
 /** Runs a connector until a signal asks it to end. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
 export async function runConnector(options: RunOptions): Promise<number> {
   holdBallast();
-  const logging = await configureLogging({ level: options.logLevel, format: options.logFormat });
+  await using _logging = await configureLogging({
+    level: options.logLevel,
+    format: options.logFormat,
+  });
   const logger = getLogger(["connector"]);
-  await using stack = new AsyncDisposableStack();
-  stack.defer(() => logging[Symbol.asyncDispose]());
-
   const stop = stopSignals();
+  try {
+    return await run(options, { logger, stop });
+  } catch (error) {
+    if (!(error instanceof ConnectorError) || error.code !== "cancelled") throw error;
+    // It was asked to end before it had started: that is no failure.
+    logger.info("connector stopping", { signal: await stop.first });
+    return 0;
+  }
+}
+
+/** Runs it. @throws {ConnectorError} `cancelled` when it is asked to end while the start waits for something; when it fails. */
+async function run(
+  options: RunOptions,
+  { logger, stop }: { logger: Logger; stop: StopRequests },
+): Promise<number> {
+  await using stack = new AsyncDisposableStack();
   // A name server that does not answer holds up no end.
   const resolveBind = (host: string) => stop.unlessFirst(addressesOf(host));
-  const tls = options.tls && await loadTlsOnDemand(options.tls, {
+  // Nor does a pipe into which nobody writes.
+  const tls = options.tls && await stop.unlessFirst(loadTlsOnDemand(options.tls, {
     rootKeyPath: options.rootCertKeyPath,
     logger,
-  });
+  }));
   if (tls) stack.use(tls.watch);
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
@@ -49,7 +67,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   const greeting = hello(options.limits);
   const stateFile = options.stateFile === undefined
     ? undefined
-    : stack.use(await openStateFile(options.stateFile));
+    : stack.use(await stop.unlessFirst(openStateFile(options.stateFile)));
   const instance = stateFile?.instance ?? InstanceSecret.random();
   const listeners = new OwnListeners();
   for (const problem of stateFile?.access ?? []) {

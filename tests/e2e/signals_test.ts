@@ -1,6 +1,9 @@
 // What signals do to a connector with an open connection: how many are a request to end, and which are none.
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import * as path from "node:path";
+import { runProgram } from "../support/child.ts";
+import { tempFolder } from "../support/mtls.ts";
 import { exposeService, spawnConnector, spawnPair, startCommand } from "../support/processes.ts";
 import { echo, serveTcp, until, writeAll } from "../support/world.ts";
 
@@ -61,6 +64,26 @@ Deno.test({
       deepStrictEqual([code, signal], signal === null ? [0, null] : [143, "SIGTERM"]);
       strictEqual(/error|defect/.test(child.stderr), false, child.stderr);
     }
+  },
+});
+
+Deno.test({
+  name: "a request to end is followed at once while the start waits for a certificate",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using folder = await tempFolder();
+    const pipe = path.join(folder.path, "pipe");
+    strictEqual((await runProgram("mkfifo", { args: [pipe] })).code, 0);
+    const certificates = ["root-cert", "server-cert", "server-key"].map((name) =>
+      `--${name}-path=${pipe}`
+    );
+    const binds = ["--grpc-bind=127.0.0.1:0", "--http-bind=127.0.0.1:0"];
+    await using child = startCommand(["run", ...binds, ...certificates]);
+    // It is opened when the connector has opened it.
+    using _writer = await Deno.open(pipe, { write: true });
+    // Had it waited, it would have given up with code 1.
+    deepStrictEqual(await child.stop({ signal: "SIGTERM" }), { code: 0, signal: null });
+    match(child.stderr, /^\S+ INFO +connector stopping signal=SIGTERM\n$/);
   },
 });
 
