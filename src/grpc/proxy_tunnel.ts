@@ -28,8 +28,8 @@ export class ProxiedWay {
   readonly #proxy: HttpProxy;
   readonly #to: Address;
   readonly #timer: ReturnType<typeof setTimeout>;
-  /** The socket to the proxy, until that has answered. */
-  #asking: Socket | undefined;
+  /** Sockets to the proxy that has not answered yet: a name has several addresses, of which two may be tried at a time. */
+  readonly #asking = new Set<Socket>();
   #state: "away" | "asking" | "open" | "up" = "away";
   #failure: ConnectorError | undefined;
 
@@ -48,17 +48,17 @@ export class ProxiedWay {
 
   /** Opens a tunnel over a socket that has connected to the proxy. @throws {ConnectorError} when the proxy has none. */
   async open(socket: Socket): Promise<void> {
-    this.#state = "asking";
-    this.#asking = socket;
+    if (this.#state === "away") this.#state = "asking";
+    this.#asking.add(socket);
     try {
       await openTunnel(socket, this.#proxy, this.#to);
       this.#state = "open";
+      clearTimeout(this.#timer);
     } catch (error) {
       if (error instanceof ConnectorError) this.#failure = error;
       throw error;
     } finally {
-      this.#asking = undefined;
-      clearTimeout(this.#timer);
+      this.#asking.delete(socket);
     }
   }
 
@@ -70,7 +70,8 @@ export class ProxiedWay {
   /** The same error with the proxy in it, as long as that may have a part in it. */
   explain(error: ConnectorError | undefined): ConnectorError | undefined {
     if (error === undefined || this.#state === "up") return error;
-    if (this.#failure) return this.#failure;
+    // Another address may have opened the way.
+    if (this.#failure && this.#state === "asking") return this.#failure;
     const text = this.#state === "away"
       ? unreachable(this.#proxy, error.message)
       : `${error.message} (through ${nameOf(this.#proxy)})`;
@@ -80,7 +81,7 @@ export class ProxiedWay {
   /** The link has ended. Idempotent. */
   close(): void {
     clearTimeout(this.#timer);
-    this.#asking?.destroy();
+    for (const socket of this.#asking) socket.destroy();
   }
 }
 

@@ -1,6 +1,9 @@
 // Links through an HTTP proxy: what it is asked, that the link works over it, and what is said when there is none.
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import net from "node:net";
+import { ConnectorError } from "../../src/errors.ts";
+import { ProxiedWay } from "../../src/grpc/proxy_tunnel.ts";
 import { makePki, pemOf } from "../support/mtls.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { type ConnectProxyOptions, startConnectProxy } from "../support/connect_proxy.ts";
@@ -10,6 +13,7 @@ import {
   freePort,
   roundTrip,
   serveTcp,
+  settle,
   startConnector,
   type TestConnector,
   until,
@@ -244,4 +248,39 @@ Deno.test("exposing to oneself through a proxy is refused: the link is not known
   });
   strictEqual(await reasonFor(own, own.address), "The id belongs to another service");
   deepStrictEqual(own.connector.list().map(({ status }) => status), ["error"]);
+});
+
+Deno.test("of several addresses of a proxy, one that has no answer is forgotten when another opens the way", async () => {
+  await using broken = await startConnectProxy({ answer: "", closes: true });
+  await using proxy = await startConnectProxy();
+  await using server = serveTcp(echo);
+  const to = { host: "127.0.0.1", port: server.port };
+  const named = { address: to, url: "http://proxy:1", variable: "http_proxy" };
+  const way = new ProxiedWay(named, to, () => {});
+  // As with names: the next is tried while the first is silent.
+  const sockets = [broken, proxy].map(({ port }) => net.connect(port, "127.0.0.1"));
+  const [first, second] = await Promise.allSettled(sockets.map((socket) => way.open(socket)));
+  strictEqual(first?.status, "rejected");
+  strictEqual(second?.status, "fulfilled");
+  strictEqual(
+    way.explain(new ConnectorError("unavailable", "it is no connector"))?.message,
+    "it is no connector (through the proxy http://proxy:1)",
+  );
+  way.close();
+  for (const socket of sockets) socket.destroy();
+  await settle();
+});
+
+Deno.test("every address of a proxy that is being asked is left when the link has ended", async () => {
+  await using proxy = await startConnectProxy({ answer: "HTTP/1.1 100 Continue\r\n\r\n" });
+  const to = { host: "127.0.0.1", port: 9 };
+  const named = { address: to, url: "http://proxy:1", variable: "http_proxy" };
+  const way = new ProxiedWay(named, to, () => {});
+  const sockets = [1, 2].map(() => net.connect(proxy.port, "127.0.0.1"));
+  const opened = Promise.allSettled(sockets.map((socket) => way.open(socket)));
+  await until(() => proxy.asked.length === 2, "both are asked");
+  way.close();
+  deepStrictEqual(sockets.map(({ destroyed }) => destroyed), [true, true]);
+  for (const socket of sockets) socket.destroy();
+  deepStrictEqual((await opened).map(({ status }) => status), ["rejected", "rejected"]);
 });
