@@ -3,7 +3,7 @@
 
 import { type Address, formatAddress, parseAddress } from "./address.ts";
 import { ConnectorError } from "./errors.ts";
-import { type Ip, meanings, parseIp } from "./ip.ts";
+import { type Ip, parseIp } from "./ip.ts";
 import { plainText } from "./plain_text.ts";
 
 /** The first that is set and not empty names the proxy: gRPC's order, and in either spelling as curl has it. */
@@ -21,6 +21,8 @@ const EXCEPTION_VARIABLES = ["no_grpc_proxy", "NO_GRPC_PROXY", "no_proxy", "NO_P
 export const PROXY_VARIABLES = [...NAMING_VARIABLES, ...EXCEPTION_VARIABLES] as const;
 /** In the list of exceptions: loopback is dialled through the proxy, too. Chromium's word for it. */
 const LOOPBACK_TOO = "<-loopback>";
+/** How IPv6 writes addresses of IPv4, in hex. RFC 4291 section 2.5.5.2. */
+const MAPPED = "00000000000000000000ffff";
 /** RFC 9110 section 4.2.1. */
 const DEFAULT_PORT = 80;
 /** So much of a URL is shown, in characters. */
@@ -156,12 +158,17 @@ function readException(entry: string): Exception {
   }
   const name = plain.replace(/^\*?\./, "").replace(/\.$/, "");
   if (name === "") return () => false;
-  return (host, _ip, port) => fits(port) && (host === name || host.endsWith(`.${name}`));
+  // No address is below a name, whatever it ends with.
+  return (host, ip, port) =>
+    ip === undefined && fits(port) && (host === name || host.endsWith(`.${name}`));
 }
 
-/** An address, and the IPv4 address that it is in the notation of IPv6. */
+/**
+ * An address, and the IPv4 address that it is in the notation of IPv6. One that a gateway on the way translates is not this
+ * machine's, nor where its IPv4 address is.
+ */
 function spellings(ip: Ip): Ip[] {
-  return [ip, ...meanings(ip)];
+  return ip.toHex().startsWith(MAPPED) ? [ip, ip.subarray(12)] : [ip];
 }
 
 /** Whether addresses begin with the same bits. */

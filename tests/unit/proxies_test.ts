@@ -122,6 +122,8 @@ Deno.test("loopback is dialled through a proxy only if that is asked for", () =>
     "128.0.0.1:1",
     "[::2]:1",
     "[2001:db8::1]:1",
+    "[2002:7f00:1::1]:1",
+    "[64:ff9b::7f00:1]:1",
   ];
   for (const peer of loopback) {
     strictEqual(proxyFor(peer, { http_proxy: "p" }), undefined, peer);
@@ -168,6 +170,9 @@ for (
     ["10.0.0.0/33, 10.0.0.0/x, 10.0.0.0/8/8, /8, name/8", [], ["10.0.0.1:1", "name:1"]],
     [".", [], ["peer:1"]],
     [":9090", [], ["peer:9090"]],
+    ["1, 0.0.1", ["a.1:1"], ["10.0.0.1:1", "[::ffff:10.0.0.1]:1"]],
+    // NAT64 and 6to4: a gateway leads there, from here the way is another.
+    ["10.0.0.0/8", ["10.0.0.1:1"], ["[64:ff9b::a00:1]:1", "[2002:a00:1::1]:1"]],
     ["peer:x", [], ["peer:1"]],
   ] as const
 ) {
