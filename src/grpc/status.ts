@@ -77,6 +77,10 @@ const GRPC_REASONS: [RegExp, string][] = [
     /^Received message larger than max.*$/,
     "it sent a message that is too large, or is no connector",
   ],
+  [
+    /^Failed to start HTTP\/2 stream.*$/,
+    "it ended the connection before the call, or breaks the rules of HTTP/2: it may be no connector",
+  ],
   [/^(Call cancelled|Connection dropped)$/, "it ended the call, or the connection was lost"],
   [
     /^(Received RST_STREAM with code [02] \(.*\)|No status information received|Write error: write ECANCELED)$/,

@@ -154,6 +154,10 @@ Deno.test("an answer of something that is no connector is said to be one", () =>
       ],
       ["Received RST_STREAM with code 1", "it reset the call (HTTP/2 error 1)"],
       [
+        "Failed to start HTTP/2 stream with error The session has been destroyed",
+        "it ended the connection before the call, or breaks the rules of HTTP/2: it may be no connector",
+      ],
+      [
         "Write error: The stream has been destroyed",
         "it ended the call, or the connection was lost",
       ],
