@@ -41,6 +41,11 @@ const PLACES = {
   /** Its name server was silent. */
   doubtful: { rank: 0, atOnce: 1 / 4, max: 1 / 4 },
 } as const;
+/**
+ * What one asker, other than this connector, may have of the most places: a name server of its own may answer for as many names as
+ * it likes, until they are looked up.
+ */
+const ASKER_PART = 3 / 4;
 /** That pause, in milliseconds: the places last for 16 s, and a name that waits for one has it in time. */
 const PAUSE_MS = 2000;
 /** Names that wait for a place. One more, and the oldest waits no longer. */
@@ -54,6 +59,9 @@ const MAX_KNOWN = 3000;
 
 /** What RFC 6761 section 6.3 has software answer by itself; IPv6 first, as RFC 6724 sorts them. */
 const LOOPBACK: readonly string[] = ["::1", "127.0.0.1"];
+
+/** Who asks on this connector's own behalf. */
+const OWN = "";
 
 /** Finds the IP addresses of a name, as the system sorts them. */
 export type Resolve = (
@@ -135,7 +143,7 @@ export class Names {
    * Finds the addresses of a host. An IP address is its own; `localhost` and names below it are this machine's. `found` is
    * called once, at once where the answer is known, unless the function that is returned was called before.
    */
-  find(host: string, found: Found, { fresh = false, asker = "" }: FindOptions = {}): () => void {
+  find(host: string, found: Found, { fresh = false, asker = OWN }: FindOptions = {}): () => void {
     const own = addressesWithoutAsking(host);
     if (own !== undefined) {
       found(own);
@@ -279,8 +287,9 @@ export class Names {
     for (let next = this.#next(); next !== undefined; next = this.#next()) this.#run(next);
     clearTimeout(this.#pause);
     this.#pause = undefined;
-    for (const { standing } of this.#queue) {
-      if (this.#running.size >= this.#placesOf(standing).max) continue;
+    const counts = countByAsker(this.#running);
+    for (const known of this.#queue) {
+      if (!this.#mayBeginLate(known, counts)) continue;
       const waitMs = Math.max(0, this.#paused + PAUSE_MS - performance.now());
       this.#pause = setTimeout(() => this.#start(), waitMs);
       return;
@@ -297,16 +306,23 @@ export class Names {
     const turn = (known: Known) => PLACES[known.standing].rank * 100 - fewest(known, counts);
     let next: Known | undefined;
     for (const each of this.#queue) {
-      if (!this.#mayBegin(each)) continue;
+      if (!this.#mayBegin(each, counts)) continue;
       if (next === undefined || turn(each) >= turn(next)) next = each;
     }
     return next;
   }
 
-  #mayBegin({ standing }: Known): boolean {
-    const { atOnce, max } = this.#placesOf(standing);
-    const running = this.#running.size;
-    return running < atOnce || running < max && performance.now() >= this.#paused + PAUSE_MS;
+  #mayBegin(known: Known, counts: ReadonlyMap<string, number>): boolean {
+    return this.#mayBeginLate(known, counts) &&
+      (this.#running.size < this.#placesOf(known.standing).atOnce ||
+        performance.now() >= this.#paused + PAUSE_MS);
+  }
+
+  /** Whether it may begin, now or after a pause, if no other does. */
+  #mayBeginLate(known: Known, counts: ReadonlyMap<string, number>): boolean {
+    const most = this.#placesOf("proven").max;
+    return this.#running.size < this.#placesOf(known.standing).max &&
+      (known.askers.has(OWN) || fewest(known, counts) < Math.ceil(most * ASKER_PART));
   }
 
   /** However few threads there are, nobody goes without. */

@@ -445,6 +445,24 @@ Deno.test("names: whoever asks for many new ones has not all turns to find out w
   deepStrictEqual(mine.told, ["10.0.0.1"]);
 });
 
+Deno.test("names: whose name server answers, and then does not, has not all places", async () => {
+  using time = new FakeTime();
+  const system = new Resolver({ probing: true });
+  system.hang(100, { asker: "hostile" });
+  for (let ms = 0; ms < 9000; ms += 200) {
+    for (const { say } of system.probes.values()) say(true);
+    await time.advance(200);
+    system.hang(4, { prefix: `at${ms}-`, asker: "hostile" });
+  }
+  strictEqual(system.names.load.running, 18);
+  const mine = system.ask("mine.test", { asker: "me" });
+  await time.advance(1);
+  system.probes.get("mine.test")?.say(true);
+  await time.advance(2001);
+  system.answer("mine.test", ["10.0.0.1"]);
+  deepStrictEqual(mine.told, ["10.0.0.1"]);
+});
+
 Deno.test("names: nobody's name is lost because somebody with many had asked for it before", () => {
   using _time = new FakeTime();
   const system = new Resolver();
