@@ -1,7 +1,8 @@
-// `deno task test [test files or flags of deno test]`: the tests that need no other programs. Without arguments all of
-// them run, in two processes side by side that take about as long: most of a test's time is waiting. Within one process
+// `deno task test [test files or flags of deno test]`: the tests that need no other programs. Unless files are named, all
+// of them run, in two processes side by side that take about as long: most of a test's time is waiting. Within one process
 // they run one after the other, because some count what their whole process has open.
 
+import * as path from "node:path";
 import { ROOT } from "./build_run.ts";
 
 const DENO_TEST = ["test", "-P=tests", "--no-check", "--quiet"];
@@ -10,12 +11,12 @@ const GROUPS = [
   ["tests/unit", "tests/property", "tests/integration"],
 ];
 
-const codes = Deno.args.length > 0 ? [await run(Deno.args)] : await runGroups();
+const codes = Deno.args.some(isPath) ? [await run(Deno.args)] : await runGroups(Deno.args);
 Deno.exit(codes.find((code) => code !== 0) ?? 0);
 
 /** Runs every group, shows one's output as it comes and the others' once it has ended. */
-async function runGroups(): Promise<number[]> {
-  const [shown = [], ...others] = GROUPS;
+async function runGroups(flags: string[]): Promise<number[]> {
+  const [shown = [], ...others] = GROUPS.map((group) => [...group, ...flags]);
   const quiet = others.map((group) => start(group, "piped").output());
   const codes = [await run(shown)];
   for (const pending of quiet) {
@@ -25,6 +26,14 @@ async function runGroups(): Promise<number[]> {
     codes.push(code);
   }
   return codes;
+}
+
+function isPath(text: string): boolean {
+  try {
+    return Deno.statSync(path.join(ROOT, text)) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 async function run(args: string[]): Promise<number> {
