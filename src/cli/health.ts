@@ -88,7 +88,7 @@ async function checkHealth(url: URL, rootCertPath: string | undefined): Promise<
 function reasonFor(url: URL, text: string): string | undefined {
   if (url.protocol === "http:") {
     return /^Parse Error/.test(text)
-      ? "it does not speak plain HTTP: with certificates ask https, and not the gRPC port"
+      ? "it does not speak plain HTTP: it may have certificates, which need https, or be a gRPC port"
       : connectReason(text, "plaintext");
   }
   return /^Parse Error|alert: (NoApplicationProtocol|CertificateRequired)/.test(text)

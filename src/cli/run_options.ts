@@ -115,6 +115,8 @@ export function readRunOptions(settings: RunSettings): RunOptions {
 
 /** A quantity that an option takes. */
 interface QuantityRange {
+  /** As in "want a size with its unit, from 1KiB to 128KiB". */
+  kind: string;
   lowest: number;
   highest: number;
   parse: (text: string) => number | undefined;
@@ -127,11 +129,18 @@ const DRAIN_RANGE = durations(0, 3_600_000);
 const CONNECTIONS_RANGE = count([1, 1_000_000]);
 
 function durations(lowest: number, highest: number): QuantityRange {
-  return { lowest, highest, parse: parseDuration, format: formatDuration };
+  return {
+    kind: "a duration with its unit",
+    lowest,
+    highest,
+    parse: parseDuration,
+    format: formatDuration,
+  };
 }
 
 function count([lowest, highest]: readonly [number, number]): QuantityRange {
   return {
+    kind: "a whole number",
     lowest,
     highest,
     parse: (text) => /^\d{1,9}$/.test(text) ? Number(text) : undefined,
@@ -141,6 +150,7 @@ function count([lowest, highest]: readonly [number, number]): QuantityRange {
 
 function readLimits(settings: RunSettings): SessionLimits {
   const size = ([lowest, highest]: readonly [number, number]): QuantityRange => ({
+    kind: "a size with its unit",
     lowest,
     highest,
     parse: parseSize,
@@ -158,11 +168,11 @@ function readLimits(settings: RunSettings): SessionLimits {
 
 function readQuantity(
   setting: Setting | undefined,
-  { lowest, highest, parse, format }: QuantityRange,
+  { kind, lowest, highest, parse, format }: QuantityRange,
 ): number {
   const value = parse(present(setting).text);
   if (value !== undefined && value >= lowest && value <= highest) return value;
-  throw unfit(setting, `from ${format(lowest)} to ${format(highest)}`);
+  throw unfit(setting, `${kind}, from ${format(lowest)} to ${format(highest)}`);
 }
 
 function readAddress(setting: Setting | undefined): Address {

@@ -48,7 +48,8 @@ export class Explanations {
 const REFUSED = "its certificate was refused";
 export const NO_CERTIFICATE = "it has no certificate, or none with a key that TLS here takes";
 export const NO_HTTP2 = "it does not offer HTTP/2";
-export const NO_PLAINTEXT_HTTP2 = "it does not speak HTTP/2 in plaintext: TLS, perhaps";
+export const NO_PLAINTEXT_HTTP2 =
+  "it does not speak HTTP/2 in plaintext: it may speak TLS or HTTP/1.1";
 
 /** The platform's words for what failed, and what they mean. */
 const TLS_REASONS: [RegExp, string][] = [

@@ -162,10 +162,13 @@ async function followLinks(given: string, label: string): Promise<string> {
     try {
       path = join(await Deno.realPath(dirname(path)), basename(path));
     } catch (error) {
-      const reason = error instanceof Deno.errors.NotFound
-        ? new ConnectorError("not_found", "no such file", { hint: `Make "${dirname(path)}"` })
-        : error;
-      throw ConnectorError.from(reason, `Cannot make ${label}: its folder`);
+      if (error instanceof Deno.errors.NotFound) {
+        throw new ConnectorError("not_found", `Cannot make ${label}: its folder does not exist`, {
+          hint: `Make "${dirname(path)}"`,
+          cause: error,
+        });
+      }
+      throw ConnectorError.from(error, `Cannot make ${label}: its folder`);
     }
     const target = await linkTarget(path);
     if (target === undefined) return path;

@@ -270,7 +270,7 @@ export class PeerService {
           throw new ConnectorError(code, reason);
         }
         if (signal.aborted) {
-          throw new ConnectorError("deadline_exceeded", `it is not complete in time: ${reason}`);
+          throw new ConnectorError("deadline_exceeded", `it was not complete in time: ${reason}`);
         }
         await Promise.race([this.#changed.promise, aborted.promise]);
       }

@@ -96,7 +96,7 @@ Deno.test("who was refused, and why, is one line on the side that refused", asyn
   await until(() => /connection refused/.test(plain.logs()), "the plaintext side has its line");
   match(
     plain.logs(),
-    /WARN +connection refused peer=127\.0\.0\.1:\d+ reason="it does not speak HTTP\/2 in plaintext: TLS, perhaps"\n/,
+    /WARN +connection refused peer=127\.0\.0\.1:\d+ reason="it does not speak HTTP\/2 in plaintext: it may speak TLS or HTTP\/1\.1"\n/,
   );
 
   // Outbound, it is we who refuse.

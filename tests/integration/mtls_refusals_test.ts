@@ -125,7 +125,10 @@ Deno.test("peers of the wrong kind are refused: plaintext at TLS, TLS at plainte
     (await callServer(plain.port, { trusted: root.certificate, own: leaf })).startsWith("failed: "),
   );
   await until(() => plain.refused.length === 1, "TLS was told of");
-  strictEqual(plain.refused[0]?.reason, "it does not speak HTTP/2 in plaintext: TLS, perhaps");
+  strictEqual(
+    plain.refused[0]?.reason,
+    "it does not speak HTTP/2 in plaintext: it may speak TLS or HTTP/1.1",
+  );
 
   const talks = [
     { server: secure, bytes: "GET / HTTP/1.1\r\n\r\n", reason: /does not speak TLS/ },

@@ -157,7 +157,7 @@ for (
 test("a folder, and a file in a folder that is not there, are refused", async ({ folder }) => {
   await rejects(StateFile.open(folder), /Cannot read state file ".*": it is not a file/);
   const lost = path.join(folder, "not", "there.json");
-  await rejects(StateFile.open(lost), /Cannot make state file ".*": its folder: no such file/);
+  await rejects(StateFile.open(lost), /Cannot make state file ".*": its folder does not exist/);
 });
 
 test("what a killed process left half-written is no obstacle", async ({ file }) => {
@@ -215,7 +215,7 @@ if (Deno.build.os !== "windows") {
     await Deno.symlink("data/services.json", link);
     await rejects(StateFile.open(link), (error) => {
       ok(error instanceof ConnectorError);
-      strictEqual(error.message, `Cannot make state file "${link}": its folder: no such file`);
+      strictEqual(error.message, `Cannot make state file "${link}": its folder does not exist`);
       match(error.hint ?? "", /^Make ".*data"$/);
       return true;
     });

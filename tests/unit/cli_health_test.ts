@@ -84,12 +84,12 @@ for (
     [
       "http",
       "\0\0\0\x04\0\0\0\0\0",
-      "it does not speak plain HTTP: with certificates ask https, and not the gRPC port",
+      "it does not speak plain HTTP: it may have certificates, which need https, or be a gRPC port",
     ],
     [
       "http",
       "\x15\x03\x03\0\x02\x02\x28",
-      "it does not speak plain HTTP: with certificates ask https, and not the gRPC port",
+      "it does not speak plain HTTP: it may have certificates, which need https, or be a gRPC port",
     ],
     [
       "https",

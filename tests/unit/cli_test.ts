@@ -132,18 +132,18 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
 });
 
 const BAD_QUANTITIES: [flag: string, text: string, wanted: string][] = [
-  ["--max-streams", "0", "from 1 to 1000000"],
-  ["--max-streams", "many", "from 1 to 1000000"],
-  ["--max-unanswered-opens", "-1", "from 1 to 1000000"],
-  ["--max-frame", "1MiB", "from 1KiB to 128KiB"],
-  ["--initial-window", "64kb", "from 1KiB to 16MiB"],
-  ["--max-window", "2GiB", "from 1KiB to 1GiB"],
-  ["--link-memory", "1MiB", "from 16MiB to 16GiB"],
-  ["--max-connections", "0", "from 1 to 1000000"],
-  ["--max-service-connections", "1e3", "from 1 to 1000000"],
-  ["--half-open-timeout", "60", "from 1s to 168h"],
-  ["--takeover-grace", "11m", "from 0ms to 10m"],
-  ["--drain-timeout", "soon", "from 0ms to 1h"],
+  ["--max-streams", "0", "a whole number, from 1 to 1000000"],
+  ["--max-streams", "many", "a whole number, from 1 to 1000000"],
+  ["--max-unanswered-opens", "-1", "a whole number, from 1 to 1000000"],
+  ["--max-frame", "1MiB", "a size with its unit, from 1KiB to 128KiB"],
+  ["--initial-window", "64kb", "a size with its unit, from 1KiB to 16MiB"],
+  ["--max-window", "2GiB", "a size with its unit, from 1KiB to 1GiB"],
+  ["--link-memory", "1MiB", "a size with its unit, from 16MiB to 16GiB"],
+  ["--max-connections", "0", "a whole number, from 1 to 1000000"],
+  ["--max-service-connections", "1e3", "a whole number, from 1 to 1000000"],
+  ["--half-open-timeout", "60", "a duration with its unit, from 1s to 168h"],
+  ["--takeover-grace", "11m", "a duration with its unit, from 0ms to 10m"],
+  ["--drain-timeout", "soon", "a duration with its unit, from 0ms to 1h"],
 ];
 for (const [flag, text, wanted] of BAD_QUANTITIES) {
   Deno.test(`${flag}=${text} is refused`, async () => {

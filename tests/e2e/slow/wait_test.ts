@@ -37,7 +37,7 @@ for (const type of TYPES) {
     strictEqual(status, 504);
     strictEqual(
       body,
-      'Cannot expose service "test": it is not complete in time: ' +
+      'Cannot expose service "test": it was not complete in time: ' +
         "no link to the peer: connection refused\n",
     );
     ok(took > 900 && took < 3000, `${took} ms`);
