@@ -30,9 +30,8 @@ export function cliDocs(): string {
   });
   return `# Command line
 
-Made by \`deno task docs\` from the commands themselves. Exit codes: 0 when a command has done what it
-was asked to, 1 when it could not, 2 for a command line that cannot be followed. Errors are on stderr,
-as \`error:\` and often \`hint:\`.
+\`deno task docs\` generates this page from the commands. The exit code is 0 if a command succeeds, 1 if
+it fails, and 2 if the command line is wrong. Errors are on stderr, as \`error:\` and often \`hint:\`.
 
 ${sections.join("\n")}`;
 }

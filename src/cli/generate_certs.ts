@@ -36,7 +36,7 @@ const EXAMPLES = examples(`  A root, once:
 export function generateCertsCommand(io: GenerateCertsIo): Command {
   const command = new Command("generate-certs")
     .summary("make certificates for mutual TLS")
-    .description("Makes the certificates that connectors trust each other by.")
+    .description("Makes the certificates by which connectors trust each other.")
     .argument("[output location]", "folder to write to, made if it is missing", ".")
     .addHelpText("after", EXAMPLES);
   // `GENERATE_CERTS_FLAGS` lists exactly the flag names.

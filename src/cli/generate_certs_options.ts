@@ -86,7 +86,7 @@ export const GENERATE_CERTS_FLAGS = {
   spiffeId: {
     flags: "--spiffe-id <id>",
     variable: "CONNECTOR_SPIFFE_ID",
-    description: "SPIFFE id of the leaf, by which peers know it again",
+    description: "SPIFFE id of the leaf, by which peers recognise it",
     shownDefault: "made from its names",
   },
   keyType: {

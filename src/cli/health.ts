@@ -1,4 +1,4 @@
-// `connector health`: asks a running connector whether it is well, for health checks of containers and supervisors
+// `connector health`: checks the health of a running connector, for health checks of containers and supervisors
 // that have no other program at hand. Exit code 0 or 1.
 
 import { isIPv6, type LookupFunction, type Socket } from "node:net";
@@ -33,8 +33,10 @@ const EXAMPLES = examples(`  Is the connector of this machine alive?
 /** Builds the command. Its action throws `UsageError` for a bad URL, `ConnectorError` unless the answer is 200. */
 export function healthCommand(io: HealthIo): Command {
   const command = new Command("health")
-    .summary("ask a connector whether it is well")
-    .description("Asks a running connector whether it is well. The exit code is 0, or 1.")
+    .summary("check the health of a connector")
+    .description(
+      "Checks the health of a running connector. The exit code is 0 if it is healthy, else 1.",
+    )
     .option(
       "--url <url>",
       `what to ask; without a path, /health (default: ${DEFAULT_URL}, env: CONNECTOR_HEALTH_URL)`,
@@ -79,7 +81,7 @@ async function checkHealth(url: URL, rootCertPath: string | undefined): Promise<
   if (status !== 200) {
     throw new ConnectorError(
       "unavailable",
-      `The connector is not well: ${url} answered ${status}, want 200`,
+      `The connector is not healthy: ${url} answered ${status}, want 200`,
     );
   }
 }

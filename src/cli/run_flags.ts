@@ -58,7 +58,7 @@ export const RUN_FLAGS = {
   logFormat: {
     flags: "--log-format <format>",
     variable: "CONNECTOR_LOG_FORMAT",
-    description: `how log lines look: ${LOG_FORMATS.join(", ")}`,
+    description: `format of log lines: ${LOG_FORMATS.join(", ")}`,
     default: "text",
   },
   integration: {
@@ -69,7 +69,7 @@ export const RUN_FLAGS = {
   namespace: {
     flags: "--namespace <name>",
     variable: "CONNECTOR_NAMESPACE",
-    description: "namespace of the integration; without one it changes nothing",
+    description: "namespace of the integration; no effect without one",
     default: "shipyard",
   },
   disableLocalExpose: {
@@ -120,7 +120,7 @@ export const RUN_FLAGS = {
   maxWindow: {
     flags: "--max-window <size>",
     variable: "CONNECTOR_MAX_WINDOW",
-    description: "bytes that it may send ahead once the path has shown to need it",
+    description: "bytes that it may send ahead once the path needs it",
     default: formatSize(DEFAULT_LIMITS.maxWindow),
   },
   linkMemory: {
@@ -144,25 +144,25 @@ export const RUN_FLAGS = {
   halfOpenTimeout: {
     flags: "--half-open-timeout <duration>",
     variable: "CONNECTOR_HALF_OPEN_TIMEOUT",
-    description: "reset a connection that one side has finished after so long without a byte",
+    description: "reset a half-closed connection after this time without data",
     default: "1h",
   },
   takeoverGrace: {
     flags: "--takeover-grace <duration>",
     variable: "CONNECTOR_TAKEOVER_GRACE",
-    description: "keep ports open, and let visitors wait, so long for a peer whose link is lost",
+    description: "time to keep ports open, and let visitors wait, after the link to a peer is lost",
     default: "10s",
   },
   drainTimeout: {
     flags: "--drain-timeout <duration>",
     variable: "CONNECTOR_DRAIN_TIMEOUT",
-    description: "let open connections finish for so long when told to stop",
+    description: "time for open connections to finish when told to stop",
     default: "10s",
   },
   stateFile: {
     flags: "--state-file <path>",
     variable: "CONNECTOR_STATE_FILE",
-    description: "keep what is exposed in this file, and expose it again at the next start",
+    description: "keep services in this file, and expose them again at the next start",
   },
 } as const satisfies Record<string, RunFlag>;
 

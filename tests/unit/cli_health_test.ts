@@ -50,7 +50,7 @@ for (const status of [201, 204, 302, 404, 500, 503]) {
       code: 1,
       stdout: "",
       stderr:
-        `error: The connector is not well: ${server.url}/ready answered ${status}, want 200\n`,
+        `error: The connector is not healthy: ${server.url}/ready answered ${status}, want 200\n`,
     });
   });
 }
