@@ -7,9 +7,9 @@ export type Security = "plaintext" | "TLS";
 /** Who ends a connection without a word may have more than one reason. */
 const ENDED: Readonly<Record<Security, string>> = {
   plaintext:
-    "it ended the connection without an answer: it may want TLS, or be no connector; its log may tell why",
+    "it ended the connection without an answer: it may want TLS, or not be a connector; its log may tell why",
   TLS:
-    "it ended the connection before the link was open: it may not accept our certificate, or be no connector; its log may tell why",
+    "it ended the connection before the link was open: it may not accept our certificate, or not be a connector; its log may tell why",
 };
 
 /** The first pattern that fits counts. */
@@ -21,16 +21,16 @@ const REASONS: readonly (readonly [RegExp, string | typeof ENDED])[] = [
   ],
   [
     /wrong version number/,
-    "it does not speak TLS: it may run without certificates, or be no connector",
+    "it does not speak TLS: it may run without certificates, or not be a connector",
   ],
   [/alert: CertificateRequired/, "it wants a certificate, and got none that it can use"],
   [
     /alert: CertificateExpired/,
-    "it finds our certificate expired, or not valid yet: is its clock right?",
+    "it says that our certificate has expired or is not valid yet: is its clock right?",
   ],
   [
     /alert: HandshakeFailure/,
-    "it has no encryption in common with us, or its certificate has a key that TLS here does not take",
+    "it has no cipher in common with us, or its certificate has a key that our TLS library does not accept",
   ],
   [/alert: \w*(Certificate|UnknownCA|AccessDenied)/, "it does not accept our certificate"],
   [/alert: NoApplicationProtocol/, "it does not speak HTTP/2: is this the port of its REST API?"],
@@ -52,7 +52,7 @@ const REASONS: readonly (readonly [RegExp, string | typeof ENDED])[] = [
     /^Failed to connect|ECONNRESET|EPIPE|socket hang up|disconnected before secure|ended by the other/,
     ENDED,
   ],
-  [/^Protocol error|NGHTTP2|HTTP2/, "it breaks the rules of HTTP/2: it may be no connector"],
+  [/^Protocol error|NGHTTP2|HTTP2/, "it breaks the rules of HTTP/2: it may not be a connector"],
 ];
 
 /** Our own words about a peer, which may quote its certificate, and with that any word of the platform's. */

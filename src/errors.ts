@@ -131,7 +131,7 @@ const NODE_ERRORS: Record<string, { code: ErrorCode; reason: string }> = {
   EIO: { code: "unavailable", reason: "the device has failed (EIO)" },
   EBUSY: { code: "unavailable", reason: "the system uses it (EBUSY)" },
   ENOTDIR: { code: "invalid_argument", reason: "a part of its path is not a folder" },
-  ELOOP: { code: "invalid_argument", reason: "its links lead in a circle" },
+  ELOOP: { code: "invalid_argument", reason: "its symbolic links form a loop" },
   ENAMETOOLONG: { code: "invalid_argument", reason: "its name is too long" },
   EMFILE: { code: "resource_exhausted", reason: "no file descriptor is left" },
   ENFILE: { code: "resource_exhausted", reason: "no file descriptor is left" },

@@ -94,7 +94,7 @@ export function predicateOf(
     case "version":
       return `is of X.509 version ${version}, want version 3`;
     case "unknown extension":
-      return `has the critical extension ${nameOfExtension(flaw.oid)}, which is not known here`;
+      return `has the critical extension ${nameOfExtension(flaw.oid)}, which is not supported`;
     case "expired":
       return `expired at ${notAfter.toISOString()}`;
     case "not yet valid":
@@ -107,13 +107,13 @@ export function predicateOf(
       return `is not for ${whom}: the extended key usage lacks ${flaw.missing.join(" and ")}`;
     }
     case "key":
-      return `has a key that is not taken, want ${TAKEN_KEYS}`;
+      return `has a key that is not supported, want ${TAKEN_KEYS}`;
     case "signature algorithm":
-      return `has a signature of a kind that is not taken${
+      return `has a signature of a kind that is not supported${
         nameOfSignature(signatureAlgorithm)
       }, want SHA-256, SHA-384 or SHA-512 with RSA or ECDSA, or Ed25519`;
     case "signature by key":
-      return "was signed by a P-521 key with SHA-256, which TLS here cannot verify, want SHA-512";
+      return "was signed by a P-521 key with SHA-256, which our TLS library cannot verify, want SHA-512";
     case "leaf is a root":
       return "is one of the roots, want a leaf";
     case "leaf is a CA":

@@ -63,7 +63,7 @@ export function readPrivateKey({ label, pem }: PemText): KeyObject {
   try {
     return createPrivateKey(block);
   } catch (cause) {
-    const problem = "the private key in it cannot be read, or is of a kind that is not taken";
+    const problem = "the private key in it cannot be read, or is of a kind that is not supported";
     const reason = reasonOf(cause);
     // OpenSSL's own words, where it says no more than that it cannot.
     const why = reason.startsWith("error:") ? "" : ` (${reason})`;

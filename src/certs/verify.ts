@@ -103,7 +103,7 @@ export function checkServerCertificates(
       return undefined;
     },
     warnings: hasHost(leaf) ? [] : [
-      `Peers that dial this connector refuse it: ${pems.certificate.label} is for no host`,
+      `Peers that dial this connector refuse it: ${pems.certificate.label} has no host name or address`,
     ],
   };
 }
@@ -222,8 +222,7 @@ function explain(
   return unfit(from, `${who} ${predicateOf(flaw, certificate)}`, ANEW_HINT);
 }
 
-const ANEW_HINT =
-  "Have it issued anew with what is wanted, or make one with connector generate-certs";
+const ANEW_HINT = "Have a suitable one issued, or make one with connector generate-certs";
 const NOT_OUR_ROOT_HINT = "Use a leaf that was signed by this root";
 
 /** The error for a file that cannot be used, and why. */

@@ -128,7 +128,7 @@ async function generateLeaf({ folder, force, ...options }: LeafRequest): Promise
     `The leaf is valid until ${day(leaf.notAfter)}${endsWithRoot ? ", when its root ends" : ""}`,
     names.length > 0
       ? `It is for ${names.join(", ")}`
-      : "It is for no host: a connector with it can dial others, and cannot be dialled",
+      : "It has no host name or address: a connector with it can dial others, but cannot be dialled",
   );
   return { said, warnings };
 }

@@ -94,7 +94,7 @@ function reasonFor(url: URL, text: string): string | undefined {
       : connectReason(text, "plaintext");
   }
   return /^Parse Error|alert: (NoApplicationProtocol|CertificateRequired)/.test(text)
-    ? "it does not speak HTTPS to everybody: this may be the gRPC port"
+    ? "it does not serve HTTPS without a client certificate: this may be the gRPC port"
     : connectReason(text, "TLS");
 }
 

@@ -49,7 +49,7 @@ export async function loadTls(
   for (const file of [root, certificate, key, ...(rootKey ? [rootKey] : [])]) {
     for (const problem of file.access) logger.warn("file is open to others", { ...problem });
   }
-  for (const warning of checked.warnings) logger.warn("certificate of little use", { warning });
+  for (const warning of checked.warnings) logger.warn("certificate warning", { warning });
   logger.info("certificates loaded", {
     subject: checked.identity.subject,
     notAfter: checked.notAfter.toISOString(),

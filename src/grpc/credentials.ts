@@ -180,7 +180,7 @@ function isUnusable(error: Error & { code?: unknown }): boolean {
     error.message.startsWith("unable to verify the first certificate");
 }
 
-const UNUSABLE = "its certificate cannot be used by TLS here (a critical extension or a kind of " +
+const UNUSABLE = "our TLS library cannot use its certificate (a critical extension or a kind of " +
   "signature that is not known), or it does not hold the key of it";
 
 /** Credentials for links that peers open: with PEM texts, only peers that chain to the root. */

@@ -120,7 +120,7 @@ function withOwnProblem(
 }
 
 function silent(): ConnectorError {
-  return new ConnectorError("unavailable", "the peer does not answer any more");
+  return new ConnectorError("unavailable", "the peer no longer answers");
 }
 
 /** A view, not a copy: grpc-js wants Buffers. */

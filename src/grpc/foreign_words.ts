@@ -54,5 +54,5 @@ export function foreignReason(bytes: Uint8Array): string | undefined {
   if (protocol === "TLS") return "it speaks TLS, and this connector runs without certificates";
   return protocol.startsWith("HTTP/1.1")
     ? `it speaks ${protocol} and not gRPC: is this the port of a REST API?`
-    : `it is no connector: it speaks ${protocol}`;
+    : `it is not a connector: it speaks ${protocol}`;
 }

@@ -144,7 +144,7 @@ function readAnswer(
     const start = received.toString("latin1", at, at + ANSWER_START.length);
     if (!ANSWER_START.startsWith(start)) {
       const protocol = protocolOf(received.subarray(at));
-      throw unavailable(`${nameOf(proxy)} is no HTTP proxy: it speaks ${protocol}`);
+      throw unavailable(`${nameOf(proxy)} is not an HTTP proxy: it speaks ${protocol}`);
     }
     const end = heads.indexOf(HEAD_END, at);
     if (end < 0) {
@@ -186,7 +186,7 @@ function hintFor(
       : `: it does not accept the user and the password of ${proxy.variable}`;
   }
   if (status === "403" && to.port !== 443) return ": many proxies permit CONNECT to port 443 only";
-  return status.startsWith("5") ? `: it could not reach ${formatAddress(to)}, perhaps` : "";
+  return status.startsWith("5") ? `: perhaps it could not reach ${formatAddress(to)}` : "";
 }
 
 function unavailable(message: string): ConnectorError {

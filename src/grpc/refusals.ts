@@ -46,7 +46,8 @@ export class Explanations {
 }
 
 const REFUSED = "its certificate was refused";
-export const NO_CERTIFICATE = "it has no certificate, or none with a key that TLS here takes";
+export const NO_CERTIFICATE =
+  "it has no certificate, or none with a key that our TLS library accepts";
 export const NO_HTTP2 = "it does not offer HTTP/2";
 export const NO_PLAINTEXT_HTTP2 =
   "it does not speak HTTP/2 in plaintext: it may speak TLS or HTTP/1.1";
@@ -64,16 +65,16 @@ const TLS_REASONS: [RegExp, string][] = [
     /SignatureAlgorithmsExtensionRequired|Tls1[23]NotOffered|UNSUPPORTED_PROTOCOL/,
     "it does not speak TLS 1.2 or 1.3",
   ],
-  [/InCommon/, "it has no kind of encryption in common with us"],
+  [/InCommon/, "it has no cipher in common with us"],
   [/NO_APPLICATION_PROTOCOL/, NO_HTTP2],
   [
     /ServerName/,
-    "it asks for a server name that is none, perhaps one with a port: see docs/security.md",
+    "it asks for a server name that is not valid, perhaps one with a port: see docs/security.md",
   ],
   [/alert: UnknownCA/i, "it does not know the root of our certificate"],
   [
     /alert: CertificateExpired/,
-    "it finds our certificate expired, or not valid yet: is its clock right?",
+    "it says that our certificate has expired or is not valid yet: is its clock right?",
   ],
   [/alert: \w*Certificate\w*/, "it does not accept our certificate"],
 ];

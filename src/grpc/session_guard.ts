@@ -155,11 +155,11 @@ function foreignAnswer(
   // One that has a status of gRPC speaks it, whatever else it says.
   if (type.startsWith("application/grpc") || headers["grpc-status"] !== undefined) return undefined;
   if (status !== 200) {
-    return `it answered with HTTP status ${status}: it is no connector, or a proxy in front of one`;
+    return `it answered with HTTP status ${status}: it is not a connector, or a proxy in front of one`;
   }
   return `it answered with "${
     plainText(type, MAX_TYPE_LENGTH)
-  }" in place of gRPC: it is no connector`;
+  }" in place of gRPC: it is not a connector`;
 }
 
 function withBounds(options: ClientSessionOptions): ClientSessionOptions {

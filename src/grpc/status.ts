@@ -32,7 +32,7 @@ export function fromStatus(
   const said = plainDetails(details, security);
   // A connector knows the call.
   const text = code === status.UNIMPLEMENTED && !said.startsWith("it ")
-    ? `it speaks gRPC, but is no connector: ${said || "UNIMPLEMENTED"}`
+    ? `it speaks gRPC, but is not a connector: ${said || "UNIMPLEMENTED"}`
     : said || `the call ended with gRPC status ${status[code] ?? code}`;
   return new ConnectorError(codeOfNumber(code) ?? "unavailable", text);
 }
@@ -60,7 +60,7 @@ function plainDetails(details: string, security: Security): string {
 /** What proxies count, and a link exceeds sooner or later. */
 const PROXY_LIMIT = "its limit on the size of a request (nginx: client_max_body_size)";
 const ENDED =
-  "it ended the call without saying why: it is no connector, or a proxy in front of one has " +
+  "it ended the call without saying why: it is not a connector, or a proxy in front of one has " +
   `reached ${PROXY_LIMIT} or a time limit`;
 
 /** The words of grpc-js for an answer that is none of gRPC, and what they mean. */
@@ -71,11 +71,11 @@ const GRPC_REASONS: [RegExp, string][] = [
   ],
   [
     /^Received HTTP status code (\d+)$/,
-    "it answered with HTTP status $1: it is no connector, or a proxy in front of one",
+    "it answered with HTTP status $1: it is not a connector, or a proxy in front of one",
   ],
   [
     /^Received message larger than max.*$/,
-    "it sent a message that is too large, or is no connector",
+    "it sent a message that is too large, or is not a connector",
   ],
   [
     /^Failed to start HTTP\/2 stream.*$/,
@@ -88,7 +88,7 @@ const GRPC_REASONS: [RegExp, string][] = [
   ],
   [/^Stream refused by server$/, "the call was refused, by the peer or a proxy on the way"],
   [/^Bandwidth exhausted or memory limit exceeded$/, "it has too little room for the call"],
-  [/^Protocol not secure enough$/, "it finds the connection not secure enough"],
+  [/^Protocol not secure enough$/, "it says that the connection is not secure enough"],
   [/^Received RST_STREAM with code (\d+)$/, "it reset the call (HTTP/2 error $1)"],
   [/^Write (error:|failed with error) .*/, "it ended the call, or the connection was lost"],
 ];

@@ -22,8 +22,8 @@ const LOOK_MS = 1000;
 const MAX_WAIT_MS = 10_000;
 /** Once this part of the peer's opens has no answer, those of services that have too many are given up. */
 const CROWDED_PART = 7 / 8;
-const WAITED = "too many wait for the destination of this service";
-const SILENT = "the destination has not answered, and others wait";
+const WAITED = "too many visitors wait for the destination of this service";
+const SILENT = "the destination has not answered, and other visitors wait";
 
 /** What a session's streams need. */
 export interface NativeStreamsOptions {
@@ -102,7 +102,7 @@ export class NativeStreams implements NativeCarrier {
     const places = this.#places.ours.enter(serviceId);
     if (places === undefined) {
       const reason = `The peer takes ${peerLimits.streams} streams, ` +
-        "and this service has its part of them";
+        "and this service has used its share";
       throw new ConnectorError("resource_exhausted", reason);
     }
     const stream = new NativeStream({
@@ -267,7 +267,7 @@ export class NativeStreams implements NativeCarrier {
     const fits = this.#places.theirs.takeOver(serviceId);
     if (this.#isCrowded) this.#lookSoon();
     if (fits) onStream(stream);
-    else stream.reset("limit", "the service has its part of the streams of this link");
+    else stream.reset("limit", "the service has used its share of the streams of this link");
   }
 
   /** Not reading on would stop every stream, and the answers to pings: one stream pays instead. */

@@ -69,8 +69,7 @@ export class ReferenceStreams implements ReferenceCarrier {
     const connectionId = crypto.randomUUID();
     const stream = this.#create({ serviceId, wireId, connectionId, role: "ingress" });
     if (stream === undefined) {
-      const reason =
-        `The link carries ${MAX_STREAMS} streams, and this service has its part of them`;
+      const reason = `The link carries ${MAX_STREAMS} streams, and this service has used its share`;
       throw new ConnectorError("resource_exhausted", reason);
     }
     this.#outbox.sendControl(encodeFrame({ ...address(stream), kind: "data", bytes: EMPTY }));

@@ -233,7 +233,7 @@ export class Session {
     const liveness = new Liveness({
       ping: () => batcher.ping(),
       onSilence: () => {
-        const silent = "the peer does not answer any more";
+        const silent = "the peer no longer answers";
         this.abort(new ConnectorError("deadline_exceeded", silent), { returns: true });
       },
     });

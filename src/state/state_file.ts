@@ -174,7 +174,10 @@ async function followLinks(given: string, label: string): Promise<string> {
     if (target === undefined) return path;
     path = resolve(dirname(path), target);
   }
-  throw new ConnectorError("invalid_argument", `Cannot read ${label}: its links lead in a circle`);
+  throw new ConnectorError(
+    "invalid_argument",
+    `Cannot read ${label}: its symbolic links form a loop`,
+  );
 }
 
 /** Where a link leads; undefined when it is none. */
@@ -193,7 +196,8 @@ async function isThere(path: string, label: string): Promise<boolean> {
     if (isFile) return true;
     throw new ConnectorError("invalid_argument", "it is not a file", {
       ...(isDirectory && {
-        hint: "Docker makes a folder of what is to be mounted and not there: make the file first",
+        hint:
+          "Docker creates a folder if the file to be mounted does not exist: create the file first",
       }),
     });
   } catch (error) {
@@ -338,10 +342,10 @@ function parse(text: string, label: string): KeptState {
     const { code, message } = ConnectorError.from(error, `Cannot use ${label}`);
     const remedy = text === ""
       ? 'remove it, or write {"version":1,"services":[]} into it'
-      : "mend it, move it away, or name another file";
+      : "repair it, move it away, or name another file";
     throw new ConnectorError(code, message, {
       cause: error,
-      hint: `It was left as it is: ${remedy}`,
+      hint: `The file is unchanged: ${remedy}`,
     });
   }
 }
@@ -388,7 +392,7 @@ async function openNew(path: string): Promise<Deno.FsFile> {
     return await Deno.open(path, { write: true, createNew: true, mode: MODE });
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new ConnectorError("not_found", `"${dirname(path)}" is not there any more`);
+    throw new ConnectorError("not_found", `"${dirname(path)}" no longer exists`);
   }
 }
 

@@ -120,7 +120,7 @@ export class Ingress {
       ? state.reason
       : this.#options.visitors.wait(visit)
       ? undefined
-      : "too many wait for the peer already";
+      : "too many visitors wait for the peer already";
     if (reason === undefined) this.#wait({ conn, visit });
     else this.#dismiss({ conn, visit }, reason);
   }

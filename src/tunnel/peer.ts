@@ -420,7 +420,7 @@ export class Peer {
       const hint = route.kind === "proxied"
         ? ` (through the proxy ${route.proxy.url})`
         : session.connections.length > 0
-        ? ", though its port took the connection: is this the gRPC port of a connector?"
+        ? ", although its port accepted the connection: is this the gRPC port of a connector?"
         : "";
       session.abort(new ConnectorError("deadline_exceeded", `the peer did not answer${hint}`));
     }, FIRST_ANSWER_MS);

@@ -82,7 +82,7 @@ Deno.test("who was refused, and why, is one line on the side that refused", asyn
   await until(() => secure.lines(/connection refused/).length === 3, "each has its line");
   for (
     const [index, reason] of [
-      "it has no certificate, or none with a key that TLS here takes",
+      "it has no certificate, or none with a key that our TLS library accepts",
       "its certificate is self-signed, want one that the root has signed",
       "it does not speak TLS",
     ].entries()

@@ -91,7 +91,7 @@ Deno.test("a state file that is not one ends the start with a sentence and code 
   strictEqual(
     stderr,
     `error: Cannot use state file "${file}": it is not JSON\n` +
-      "hint: It was left as it is: mend it, move it away, or name another file\n",
+      "hint: The file is unchanged: repair it, move it away, or name another file\n",
   );
   strictEqual(await Deno.readTextFile(file), "not ours");
 });

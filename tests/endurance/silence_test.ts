@@ -113,7 +113,7 @@ Deno.test("a try to open a link that nobody answers is given up after 5 s, and t
   strictEqual(status, 504);
   match(
     body,
-    /no link to the peer: the peer did not answer, though its port took the connection: is this the gRPC port of a connector\?\n$/,
+    /no link to the peer: the peer did not answer, although its port accepted the connection: is this the gRPC port of a connector\?\n$/,
   );
   ok(performance.now() - started > 5000);
 });

@@ -216,7 +216,7 @@ Deno.test("a connector that is turned away says that the peer closed, and goes o
     const [ours, reason] of [
       [
         turnedAway,
-        "it ended the connection before the link was open: it may not accept our certificate, or be no connector; its log may tell why",
+        "it ended the connection before the link was open: it may not accept our certificate, or not be a connector; its log may tell why",
       ],
       [plain, "it speaks TLS, and this connector runs without certificates"],
     ] as const

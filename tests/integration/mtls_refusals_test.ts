@@ -37,7 +37,7 @@ Deno.test("clients whose certificate is wrong in one way are refused, and others
   const strangers = {
     "no certificate": [
       undefined,
-      /^it has no certificate, or none with a key that TLS here takes$/,
+      /^it has no certificate, or none with a key that our TLS library accepts$/,
     ],
     "self-signed": [
       await makeCertificate({}),

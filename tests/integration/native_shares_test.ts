@@ -91,7 +91,7 @@ Deno.test("a visitor that has waited for ten seconds is turned away, and told wh
   await time.advance(9000);
   strictEqual(waiting.reason, "");
   await time.advance(2000);
-  strictEqual(waiting.reason, "too many wait for the destination of this service");
+  strictEqual(waiting.reason, "too many visitors wait for the destination of this service");
   // How long a destination may take is the egress's to say.
   strictEqual(dialled.reason, "");
   await ended(all, time);
@@ -107,7 +107,7 @@ Deno.test("visitors that have finished give way to others of their service, and 
   strictEqual(alone.reason, "");
   all.visit("dead", 400);
   await time.advance(3000);
-  match(alone.reason, /others wait/);
+  match(alone.reason, /other visitors wait/);
   // As many as were wanted.
   const left = all.dialler.streamCount;
   ok(left > 400 && left < 500, `${left}`);
@@ -142,7 +142,7 @@ Deno.test("of the peer's opens those give way that wait longest, of services tha
   deepStrictEqual(resets[0]?.stream, 1);
   ok(resets.every(({ stream }) => stream < 1800), "only those of the dead one");
   const [{ body } = { body: undefined }] = resets;
-  match(body?.$case === "reset" ? body.value.reason : "", /others wait/);
+  match(body?.$case === "reset" ? body.value.reason : "", /other visitors wait/);
   // Nobody waits any more: the rest may take its time.
   const { length } = resets;
   await time.advance(3000);
@@ -154,7 +154,7 @@ Deno.test("of the peer's opens those give way that wait longest, of services tha
 Deno.test("one service at its maximum leaves streams of the link for others", async () => {
   await using all = await world({ streams: 1000, opens: 1000 });
   const refused = () => all.visit("good", 1000);
-  throws(refused, /takes 1000 streams, and this service has its part of them/);
+  throws(refused, /takes 1000 streams, and this service has used its share/);
   const { streamCount } = all.dialler;
   ok(streamCount > 700 && streamCount < 800, `${streamCount}`);
   for (let index = 0; index < 10; index += 1) {
@@ -181,7 +181,7 @@ Deno.test("a peer that gives one service more streams than its part is told, and
   peer.send(open(181, "small"));
   await peer.receive("opened", { stream: 181 });
   const { body } = await peer.receive("reset");
-  match(body?.$case === "reset" ? body.value.reason : "", /its part of the streams/);
+  match(body?.$case === "reset" ? body.value.reason : "", /its share of the streams/);
   ok(taken > 70 && taken < 91, `${taken}`);
   session.abort(new ConnectorError("cancelled", "the test is over"));
   await session.closed;
@@ -200,7 +200,7 @@ Deno.test("reference dialect: one service at its maximum leaves streams of the l
   let count = 0;
   throws(() => {
     for (; count < 16_000; count += 1) session.open("big", "192.0.2.1:1");
-  }, /carries 16000 streams, and this service has its part of them/);
+  }, /carries 16000 streams, and this service has used its share/);
   ok(count > 10_000, `${count}`);
   session.open("small", "192.0.2.1:1");
   session.abort(new ConnectorError("cancelled", "the test is over"));

@@ -100,7 +100,7 @@ for (
     [
       "cannot reach the peer",
       { answer: "HTTP/1.1 503 Service Unavailable\r\n\r\n" },
-      "answered 503 Service Unavailable: it could not reach 127.0.0.1:9, perhaps",
+      "answered 503 Service Unavailable: perhaps it could not reach 127.0.0.1:9",
     ],
     ["answers without a phrase", { answer: "HTTP/1.1 405\r\n\r\n" }, "answered 405"],
     [
@@ -124,12 +124,12 @@ for (
     [
       "is an SSH server",
       { greeting: "SSH-2.0-OpenSSH_9.2\r\n" },
-      'is no HTTP proxy: it speaks SSH ("SSH-2.0-OpenSSH_9.2")',
+      'is not an HTTP proxy: it speaks SSH ("SSH-2.0-OpenSSH_9.2")',
     ],
     [
       "speaks TLS",
       { answer: new Uint8Array([0x15, 3, 3, 0, 2, 2, 40]) },
-      "is no HTTP proxy: it speaks TLS",
+      "is not an HTTP proxy: it speaks TLS",
     ],
   ] as [string, ConnectProxyOptions & { credentials?: string }, string][]
 ) {
@@ -177,7 +177,7 @@ for (
   });
 }
 
-Deno.test("a proxy is named when what it leads to is no connector", async () => {
+Deno.test("a proxy is named when what it leads to is not a connector", async () => {
   await using other = serveTcp(async (conn) =>
     void await conn.write(new TextEncoder().encode("SSH-2.0-x\r\n"))
   );

@@ -33,7 +33,7 @@ Deno.test("a reference peer that we dial is asked by HTTP/2, too, though not mor
   strictEqual(await Promise.race([link.closed, Promise.resolve("open")]), "open");
   relay.swallow();
   const end = await soon(link.closed, "the silence is noticed");
-  deepStrictEqual([end?.code, end?.message], ["unavailable", "the peer does not answer any more"]);
+  deepStrictEqual([end?.code, end?.message], ["unavailable", "the peer no longer answers"]);
 });
 
 Deno.test("a reference peer from which bytes arrive all the time is alive, though its answers are late", async () => {

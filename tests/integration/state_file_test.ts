@@ -146,7 +146,7 @@ for (
     await rejects(StateFile.open(file), (error) => {
       ok(error instanceof ConnectorError);
       ok(error.message.startsWith(`Cannot use state file "${file}": `), error.message);
-      match(error.hint ?? "", /left as it is/);
+      match(error.hint ?? "", /unchanged/);
       return true;
     });
     strictEqual(await Deno.readTextFile(file), text);
@@ -223,7 +223,7 @@ if (Deno.build.os !== "windows") {
     await Deno.symlink("one.json", path.join(folder, "two.json"));
     const circle = path.join(folder, "one.json");
     await rejects(StateFile.open(circle), {
-      message: `Cannot read state file "${circle}": its links lead in a circle`,
+      message: `Cannot read state file "${circle}": its symbolic links form a loop`,
     });
   });
 
@@ -253,7 +253,10 @@ test("an empty file, as `touch` makes one, is refused with a word on what to wri
   await rejects(StateFile.open(file), (error) => {
     ok(error instanceof ConnectorError);
     strictEqual(error.message, `Cannot use state file "${file}": it is empty`);
-    match(error.hint ?? "", /left as it is: remove it, or write \{"version":1,"services":\[\]\}/);
+    match(
+      error.hint ?? "",
+      /The file is unchanged: remove it, or write \{"version":1,"services":\[\]\}/,
+    );
     return true;
   });
 });
@@ -280,7 +283,7 @@ test("one that is removed while it is used is made again, as soon as its folder 
   const real = await Deno.realPath(inner);
   await Deno.remove(inner, { recursive: true });
   await rejects(state.save([]), {
-    message: `Cannot write state file "${real}/services.json": "${real}" is not there any more`,
+    message: `Cannot write state file "${real}/services.json": "${real}" no longer exists`,
   });
   await Deno.mkdir(inner);
   await state.save([service(2)]);

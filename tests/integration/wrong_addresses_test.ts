@@ -111,10 +111,10 @@ async function reasonFor({ connector }: TestConnector, to: string): Promise<stri
 }
 
 const ENDED =
-  "it ended the connection without an answer: it may want TLS, or be no connector; its log may tell why";
+  "it ended the connection without an answer: it may want TLS, or not be a connector; its log may tell why";
 const ENDED_TLS =
-  "it ended the connection before the link was open: it may not accept our certificate, or be no connector; its log may tell why";
-const NO_TLS = "it does not speak TLS: it may run without certificates, or be no connector";
+  "it ended the connection before the link was open: it may not accept our certificate, or not be a connector; its log may tell why";
+const NO_TLS = "it does not speak TLS: it may run without certificates, or not be a connector";
 const SPEAKS_TLS = "it speaks TLS, and this connector runs without certificates";
 /** What Redis says once it has read the first line of HTTP/2. */
 const REDIS = "-ERR unknown command 'PRI', with args beginning with: '*' 'HTTP/2.0' \r\n";
@@ -139,37 +139,41 @@ const PLAINTEXT: [what: string, start: () => Promise<Listening>, wanted: string 
   [
     "an SSH server",
     greets("SSH-2.0-OpenSSH_9.2p1\r\n"),
-    'it is no connector: it speaks SSH ("SSH-2.0-OpenSSH_9.2p1")',
+    'it is not a connector: it speaks SSH ("SSH-2.0-OpenSSH_9.2p1")',
   ],
   [
     "a mail server",
     greets("220 mail.example ESMTP\r\n"),
-    'it is no connector: it speaks SMTP ("220 mail.example ESMTP")',
+    'it is not a connector: it speaks SMTP ("220 mail.example ESMTP")',
   ],
   [
     "a mailbox",
     greets("* OK IMAP4rev1\r\n"),
-    'it is no connector: it speaks IMAP ("* OK IMAP4rev1")',
+    'it is not a connector: it speaks IMAP ("* OK IMAP4rev1")',
   ],
   [
     "an FTP server",
     greets("220 (vsFTPd 3.0.3)\r\n"),
-    'it is no connector: it speaks FTP ("220 (vsFTPd 3.0.3)")',
+    'it is not a connector: it speaks FTP ("220 (vsFTPd 3.0.3)")',
   ],
-  ["a screen", greets("RFB 003.008\n"), 'it is no connector: it speaks VNC ("RFB 003.008")'],
-  ["Redis", answers(REDIS), /^it is no connector: it speaks Redis \("-ERR unknown command 'PRI'/],
-  ["PostgreSQL", answers(POSTGRES), "it is no connector: it speaks PostgreSQL"],
-  ["MySQL", greets(MYSQL), "it is no connector: it speaks MySQL"],
-  ["words", greets("hello\r\n"), 'it is no connector: it speaks another protocol ("hello")'],
+  ["a screen", greets("RFB 003.008\n"), 'it is not a connector: it speaks VNC ("RFB 003.008")'],
+  [
+    "Redis",
+    answers(REDIS),
+    /^it is not a connector: it speaks Redis \("-ERR unknown command 'PRI'/,
+  ],
+  ["PostgreSQL", answers(POSTGRES), "it is not a connector: it speaks PostgreSQL"],
+  ["MySQL", greets(MYSQL), "it is not a connector: it speaks MySQL"],
+  ["words", greets("hello\r\n"), 'it is not a connector: it speaks another protocol ("hello")'],
   [
     "bytes",
     greets(new Uint8Array(30).fill(0xff)),
-    "it is no connector: it speaks another protocol",
+    "it is not a connector: it speaks another protocol",
   ],
   [
     "words that steer a terminal",
     greets("\x1b[31mred\r\n"),
-    "it is no connector: it speaks another protocol",
+    "it is not a connector: it speaks another protocol",
   ],
   ["what closes at once", () => listening(net.createServer((socket) => socket.destroy())), ENDED],
   ["what closes when it hears us", answers(""), ENDED],
@@ -181,48 +185,48 @@ const PLAINTEXT: [what: string, start: () => Promise<Listening>, wanted: string 
   [
     "a web server of HTTP/2",
     http2Answers({ ":status": 404, "content-type": "text/html" }, { body: "<html>no</html>" }),
-    "it answered with HTTP status 404: it is no connector, or a proxy in front of one",
+    "it answered with HTTP status 404: it is not a connector, or a proxy in front of one",
   ],
   [
     "one that does not take the type",
     http2Answers({ ":status": 415 }),
-    "it answered with HTTP status 415: it is no connector, or a proxy in front of one",
+    "it answered with HTTP status 415: it is not a connector, or a proxy in front of one",
   ],
   [
     "a proxy without a connector behind it",
     http2Answers({ ":status": 502, "content-type": "text/html" }, { body: "x".repeat(1000) }),
-    "it answered with HTTP status 502: it is no connector, or a proxy in front of one",
+    "it answered with HTTP status 502: it is not a connector, or a proxy in front of one",
   ],
   [
     "a page for everything",
     http2Answers({ ":status": 200, "content-type": "text/html" }, { body: "<html>hello</html>" }),
-    'it answered with "text/html" in place of gRPC: it is no connector',
+    'it answered with "text/html" in place of gRPC: it is not a connector',
   ],
   [
     "an answer without a type",
     http2Answers({ ":status": 200 }, { body: "hello" }),
-    'it answered with "" in place of gRPC: it is no connector',
+    'it answered with "" in place of gRPC: it is not a connector',
   ],
   [
     "an answer without a status",
     http2Answers({ ":status": 200, "content-type": "application/grpc" }),
-    "it ended the call without saying why: it is no connector, or a proxy in front of one has reached its limit on the size of a request (nginx: client_max_body_size) or a time limit",
+    "it ended the call without saying why: it is not a connector, or a proxy in front of one has reached its limit on the size of a request (nginx: client_max_body_size) or a time limit",
   ],
   [
     "a gRPC server of something else",
     grpcServer,
-    /^it speaks gRPC, but is no connector: The server does not implement the method \/shipyard\.\w+/,
+    /^it speaks gRPC, but is not a connector: The server does not implement the method \/shipyard\.\w+/,
   ],
   [
     "one that says no more than that",
     http2Answers({ ":status": 200, "content-type": "application/grpc" }, {
       trailers: { "grpc-status": "12" },
     }),
-    "it speaks gRPC, but is no connector: UNIMPLEMENTED",
+    "it speaks gRPC, but is not a connector: UNIMPLEMENTED",
   ],
 ];
 
-Deno.test("what is dialled without certificates and is no connector is told from one", async (t) => {
+Deno.test("what is dialled without certificates and is not a connector is told from one", async (t) => {
   await using ours = await startConnector();
   for (const [what, start, wanted] of PLAINTEXT) {
     await t.step({
@@ -240,7 +244,7 @@ Deno.test("what is dialled without certificates and is no connector is told from
   }
 });
 
-Deno.test("with certificates and without, each at the other, and what is no connector with TLS", async (t) => {
+Deno.test("with certificates and without, each at the other, and what is not a connector with TLS", async (t) => {
   const { root, leaf } = await makePki();
   const other = await makeCertificate({ ca: true, name: "Other CA" });
   const strange = await makeCertificate({ names: LOOPBACK }, other);

@@ -62,11 +62,11 @@ Deno.test("gRPC: TLS 1.2 and 1.3 only, and a server name with a port is refused 
       // What the Go connector sends. docs/security.md quotes the line.
       args: ["-servername", "localhost:9090"],
       reason:
-        "it asks for a server name that is none, perhaps one with a port: see docs/security.md",
+        "it asks for a server name that is not valid, perhaps one with a port: see docs/security.md",
     },
     {
       args: ["-tls1_2", "-cipher", "AES128-SHA"],
-      reason: "it has no kind of encryption in common with us",
+      reason: "it has no cipher in common with us",
     },
     // OpenSSL judges us by a root that is not ours.
     {
@@ -155,7 +155,7 @@ for (const version of ["1.2", "1.3"]) {
     await until(() => server.refused.length === 1, "it is refused");
     strictEqual(
       server.refused[0]?.reason,
-      "it has no certificate, or none with a key that TLS here takes",
+      "it has no certificate, or none with a key that our TLS library accepts",
     );
     sibling.close();
     await settle();

@@ -181,7 +181,7 @@ for (
     match(
       String(await tryLink(local, `localhost:${dead}`)),
       new RegExp(
-        `^no link to the peer: the proxy http://${proxy.address} answered 50\\d [\\w ]+: it could not reach localhost:${dead}, perhaps$`,
+        `^no link to the peer: the proxy http://${proxy.address} answered 50\\d [\\w ]+: perhaps it could not reach localhost:${dead}$`,
       ),
     );
     // Loopback unless it is asked for, and whatever NO_PROXY has, are dialled directly.

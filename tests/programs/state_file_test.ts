@@ -139,7 +139,7 @@ for (
       "a folder that Docker has made in its place",
       "mkdir $d/s",
       'error: Cannot read state file "DIR/s": it is not a file\n' +
-      "hint: Docker makes a folder of what is to be mounted and not there: make the file first\n",
+      "hint: Docker creates a folder if the file to be mounted does not exist: create the file first\n",
     ],
     [
       "a file of somebody else in a folder of somebody else",

@@ -69,7 +69,7 @@ Deno.test("web servers, Redis and SSH in place of a connector", async () => {
   for (const port of [http1, http2, https, redis, ssh]) await untilListening(port ?? 0);
   await using plain = await spawnConnector();
   await using secure = await spawnConnector({ tls: { flags, root: root.certificate } });
-  const noTls = /^it does not speak TLS: it may run without certificates, or be no connector$/;
+  const noTls = /^it does not speak TLS: it may run without certificates, or not be a connector$/;
   for (
     const [ours, port, wanted] of [
       [
@@ -80,7 +80,7 @@ Deno.test("web servers, Redis and SSH in place of a connector", async () => {
       [
         plain,
         http2,
-        /^it answered with HTTP status 40\d: it is no connector, or a proxy in front of one$/,
+        /^it answered with HTTP status 40\d: it is not a connector, or a proxy in front of one$/,
       ],
       [
         plain,
@@ -90,20 +90,20 @@ Deno.test("web servers, Redis and SSH in place of a connector", async () => {
       [
         plain,
         redis,
-        /^it (is no connector: it speaks Redis|ended the connection without an answer)/,
+        /^it (is not a connector: it speaks Redis|ended the connection without an answer)/,
       ],
-      [plain, ssh, /^it is no connector: it speaks SSH \("SSH-2\.0-OpenSSH_.*"\)$/],
+      [plain, ssh, /^it is not a connector: it speaks SSH \("SSH-2\.0-OpenSSH_.*"\)$/],
       [secure, http1, noTls],
       [secure, http2, noTls],
       [
         secure,
         https,
-        /^it answered with HTTP status 40\d: it is no connector, or a proxy in front of one$/,
+        /^it answered with HTTP status 40\d: it is not a connector, or a proxy in front of one$/,
       ],
       [
         secure,
         redis,
-        /^the peer did not answer, though its port took the connection: is this the gRPC port of/,
+        /^the peer did not answer, although its port accepted the connection: is this the gRPC port of/,
       ],
       [secure, ssh, noTls],
     ] as const

@@ -314,7 +314,10 @@ Deno.test("a leaf that its root cuts short, and one for no host, say so", async 
   await inFolder(async (folder) => {
     const { stdout } = await generate([...LEAF, "--valid-days=36500", folder]);
     assert.match(stdout, /^The leaf is valid until 2124-01-01T00:00:00Z, when its root ends$/m);
-    assert.match(stdout, /^It is for no host: a connector with it can dial others, and cannot/m);
+    assert.match(
+      stdout,
+      /^It has no host name or address: a connector with it can dial others, but cannot/m,
+    );
   });
 });
 

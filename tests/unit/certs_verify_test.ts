@@ -389,7 +389,7 @@ Deno.test("a certificate for no host is used, and warned about", async () => {
   );
   const spiffe = [{ type: "url", value: "spiffe://a/b" }] as const;
   assert.deepEqual((await check(await pair({ names: [...spiffe] }))).warnings, [
-    `Peers that dial this connector refuse it: certificate "s.cert" is for no host`,
+    `Peers that dial this connector refuse it: certificate "s.cert" has no host name or address`,
   ]);
 });
 
@@ -399,8 +399,8 @@ Deno.test("what a certificate has that is not taken is named, with what to do", 
     check({ ...made, certificate: withAlgorithm(made.certificate) }),
     (error) => {
       assert.ok(error instanceof ConnectorError);
-      assert.match(error.message, /is not taken \(SHA-224 with ECDSA\), want SHA-256, SHA-384/);
-      assert.match(error.hint ?? "", /^Have it issued anew with what is wanted, or make one with/);
+      assert.match(error.message, /is not supported \(SHA-224 with ECDSA\), want SHA-256, SHA-384/);
+      assert.match(error.hint ?? "", /^Have a suitable one issued, or make one with/);
       return true;
     },
   );

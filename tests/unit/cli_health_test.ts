@@ -94,18 +94,18 @@ for (
     [
       "https",
       "HTTP/1.1 400 Bad Request\r\n\r\n",
-      "it does not speak TLS: it may run without certificates, or be no connector",
+      "it does not speak TLS: it may run without certificates, or not be a connector",
     ],
     // Fatal alerts: no_application_protocol, and what TLS 1.3 says when it wants a certificate.
     [
       "https",
       "\x15\x03\x03\0\x02\x02\x78",
-      "it does not speak HTTPS to everybody: this may be the gRPC port",
+      "it does not serve HTTPS without a client certificate: this may be the gRPC port",
     ],
     [
       "https",
       "\x15\x03\x03\0\x02\x02\x74",
-      "it does not speak HTTPS to everybody: this may be the gRPC port",
+      "it does not serve HTTPS without a client certificate: this may be the gRPC port",
     ],
   ] as const
 ) {

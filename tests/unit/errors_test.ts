@@ -54,7 +54,7 @@ const PLATFORM: [unknown, ErrorCode, string][] = [
   [systemError("ENOSPC"), "resource_exhausted", "no space is left on the device"],
   [systemError("EROFS"), "permission_denied", "the file system is read-only"],
   [systemError("EBUSY"), "unavailable", "the system uses it (EBUSY)"],
-  [systemError("ELOOP"), "invalid_argument", "its links lead in a circle"],
+  [systemError("ELOOP"), "invalid_argument", "its symbolic links form a loop"],
   [new Error("Stale file handle (os error 116): open '/x'"), "internal", "stale file handle"],
   [new Error("Disk quota exceeded (os error 122)"), "internal", "disk quota exceeded"],
   [new Error("something else"), "internal", "something else"],

@@ -11,7 +11,7 @@ function reasonOf(details: string, security: Security = "TLS"): string | undefin
 }
 
 const ENDED =
-  "it ended the connection before the link was open: it may not accept our certificate, or be no connector; its log may tell why";
+  "it ended the connection before the link was open: it may not accept our certificate, or not be a connector; its log may tell why";
 const NOT_OURS =
   "its certificate is not valid now, is not for servers, or was not signed by our root";
 
@@ -37,7 +37,7 @@ Deno.test("why a link could not be opened is said in words", () => {
       ],
       [
         "Error: received corrupt message of type InvalidContentType (SSL routines:ssl3_get_record:wrong version number)",
-        "it does not speak TLS: it may run without certificates, or be no connector",
+        "it does not speak TLS: it may run without certificates, or not be a connector",
       ],
       [
         "Error [ERR_SSL]: received fatal alert: CertificateRequired",
@@ -58,18 +58,18 @@ Deno.test("why a link could not be opened is said in words", () => {
       ["Error: received fatal alert: ProtocolVersion", "it does not speak TLS 1.2 or 1.3"],
       [
         "Error: received fatal alert: HandshakeFailure",
-        "it has no encryption in common with us, or its certificate has a key that TLS here does not take",
+        "it has no cipher in common with us, or its certificate has a key that our TLS library does not accept",
       ],
       [
         "Error: received fatal alert: CertificateExpired",
-        "it finds our certificate expired, or not valid yet: is its clock right?",
+        "it says that our certificate has expired or is not valid yet: is its clock right?",
       ],
       [
         "Error: received fatal alert: DecodeError",
         "it ended the TLS handshake: its log may tell why",
       ],
       ["Error: UNABLE_TO_VERIFY_LEAF_SIGNATURE", NOT_OURS],
-      ["Error: Protocol error", "it breaks the rules of HTTP/2: it may be no connector"],
+      ["Error: Protocol error", "it breaks the rules of HTTP/2: it may not be a connector"],
       [
         "Error: write EPROTO 140:error",
         "it ended the TLS handshake: its log may tell why",
@@ -95,7 +95,7 @@ Deno.test("why a link could not be opened is said in words", () => {
 Deno.test("who ends a plaintext connection without a word may want TLS", () => {
   assert.equal(
     reasonOf(wrapped("Error: read ECONNRESET"), "plaintext"),
-    "it ended the connection without an answer: it may want TLS, or be no connector; its log may tell why",
+    "it ended the connection without an answer: it may want TLS, or not be a connector; its log may tell why",
   );
 });
 
@@ -125,7 +125,7 @@ Deno.test("a call that ended without a status says what may have ended it", () =
   ) {
     assert.strictEqual(
       reasonOf(details),
-      "it ended the call without saying why: it is no connector, or a proxy in front of one " +
+      "it ended the call without saying why: it is not a connector, or a proxy in front of one " +
         `has reached ${limit} or a time limit`,
     );
   }
@@ -135,16 +135,16 @@ Deno.test("a call that ended without a status says what may have ended it", () =
   );
 });
 
-Deno.test("an answer of something that is no connector is said to be one", () => {
+Deno.test("an answer of something that is not a connector is said to be one", () => {
   for (
     const [details, words] of [
       [
         "Received HTTP status code 502",
-        "it answered with HTTP status 502: it is no connector, or a proxy in front of one",
+        "it answered with HTTP status 502: it is not a connector, or a proxy in front of one",
       ],
       [
         "Received message larger than max (1752460652 vs 4194304)",
-        "it sent a message that is too large, or is no connector",
+        "it sent a message that is too large, or is not a connector",
       ],
       ["", "the call ended with gRPC status UNAVAILABLE"],
       ["Connection dropped", "it ended the call, or the connection was lost"],
@@ -165,7 +165,7 @@ Deno.test("an answer of something that is no connector is said to be one", () =>
   ) assert.equal(reasonOf(details), words);
   assert.equal(
     fromStatus({ code: 12, details: "" }, "TLS")?.message,
-    "it speaks gRPC, but is no connector: UNIMPLEMENTED",
+    "it speaks gRPC, but is not a connector: UNIMPLEMENTED",
   );
 });
 
