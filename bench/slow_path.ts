@@ -1,5 +1,5 @@
-// Echo times of one visitor beside downloads that fill a slow path with a deep buffer: delay_relay.ts
-// stands between the two connectors. Used by bench.ts.
+// Measures echo times of one visitor beside downloads that fill a slow path with a deep buffer. delay_relay.ts runs
+// between the two connectors. Used by bench.ts.
 
 import type { ConnectorPair } from "./connector_pair.ts";
 import type { ProcessGroup } from "./processes.ts";

@@ -1,6 +1,6 @@
-// `deno task test [test files or flags of deno test]`: the tests that need no other programs. Unless files are named, all
-// of them run, in two processes side by side that take about as long: most of a test's time is waiting. Within one process
-// they run one after the other, because some count what their whole process has open.
+// `deno task test [test files or flags of deno test]`: runs the tests that need no other programs. Unless files are
+// named, it runs all of them, in two parallel processes of about equal length, because tests spend most of their time waiting.
+// Within one process they run one after the other, because some count everything that their process has open.
 
 import * as path from "node:path";
 import { ROOT } from "./build_run.ts";

@@ -1,6 +1,6 @@
-// Listening on every address that stands for one that a user wrote, all with one port: both address families for "every
-// interface", each address of a host name. And what is said when that cannot be. Used by the gRPC server and the REST API;
-// which addresses those are is found in tcp/interfaces.ts.
+// Listens on every address that a user's bind address means, all with one port: both address families for "every
+// interface", each address of a host name. Builds the errors for when that fails. Used by the gRPC server and the REST
+// API; tcp/interfaces.ts finds the addresses.
 
 import { type Address, formatAddress } from "./address.ts";
 import { ConnectorError } from "./errors.ts";

@@ -1,8 +1,8 @@
-// The addresses of host names: the one place of the process that asks for them, for destinations, links and what is bound.
-// The system answers (getaddrinfo), as users expect: hosts files, search domains, what a VPN or mDNS adds. It answers on
-// the runtime's 32 blocking threads, which files share, and a name whose name server is silent holds one for 10 s and
-// more, whoever has left meanwhile. So few names are looked up at once, and names that hang get few of those places: of
-// those that wait for one it is found out, over DNS and without a thread, which have a name server that answers.
+// Looks up host names for the whole process: destinations, links and addresses to bind. The system answers
+// (getaddrinfo), as users expect: hosts files, search domains, VPNs, mDNS. It does so on the runtime's 32 blocking
+// threads, which file operations share, and a silent name server blocks a thread for 10 s or more, even after the
+// visitor has left. So few names are looked up at once, and names that hang get few of these places. For names that
+// wait, DNS queries, which need no thread, find out whether the name server answers.
 
 import { lookup } from "node:dns";
 import { isIpv4, isIpv6 } from "./address.ts";

@@ -1,5 +1,5 @@
-// Which HTTP proxy the environment names for which peer: the variables that gRPC and curl read, and the exceptions from
-// them. Pure. grpc/proxy_tunnel.ts speaks to the proxy, `run.ts` reads the environment.
+// Chooses the HTTP proxy for a peer from the environment: the variables that gRPC and curl read, and their exceptions.
+// Pure. grpc/proxy_tunnel.ts speaks to the proxy, `run.ts` reads the environment.
 
 import { type Address, formatAddress, parseAddress } from "./address.ts";
 import { ConnectorError } from "./errors.ts";

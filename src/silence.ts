@@ -1,6 +1,6 @@
-// How long nothing was heard of somebody, in time during which this process ran. A process that was stopped, a machine that
-// slept, a loop that was blocked: their timers fire before what has arrived meanwhile is read, and such time proves nothing.
-// A leaf: for sessions of the native dialect, and for the connections under all links.
+// Measures how long nothing was received from a peer, counting only time in which this process ran. After a stop, a
+// sleep of the machine or a blocked event loop, timers fire before the data that has arrived meanwhile is read, so such
+// time proves nothing. A leaf: used by sessions of the native dialect, and by the connections below all links.
 
 /** Between two looks, in milliseconds. */
 export const LOOK_MS = 1_000;

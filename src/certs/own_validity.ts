@@ -1,5 +1,5 @@
-// How long a connector's own certificates last: told ahead of time, and when they have ended or the clock was moved, for
-// as long as the connector runs. Who dials a peer then, or is asked whether it is well, can say what is wrong.
+// Watches the validity of a connector's own certificates while it runs: warns before they expire, and reports when they
+// have expired or the clock was set. Links and `GET /ready` read the current problem from here.
 
 import type { Certificate } from "./certificate.ts";
 

@@ -1,4 +1,4 @@
-// SPIFFE ids: which one a new certificate gets, and which text can be one.
+// SPIFFE ids: makes the id of a new certificate, and checks whether a text is a valid id.
 // https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md
 
 import { createHash, randomBytes } from "node:crypto";

@@ -1,4 +1,4 @@
-// Colour on the command line: whether a stream gets it, and what little is coloured. Logs have none.
+// Colour on the command line: whether a stream gets it, and what is coloured. Logs have no colour.
 
 /** What is coloured, with its SGR parameters (ECMA-48): the sixteen colours that every terminal knows. */
 const STYLES = {

@@ -1,5 +1,5 @@
-// How the help of every command looks: as wide as the terminal within bounds, terms on the left, what they mean on the
-// right, and no line that a terminal of 80 columns would have to break.
+// Lays out the help of every command: as wide as the terminal within bounds, terms on the left, their meaning on the
+// right, and no line that a terminal of 80 columns would have to wrap.
 
 import type { Help, HelpConfiguration } from "commander";
 import { paint } from "./color.ts";

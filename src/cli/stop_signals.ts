@@ -1,5 +1,5 @@
-// The signals that ask a connector to end, and how many requests they are. Listens for good once asked to: one more signal
-// must not end the process with another code while it ends. Used by run.ts.
+// Listens for the signals that ask a connector to stop, and counts how many requests they make. Once started it listens
+// for ever, so that a further signal during the stop does not end the process with another code. Used by run.ts.
 
 import { ConnectorError } from "../errors.ts";
 

@@ -1,4 +1,5 @@
-// What answers at a port where a connector was expected, told by the first bytes that it sends. Nothing is decided here.
+// Recognises the protocol of whatever answers in place of a connector, by the first bytes that it sends. Used only for
+// messages.
 
 /** So many bytes of an answer are looked at. */
 const FOREIGN_BYTES = 64;

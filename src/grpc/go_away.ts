@@ -1,5 +1,5 @@
-// GOAWAY of HTTP/2 (RFC 9113, section 6.8): the other end of a connection, which may be a proxy on the way, takes no more
-// calls over it and lets those that are open finish. Tells who has opened the connection, and keeps its pings going.
+// HTTP/2 GOAWAY (RFC 9113, section 6.8): the other end of a connection, which may be a proxy on the way, accepts no
+// more calls over it and lets open ones finish. Tells the owner of the connection, and keeps its pings working.
 
 import http2, { type ClientHttp2Session, type Http2Session } from "node:http2";
 import type { Duplex } from "node:stream";

@@ -1,6 +1,6 @@
-// Where grpc-js finds the addresses of names: in names.ts, like everybody else in this process. Its own resolver would ask
-// the system by itself, without a bound. Each name is asked for once: a link that was lost is opened anew by a new
-// client, and whatever else there is to try is tried by its owner. Loaded for its effect by whatever opens links or listens.
+// Makes grpc-js resolve names with names.ts, like the rest of this process. Its own resolver would ask the system
+// without a bound. A client looks up its name once: a lost link is opened by a new client, and the owner of the link
+// does the retries. Imported for its side effect by modules that open links or listen.
 
 import { experimental, status } from "@grpc/grpc-js";
 import { reasonOf } from "../errors.ts";

@@ -1,5 +1,5 @@
-// Asks an HTTP proxy for a connection to a peer (CONNECT, RFC 9110 section 9.3.6), over a socket that is connected to the
-// proxy already. What the proxy answers is read here, byte by bounded byte; grpc-js's own way loses it.
+// Asks an HTTP proxy for a connection to a peer (CONNECT, RFC 9110 section 9.3.6), over a socket that is already
+// connected to the proxy. Reads the proxy's answer within a bound; grpc-js's own implementation discards it.
 
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";

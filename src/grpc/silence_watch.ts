@@ -1,6 +1,6 @@
-// Cuts a connection over which nothing arrives any more. grpc-js has HTTP/2 ping a peer and cuts the connection when the
-// answer is late; but on a slow path it waits behind data that arrives all the time. So its pings only make a peer speak, and
-// here is judged what arrives, whatever it is, as grpc-go does: https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md
+// Closes a connection over which nothing arrives any more. grpc-js sends HTTP/2 pings and closes the connection when an
+// answer is late; but on a slow path, answers wait behind data. So here its pings only make a peer send something, and
+// any data that arrives counts, as in grpc-go: https://github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md
 
 import type { ChannelOptions } from "@grpc/grpc-js";
 import type { Socket } from "node:net";

@@ -1,7 +1,7 @@
-// How long what the peer sends waits on its way to us. A peer numbers its pings by its clock, in milliseconds: what one takes
-// longer than the quickest is queue, whatever the two clocks say. So the queue of one direction is told from that of the
-// other, which a round trip cannot. A peer whose pings are numbered otherwise tells nothing. (RFC 6817, section 2.)
-// Pure: the clock is passed in. For link_window.ts.
+// Measures how long data from the peer waits on its way to us. A peer numbers its pings by its clock, in milliseconds:
+// the time that a ping takes longer than the quickest one is queueing delay, whatever the offset of the clocks. This
+// separates the delays of the two directions, which a round trip cannot do. Pings with other numbers are ignored. (RFC
+// 6817, section 2.) Pure: the clock is passed in. Used by link_window.ts.
 
 /** The quickest ping is that of so many spans of so long, in milliseconds: clocks drift apart by 10 ms meanwhile. */
 const SPANS = 10;

@@ -1,5 +1,6 @@
-// What waits to be opened because its service has its part of what the peer answers at once: a queue for each service, which
-// take turns as answers come. Pure: whoever uses it opens, and looks at who has waited too long.
+// Queues of streams that wait to be opened because their service has used its share of unanswered opens: one queue for
+// each service. The queues take turns as answers arrive. Pure: the session opens the streams, and checks which have
+// waited too long.
 
 import type { Share } from "../share.ts";
 

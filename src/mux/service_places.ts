@@ -1,5 +1,5 @@
-// What each service has of the streams of one side of a session: none takes the place that another one needs. Used for
-// what we open, and for what a peer opens that does not divide it so.
+// Counts the streams of each service on one side of a session, so that no service takes places that another one needs.
+// Used for the streams that we open, and for those of peers that do not limit their services themselves.
 
 import { Share } from "../share.ts";
 

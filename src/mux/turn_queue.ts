@@ -1,6 +1,6 @@
-// Whose data is sent next. Streams take turns, weighed by bytes; one that has had little goes first, so that a short exchange
-// waits for none of the bulk beside it. The reckoning is that of start-time fair queueing (Goyal, Vin, Cheng 1996), with two
-// plain queues in the place of a sorted one. For batcher.ts.
+// Decides which stream sends next. Streams take turns, weighted by bytes; a stream that has sent little goes first, so
+// that a short exchange does not wait behind bulk data. The arithmetic is that of start-time fair queueing (Goyal, Vin,
+// Cheng 1996), with two plain queues instead of a sorted one. Used by batcher.ts.
 
 /** A stream that has had so many bytes less than the others goes first, in bytes: a few keystrokes, or a request's head. */
 const CREDIT_BYTES = 4 * 1024;

@@ -1,6 +1,6 @@
-// The ids that services have on the wire of one session, where those are not their own: a peer of the reference dialect
-// that has met an id over an earlier link cannot be given it again. Whoever uses the session knows services by their own
-// ids alone. docs/PROTOCOL.md, "Reference dialect".
+// Maps the ids of services to their ids on the wire of one session, if these differ: an id that a peer of the reference
+// dialect has seen over an earlier link cannot be used again. Users of the session see only the services' own ids.
+// docs/PROTOCOL.md, "Ids on the wire".
 
 /** Own ids and those on the wire. An id that was never renamed is the same in both. */
 export class WireIds {

@@ -1,6 +1,6 @@
-// Writing over a file that cannot be exchanged for a new one: a mount point, or a file in a folder that is closed to us. A
-// crash at any moment loses nothing, without a second file: the new content is first put behind the old one, with its digest,
-// then written over it, then cut off. Whoever reads finds one of the two whole. Used by state_file.ts.
+// Overwrites a file that cannot be replaced by a new one: a mount point, or a file in a folder that we may not write
+// to. A crash at any moment loses nothing, without a second file: the new content is first appended to the old, with
+// its digest, then written over it, then cut off. A reader finds one of the two complete. Used by state_file.ts.
 //
 //     old                            before
 //     old RS                         on disk first: whatever the disk has behind it, this is where old ends

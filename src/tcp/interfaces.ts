@@ -1,5 +1,5 @@
-// Which IP addresses stand for the host of a listener: for a name its own, for "every interface" the wildcard addresses of
-// both families, whatever the system's defaults are. Used by whoever listens.
+// Finds the IP addresses for the host of a listener: those of a name, or for "every interface" the wildcard addresses
+// of both families, whatever the system's defaults are. Used by everything that listens.
 
 import { parseIp } from "../ip.ts";
 import { names } from "../names.ts";

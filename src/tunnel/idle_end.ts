@@ -1,4 +1,4 @@
-// Ends a link that another one has replaced, once it is of no use to anybody any more.
+// Closes a link that another one has replaced, once nothing uses it any more.
 
 import type { Session } from "../mux/session.ts";
 

@@ -1,7 +1,7 @@
-// Finds connections that come back: services whose destinations are the ports of each other, so that one visitor becomes
-// thousands. An egress knows the address that it dialled from, tells it to the ingress that wants to know, and each stream
-// brings the address of its visitor: where the two are the same, the stream carries on what was dialled. Not for what a
-// relay has passed on, from an address of its own.
+// Detects loops: services whose destinations are each other's ports, so that one visitor becomes thousands of
+// connections. An egress knows the address that it dialled from, and tells it to an ingress that needs it. Each stream
+// has the address of its visitor: if the two are equal, the stream continues the dialled connection. Does not detect
+// connections through a relay, which have the relay's address.
 
 import type { Dialled } from "../wire/native_frame.ts";
 
