@@ -1,6 +1,6 @@
 // The first minute of a user whose environment has nothing in it: each command, and two connectors with certificates
-// from their start to their end, print our own words and read no variable that nobody knows of. More situations are
-// in slow/first_minute_test.ts.
+// from start to end, print only the program's own messages and read no unknown variable. slow/first_minute_test.ts has
+// more situations.
 
 import { deepStrictEqual, ok } from "node:assert/strict";
 import * as path from "node:path";

@@ -1,4 +1,4 @@
-// What the real program, with its permissions, takes from the environment about proxies.
+// Which proxy variables of the environment the real program, with its permissions, obeys.
 
 import { doesNotMatch, match, strictEqual } from "node:assert/strict";
 import { startConnectProxy } from "../support/connect_proxy.ts";

@@ -1,4 +1,4 @@
-// What signals do to a connector with an open connection: how many are a request to end, and which are none.
+// What signals do to a connector with an open connection: which ones ask it to stop, and how many count as one request.
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import * as path from "node:path";

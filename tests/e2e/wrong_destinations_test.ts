@@ -1,4 +1,4 @@
-// What both sides say of a destination that was mistaken.
+// What both sides say about a wrong destination.
 
 import { strictEqual } from "node:assert/strict";
 import { type ConnectorProcess, exposeService, spawnPair } from "../support/processes.ts";

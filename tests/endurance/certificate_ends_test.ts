@@ -1,4 +1,4 @@
-// A certificate that is in order at the start and ends while the connector runs: its own side says so, and the other.
+// A certificate that is valid at the start and expires while the connector runs: both sides say so.
 
 import { doesNotMatch, match, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";

@@ -1,5 +1,5 @@
-// Destinations that swallow everything, and thousands who wait for them: the other services of the link are as ever. Real
-// connectors, with the bounds that users have.
+// Destinations that drop all packets, and thousands of visitors that wait for them: the other services of the link are
+// not affected. Real connectors, with the default bounds.
 
 import { ok, strictEqual } from "node:assert/strict";
 import { exposeService, spawnPair } from "../support/processes.ts";

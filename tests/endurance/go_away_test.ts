@@ -1,5 +1,5 @@
-// What takes seconds about GOAWAY on the way: when a link that was replaced is ended, how many there may be, and what
-// outlives the pings of both ends.
+// Slow cases of a GOAWAY from a proxy: when a replaced link is closed, how many links there may be, and what survives
+// the pings of both ends.
 
 import { ok, strictEqual } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";

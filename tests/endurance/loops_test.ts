@@ -1,5 +1,5 @@
 // Services that lead into each other: a visitor ends soon, both connectors keep their descriptors, and the log names the
-// services. Where a connection cannot be known again, because something between gives it another address, bounds hold.
+// services. If a loop cannot be detected, because something in between changes the address, the bounds limit it.
 
 import { ok } from "node:assert/strict";
 import { type ConnectorProcess, exposeService, spawnConnector } from "../support/processes.ts";

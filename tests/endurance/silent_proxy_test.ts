@@ -1,4 +1,4 @@
-// A proxy that says nothing is named as the one who was silent, before the peer is.
+// The reason for a failed link names a silent proxy, not the peer.
 
 import { strictEqual } from "node:assert/strict";
 import { startConnectProxy } from "../support/connect_proxy.ts";

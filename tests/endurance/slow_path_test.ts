@@ -1,5 +1,5 @@
-// Links over paths that are slow, fail for a while, or become slow, with bulk that fills them for long: bytes arrive all the
-// time, so none is given up, and who exchanges little is served beside it.
+// Links over paths that are slow, fail for a while, or become slow, with bulk that fills them for long: bytes keep
+// arriving, so no link is given up, and visitors that exchange little are still served.
 
 import { deepStrictEqual, ok } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";

@@ -1,4 +1,4 @@
-// Links to names, and servers that are bound to one: the addresses come from where all others of the process come from.
+// Links to names, and servers that are bound to one: the addresses come from names.ts, like all others of the process.
 
 import { match, rejects, strictEqual } from "node:assert/strict";
 import { createServer } from "node:http2";

@@ -1,4 +1,4 @@
-// How proxies call that stand in front of an acceptor, where it differs from what diallers do.
+// Calls of proxies in front of an acceptor, where they differ from those of diallers.
 
 import { ok } from "node:assert/strict";
 import {

@@ -1,4 +1,5 @@
-// Links through an HTTP proxy: what it is asked, that the link works over it, and what is said when there is none.
+// Links through an HTTP proxy: what the proxy is asked, that the link works over it, and the reasons when no link comes
+// up.
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import net from "node:net";

@@ -1,4 +1,4 @@
-// A path that is slow and has a deep buffer: who exchanges little does not wait behind those who move much.
+// A path that is slow and has a deep buffer: visitors that exchange little do not wait behind those that move much.
 
 import { deepStrictEqual, ok } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";

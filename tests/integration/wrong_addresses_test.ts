@@ -1,4 +1,4 @@
-// What users mistake for the gRPC port of a connector, and the sentence in which the mistake can be seen.
+// Ports that users mistake for the gRPC port of a connector, and the sentence that tells them so.
 
 import { deepStrictEqual, match } from "node:assert/strict";
 import { once } from "node:events";

@@ -1,5 +1,5 @@
-// The program as it was at a former commit, which speaks version 1 of the native dialect, against this one: who runs two
-// connectors does not replace both at once. Its source comes out of the repository's history, by git and tar.
+// The program as it was at a former commit, which speaks version 1 of the native dialect, against this one: users who
+// run two connectors do not replace both at once. Its source comes out of the repository's history, by git and tar.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { FaultRelay } from "../support/fault_relay.ts";

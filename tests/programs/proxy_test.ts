@@ -1,5 +1,5 @@
-// Links through the proxies that companies run, squid and tinyproxy: in plaintext and with certificates, with and without
-// a user, and what is said when they deny.
+// Links through the proxies that companies run, squid and tinyproxy: in plaintext and with certificates, with and
+// without a user, and the reasons when they deny a connection.
 
 import { doesNotMatch, match, strictEqual } from "node:assert/strict";
 import { Child, runProgram } from "../support/child.ts";

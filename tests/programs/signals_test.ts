@@ -1,5 +1,5 @@
-// Signals as terminals, wrappers and containers make them: one Ctrl-C is one request to drain however it comes, a terminal
-// that is closed is one, too, nohup is respected, and a connector can be the first process of a container.
+// Signals from terminals, wrappers and containers: one Ctrl-C is one request to drain, however often it arrives; so is
+// a closed terminal; nohup is respected; and a connector can be the first process of a container.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import * as path from "node:path";

@@ -1,4 +1,4 @@
-// The state file where containers have it: mounted by itself, on a disk that is full, in a folder of somebody else. In mount
+// The state file as containers have it: itself a mount point, on a full disk, in a folder of another user. In mount
 // namespaces of their own (root).
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";

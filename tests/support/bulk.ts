@@ -1,5 +1,5 @@
-// Connections that never have enough: a server that sends or takes for ever, and visitors of it; and one that counts how long
-// an echo takes beside them. For tests of paths that are slow.
+// Endless bulk transfers: a server that sends or receives for ever, and its visitors; and a visitor that measures the
+// echo time beside them. For tests of slow paths.
 
 import { echo, serveTcp, writeAll } from "./world.ts";
 

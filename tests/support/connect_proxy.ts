@@ -1,4 +1,4 @@
-// An HTTP proxy that takes CONNECT, or answers whatever a test wants. It keeps the heads of what it was asked.
+// An HTTP proxy that accepts CONNECT, or answers whatever a test wants. It records the heads of its requests.
 
 import { once } from "node:events";
 import net from "node:net";

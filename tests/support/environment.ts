@@ -1,4 +1,5 @@
-// The environment of the programs that tests start: nothing of whoever runs the tests but what every user's shell has.
+// The environment of the programs that tests start: only the variables that every user's shell has, and none of those
+// of the user who runs the tests.
 // A test adds what it is about, so that no variable of the tests hides what users see.
 
 /** What a login gives, and where the system and Deno keep their files; the second part is Windows. */

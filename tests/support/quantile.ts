@@ -1,4 +1,4 @@
-// What part of some numbers is no larger, for tests that judge many measurements at once.
+// Quantiles, for tests that judge many measurements at once.
 
 /** The number that `part` (0 to 1) of them do not exceed; NaN of none. */
 export function quantile(numbers: readonly number[], part: number): number {

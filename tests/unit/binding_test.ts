@@ -1,4 +1,4 @@
-// Which addresses a listener ends up with, and what is said when it gets none.
+// Which addresses a listener ends up with, and the error when it gets none.
 
 import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
 import { type Address, formatAddress } from "../../src/address.ts";

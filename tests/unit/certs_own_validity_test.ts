@@ -1,4 +1,4 @@
-// What a connector says of its own certificates while it runs, by a clock that the test moves and sets.
+// What a connector says about its own certificates while it runs, with a clock that the test moves and sets.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { type OwnCertificate, ValidityWatch } from "../../src/certs/own_validity.ts";

@@ -1,5 +1,5 @@
-// What a first start would fetch and print that is none of our words: by what is configured, without a network. The
-// real thing is in tests/programs/first_minute_test.ts.
+// What a first start would fetch, and would print besides the program's own messages: checked in the configuration,
+// without a network. tests/programs/first_minute_test.ts does a real first start.
 
 import { deepStrictEqual, match } from "node:assert/strict";
 import config from "../../deno.json" with { type: "json" };

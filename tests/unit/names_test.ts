@@ -1,4 +1,4 @@
-// Looking names up: who shares, who waits, who gives up, and that names which hang leave places to those that do not.
+// Looking up names: which look-ups are shared, wait or are given up, and that names that hang leave places to others.
 
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";

@@ -1,4 +1,4 @@
-// Opens that wait: services take turns, nobody is overtaken by its own, and who leaves is forgotten.
+// Opens that wait: services take turns, order within a service is kept, and visitors that leave are removed.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { OpenQueue } from "../../src/mux/open_queue.ts";

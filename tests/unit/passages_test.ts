@@ -1,4 +1,5 @@
-// Which streams carry on what was dialled here: the chain of a loop is counted and named, chance and what has ended are not.
+// Which streams continue a connection that was dialled here: loops are counted and named; coincidences and ended
+// connections are not.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import {

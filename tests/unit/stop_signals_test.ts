@@ -1,4 +1,4 @@
-// How many requests the signals are that ask to end: as many as somebody meant, however wrappers multiply them.
+// How many stop requests a series of signals makes: as many as the user meant, however wrappers multiply them.
 
 import { rejects, strictEqual } from "node:assert/strict";
 import { StopRequests } from "../../src/cli/stop_signals.ts";

@@ -1,4 +1,4 @@
-// Whose turn it is: bulk in turns, little ahead of bulk, and nobody for ever behind others.
+// Which stream is next: bulk streams take turns, small ones go ahead of bulk, and none starves.
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";

@@ -1,6 +1,6 @@
 // The first minute in the situations of many users: each command, and two connectors in plaintext and with certificates,
 // with the variables that users have, on pipes with stdin closed and on a terminal, in folders and with homes that are
-// closed to them. Everywhere the same must come out, in our own words.
+// closed to them. The output must always be the same, with only the program's own messages.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
