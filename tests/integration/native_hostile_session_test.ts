@@ -124,8 +124,8 @@ for (const role of ["acceptor", "dialler"] as const) {
     await time.advance(1);
     const reason = await session.closed;
     strictEqual(reason?.code, "deadline_exceeded");
-    match(reason.message, /does not answer/);
-    match(await peer.goodBye.then((goodBye) => goodBye?.reason ?? ""), /does not answer/);
+    match(reason.message, /no longer answers/);
+    match(await peer.goodBye.then((goodBye) => goodBye?.reason ?? ""), /no longer answers/);
     strictEqual(time.timerCount, 0);
   });
 

@@ -44,5 +44,5 @@ Deno.test("no more than 1,000 visitors of a service wait", async () => {
   }
   await until(() => counted()?.total === 1001, "all have come");
   strictEqual(counted()?.open, 1000);
-  match(counted()?.lastClose ?? "", /too many wait/);
+  match(counted()?.lastClose ?? "", /too many visitors wait/);
 });
