@@ -45,8 +45,51 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
     visitor: stream.visitor,
   }, stream);
   if (passage.count > MAX_PASSAGES) endLoop(stream, { visit, passage, options });
-  else await carry(stream, { visit, passage, options });
+  else {
+    const conn = await connect(stream, { visit, options });
+    if (conn !== undefined) {
+      const dialled = passage.watched ? { local: conn.local, passages: passage.count } : undefined;
+      if (dialled !== undefined) passage.dialled(dialled);
+      stream.accept(stream.passages > 0 ? dialled : undefined);
+      await visit.carry({ socket: conn, stream, remote: conn.remote });
+    }
+  }
   passage.end();
+}
+
+/**
+ * Dials the destination; undefined when that came to nothing. A function of its own: what a dial needs would be kept as
+ * long as the connection otherwise.
+ */
+async function connect(
+  stream: Stream,
+  { visit, options }: { visit: Visit; options: EgressOptions },
+): Promise<Conn | undefined> {
+  const { service: { name }, who, destination, visitors, listeners, logger } = options;
+  // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
+  const dial = new Dial(destination, DIAL_TIMEOUT_MS, {
+    refuse: (ip) => listeners.refusalOf(ip, destination.port),
+    asker: visitors.holder,
+  });
+  stream.onLost(() => dial.cancel());
+  visit.cut = () => dial.cancel();
+  try {
+    return await dial.conn;
+  } catch (error) {
+    if (dial.cancelled) {
+      visit.fail(LEFT);
+      logger.debug("visitor left before its destination was connected", { service: name });
+      stream.reset("connection_reset", LEFT);
+      return undefined;
+    }
+    const reason = reasonOf(error);
+    visit.fail(reason);
+    // Whoever may open streams may open thousands.
+    const line = dial.refused ? "destination refused" : "destination cannot be reached";
+    visitors.log.warn(line, { ...who, service: name, reason });
+    stream.reset("refused", reason);
+    return undefined;
+  }
 }
 
 /** The stream is its own visitor. */
@@ -66,39 +109,4 @@ function endLoop(
   });
   // Some of them may be other peers', and the address that they were found by is only what this one says.
   stream.reset("limit", loop);
-}
-
-async function carry(
-  stream: Stream,
-  { visit, passage, options }: { visit: Visit; passage: Passage; options: EgressOptions },
-): Promise<void> {
-  const { service: { name }, who, destination, visitors, listeners, logger } = options;
-  // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
-  const dial = new Dial(destination, DIAL_TIMEOUT_MS, {
-    refuse: (ip) => listeners.refusalOf(ip, destination.port),
-    asker: visitors.holder,
-  });
-  stream.onLost(() => dial.cancel());
-  visit.cut = () => dial.cancel();
-  let conn: Conn;
-  try {
-    conn = await dial.conn;
-  } catch (error) {
-    if (dial.cancelled) {
-      visit.fail(LEFT);
-      logger.debug("visitor left before its destination was connected", { service: name });
-      return stream.reset("connection_reset", LEFT);
-    }
-    const reason = reasonOf(error);
-    visit.fail(reason);
-    // Whoever may open streams may open thousands.
-    const line = dial.refused ? "destination refused" : "destination cannot be reached";
-    visitors.log.warn(line, { ...who, service: name, reason });
-    return stream.reset("refused", reason);
-  }
-  const { passages } = stream;
-  const dialled = passage.watched ? { local: conn.local, passages: passage.count } : undefined;
-  if (dialled !== undefined) passage.dialled(dialled);
-  stream.accept(passages > 0 ? dialled : undefined);
-  await visit.carry({ socket: conn, stream, remote: conn.remote });
 }

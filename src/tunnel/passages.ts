@@ -54,6 +54,9 @@ export class Passages {
     this.#ports.set(sourcePort, (this.#ports.get(sourcePort) ?? 0) + 1);
     // Few destinations are a port that peers listen on: all others cost no more than this.
     const watched = passages > 0 || this.#ports.has(destinationPort) && visitor !== "";
+    if (!watched && !this.#dialled.has(visitor)) {
+      return new Unwatched(options.service, () => this.#leavePort(sourcePort));
+    }
     const leg = new Leg(options, this, { side: "egress", watched });
     leg.raise(passages);
     if (this.#findFormer(leg) || !leg.watched) return leg;
@@ -84,6 +87,10 @@ export class Passages {
     if (this.#dialled.get(local) === leg) this.#dialled.delete(local);
     if (side === "ingress") return;
     if (this.#arrived.get(visitor) === leg) this.#arrived.delete(visitor);
+    this.#leavePort(sourcePort);
+  }
+
+  #leavePort(sourcePort: number): void {
     const left = (this.#ports.get(sourcePort) ?? 0) - 1;
     if (left > 0) this.#ports.set(sourcePort, left);
     else this.#ports.delete(sourcePort);
@@ -94,6 +101,36 @@ export class Passages {
     if (former === undefined || !isContinuedBy(former, leg)) return false;
     leg.follow(former);
     return true;
+  }
+}
+
+/** The part of a connection that comes from nowhere and leads nowhere that is known: as nearly all do. */
+class Unwatched implements Passage {
+  readonly #service: string;
+  #leave: (() => void) | undefined;
+
+  constructor(service: string, leave: () => void) {
+    this.#service = service;
+    this.#leave = leave;
+  }
+
+  get count(): number {
+    return 1;
+  }
+
+  get services(): string[] {
+    return [this.#service];
+  }
+
+  get watched(): boolean {
+    return false;
+  }
+
+  dialled(): void {}
+
+  end(): void {
+    this.#leave?.();
+    this.#leave = undefined;
   }
 }
 
