@@ -473,7 +473,8 @@ function fewest({ askers }: Known, counts: ReadonlyMap<string, number>): number 
 
 /** The addresses of what is an address, or this machine by name. RFC 6761 section 6.3. */
 function addressesWithoutAsking(host: string): readonly string[] | undefined {
-  if (isIpv4(host) || isIpv6(host)) return [canonicalIp(host)];
+  if (isIpv4(host)) return [host];
+  if (isIpv6(host)) return [canonicalIp(host)];
   return /(^|\.)localhost\.?$/i.test(host) ? LOOPBACK : undefined;
 }
 
