@@ -1,8 +1,8 @@
 // What both sides say about a wrong destination.
 
-import { strictEqual } from "node:assert/strict";
+import { ok, strictEqual } from "node:assert/strict";
 import { type ConnectorProcess, exposeService, spawnPair } from "../support/processes.ts";
-import { until } from "../support/world.ts";
+import { turnsAway, until } from "../support/world.ts";
 
 async function lastClose({ rest }: ConnectorProcess, id: string): Promise<string | undefined> {
   return (await rest.list()).find((each) => each.id === id)?.connections.last_close;
@@ -24,8 +24,7 @@ Deno.test("a destination that was mistaken is named on both sides, with the reas
       ] as const
     ) {
       const { id, port } = await exposeService(local, { to: remote.address, type, destination });
-      using visitor = await Deno.connect({ port });
-      await visitor.read(new Uint8Array(1)).catch(() => null);
+      ok(await turnsAway(port));
       for (const side of [local, remote]) {
         await until(async () => await lastClose(side, id) !== undefined, "both sides have noticed");
         strictEqual(await lastClose(side, id), `Cannot connect to ${destination}: ${reason}`);

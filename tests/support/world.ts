@@ -284,6 +284,17 @@ export async function roundTrip(port: number, { length = 100_000 } = {}): Promis
   deepStrictEqual(received, sent);
 }
 
+/** Whether a visitor of a port of this machine is let in, and then let go without a byte. */
+export async function turnsAway(port: number): Promise<boolean> {
+  try {
+    using visitor = await Deno.connect({ port });
+    return await visitor.read(new Uint8Array(1)) === null;
+  } catch (error) {
+    // It may be reset before the runtime says that it is connected.
+    return error instanceof Deno.errors.ConnectionReset;
+  }
+}
+
 /** Whether nobody listens on a port of this machine. One who is turned away at once was let in before. */
 export async function refuses(port: number): Promise<boolean> {
   try {
