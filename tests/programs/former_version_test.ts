@@ -113,5 +113,10 @@ async function unpack(folder: string): Promise<string> {
   };
   await run("git", ["archive", `--output=${archive}`, FORMER]);
   await run("tar", ["-xf", archive, "-C", folder]);
+  // Its packages, by whatever way to the registry this machine has: a user's shell may have none.
+  const args = ["cache", "--quiet", "main.ts"];
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: folder })
+    .output();
+  strictEqual(success, true, new TextDecoder().decode(stderr));
   return folder;
 }
