@@ -7,7 +7,14 @@ import * as path from "node:path";
 import { delay } from "../../src/delay.ts";
 import type { ServiceType } from "../../src/service.ts";
 import { Child, runProgram } from "../support/child.ts";
-import { makePki, pemOf, spawnSecure, untilComplete, writeTls } from "../support/mtls.ts";
+import {
+  makePki,
+  pemOf,
+  type SecureProcess,
+  spawnSecure,
+  untilComplete,
+  writeTls,
+} from "../support/mtls.ts";
 import { exposeService, ROOT, spawnConnector, spawnPair } from "../support/processes.ts";
 import { echo, freePort, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
 import { IS_ROOT, tempFolder, untilListening } from "./tunnels.ts";
@@ -230,18 +237,7 @@ Deno.test("nginx terminates TLS, and asks for certificates", async () => {
   const kind = { ...NGINX, block: { language: "nginx", index: 1 } };
   await using proxy = await startNginx(await recipe(kind, place), place);
   await using near = await spawnSecure(flags);
-  const { id, port } = await near.expose(`localhost:${place.port}`, {
-    type: "local",
-    destination: `127.0.0.1:${server.port}`,
-  });
-  await untilComplete(near, id);
-  await roundTrip(port, { length: BULK_BYTES });
-  using conn = await Deno.connect({ port });
-  await exchange(conn);
-  await proxy.reload();
-  await delay(3000);
-  await exchange(conn);
-  await roundTrip(port);
+  await outlivesReload(near, { proxy, port: place.port, destination: server.port });
 });
 
 Deno.test("HAProxy passes TLS through, with the certificates of both ends", async () => {
@@ -254,9 +250,21 @@ Deno.test("HAProxy passes TLS through, with the certificates of both ends", asyn
   const place = { port: freePort(), behind: far.grpcPort, file: folder.file };
   const kind = { ...HAPROXY, block: { language: "haproxy", index: 1 } };
   await using proxy = await startHaproxy(await recipe(kind, place), place);
-  const { id, port } = await near.expose(`localhost:${place.port}`, {
+  await outlivesReload(near, { proxy, port: place.port, destination: server.port });
+});
+
+/** With certificates: bulk through a proxy is whole, and an open connection lives when the proxy is reloaded. */
+async function outlivesReload(
+  near: SecureProcess,
+  { proxy, port: through, destination }: {
+    proxy: { reload(): Promise<void> };
+    port: number;
+    destination: number;
+  },
+): Promise<void> {
+  const { id, port } = await near.expose(`localhost:${through}`, {
     type: "local",
-    destination: `127.0.0.1:${server.port}`,
+    destination: `127.0.0.1:${destination}`,
   });
   await untilComplete(near, id);
   await roundTrip(port, { length: BULK_BYTES });
@@ -266,7 +274,7 @@ Deno.test("HAProxy passes TLS through, with the certificates of both ends", asyn
   await delay(3000);
   await exchange(conn);
   await roundTrip(port);
-});
+}
 
 /** Exposes through a proxy, and waits until that is complete. */
 function exposeThroughProxy(
