@@ -4,7 +4,7 @@
 import { type ResetCode, TAKEN } from "../byte_channel.ts";
 import { ConnectorError } from "../errors.ts";
 import { CHUNK_OVERHEAD_BYTES } from "../limits.ts";
-import type { Enrolled } from "../roster.ts";
+import type { SwapSetMember } from "../swap_set.ts";
 import type { Dialled } from "../wire/native_frame.ts";
 import { Inbox } from "./inbox.ts";
 import type { NativeCarrier, NativeStreamOptions, OpenState } from "./native_carrier.ts";
@@ -13,7 +13,7 @@ import { newShare } from "./turn_queue.ts";
 import type { ReceiveWindow, SendWindow } from "./window.ts";
 
 /** A stream of the native dialect. */
-export class NativeStream implements Enrolled, Stream {
+export class NativeStream implements SwapSetMember, Stream {
   place = -1;
   readonly serviceId: string;
   readonly visitor: string;

@@ -6,7 +6,7 @@ import { decodeBatch } from "../wire/native_codec.ts";
 import { breach, MAX_STREAM_ID, type NativeFrame } from "../wire/native_frame.ts";
 import type { Batcher, DataTurn } from "./batcher.ts";
 import type { PeerLimits, SessionLimits } from "../limits.ts";
-import { Roster } from "../roster.ts";
+import { SwapSet } from "../swap_set.ts";
 import type { NativeCarrier } from "./native_carrier.ts";
 import { NativeStream } from "./native_stream.ts";
 import { OpenQueue } from "./open_queue.ts";
@@ -58,7 +58,7 @@ export class NativeStreams implements NativeCarrier {
   /** The highest number used by either side. */
   readonly #last: { ours: number; theirs: number };
   /** Streams whose bytes wait for their readers, those too that are forgotten otherwise; and how many bytes. */
-  readonly #holders = new Roster<NativeStream>();
+  readonly #holders = new SwapSet<NativeStream>();
   #waitingBytes = 0;
 
   constructor(options: NativeStreamsOptions) {

@@ -2,7 +2,7 @@
 
 import type { NativeStream } from "./native_stream.ts";
 
-/** One stream's place. What a Map has forgotten may live on in it (../roster.ts): this much, and not the stream. */
+/** One stream's place. What a Map has forgotten may live on in it (../swap_set.ts): this much, and not the stream. */
 interface Slot {
   stream: NativeStream | undefined;
 }

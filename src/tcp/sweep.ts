@@ -1,18 +1,18 @@
 // Looks at everything that has a long time limit, all at once: a timer for each connection would cost more than the
 // rest of its bookkeeping. For limits of seconds and more: what is due is noticed half a second late at most.
 
-import { type Enrolled, Roster } from "../roster.ts";
+import { SwapSet, type SwapSetMember } from "../swap_set.ts";
 
 /** How often everything is looked at, in milliseconds. */
 export const SWEEP_MS = 500;
 
 /** What is looked at. */
-export interface Swept extends Enrolled {
+export interface Swept extends SwapSetMember {
   /** Called at every look; `now` as of `performance.now()`. */
   look(now: number): void;
 }
 
-const swept = new Roster<Swept>();
+const swept = new SwapSet<Swept>();
 let timer: ReturnType<typeof setInterval> | undefined;
 
 /** Begins to look at something. */

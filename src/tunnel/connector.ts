@@ -23,10 +23,10 @@ import { GuestServices } from "./guest_services.ts";
 import { InboundLinks } from "./inbound_links.ts";
 import { Peer } from "./peer.ts";
 import type { PeerService } from "./peer_service.ts";
-import { Visitors, type VisitorsOptions } from "./visitors.ts";
+import { Connections, type ConnectionsOptions } from "./connections.ts";
 
 /** What a connector may do, and what it does it with. */
-export interface ConnectorOptions extends VisitorsOptions {
+export interface ConnectorOptions extends ConnectionsOptions {
   /** Starts to open a link to a peer. */
   dial: (address: Address) => Link;
   /** How a peer is dialled. Default: directly. */
@@ -58,7 +58,7 @@ const HURRIED_GRACE_MS = 200;
 /** A connector, without its servers. */
 export class Connector implements Control {
   readonly #options: ConnectorOptions;
-  readonly #visitors: Visitors;
+  readonly #connections: Connections;
   readonly #pace = newDialPace();
   /** By the address as the user wrote it: the contract opens one link for each distinct text. */
   readonly #peers = new Map<string, Peer>();
@@ -72,9 +72,9 @@ export class Connector implements Control {
   constructor(options: ConnectorOptions) {
     this.#options = options;
     const { listeners, logger, graceMs } = options;
-    this.#visitors = new Visitors(options);
+    this.#connections = new Connections(options);
     this.#guestServices = new GuestServices({
-      visitors: this.#visitors,
+      connections: this.#connections,
       listeners,
       logger,
       graceMs,
@@ -167,14 +167,14 @@ export class Connector implements Control {
     const place = this.#inboundLinks.admit(link.peer);
     if (place === undefined) {
       const reason = "This connector has too many links of the peer already";
-      this.#visitors.log.warn("link refused", { peer: link.peer.address, reason });
+      this.#connections.log.warn("link refused", { peer: link.peer.address, reason });
       return link.abort(new ConnectorError("resource_exhausted", reason));
     }
     const { logger, limits } = this.#options;
     const guest = new Guest(link, {
       services: this.#guestServices,
       listeners: this.#options.listeners,
-      log: this.#visitors.log,
+      log: this.#connections.log,
       logger,
       limits,
     });
@@ -195,9 +195,9 @@ export class Connector implements Control {
     for (const owner of owners) owner.drain({ returns: this.#options.save !== undefined });
     const waited = new AbortController();
     const hurried = signal ? AbortSignal.any([signal, waited.signal]) : waited.signal;
-    await Promise.race([this.#visitors.idle(), delay(drainMs, { signal: hurried })]);
+    await Promise.race([this.#connections.idle(), delay(drainMs, { signal: hurried })]);
     waited.abort();
-    this.#visitors.closeAll();
+    this.#connections.closeAll();
     const graceMs = signal?.aborted
       ? HURRIED_GRACE_MS
       : Math.max(CLOSE_GRACE_MS, deadline - performance.now());
@@ -207,7 +207,7 @@ export class Connector implements Control {
     await Promise.all(owners.map((owner) => owner.closed));
     signal?.removeEventListener("abort", hurry);
     this.#guestServices.close();
-    this.#visitors[Symbol.dispose]();
+    this.#connections[Symbol.dispose]();
   }
 
   /** @throws {ConnectorError} when it does not become complete in time, or nobody waits any more. */
@@ -266,10 +266,10 @@ export class Connector implements Control {
       address,
       dial,
       route: routeTo?.(address) ?? { kind: "direct" },
-      visitors: this.#visitors,
+      connections: this.#connections,
       listeners,
       pace: this.#pace,
-      log: this.#visitors.log,
+      log: this.#connections.log,
       logger: logger.with({ peer: formatAddress(address) }),
       limits,
       graceMs,

@@ -10,7 +10,7 @@ import type { Conn } from "../tcp/conn.ts";
 import { Dial } from "../tcp/dial.ts";
 import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { MAX_PASSAGES, type Passage } from "./passages.ts";
-import { type ServiceVisitors, TOO_MANY, type Visit } from "./visitors.ts";
+import { type ServiceConnections, TOO_MANY, type TunnelledConnection } from "./connections.ts";
 
 /** The longest that dialling a destination may take, in milliseconds. */
 const DIAL_TIMEOUT_MS = 10_000;
@@ -24,7 +24,7 @@ export interface EgressOptions {
   /** Whose stream it is, for the log. */
   who: Record<string, unknown>;
   destination: Address;
-  visitors: ServiceVisitors;
+  connections: ServiceConnections;
   /** Where this connector listens itself. */
   listeners: OwnListeners;
   logger: Logger;
@@ -32,26 +32,26 @@ export interface EgressOptions {
 
 /** Dials the destination and carries the stream. A destination that cannot be reached resets it. Never rejects. */
 export async function carryToDestination(stream: Stream, options: EgressOptions): Promise<void> {
-  const { service: { name, sourcePort }, destination, visitors } = options;
-  const visit = visitors.admit();
-  if (visit === undefined) {
-    visitors.log.warn("visitor turned away", { service: name, reason: TOO_MANY });
+  const { service: { name, sourcePort }, destination, connections } = options;
+  const connection = connections.admit();
+  if (connection === undefined) {
+    connections.log.warn("visitor turned away", { service: name, reason: TOO_MANY });
     return stream.reset("limit", TOO_MANY);
   }
-  const passage = visitors.passages.enterEgress({
+  const passage = connections.passages.enterEgress({
     service: name,
     sourcePort,
     destinationPort: destination.port,
     visitor: stream.visitor,
   }, stream);
-  if (passage.count > MAX_PASSAGES) endLoop(stream, { visit, passage, options });
+  if (passage.count > MAX_PASSAGES) endLoop(stream, { connection, passage, options });
   else {
-    const conn = await connect(stream, { visit, options });
+    const conn = await connect(stream, { connection, options });
     if (conn !== undefined) {
       const dialled = passage.watched ? { local: conn.local, passages: passage.count } : undefined;
       if (dialled !== undefined) passage.dialled(dialled);
       stream.accept(stream.passages > 0 ? dialled : undefined);
-      await visit.carry({ socket: conn, stream, remote: conn.remote });
+      await connection.carry({ socket: conn, stream, remote: conn.remote });
     }
   }
   passage.end();
@@ -63,30 +63,30 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
  */
 async function connect(
   stream: Stream,
-  { visit, options }: { visit: Visit; options: EgressOptions },
+  { connection, options }: { connection: TunnelledConnection; options: EgressOptions },
 ): Promise<Conn | undefined> {
-  const { service: { name }, who, destination, visitors, listeners, logger } = options;
+  const { service: { name }, who, destination, connections, listeners, logger } = options;
   // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
   const dial = new Dial(destination, DIAL_TIMEOUT_MS, {
     refuse: (ip) => listeners.refusalOf(ip, destination.port),
-    asker: visitors.holder,
+    asker: connections.holder,
   });
   stream.onLost(() => dial.cancel());
-  visit.cut = () => dial.cancel();
+  connection.cut = () => dial.cancel();
   try {
     return await dial.conn;
   } catch (error) {
     if (dial.cancelled) {
-      visit.fail(LEFT);
+      connection.fail(LEFT);
       logger.debug("visitor left before its destination was connected", { service: name });
       stream.reset("connection_reset", LEFT);
       return undefined;
     }
     const reason = reasonOf(error);
-    visit.fail(reason);
+    connection.fail(reason);
     // Whoever may open streams may open thousands.
     const line = dial.refused ? "destination refused" : "destination cannot be reached";
-    visitors.log.warn(line, { ...who, service: name, reason });
+    connections.log.warn(line, { ...who, service: name, reason });
     stream.reset("refused", reason);
     return undefined;
   }
@@ -95,14 +95,18 @@ async function connect(
 /** The stream is its own visitor. */
 function endLoop(
   stream: Stream,
-  { visit, passage, options }: { visit: Visit; passage: Passage; options: EgressOptions },
+  { connection, passage, options }: {
+    connection: TunnelledConnection;
+    passage: Passage;
+    options: EgressOptions;
+  },
 ): void {
-  const { service: { name }, who, visitors } = options;
+  const { service: { name }, who, connections } = options;
   const names = [...new Set(passage.services)].map((service) => `"${service}"`).join(", ");
   const loop = `a loop: the connection has passed ${MAX_PASSAGES} services`;
   const reason = `${loop}, of which ${names}`;
-  visit.fail(reason);
-  visitors.log.warn("connection ended that leads back to itself", {
+  connection.fail(reason);
+  connections.log.warn("connection ended that leads back to itself", {
     ...who,
     service: name,
     reason,

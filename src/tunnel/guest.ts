@@ -147,12 +147,12 @@ export class Guest implements Owner, InboundLink {
     if (entry === undefined || entry.service.type !== "remote") {
       return stream.reset("no_service", "there is no such service");
     }
-    const { destination, visitors, service } = entry;
+    const { destination, connections, service } = entry;
     carryToDestination(stream, {
       service,
       who: whoFields(this.peer),
       destination,
-      visitors,
+      connections,
       listeners: this.#listeners,
       logger: this.#logger,
     });

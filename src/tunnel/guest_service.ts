@@ -7,7 +7,7 @@ import type { PeerInfo } from "../peer_identity.ts";
 import { mayClaim, mayInherit, principalOf } from "../principal.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import type { Ingress } from "./ingress.ts";
-import type { ServiceVisitors } from "./visitors.ts";
+import type { ServiceConnections } from "./connections.ts";
 
 /** The link that a service came over. */
 export interface Owner {
@@ -28,7 +28,7 @@ export interface GuestService {
   /** What the egress dials. */
   destination: Address;
   since: Date;
-  visitors: ServiceVisitors;
+  connections: ServiceConnections;
   /** Only of services of type local. */
   ingress: Ingress | undefined;
   tenure: Tenure;
@@ -40,17 +40,24 @@ export function ownerOf({ tenure }: GuestService): Owner | undefined {
 }
 
 /** What is true of a service now. */
-export function reportOf({ service, since, visitors, tenure }: GuestService): ServiceReport {
-  const connections = visitors.stats;
+export function reportOf({ service, since, connections, tenure }: GuestService): ServiceReport {
+  const stats = connections.stats;
   if (tenure.kind === "orphaned") {
     const message = `the link to ${tenure.peer.address} is lost; ` +
       `its port is kept until ${tenure.until.toISOString()}`;
-    return { ...service, status: "pending", message, since, connections };
+    return { ...service, status: "pending", message, since, connections: stats };
   }
   const { peer, leaving } = tenure.owner;
   return leaving
-    ? { ...service, status: "pending", message: "the peer is leaving", since, connections, peer }
-    : { ...service, status: "complete", since, connections, peer };
+    ? {
+      ...service,
+      status: "pending",
+      message: "the peer is leaving",
+      since,
+      connections: stats,
+      peer,
+    }
+    : { ...service, status: "complete", since, connections: stats, peer };
 }
 
 /** Whether two are the same but for their ids and peers. */

@@ -24,7 +24,7 @@ import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { Ingress } from "./ingress.ts";
 import { shareOfPeer } from "./peer_share.ts";
 import { Share } from "../share.ts";
-import type { ServiceVisitors, Visitors } from "./visitors.ts";
+import type { Connections, ServiceConnections } from "./connections.ts";
 
 /** The most services that one peer may have exposed on us over one link. */
 const MAX_SERVICES_PER_LINK = 1000;
@@ -41,7 +41,7 @@ const DRAIN_PATIENCE_MS = 60_000;
 
 /** What the services need of the connector. */
 export interface GuestServicesOptions {
-  visitors: Visitors;
+  connections: Connections;
   listeners: OwnListeners;
   logger: Logger;
   /** How long a service waits for its peer to return, in milliseconds. */
@@ -93,7 +93,7 @@ export class GuestServices {
   get(
     serviceId: string,
     owner: Owner,
-  ): Pick<GuestService, "service" | "destination" | "visitors"> | undefined {
+  ): Pick<GuestService, "service" | "destination" | "connections"> | undefined {
     const entry = this.#services.get(serviceId);
     const known = entry && (ownerOf(entry) === owner || isClaimedBy(entry, owner.peer));
     return known ? entry : undefined;
@@ -131,9 +131,9 @@ export class GuestServices {
     }
     const side = service.type === "local" ? "ingress" : "egress";
     const bounds = { holder: boundKey(owner.peer) };
-    const visitors = this.#options.visitors.openService(service, side, bounds);
+    const connections = this.#options.connections.openService(service, side, bounds);
     const ingress = service.type === "local"
-      ? this.#openIngress(service, { visitors, holder })
+      ? this.#openIngress(service, { connections, holder })
       : undefined;
     // What is still open of a peer that leaves goes on.
     if (known) this.#drop(known, { cut: !same });
@@ -142,7 +142,7 @@ export class GuestServices {
     const tenure: Tenure = { kind: "owned", owner };
     const destination = parseAddress(destinationAddr);
     const since = new Date();
-    const entry: GuestService = { service, destination, since, visitors, ingress, tenure };
+    const entry: GuestService = { service, destination, since, connections, ingress, tenure };
     this.#services.set(id, entry);
     this.#place(entry, owner);
     if (ingress) this.#ports.set(sourcePort, entry);
@@ -258,19 +258,19 @@ export class GuestServices {
   /** Opens a port, or takes over the one that is open already, so that it never refuses in between. */
   #openIngress(
     service: Service,
-    { visitors, holder }: { visitors: ServiceVisitors; holder: GuestService | undefined },
+    { connections, holder }: { connections: ServiceConnections; holder: GuestService | undefined },
   ): Ingress {
-    const options = { service, visitors, listeners: this.#options.listeners };
+    const options = { service, connections, listeners: this.#options.listeners };
     const ingress = holder?.ingress;
     if (holder && ingress) {
       holder.ingress = undefined;
-      ingress.rededicate(options);
+      ingress.reassign(options);
       return ingress;
     }
     try {
       return Ingress.open(options);
     } catch (error) {
-      visitors.close();
+      connections.close();
       throw error;
     }
   }
@@ -322,8 +322,8 @@ export class GuestServices {
     this.#disown(entry);
     this.#freePlace(entry);
     this.#stopListening(entry);
-    if (cut) entry.visitors.close();
-    else entry.visitors.retire();
+    if (cut) entry.connections.close();
+    else entry.connections.retire();
     this.changes.info("service removed", {
       ...whoFields(peerOf(entry.tenure)),
       service: name,

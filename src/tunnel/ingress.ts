@@ -8,12 +8,12 @@ import type { Service } from "../service.ts";
 import type { Conn } from "../tcp/conn.ts";
 import { Listener } from "../tcp/listener.ts";
 import type { OwnListeners } from "../tcp/own_listeners.ts";
-import { type ServiceVisitors, TOO_MANY, type Visit } from "./visitors.ts";
+import { type ServiceConnections, TOO_MANY, type TunnelledConnection } from "./connections.ts";
 
 /** What an ingress listens for. */
 export interface IngressOptions {
   service: Pick<Service, "id" | "name" | "sourcePort" | "destinationAddr">;
-  visitors: ServiceVisitors;
+  connections: ServiceConnections;
   /** Told where it listens: no tunnel leads there. */
   listeners: OwnListeners;
 }
@@ -29,7 +29,7 @@ type State =
 
 interface Waiter {
   conn: Conn;
-  visit: Visit;
+  connection: TunnelledConnection;
 }
 
 /** A listening service. */
@@ -56,7 +56,7 @@ export class Ingress {
    */
   static open(options: IngressOptions): Ingress {
     const ingress = new Ingress(options);
-    const letPortGo = options.visitors.holdPort();
+    const letPortGo = options.connections.holdPort();
     try {
       ingress.#listener = Listener.listen(
         options.service.sourcePort,
@@ -72,10 +72,10 @@ export class Ingress {
   }
 
   /** The port belongs to another service from now on; whoever waits is that one's visitor. */
-  rededicate(options: IngressOptions): void {
+  reassign(options: IngressOptions): void {
     this.#options = options;
     this.#destinationPort = destinationPortOf(options);
-    for (const { visit } of this.#waiting) visit.fail("the service was replaced");
+    for (const { connection } of this.#waiting) connection.fail("the service was replaced");
     const conns = this.#waiting.map(({ conn }) => conn);
     this.#waiting = [];
     for (const conn of conns) this.#receive(conn);
@@ -112,17 +112,17 @@ export class Ingress {
   }
 
   #receive(conn: Conn): void {
-    const visit = this.#options.visitors.admit();
-    if (visit === undefined) return this.#turnAway(conn, TOO_MANY);
+    const connection = this.#options.connections.admit();
+    if (connection === undefined) return this.#turnAway(conn, TOO_MANY);
     const state = this.#state;
-    if (state.kind === "linked") return this.#carry({ conn, visit });
+    if (state.kind === "linked") return this.#carry({ conn, connection });
     const reason = state.kind === "absent"
       ? state.reason
-      : this.#options.visitors.wait(visit)
+      : this.#options.connections.wait(connection)
       ? undefined
       : "too many visitors wait for the peer already";
-    if (reason === undefined) this.#wait({ conn, visit });
-    else this.#dismiss({ conn, visit }, reason);
+    if (reason === undefined) this.#wait({ conn, connection });
+    else this.#dismiss({ conn, connection }, reason);
   }
 
   #wait(waiter: Waiter): void {
@@ -136,11 +136,11 @@ export class Ingress {
     });
   }
 
-  #carry({ conn, visit }: Waiter): void {
-    const { service, visitors } = this.#options;
+  #carry({ conn, connection }: Waiter): void {
+    const { service, connections } = this.#options;
     if (this.#state.kind !== "linked") throw new TypeError("there is no link");
     const { remote } = conn;
-    const passage = visitors.passages.enterIngress({
+    const passage = connections.passages.enterIngress({
       service: service.name,
       sourcePort: service.sourcePort,
       destinationPort: this.#destinationPort,
@@ -149,13 +149,13 @@ export class Ingress {
     try {
       const passages = passage?.count ?? 0;
       const stream = this.#state.session.open(service.id, remote, { passages });
-      const carried = visit.carry({ socket: conn, stream, remote });
+      const carried = connection.carry({ socket: conn, stream, remote });
       if (passage === undefined) return;
       stream.onDialled((how) => passage.dialled(how));
       carried.then(() => passage.end());
     } catch (error) {
       passage?.end();
-      this.#dismiss({ conn, visit }, reasonOf(error));
+      this.#dismiss({ conn, connection }, reasonOf(error));
     }
   }
 
@@ -165,14 +165,14 @@ export class Ingress {
     for (const waiter of waiting) this.#dismiss(waiter, reason);
   }
 
-  #dismiss({ conn, visit }: Waiter, reason: string): void {
-    visit.fail(reason);
+  #dismiss({ conn, connection }: Waiter, reason: string): void {
+    connection.fail(reason);
     this.#turnAway(conn, reason);
   }
 
   #turnAway(conn: Conn, reason: string): void {
-    const { service, visitors } = this.#options;
-    visitors.log.warn("visitor turned away", {
+    const { service, connections } = this.#options;
+    connections.log.warn("visitor turned away", {
       service: service.name,
       remote: conn.remote,
       reason,

@@ -263,10 +263,10 @@ export class Peer {
   async #tryOnce(turn: Turn): Promise<string> {
     const refusal = await this.#knock(turn);
     if (refusal !== undefined) return this.#away(refusal);
-    const { visitors, address } = this.#options;
+    const { connections, address } = this.#options;
     let letGo: () => void;
     try {
-      letGo = visitors.hold(dialledHolder(address), "Cannot open a link");
+      letGo = connections.hold(dialledHolder(address), "Cannot open a link");
     } catch (error) {
       return this.#away(reasonOf(error));
     }
@@ -437,7 +437,7 @@ export class Peer {
     this.#answered = session;
     this.#onHeard();
     const { dialect, peer } = session;
-    this.#options.visitors.changes.info("link opened", {
+    this.#options.connections.changes.info("link opened", {
       peer: formatAddress(this.#options.address),
       dialect,
       ...identityFields(peer),
@@ -457,13 +457,13 @@ export class Peer {
     if (entry === undefined || entry.service.type !== "local" || entry.obstructed) {
       return stream.reset("no_service", "there is no such service");
     }
-    const { destination, visitors, service } = entry;
+    const { destination, connections, service } = entry;
     const { address, listeners } = this.#options;
     carryToDestination(stream, {
       service,
       who: { peer: formatAddress(address) },
       destination,
-      visitors,
+      connections,
       listeners,
       logger: this.#logger,
     });
@@ -474,7 +474,7 @@ export class Peer {
     if (entry === undefined) return false;
     this.#services.delete(serviceId);
     entry.close();
-    this.#options.visitors.changes.info("service removed", {
+    this.#options.connections.changes.info("service removed", {
       peer: formatAddress(this.#options.address),
       service: entry.service.name,
       id: serviceId,

@@ -12,13 +12,13 @@ import { serviceToMessage } from "../wire/service_message.ts";
 import type { OwnListeners } from "../tcp/own_listeners.ts";
 import type { DialPace } from "./dial_pace.ts";
 import { Ingress } from "./ingress.ts";
-import type { ServiceVisitors, Visitors } from "./visitors.ts";
+import type { Connections, ServiceConnections } from "./connections.ts";
 
 /** What a service needs of the connector. */
 export interface PeerServiceOptions {
   /** Where the peer is, as it is dialled. */
   address: Address;
-  visitors: Visitors;
+  connections: Connections;
   listeners: OwnListeners;
   pace: DialPace;
   /** How long visitors wait for a link that was lost, in milliseconds. */
@@ -53,7 +53,7 @@ export class PeerService {
   readonly service: Service;
   /** What the egress dials. */
   readonly destination: Address;
-  readonly visitors: ServiceVisitors;
+  readonly connections: ServiceConnections;
   readonly #options: PeerServiceOptions;
   #ingress: Ingress | undefined;
   #session: Session | undefined;
@@ -99,7 +99,7 @@ export class PeerService {
     this.#options = options;
     const side = service.type === "local" ? "egress" : "ingress";
     const holder = dialledHolder(options.address);
-    this.visitors = options.visitors.openService(service, side, { holder });
+    this.connections = options.connections.openService(service, side, { holder });
   }
 
   /** Whether it cannot be had here. */
@@ -117,7 +117,7 @@ export class PeerService {
       since: this.#since,
       ...(this.#lastError && { lastError: this.#lastError }),
       ...(this.#retryAt && { retryAt: this.#retryAt }),
-      connections: this.visitors.stats,
+      connections: this.connections.stats,
       ...(shown?.dialect && { peer: shown.peer }),
     };
   }
@@ -129,9 +129,9 @@ export class PeerService {
    */
   open(): void {
     if (this.service.type === "local" || this.#ingress || this.#stopped) return;
-    const { visitors, service } = this;
+    const { connections, service } = this;
     const { listeners, graceMs } = this.#options;
-    const ingress = Ingress.open({ service, visitors, listeners });
+    const ingress = Ingress.open({ service, connections, listeners });
     ingress.detach({ graceMs, reason: "there is no link to the peer" });
     this.#ingress = ingress;
   }
@@ -292,7 +292,7 @@ export class PeerService {
   close(reason?: string): void {
     this.#closed = true;
     this.stopListening();
-    this.visitors.close(reason);
+    this.connections.close(reason);
     this.#notify();
   }
 
@@ -345,7 +345,7 @@ export class PeerService {
     { code, waitMs }: { code?: ErrorCode | undefined; waitMs?: number | undefined } = {},
   ): void {
     this.#stopRetrying();
-    const { visitors, graceMs, address } = this.#options;
+    const { connections, graceMs, address } = this.#options;
     const message = text?.slice(0, MAX_TEXT_LENGTH);
     const { id, name } = this.service;
     const before = this.#status;
@@ -359,7 +359,7 @@ export class PeerService {
     if (status !== before) {
       this.#since = new Date();
       const peer = formatAddress(address);
-      visitors.changes.info("service status", { peer, service: name, id, status, message });
+      connections.changes.info("service status", { peer, service: name, id, status, message });
     }
     this.#carrier = status === "complete" ? this.#session : undefined;
     if (this.#carrier) this.#ingress?.attach(this.#carrier);

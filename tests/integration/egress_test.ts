@@ -7,7 +7,7 @@ import type { Address } from "../../src/address.ts";
 import type { Stream } from "../../src/mux/stream.ts";
 import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { carryToDestination } from "../../src/tunnel/egress.ts";
-import { Visitors } from "../../src/tunnel/visitors.ts";
+import { Connections } from "../../src/tunnel/connections.ts";
 import { freePort } from "../support/world.ts";
 
 Deno.test("egress: a visitor that leaves before its destination is connected is no failure of the destination", async () => {
@@ -79,25 +79,25 @@ async function carry(
       reasons.push(reason);
     },
   } as unknown as Stream;
-  using all = new Visitors({
+  using all = new Connections({
     logger,
     halfOpenMs: 1000,
     maxConnections: 10,
     maxServiceConnections: 10,
   });
-  const visitors = all.openService({ id: "1", name: "test" }, "egress");
+  const connections = all.openService({ id: "1", name: "test" }, "egress");
   for (let time = 0; time < times; time += 1) {
     await carryToDestination(stream, {
       service: { name: "test", sourcePort: 1 },
       who: {},
       destination,
-      visitors,
+      connections,
       listeners,
       logger,
     });
   }
-  strictEqual(visitors.stats.open, 0);
-  strictEqual(visitors.stats.failed, times);
-  visitors.close();
-  return { logged, resets, reasons, lastClose: visitors.stats.lastClose };
+  strictEqual(connections.stats.open, 0);
+  strictEqual(connections.stats.failed, times);
+  connections.close();
+  return { logged, resets, reasons, lastClose: connections.stats.lastClose };
 }

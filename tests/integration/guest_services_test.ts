@@ -10,7 +10,7 @@ import type { Service } from "../../src/service.ts";
 import type { Owner } from "../../src/tunnel/guest_service.ts";
 import { GuestServices } from "../../src/tunnel/guest_services.ts";
 import { OwnListeners } from "../../src/tcp/own_listeners.ts";
-import { Visitors } from "../../src/tunnel/visitors.ts";
+import { Connections } from "../../src/tunnel/connections.ts";
 import type { ControlFrame } from "../../src/wire/frame.ts";
 import { freePort, refuses, until } from "../support/world.ts";
 
@@ -20,14 +20,14 @@ const logger = getLogger(["test"]);
 const OURS = "ours";
 
 class World implements Disposable {
-  readonly visitors = new Visitors({
+  readonly connections = new Connections({
     logger,
     halfOpenMs: 60_000,
     maxConnections: 100,
     maxServiceConnections: 100,
   });
   readonly services = new GuestServices({
-    visitors: this.visitors,
+    connections: this.connections,
     listeners: new OwnListeners(),
     logger,
     graceMs: 60_000,
@@ -294,7 +294,7 @@ Deno.test("who takes a port over from a peer that drains does not cut off what i
   world.services.takeUp(anew, new TestOwner());
   deepStrictEqual(world.services.list().map(({ id }) => id), [anew.id]);
   deepStrictEqual(former.resets, []);
-  world.visitors.closeAll();
+  world.connections.closeAll();
   await until(() => former.resets.length > 0, "it is reset");
   match(former.resets[0] ?? "", /closing/);
   await visitor.read(new Uint8Array(1)).catch(() => null);

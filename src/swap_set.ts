@@ -2,14 +2,14 @@
 // with what was in it then, and each table refers to the next: once the first has grown old, everything that was ever
 // in the set lives until the next full collection.
 
-/** What can be in a roster, one at a time. */
-export interface Enrolled {
-  /** Kept by the roster: its place there. */
+/** What can be in a set, one at a time. */
+export interface SwapSetMember {
+  /** Kept by the set: its place in it. */
   place: number;
 }
 
 /** A set without an order. */
-export class Roster<T extends Enrolled> {
+export class SwapSet<T extends SwapSetMember> {
   readonly #members: T[] = [];
 
   /** How many are in it. */
@@ -17,7 +17,7 @@ export class Roster<T extends Enrolled> {
     return this.#members.length;
   }
 
-  /** Adds one that is in no roster. */
+  /** Adds one that is in no such set. */
   add(member: T): void {
     member.place = this.#members.length;
     this.#members.push(member);

@@ -8,14 +8,14 @@ import { BoundedLog } from "../bounded_log.ts";
 import type { ByteChannel } from "../byte_channel.ts";
 import { descriptors } from "../descriptors.ts";
 import { ConnectorError } from "../errors.ts";
-import { type Enrolled, Roster } from "../roster.ts";
+import { SwapSet, type SwapSetMember } from "../swap_set.ts";
 import type { ConnectionStats } from "../service.ts";
 import { splice, type SpliceOptions } from "../tcp/splice.ts";
 import { Share } from "../share.ts";
 import { Passages } from "./passages.ts";
 
 /** What all services share. */
-export interface VisitorsOptions {
+export interface ConnectionsOptions {
   logger: Logger;
   /** Once one direction has ended, so long without a byte ends the other, in milliseconds. */
   halfOpenMs: number;
@@ -56,15 +56,15 @@ const FIRST_DESCRIPTORS = 128;
 const LOGGED_CHANGES = { burst: 2000, perSecond: 20 };
 
 /** The connections of all services. */
-export class Visitors {
+export class Connections {
   /** What strangers can have logged, of all services together. */
   readonly log: BoundedLog;
   /** What the peers that we dial can have logged of our own services and of links to them. */
   readonly changes: BoundedLog;
   /** What comes back to this connector. */
   readonly passages = new Passages();
-  readonly #options: VisitorsOptions;
-  readonly #services = new Set<ServiceVisitors>();
+  readonly #options: ConnectionsOptions;
+  readonly #services = new Set<ServiceConnections>();
   readonly #open: Share;
   readonly #waiting: Share;
   /** Ports that are listened on, and links that we have opened. */
@@ -75,7 +75,7 @@ export class Visitors {
   #exhausted = false;
   #idle: PromiseWithResolvers<void> | undefined;
 
-  constructor(options: VisitorsOptions) {
+  constructor(options: ConnectionsOptions) {
     this.#options = options;
     this.log = new BoundedLog(options.logger);
     this.changes = new BoundedLog(options.logger, LOGGED_CHANGES);
@@ -89,7 +89,7 @@ export class Visitors {
     service: { id: string; name: string },
     side: "ingress" | "egress",
     { holder = "" }: { holder?: string } = {},
-  ): ServiceVisitors {
+  ): ServiceConnections {
     const fields = { serviceId: service.id, service: service.name, side };
     const share = (of: Share, max: number) => {
       const all = of.within(holder, { reserve: PEER_RESERVE });
@@ -104,7 +104,7 @@ export class Visitors {
     };
     const open = share(this.#open, this.#options.maxServiceConnections);
     const waiting = share(this.#waiting, MAX_SERVICE_WAITING);
-    const made = new ServiceVisitors(fields, {
+    const made = new ServiceConnections(fields, {
       ...this.#options,
       holder,
       log: this.log,
@@ -211,7 +211,7 @@ export class Visitors {
 }
 
 /** What the connections of one service need of those of all. */
-interface ServiceVisitorsOptions extends VisitorsOptions {
+interface ServiceConnectionsOptions extends ConnectionsOptions {
   holder: string;
   log: BoundedLog;
   passages: Passages;
@@ -230,10 +230,10 @@ interface ServiceVisitorsOptions extends VisitorsOptions {
   onEnd: () => void;
 }
 
-/** What a visit does in its service. */
-interface VisitHooks {
-  carry: (visit: Visit, between: Between) => Promise<void>;
-  end: (visit: Visit, reason: string) => void;
+/** What a connection does in its service. */
+interface ConnectionHooks {
+  carry: (connection: TunnelledConnection, between: Between) => Promise<void>;
+  end: (connection: TunnelledConnection, reason: string) => void;
 }
 
 /** What a connection is copied between. */
@@ -245,15 +245,15 @@ interface Between {
 }
 
 /** A place for one connection, from its admission until `carry` resolves or `fail` is called. */
-export class Visit implements Enrolled {
+export class TunnelledConnection implements SwapSetMember {
   place = -1;
   /** Ends it, for a reason, when its service ends. Whoever has something to end sets it. */
   cut: ((reason: string) => void) | undefined;
   /** Whether it waits for a link. */
   waits = false;
-  readonly #hooks: VisitHooks;
+  readonly #hooks: ConnectionHooks;
 
-  constructor(hooks: VisitHooks) {
+  constructor(hooks: ConnectionHooks) {
     this.#hooks = hooks;
   }
 
@@ -269,17 +269,17 @@ export class Visit implements Enrolled {
 }
 
 /** The connections of one service, on one side. */
-export class ServiceVisitors {
+export class ServiceConnections {
   readonly #fields: Record<string, unknown>;
-  readonly #options: ServiceVisitorsOptions;
-  readonly #hooks: VisitHooks = {
-    carry: (visit, between) => this.#carry(visit, between),
-    end: (visit, reason) => this.#end(visit, reason),
+  readonly #options: ServiceConnectionsOptions;
+  readonly #hooks: ConnectionHooks = {
+    carry: (connection, between) => this.#carry(connection, between),
+    end: (connection, reason) => this.#end(connection, reason),
   };
   #closed = false;
   #retired = false;
   #ended = false;
-  readonly #visits = new Roster<Visit>();
+  readonly #open = new SwapSet<TunnelledConnection>();
   readonly #splicing: SpliceOptions;
   readonly #stats: Omit<ConnectionStats, "open"> = {
     total: 0,
@@ -289,7 +289,7 @@ export class ServiceVisitors {
     bytesOut: 0,
   };
 
-  constructor(fields: Record<string, unknown>, options: ServiceVisitorsOptions) {
+  constructor(fields: Record<string, unknown>, options: ServiceConnectionsOptions) {
     this.#fields = fields;
     this.#options = options;
     const stats = this.#stats;
@@ -303,11 +303,11 @@ export class ServiceVisitors {
 
   /** What was counted so far. */
   get stats(): ConnectionStats {
-    return { open: this.#visits.size, ...this.#stats };
+    return { open: this.#open.size, ...this.#stats };
   }
 
   /** Counts a connection and gives it a place; `undefined`, counted too, when a bound is reached. */
-  admit(): Visit | undefined {
+  admit(): TunnelledConnection | undefined {
     const stats = this.#stats;
     stats.total += 1;
     if (!this.#options.take(this.#options.open)) {
@@ -316,9 +316,9 @@ export class ServiceVisitors {
       stats.lastClose = TOO_MANY;
       return undefined;
     }
-    const visit = new Visit(this.#hooks);
-    this.#visits.add(visit);
-    return visit;
+    const connection = new TunnelledConnection(this.#hooks);
+    this.#open.add(connection);
+    return connection;
   }
 
   /** For whom its connections are counted: whoever exposes it. */
@@ -336,10 +336,10 @@ export class ServiceVisitors {
     return this.#options.passages;
   }
 
-  /** Lets a visit wait for a link, if there is room for one more who waits; `carry` and `fail` end that. */
-  wait(visit: Visit): boolean {
-    visit.waits = this.#options.take(this.#options.waiting);
-    return visit.waits;
+  /** Lets a connection wait for a link, if there is room for one more who waits; `carry` and `fail` end that. */
+  wait(connection: TunnelledConnection): boolean {
+    connection.waits = this.#options.take(this.#options.waiting);
+    return connection.waits;
   }
 
   /**
@@ -351,20 +351,20 @@ export class ServiceVisitors {
     return this.#options.holdPort();
   }
 
-  #stopWaiting(visit: Visit): void {
-    if (visit.waits) this.#options.waiting.give();
-    visit.waits = false;
+  #stopWaiting(connection: TunnelledConnection): void {
+    if (connection.waits) this.#options.waiting.give();
+    connection.waits = false;
   }
 
-  #carry(visit: Visit, { socket, stream, remote }: Between): Promise<void> {
-    this.#stopWaiting(visit);
-    visit.cut = (reason) => {
+  #carry(connection: TunnelledConnection, { socket, stream, remote }: Between): Promise<void> {
+    this.#stopWaiting(connection);
+    connection.cut = (reason) => {
       socket.reset("closing", reason);
       stream.reset("closing", reason);
     };
     if (this.#closed) {
-      visit.cut(REMOVED);
-      this.#end(visit, REMOVED);
+      connection.cut(REMOVED);
+      this.#end(connection, REMOVED);
       return Promise.resolve();
     }
     const opened = performance.now();
@@ -377,7 +377,7 @@ export class ServiceVisitors {
       ? splice(socket, stream, this.#splicing)
       : splice(stream, socket, this.#splicing);
     return spliced.then(({ up, down, reason }) => {
-      this.#end(visit, reason);
+      this.#end(connection, reason);
       if (!logger.isEnabledFor("debug")) return;
       logger.debug("connection closed", {
         ...this.#fields,
@@ -393,19 +393,19 @@ export class ServiceVisitors {
   /** Takes no more connections; those that are open end by themselves. */
   retire(): void {
     this.#retired = true;
-    if (this.#visits.size === 0) this.close();
+    if (this.#open.size === 0) this.close();
   }
 
   /** An empty reason is an orderly end. */
-  #end(visit: Visit, reason: string): void {
+  #end(connection: TunnelledConnection, reason: string): void {
     const stats = this.#stats;
-    this.#stopWaiting(visit);
-    this.#visits.delete(visit);
+    this.#stopWaiting(connection);
+    this.#open.delete(connection);
     if (reason !== "") stats.failed += 1;
     stats.lastClose = reason || IN_ORDER;
     this.#options.open.give();
     this.#options.onLeave();
-    if (this.#visits.size > 0) return;
+    if (this.#open.size > 0) return;
     if (this.#retired) this.close();
     else if (this.#closed) this.#finish();
   }
@@ -414,8 +414,8 @@ export class ServiceVisitors {
   close(reason = REMOVED): void {
     this.#closed = true;
     this.#options.onClose();
-    for (const { cut } of this.#visits.all()) cut?.(reason);
-    if (this.#visits.size === 0) this.#finish();
+    for (const { cut } of this.#open.all()) cut?.(reason);
+    if (this.#open.size === 0) this.#finish();
   }
 
   #finish(): void {
