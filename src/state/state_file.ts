@@ -21,8 +21,8 @@ const LOCKED_ITSELF = Deno.build.os !== "windows";
 /** It says what is reachable where, and holds the secret that proves whose it is: for its owner only. */
 const MODE = 0o600;
 
-/** A state file that is ours until it is disposed. */
-export class StateFile implements Disposable {
+/** A state file that is ours until it is closed. Disposing closes it. */
+export class StateFile implements AsyncDisposable {
   /** What it said when it was opened. */
   readonly services: readonly Service[];
   /** What proves to peers that the services are ours: the same after every start. */
@@ -34,7 +34,8 @@ export class StateFile implements Disposable {
   /** It cannot be exchanged for a new one, or must not: no lock stands beside it. */
   #inPlace: boolean;
   #next: { services: readonly Service[]; written: PromiseWithResolvers<void> } | undefined;
-  #writing = false;
+  /** Ends with the last write that is under way. */
+  #writing: Promise<void> | undefined;
 
   private constructor(
     path: string,
@@ -60,20 +61,18 @@ export class StateFile implements Disposable {
     const label = `state file "${given}"`;
     const path = await followLinks(given, label);
     const there = await isThere(path, label);
-    const locks = await lock(path, { label, there });
-    try {
-      const text = there ? await read(path, label) : undefined;
-      const { services, instance } = text === undefined ? { services: [] } : parse(text, label);
-      const access = text === undefined ? [] : await closeToOthers(path, label);
-      const file = new StateFile(path, { locks, services, instance, access });
-      // Whether it can be written shows now, not when somebody exposes the first service. A file of version 0.1.0 gets its
-      // secret.
-      if (instance === undefined || !locks.writable) await file.save(services);
-      return file;
-    } catch (error) {
-      locks.close();
-      throw error;
-    }
+    using stack = new DisposableStack();
+    const locks = stack.use(await lock(path, { label, there }));
+    const text = there ? await read(path, label) : undefined;
+    const { services, instance } = text === undefined ? { services: [] } : parse(text, label);
+    const access = text === undefined ? [] : await closeToOthers(path, label);
+    const file = new StateFile(path, { locks, services, instance, access });
+    // Whether it can be written shows now, not when somebody exposes the first service. A file of version 0.1.0 gets its
+    // secret.
+    if (instance === undefined || !locks.writable) await file.save(services);
+    // The locks are the file's from now on.
+    stack.move();
+    return file;
   }
 
   /**
@@ -85,22 +84,25 @@ export class StateFile implements Disposable {
     if (this.#next) this.#next.services = services;
     else this.#next = { services, written: Promise.withResolvers() };
     const { written } = this.#next;
-    this.#writeNext();
+    this.#writing ??= this.#writeAll();
     return written.promise;
   }
 
-  [Symbol.dispose](): void {
-    this.#locks.close();
+  /** Waits for what is being written, then leaves the file to others. Nothing may be saved after that. Never rejects. */
+  async close(): Promise<void> {
+    await this.#writing;
+    this.#locks[Symbol.dispose]();
   }
 
-  async #writeNext(): Promise<void> {
-    if (this.#writing) return;
-    this.#writing = true;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #writeAll(): Promise<void> {
     for (let next = this.#next; next !== undefined; next = this.#next) {
       this.#next = undefined;
       try {
-        const { instance } = this;
-        await this.#replace(formatState({ instance, services: next.services }));
+        await this.#replace(next.services);
         next.written.resolve();
       } catch (error) {
         const message = `Cannot write state file "${this.#path}": ${reasonOf(error)}`;
@@ -108,11 +110,12 @@ export class StateFile implements Disposable {
         next.written.reject(new ConnectorError("internal", message, { cause: error, told: true }));
       }
     }
-    this.#writing = false;
+    this.#writing = undefined;
   }
 
-  async #replace(text: string): Promise<void> {
-    const content = new TextEncoder().encode(text);
+  async #replace(services: readonly Service[]): Promise<void> {
+    const { instance } = this;
+    const content = new TextEncoder().encode(formatState({ instance, services }));
     let reason: unknown;
     if (!this.#inPlace) {
       try {
@@ -137,15 +140,14 @@ export class StateFile implements Disposable {
 
 const WRITABLE_FOLDER = "Name a file in a folder that the connector's user may write to";
 
-/** Locks that are held. */
-interface Locks {
+/** Locks that are held until they are disposed. */
+interface Locks extends Disposable {
   /** The lock of a file that is exchanged; undefined where its folder is closed to us. */
   beside: Deno.FsFile | undefined;
   /** Whether the file can be written as it is; true also when it is not there. */
   writable: boolean;
   /** Holds the lock of the file that has taken the place of the one whose lock was held. */
   keep(file: Deno.FsFile): void;
-  close(): void;
 }
 
 /** A link leads to the file that is replaced, rather than being replaced itself, and whether or not that is there. */
@@ -226,7 +228,7 @@ async function lock(
         file?.close();
         file = next;
       },
-      close() {
+      [Symbol.dispose]() {
         file?.close();
         beside?.close();
       },

@@ -29,21 +29,21 @@ function test(name: string, run: (place: { folder: string; file: string }) => Pr
 test("what was saved is there when it is opened again, for its owner only", async ({ file }) => {
   const services = [service(1), service(2)];
   {
-    using state = await StateFile.open(file);
+    await using state = await StateFile.open(file);
     deepStrictEqual(state.services, []);
     await state.save(services);
   }
   if (Deno.build.os !== "windows") {
     strictEqual(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
   }
-  using again = await StateFile.open(file);
+  await using again = await StateFile.open(file);
   deepStrictEqual(again.services, services);
 });
 
 test("the secret of the instance is the same after every start, whatever is saved", async ({ file }) => {
   const secrets = new Set<string>();
   for (let start = 0; start < 3; start += 1) {
-    using state = await StateFile.open(file);
+    await using state = await StateFile.open(file);
     await state.save([service(start + 1)]);
     secrets.add(state.instance.export());
     ok((await Deno.readTextFile(file)).includes(state.instance.export()), "it is in the file");
@@ -54,7 +54,7 @@ test("the secret of the instance is the same after every start, whatever is save
 test("a file of version 0.1.0, which has no secret, is read and gets one", async ({ file }) => {
   const services = [service(1)];
   await Deno.writeTextFile(file, formatState({ services }), { mode: 0o644 });
-  using state = await StateFile.open(file);
+  await using state = await StateFile.open(file);
   deepStrictEqual(state.services, services);
   strictEqual(await Deno.readTextFile(file), formatState(state));
   if (Deno.build.os !== "windows") {
@@ -68,13 +68,13 @@ if (Deno.build.os !== "windows") {
     for (const mode of [0o644, 0o660, 0o602]) {
       await Deno.chmod(file, mode);
       {
-        using state = await StateFile.open(file);
+        await using state = await StateFile.open(file);
         strictEqual(state.access[0]?.mode, `0${mode.toString(8)}`);
         strictEqual(state.services.length, 1);
       }
       strictEqual(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
     }
-    using again = await StateFile.open(file);
+    await using again = await StateFile.open(file);
     deepStrictEqual(again.access, []);
   });
 
@@ -88,7 +88,7 @@ if (Deno.build.os !== "windows") {
 }
 
 test("of many saves at once the last one counts, each resolves when it is on disk", async ({ file }) => {
-  using state = await StateFile.open(file);
+  await using state = await StateFile.open(file);
   const all: Service[] = [];
   const saves = Array.from({ length: 200 }, async (_, index) => {
     const each = service(index + 1);
@@ -102,7 +102,7 @@ test("of many saves at once the last one counts, each resolves when it is on dis
 
 test("it belongs to one connector at a time", async ({ file }) => {
   {
-    using _mine = await StateFile.open(file);
+    await using _mine = await StateFile.open(file);
     await rejects(StateFile.open(file), (error) => {
       ok(error instanceof ConnectorError);
       strictEqual(error.message, `Cannot use state file "${file}": another connector uses it`);
@@ -110,7 +110,7 @@ test("it belongs to one connector at a time", async ({ file }) => {
       return true;
     });
   }
-  using _next = await StateFile.open(file);
+  await using _next = await StateFile.open(file);
 });
 
 if (Deno.build.os !== "windows") {
@@ -119,7 +119,7 @@ if (Deno.build.os !== "windows") {
     const elsewhere = path.join(folder, "elsewhere", "services.json");
     await Deno.mkdir(path.dirname(elsewhere));
     {
-      using state = await StateFile.open(file);
+      await using state = await StateFile.open(file);
       for (let count = 0; count < 3; count += 1) {
         await state.save([service(1)]);
         await Deno.link(file, elsewhere);
@@ -128,7 +128,7 @@ if (Deno.build.os !== "windows") {
       }
     }
     await Deno.link(file, elsewhere);
-    using _other = await StateFile.open(elsewhere);
+    await using _other = await StateFile.open(elsewhere);
   });
 }
 
@@ -163,7 +163,7 @@ test("a folder, and a file in a folder that is not there, are refused", async ({
 test("what a killed process left half-written is no obstacle", async ({ file }) => {
   await Deno.writeTextFile(file, formatState({ services: [service(1)] }));
   await Deno.writeTextFile(`${file}.new`, '{"version": 1, "serv');
-  using state = await StateFile.open(file);
+  await using state = await StateFile.open(file);
   strictEqual(state.services.length, 1);
   await state.save([]);
   await rejects(Deno.stat(`${file}.new`), Deno.errors.NotFound);
@@ -171,7 +171,7 @@ test("what a killed process left half-written is no obstacle", async ({ file }) 
 
 test("a failed save says so, and what was there before is there still", async ({ file }) => {
   const services = [service(1)];
-  using state = await StateFile.open(file);
+  await using state = await StateFile.open(file);
   await state.save(services);
   await Deno.mkdir(path.join(`${file}.new`, "in the way"), { recursive: true });
   await rejects(state.save([]), /Cannot write state file/);
@@ -186,7 +186,7 @@ if (Deno.build.os !== "windows") {
     const link = path.join(folder, "link.json");
     await Deno.writeTextFile(file, formatState({ services: [] }));
     await Deno.symlink(file, link);
-    using state = await StateFile.open(link);
+    await using state = await StateFile.open(link);
     await state.save([service(1)]);
     ok((await Deno.lstat(link)).isSymlink);
     match(await Deno.readTextFile(file), /service 1/);
@@ -200,13 +200,13 @@ if (Deno.build.os !== "windows") {
     await Deno.symlink("../second.json", link);
     await Deno.symlink("data/services.json", path.join(folder, "second.json"));
     {
-      using state = await StateFile.open(link);
+      await using state = await StateFile.open(link);
       await state.save([service(1)]);
     }
     ok((await Deno.lstat(link)).isSymlink);
     ok((await Deno.lstat(path.join(folder, "second.json"))).isSymlink);
     match(await Deno.readTextFile(path.join(data, "services.json")), /service 1/);
-    using again = await StateFile.open(link);
+    await using again = await StateFile.open(link);
     strictEqual(again.services.length, 1);
   });
 
@@ -241,7 +241,7 @@ if (Deno.build.os !== "windows") {
       ]
     ) {
       await Deno.writeTextFile(file, left ?? "", { mode: 0o600 });
-      using state = await StateFile.open(file);
+      await using state = await StateFile.open(file);
       deepStrictEqual(state.services.map((each) => each.name), [name]);
       strictEqual(await Deno.readTextFile(file), formatState(state));
     }
@@ -262,7 +262,7 @@ test("an empty file, as `touch` makes one, is refused with a word on what to wri
 });
 
 test("a failed save is told to whoever asked, whatever the reason", async ({ file }) => {
-  using state = await StateFile.open(file);
+  await using state = await StateFile.open(file);
   await Deno.mkdir(path.join(`${file}.new`, "in the way"), { recursive: true });
   await rejects(state.save([]), (error) => {
     ok(error instanceof ConnectorError);
@@ -275,7 +275,7 @@ test("one that is removed while it is used is made again, as soon as its folder 
   const inner = path.join(folder, "inner");
   const file = path.join(inner, "services.json");
   await Deno.mkdir(inner);
-  using state = await StateFile.open(file);
+  await using state = await StateFile.open(file);
   await Deno.remove(file);
   await state.save([service(1)]);
   match(await Deno.readTextFile(file), /service 1/);
