@@ -70,7 +70,7 @@ export class Connection {
   /** The TCP connection itself, below TLS. */
   readonly socket: Socket;
   #stage: Stage = "opening";
-  #isEnding = false;
+  #isClosing = false;
   #hasSpoken = false;
   #since = performance.now();
 
@@ -112,29 +112,29 @@ export class Connection {
   }
 
   /** Whether it ends once all its requests are answered. */
-  get isEnding(): boolean {
-    return this.#isEnding;
+  get isClosing(): boolean {
+    return this.#isClosing;
   }
 
-  /** Has it end once all its requests are answered; false when there are none, or it was told so before. */
-  endAfterAnswers(): boolean {
-    if (this.requests === 0 || this.#isEnding) return false;
-    return this.#isEnding = true;
+  /** Ends it once all its requests are answered. False when there are none, or when this was called before. */
+  close(): boolean {
+    if (this.requests === 0 || this.#isClosing) return false;
+    return this.#isClosing = true;
   }
 
   /** Ends it at once. */
-  cut(): void {
+  abort(): void {
     this.socket.destroy();
   }
 }
 
-/** All connections. Disposing cuts them. */
+/** All connections. Disposing aborts them. */
 export class Connections implements Disposable {
   readonly #options: ConnectionsOptions;
   readonly #byEnds = new Map<string, Connection>();
   #unsentBytes = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #whenEmpty: (() => void) | undefined;
+  #empty: PromiseWithResolvers<void> | undefined;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
@@ -153,12 +153,12 @@ export class Connections implements Disposable {
     const size = this.size + 1;
     if (size > this.#options.share(size)) {
       const victim = this.#leastNeeded();
-      this.#cut(victim ?? connection, CROWDED);
+      this.#abort(victim ?? connection, CROWDED);
       if (victim === undefined) return;
     } else if (2 * size > this.#options.share(2 * size)) {
       // Room for those who come all at once: whoever had the time to ask and did not leaves early.
       const victim = this.#leastNeeded(isLoitering);
-      if (victim !== undefined) this.#cut(victim, CROWDED);
+      if (victim !== undefined) this.#abort(victim, CROWDED);
     }
     const ends = endsOf(socket);
     this.#byEnds.set(ends, connection);
@@ -179,7 +179,7 @@ export class Connections implements Disposable {
     while (this.#unsentBytes > maxUnsentBytes) {
       const victim = this.#leastNeeded((each) => each !== connection && each.unsentBytes > 0);
       if (victim === undefined) return;
-      this.#cut(victim, "too many answers are not received");
+      this.#abort(victim, "too many answers are not received");
     }
   }
 
@@ -189,17 +189,23 @@ export class Connections implements Disposable {
     connection.unsentBytes = 0;
   }
 
-  /** Cuts those that no request is being answered on, and resolves when the others have ended, too. */
-  async drain(): Promise<void> {
+  /** Ends those on which no request is being answered, and resolves when all have ended. */
+  async close(): Promise<void> {
     for (const connection of this.#byEnds.values()) {
-      if (connection.requests === 0) connection.cut();
+      if (connection.requests === 0) connection.abort();
     }
     if (this.size === 0) return;
-    await new Promise<void>((resolve) => this.#whenEmpty = resolve);
+    this.#empty ??= Promise.withResolvers();
+    await this.#empty.promise;
+  }
+
+  /** Ends all at once. */
+  abort(): void {
+    for (const connection of this.#byEnds.values()) connection.abort();
   }
 
   [Symbol.dispose](): void {
-    for (const connection of this.#byEnds.values()) connection.cut();
+    this.abort();
   }
 
   #remove(ends: string, connection: Connection): void {
@@ -210,7 +216,8 @@ export class Connections implements Disposable {
     if (this.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
-    this.#whenEmpty?.();
+    this.#empty?.resolve();
+    this.#empty = undefined;
   }
 
   #look(now: number): void {
@@ -219,13 +226,13 @@ export class Connections implements Disposable {
       const lasted = now - connection.since;
       switch (connection.stage) {
         case "opening":
-          if (lasted > headersMs) this.#cut(connection, "it sent no whole request in time");
+          if (lasted > headersMs) this.#abort(connection, "it sent no whole request in time");
           break;
         case "idle":
-          if (lasted > idleMs) connection.cut();
+          if (lasted > idleMs) connection.abort();
           break;
         case "answering":
-          if (lasted > answerMs) this.#cut(connection, "it does not receive its answer");
+          if (lasted > answerMs) this.#abort(connection, "it does not receive its answer");
           break;
         case "receiving":
         case "working":
@@ -262,7 +269,7 @@ export class Connections implements Disposable {
     return least;
   }
 
-  #cut(connection: Connection, reason: string): void {
+  #abort(connection: Connection, reason: string): void {
     // To connect and say nothing is what browsers and health checks do, a few at a time.
     if (connection.hasSpoken || reason === CROWDED) {
       this.#options.log.warn("REST connection cut", {
@@ -271,7 +278,7 @@ export class Connections implements Disposable {
       });
     }
     this.release(connection);
-    connection.cut();
+    connection.abort();
     // What closes a socket says so later, and until then it would be chosen again.
     for (const [ends, each] of this.#byEnds) if (each === connection) this.#remove(ends, each);
   }

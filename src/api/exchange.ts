@@ -42,7 +42,7 @@ export async function exchange(
   const { socket } = incoming;
   if (!(socket instanceof PacedStream)) throw new TypeError("the server is given paced streams");
   const { connection } = socket;
-  if (connection.requests >= MAX_REQUESTS_AHEAD) return connection.cut();
+  if (connection.requests >= MAX_REQUESTS_AHEAD) return connection.abort();
   connection.requests += 1;
   // It is not cut between its arrival and its turn.
   if (connection.requests === 1) connection.enter(hasBody(incoming) ? "receiving" : "working");
@@ -57,12 +57,12 @@ export async function exchange(
     if (socket.writable) await answer({ incoming, outgoing, connection }, options);
   } catch {
     // The API answers whatever happens: what fails here is the connection.
-    connection.cut();
+    connection.abort();
   } finally {
     connection.requests -= 1;
     if (connection.requests === 0) {
       connection.enter("idle");
-      if (connection.isEnding) socket.destroySoon();
+      if (connection.isClosing) socket.destroySoon();
     }
     answered.resolve();
   }

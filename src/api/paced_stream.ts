@@ -32,23 +32,29 @@ export class PacedStream extends Duplex {
   #hasEnded = false;
   #isHandingOn = false;
 
-  constructor(socket: Socket, { turns, connection }: PacedStreamOptions) {
+  private constructor(socket: Socket, { turns, connection }: PacedStreamOptions) {
     super({ emitClose: true });
     this.#socket = socket;
     this.#turns = turns;
     this.connection = connection;
-    this.#pause();
+  }
+
+  /** Takes a socket over: nothing of it is read before the stream is. */
+  static over(socket: Socket, options: PacedStreamOptions): PacedStream {
+    const stream = new PacedStream(socket, options);
+    stream.#pause();
     socket.on("data", (chunk: Uint8Array) => {
-      this.#pause();
-      this.#received.push(chunk);
-      void this.#handOn();
+      stream.#pause();
+      stream.#received.push(chunk);
+      void stream.#handOn();
     });
     socket.on("end", () => {
-      this.#hasEnded = true;
-      void this.#handOn();
+      stream.#hasEnded = true;
+      void stream.#handOn();
     });
-    socket.on("error", (error) => this.destroy(error));
-    socket.on("close", () => this.destroy());
+    socket.on("error", (error) => stream.destroy(error));
+    socket.on("close", () => stream.destroy());
+    return stream;
   }
 
   override _read(): void {

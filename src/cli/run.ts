@@ -134,7 +134,7 @@ async function run(
     tls: tls?.identity,
     logger,
   });
-  listeners.add({ host: options.httpBind.host, port: http.port });
+  listeners.add({ host: options.httpBind.host, port: http.address.port });
   // Nothing new is let in before anything is ended.
   stack.defer(async () => {
     const httpClosed = http.close();
@@ -149,7 +149,7 @@ async function run(
   logger.info("connector started", {
     version: config.version,
     grpc: formatAddress(grpc.address),
-    http: formatAddress({ host: options.httpBind.host, port: http.port }),
+    http: formatAddress({ host: options.httpBind.host, port: http.address.port }),
   });
   logger.info("connector stopping", { signal: await stop.first, drainMs: options.drainMs });
   stop.second.addEventListener("abort", () => logger.info("connector stops waiting"));

@@ -1,6 +1,6 @@
 // Serves the REST API: HTTP/1.1, in plaintext or over TLS. It binds the address, and ends what is open in the end; what
 // connections may do is in api/connections.ts, what is answered is the rest of api/. By node:http and not by
-// Deno.serve, which shows no connection before a request is there and knows no deadlines. cli/run.ts starts it.
+// Deno.serve, which shows no connection before a request is there and knows no deadlines. assemble.ts starts it.
 
 import type { Logger } from "@logtape/logtape";
 import { createServer, type Server as HttpServerOfNode } from "node:http";
@@ -20,6 +20,7 @@ import { PacedStream } from "../api/paced_stream.ts";
 import { Turns } from "../api/turns.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { BoundedLog } from "../bounded_log.ts";
+import { delay } from "../delay.ts";
 import { descriptors } from "../descriptors.ts";
 import { reasonOf } from "../errors.ts";
 import type { TlsPem } from "../grpc/credentials.ts";
@@ -42,10 +43,14 @@ export interface HttpContent {
   bounds?: Partial<ConnectionsOptions>;
 }
 
-export interface HttpServer {
-  port: number;
-  /** Lets open requests finish, then ends the rest. */
-  close: () => Promise<void>;
+/** A server that listens. Disposing aborts it. */
+export interface HttpServer extends Disposable {
+  /** Where it listens; the port is the real one. */
+  address: Address;
+  /** Accepts nothing more, and lets open requests finish for half a second, or until the signal is aborted. Never rejects. */
+  close: (options?: { signal?: AbortSignal }) => Promise<void>;
+  /** Ends every connection at once. */
+  abort: () => void;
 }
 
 /** Serves the REST API, on each address that stands for the host. @throws {ConnectorError} when they cannot be had. */
@@ -92,7 +97,7 @@ export async function serveHttp(
       return refuse(stream, refusal);
     }
     // What follows a whole request and is none, as a body that was not declared, takes no answer away from it.
-    if (connection.isReceiving || !connection.endAfterAnswers()) stream.destroy();
+    if (connection.isReceiving || !connection.close()) stream.destroy();
   });
 
   const accept = async (address: Address): Promise<BoundSocket> => {
@@ -103,7 +108,7 @@ export async function serveHttp(
       const connection = connections.of(socket);
       // It has been cut already.
       if (connection === undefined) return void socket.destroy();
-      http.emit("connection", new PacedStream(socket, { turns, connection }));
+      http.emit("connection", PacedStream.over(socket, { turns, connection }));
     });
     listener.on("tlsClientError", (_error, socket: Socket) => socket.destroy());
     const port = await listen(listener, address);
@@ -124,17 +129,30 @@ export async function serveHttp(
     .catch((error) => {
       throw bindError(error, { what: "serve the REST API", bind, flag: "--http-bind" });
     });
+  const stopAccepting = () => {
+    if (closing) return;
+    closing = true;
+    for (const listener of listeners) listener.close();
+    http.close();
+  };
+  const abort = () => {
+    stopAccepting();
+    connections.abort();
+    log[Symbol.dispose]();
+  };
   return {
-    port: listeners[0].port,
-    async close() {
-      closing = true;
-      for (const listener of listeners) listener.close();
-      http.close();
-      const timer = setTimeout(() => connections[Symbol.dispose](), GRACE_MS);
-      await connections.drain();
-      clearTimeout(timer);
-      log[Symbol.dispose]();
+    address: { host: bind.host, port: listeners[0].port },
+    async close({ signal } = {}) {
+      stopAccepting();
+      const closed = new AbortController();
+      const waiting = AbortSignal.any([closed.signal, ...(signal ? [signal] : [])]);
+      await Promise.race([connections.close(), delay(GRACE_MS, { signal: waiting })]);
+      closed.abort();
+      abort();
+      await connections.close();
     },
+    abort,
+    [Symbol.dispose]: abort,
   };
 }
 

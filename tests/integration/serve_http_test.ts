@@ -22,7 +22,7 @@ Deno.test("an address that is taken, and one that is not ours, are told apart", 
   };
   const server = await serveHttp({ host: "127.0.0.1", port: 0 }, CONTENT);
   strictEqual(
-    await hintOf(() => serveHttp({ host: "127.0.0.1", port: server.port }, CONTENT)),
+    await hintOf(() => serveHttp({ host: "127.0.0.1", port: server.address.port }, CONTENT)),
     "Stop the other program, or choose another address with --http-bind",
   );
   await server.close();
@@ -41,7 +41,7 @@ Deno.test({
     const resolveBind = () => Promise.resolve(["127.0.0.1", "127.0.0.2"]);
     const server = await serveHttp({ host: "two.example", port: 0 }, { ...CONTENT, resolveBind });
     for (const hostname of await resolveBind()) {
-      (await Deno.connect({ hostname, port: server.port })).close();
+      (await Deno.connect({ hostname, port: server.address.port })).close();
     }
     await server.close();
     // Elsewhere than where it is bound first.

@@ -86,7 +86,7 @@ async function restApi(own?: Made & { root: Made }): Promise<Listening> {
     logger: getLogger(["test"]),
   });
   return {
-    to: `127.0.0.1:${server.port}`,
+    to: `127.0.0.1:${server.address.port}`,
     async [Symbol.asyncDispose]() {
       await server.close();
       await settle();

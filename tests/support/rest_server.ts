@@ -1,4 +1,5 @@
-// The REST API on a free port, without a process around it, and clients that speak HTTP byte by byte.
+// The REST API on a free port, and clients that speak HTTP byte by byte. Not a whole connector: what it answers from is
+// the test's, and so are the bounds of its connections.
 
 import { getLogger } from "@logtape/logtape";
 import { type AppOptions, createApp } from "../../src/api/app.ts";
@@ -45,7 +46,7 @@ export async function startRest(
     logger,
     bounds,
   });
-  const { port } = server;
+  const { port } = server.address;
   const connect = () => Deno.connect({ hostname: "127.0.0.1", port });
   const send = async (text: string) => {
     using conn = await connect();

@@ -163,7 +163,7 @@ async function serve(bodies?: BodyReaderOptions) {
   return {
     names,
     async connect() {
-      return await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+      return await Deno.connect({ hostname: "127.0.0.1", port: server.address.port });
     },
     [Symbol.asyncDispose]: () => server.close(),
   };
