@@ -30,16 +30,9 @@ export interface Breach {
  */
 const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])[] = [
   ["main.ts", ["src/cli/program.ts"]],
-  // The composition root puts every layer together.
-  ["src/cli/run.ts", ["src/", "proto/gen/", "deno.json"]],
-  ["src/cli/", [
-    "src/api/",
-    "src/tunnel/",
-    "src/grpc/",
-    "src/certs/",
-    "src/integrations/",
-    "deno.json",
-  ]],
+  // It puts every layer together.
+  ["src/assemble.ts", ["src/"]],
+  ["src/cli/", ["src/assemble.ts", "src/api/", "src/grpc/", "src/certs/", "deno.json"]],
   ["src/api/", ["src/tunnel/", "src/certs/"]],
   ["src/tunnel/", ["src/mux/", "src/tcp/", "src/wire/"]],
   ["src/grpc/", ["src/mux/link.ts", "src/mux/negotiation.ts", "src/wire/", "proto/gen/"]],
@@ -51,8 +44,8 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
   ["src/state/", []],
 ];
 
-/** Leaves are the files directly in src/: every layer may import them. */
-const LEAF = /^src\/[^/]+$/;
+/** Leaves are the files directly in src/, but for the one that puts all together: every layer may import them. */
+const LEAF = /^src\/(?!assemble\.ts$)[^/]+$/;
 /** What leaves may import of each other: errors, and the words that services are described with. */
 const LEAVES_FOR_LEAVES: readonly string[] = [
   "src/address.ts",

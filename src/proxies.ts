@@ -1,5 +1,5 @@
-// Chooses the HTTP proxy for a peer from the environment: the variables that gRPC and curl read, and their exceptions.
-// Pure. grpc/proxy_tunnel.ts speaks to the proxy, `run.ts` reads the environment.
+// Chooses the HTTP proxy for a peer by environment variables: those that gRPC and curl read, and their exceptions. Pure.
+// grpc/proxy_tunnel.ts speaks to the proxy; cli/run.ts reads the environment.
 
 import { type Address, formatAddress, parseAddress } from "./address.ts";
 import { ConnectorError } from "./errors.ts";
@@ -19,6 +19,10 @@ const NAMING_VARIABLES = [
 const EXCEPTION_VARIABLES = ["no_grpc_proxy", "NO_GRPC_PROXY", "no_proxy", "NO_PROXY"] as const;
 /** Every variable that is read here. */
 export const PROXY_VARIABLES = [...NAMING_VARIABLES, ...EXCEPTION_VARIABLES] as const;
+/** Their values; one that is unset or empty counts for nothing. */
+export type ProxyVariables = Readonly<
+  Partial<Record<typeof PROXY_VARIABLES[number], string | undefined>>
+>;
 /** In the list of exceptions: loopback is dialled through the proxy, too. Chromium's word for it. */
 const LOOPBACK_TOO = "<-loopback>";
 /** How IPv6 writes addresses of IPv4, in hex. RFC 4291 section 2.5.5.2. */
@@ -51,17 +55,18 @@ export function unreachable({ url, variable }: HttpProxy, reason: string): strin
   return `the proxy ${url}, which ${variable} names, cannot be reached: ${reason}`;
 }
 
-/** The proxy that an environment names, and when it counts. */
+/** The proxy that the variables name, and when it counts. */
 export class Proxies {
   readonly #proxy: Route;
   readonly #exceptions: Exception[];
   readonly #loopbackToo: boolean;
 
-  /** `read` returns the value of a variable. */
-  constructor(read: (name: string) => string | undefined) {
-    const variable = NAMING_VARIABLES.find((name) => read(name));
-    this.#proxy = variable === undefined ? { kind: "direct" } : readProxy(variable, read(variable));
-    const list = EXCEPTION_VARIABLES.map(read).find((value) => value) ?? "";
+  constructor(variables: ProxyVariables) {
+    const variable = NAMING_VARIABLES.find((name) => variables[name]);
+    this.#proxy = variable === undefined
+      ? { kind: "direct" }
+      : readProxy(variable, variables[variable]);
+    const list = EXCEPTION_VARIABLES.map((name) => variables[name]).find((value) => value) ?? "";
     const entries = list.toLowerCase().split(/[\s,]+/).filter((entry) => entry !== "");
     this.#loopbackToo = entries.includes(LOOPBACK_TOO);
     this.#exceptions = entries.map(readException);

@@ -2,6 +2,7 @@
 // to typed values. Pure: nothing is opened or read here, so whether a file exists shows when it runs.
 
 import { type Address, parseAddress } from "../address.ts";
+import type { AssembleOptions, TlsPaths } from "../assemble.ts";
 import { ConnectorError } from "../errors.ts";
 import { LIMIT_RANGES, type SessionLimits } from "../limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
@@ -10,43 +11,11 @@ import type { RunFlagName } from "./run_flags.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What `connector run` was asked to do. */
-export interface RunOptions {
-  /** Where the gRPC server listens. */
-  grpcBind: Address;
-  /** Where the REST server listens. */
-  httpBind: Address;
-  /** Present when connectors speak mTLS and REST is served over TLS. */
-  tls?: TlsPaths;
-  /** Path of the root's key: `POST /certificate` issues leaves. Only with `tls`. */
-  rootCertKeyPath?: string;
+export interface RunOptions extends AssembleOptions {
   logLevel: LogLevel;
   logFormat: LogFormat;
-  /** Never dial a destination: refuse services of type local, and of type remote from peers. */
-  disableLocalExpose: boolean;
-  /** Never listen for a service: refuse services of type remote, and of type local from peers. */
-  disableRemoteExpose: boolean;
-  /** Further names, lower case, by which a browser may address the REST API. */
-  httpAllowedHosts: string[];
-  /** Bounds of the session with each peer. */
-  limits: SessionLimits;
-  /** The most connections open at once, of all services and of one. */
-  maxConnections: number;
-  maxServiceConnections: number;
-  /** Once one direction of a connection has ended, so long without a byte ends the other, in milliseconds. */
-  halfOpenMs: number;
-  /** How long listeners and visitors wait for a peer whose link is lost, in milliseconds. */
-  graceMs: number;
   /** How long open connections may go on once the connector is told to stop, in milliseconds. */
   drainMs: number;
-  /** Where what is exposed is kept. */
-  stateFile?: string;
-}
-
-/** PEM files of mTLS; all three or none. */
-export interface TlsPaths {
-  rootCertPath: string;
-  serverCertPath: string;
-  serverKeyPath: string;
 }
 
 /** What was written for a flag, and where: `--grpc-bind` or `CONNECTOR_GRPC_BIND`. */

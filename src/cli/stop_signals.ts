@@ -1,8 +1,6 @@
 // Listens for the signals that ask a connector to stop, and counts how many requests they make. Once started it listens
 // for ever, so that a further signal during the stop does not end the process with another code. Used by run.ts.
 
-import { ConnectorError } from "../errors.ts";
-
 /**
  * How long after the first signal others belong to the same request, in milliseconds. Wrappers hand on what the terminal has
  * sent to their child as well: measured on an idle machine, three SIGINT within 0.3 ms from `deno task`, two within 80 ms from
@@ -16,6 +14,7 @@ export class StopRequests {
   /** Resolves with the name of the signal that asked first. */
   readonly first: Promise<string>;
   readonly #first = Promise.withResolvers<string>();
+  readonly #asked = new AbortController();
   readonly #second = new AbortController();
   #firstAt: number | undefined;
 
@@ -23,21 +22,14 @@ export class StopRequests {
     this.first = this.#first.promise;
   }
 
+  /** Aborted by the first request: a start is given up. */
+  get asked(): AbortSignal {
+    return this.#asked.signal;
+  }
+
   /** Aborted by the second request: no more waiting. */
   get second(): AbortSignal {
     return this.#second.signal;
-  }
-
-  /**
-   * Waits for what the start needs, as long as nobody asks to end.
-   *
-   * @throws {ConnectorError} `cancelled` when somebody does; what `needed` is rejected with.
-   */
-  async unlessFirst<T>(needed: Promise<T>): Promise<T> {
-    const stopped = this.first.then((signal) => {
-      throw new ConnectorError("cancelled", `stopped by ${signal}`);
-    });
-    return await Promise.race([needed, stopped]);
   }
 
   /** A signal was received; `at` is when, in milliseconds of any clock that only goes forward. */
@@ -45,6 +37,7 @@ export class StopRequests {
     if (this.#firstAt === undefined) {
       this.#firstAt = at;
       this.#first.resolve(signal);
+      this.#asked.abort();
     } else if (at - this.#firstAt > TOGETHER_MS) {
       this.#second.abort();
     }

@@ -2,6 +2,7 @@
 // then and not a failed handshake later. Loaded only when there are any: reading certificates costs start-up.
 
 import type { Logger } from "@logtape/logtape";
+import type { TlsPaths } from "../assemble.ts";
 import { certificatePem, type PemText } from "../certs/certificate.ts";
 import { describePeer } from "../certs/identity.ts";
 import { type LeafIssuer, openLeafIssuer } from "../certs/leaf_issuer.ts";
@@ -18,7 +19,6 @@ import {
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { DescribePeer } from "../grpc/call_link.ts";
 import type { TlsIdentity } from "../grpc/credentials.ts";
-import type { TlsPaths } from "./run_options.ts";
 
 const RENEW_HINT = "Replace the file, then restart the connector: it reads its files at start";
 

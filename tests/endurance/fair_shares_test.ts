@@ -6,7 +6,6 @@ import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { Session } from "../../src/mux/session.ts";
-import { Proxies } from "../../src/proxies.ts";
 import type { ControlFrame } from "../../src/wire/frame.ts";
 import { serviceToMessage } from "../../src/wire/service_message.ts";
 import { memoryLinks } from "../support/memory_link.ts";
@@ -138,10 +137,8 @@ Deno.test("of hundreds of peers that are away few are dialled by gRPC, once: the
 for (const proxied of [false, true]) {
   Deno.test(`a ${proxied ? "proxy" : "peer"} whose port refuses is dialled once, then its port is looked at`, async () => {
     let links = 0;
-    const environment: Record<string, string> = proxied ? { http_proxy: "127.0.0.1:1" } : {};
-    const proxies = new Proxies((name) => environment[name]);
     await using local = await startConnector({
-      routeTo: (address) => proxies.routeTo(address),
+      environment: proxied ? { http_proxy: "127.0.0.1:1" } : {},
       dial() {
         links += 1;
         const { dialler, acceptor } = memoryLinks();

@@ -94,8 +94,7 @@ Deno.test("an acceptor that drains lets connections go on for longer than its ow
   using conn = await Deno.connect({ port });
   ok(await lives(conn));
   // As at SIGTERM: the server says GOAWAY, and the connector that it drains.
-  acceptor.server.stopAccepting();
-  const drained = acceptor.connector.close({ drainMs: 60_000 });
+  const drained = acceptor.running.close({ drainMs: 60_000 });
   for (let second = 0; second < 12; second += 1) {
     await delay(1000);
     ok(await lives(conn), `after ${second} s`);
@@ -124,8 +123,7 @@ Deno.test("as many links as there may be, none of which takes new connections an
   await delay(30_000);
   strictEqual(relay.links.length, MAX_LINKS);
   lead();
-  acceptor.server.stopAccepting();
-  const drained = acceptor.connector.close({ drainMs: 60_000 });
+  const drained = acceptor.running.close({ drainMs: 60_000 });
   await until(() => relay.links.length > MAX_LINKS, "there is a next link");
   await until(() => roundTrip(port).then(() => true, () => false), "new visitors are carried");
   stack.dispose();

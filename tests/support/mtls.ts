@@ -10,12 +10,12 @@ import * as path from "node:path";
 import type { Duplex } from "node:stream";
 import tls, { type SecureVersion, type TLSSocket } from "node:tls";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
+import type { TlsPaths } from "../../src/assemble.ts";
 import { parseCertificates } from "../../src/certs/certificate.ts";
 import { createPeerJudge } from "../../src/certs/peers.ts";
 import { certificateIdOf, identifyPeer } from "../../src/certs/principal.ts";
 import { describePeer } from "../../src/certs/identity.ts";
 import type { TlsIdentity, TlsPem } from "../../src/grpc/credentials.ts";
-import type { TlsPaths } from "../../src/cli/run_options.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
@@ -99,7 +99,7 @@ export async function tempFolder(): Promise<{ path: string } & AsyncDisposable> 
   return { path: folder, [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
 }
 
-/** A gRPC server in this process that takes links and keeps what it refused. */
+/** A gRPC server in this process that takes links and keeps what it refused: no connector is there to end them. */
 export interface BareServer extends AsyncDisposable {
   port: number;
   /** host:port of the peer, and why it was refused. */

@@ -1,25 +1,24 @@
-// Two connectors in this process, joined by real gRPC over loopback, and the TCP servers and visitors that
-// tests put at their ends. Everything is released by scope (`await using`).
+// Connectors in this process, put together as `connector run` does it and joined by real gRPC over loopback, and the TCP
+// servers and visitors that tests put at their ends. Everything is released by scope (`await using`).
 
 import { deepStrictEqual } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
 import { parseAddress } from "../../src/address.ts";
-import { delay } from "../../src/delay.ts";
+import { assemble, type AssembleOptions, type RunningConnector } from "../../src/assemble.ts";
 import { describePeer } from "../../src/certs/identity.ts";
-import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
-import { dialLink } from "../../src/grpc/dial.ts";
-import { type ControlCall, GrpcServer } from "../../src/grpc/server.ts";
-import { InstanceSecret } from "../../src/instance_secret.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
-import { hello } from "../../src/mux/negotiation.ts";
-import { Proxies } from "../../src/proxies.ts";
+import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
+import { readRunOptions } from "../../src/cli/run_options.ts";
+import { delay } from "../../src/delay.ts";
+import type { TlsIdentity } from "../../src/grpc/credentials.ts";
+import type { ControlCall, GrpcServer } from "../../src/grpc/server.ts";
+import type { InstanceSecret } from "../../src/instance_secret.ts";
+import type { ProxyVariables } from "../../src/proxies.ts";
 import type { ServiceReport, ServiceType } from "../../src/service.ts";
-import { addressesOf } from "../../src/tcp/interfaces.ts";
-import { OwnListeners } from "../../src/tcp/own_listeners.ts";
-import { Connector, type ConnectorOptions } from "../../src/tunnel/connector.ts";
+import type { Connector, ConnectorOptions } from "../../src/tunnel/connector.ts";
 
-/** A connector with its gRPC server. */
+/** A connector with its servers. */
 export interface TestConnector extends AsyncDisposable {
+  running: RunningConnector;
   connector: Connector;
   server: GrpcServer;
   /** Calls of gRPC's control API that changed something or were refused. */
@@ -28,6 +27,19 @@ export interface TestConnector extends AsyncDisposable {
   address: string;
 }
 
+/** What a connector does when nothing is said on its command line, but for its ports: free ones of 127.0.0.1. */
+export const TEST_OPTIONS: Readonly<AssembleOptions> = readRunOptions(
+  Object.fromEntries(
+    Object.entries<RunFlag>({
+      ...RUN_FLAGS,
+      grpcBind: { ...RUN_FLAGS.grpcBind, default: "127.0.0.1:0" },
+      httpBind: { ...RUN_FLAGS.httpBind, default: "127.0.0.1:0" },
+    }).flatMap(([name, { default: text }]) =>
+      text === undefined ? [] : [[name, { text, origin: "the tests" }]]
+    ),
+  ),
+);
+
 /** Starts a connector on a free port of 127.0.0.1. */
 export async function startConnector(
   options: Partial<ConnectorOptions> & {
@@ -35,64 +47,34 @@ export async function startConnector(
     tls?: TlsIdentity;
     instance?: InstanceSecret;
     /** The variables that name a proxy. Default: none. */
-    environment?: Record<string, string>;
+    environment?: ProxyVariables;
   } = {},
 ): Promise<TestConnector> {
-  const {
-    bind = "127.0.0.1:0",
-    tls,
-    instance = InstanceSecret.random(),
-    environment = {},
-    ...rest
-  } = options;
-  const proxies = new Proxies((name) => environment[name]);
+  const { bind, tls, instance, environment = {}, ...connector } = options;
+  const { limits = TEST_OPTIONS.limits, logger = getLogger(["test"]) } = connector;
   const controlCalls: ControlCall[] = [];
-  const greeting = hello(rest.limits ?? DEFAULT_LIMITS);
-  const listeners = new OwnListeners();
-  const connector = new Connector({
-    routeTo: (address) => proxies.routeTo(address),
-    dial: (address) => {
-      const route = proxies.routeTo(address);
-      return dialLink(address, {
-        secure: secureChannels(tls),
-        proxy: route.kind === "proxied" ? route.proxy : undefined,
-        hello: greeting,
-        describePeer,
-        proof: instance.proofFor(address),
-      });
+  const running = await assemble({
+    ...TEST_OPTIONS,
+    ...(bind !== undefined && { grpcBind: parseAddress(bind, { bind: true }) }),
+    limits,
+  }, {
+    logger,
+    proxyVariables: environment,
+    replace: {
+      tls: tls && { identity: tls, describePeer, issuer: undefined },
+      instance,
+      connector,
+      onControlCall: (call) => controlCalls.push(call),
     },
-    logger: getLogger(["test"]),
-    listeners,
-    limits: DEFAULT_LIMITS,
-    halfOpenMs: 60_000,
-    maxConnections: 20_000,
-    maxServiceConnections: 20_000,
-    graceMs: 10_000,
-    disableLocalExpose: false,
-    disableRemoteExpose: false,
-    ...rest,
   });
-  const server = await GrpcServer.listen({
-    bind: parseAddress(bind, { bind: true }),
-    resolveBind: addressesOf,
-    tls,
-    hello: greeting,
-    describePeer,
-    onRefused: () => {},
-    control: connector,
-    onControlCall: (call) => controlCalls.push(call),
-    onLink: (link) => connector.accept(link),
-  });
-  listeners.add(server.address);
   return {
-    connector,
-    server,
+    running,
+    connector: running.connector,
+    server: running.grpc,
     controlCalls,
-    address: `127.0.0.1:${server.address.port}`,
+    address: `127.0.0.1:${running.grpc.address.port}`,
     async [Symbol.asyncDispose]() {
-      server.stopAccepting();
-      await connector.close({ drainMs: 0 });
-      server.close();
+      await running.abort();
       // grpc-js closes its sockets over the next turns of the event loop.
       await settle();
     },

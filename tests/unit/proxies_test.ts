@@ -6,7 +6,7 @@ import { parseAddress } from "../../src/address.ts";
 import { Proxies, type Route } from "../../src/proxies.ts";
 
 function routeTo(peer: string, environment: Record<string, string>): Route {
-  return new Proxies((name) => environment[name]).routeTo(parseAddress(peer));
+  return new Proxies(environment).routeTo(parseAddress(peer));
 }
 
 /** The URL of the proxy; undefined for none. */

@@ -1,0 +1,324 @@
+// Puts a connector together: certificates, state file, tunnel, gRPC server, REST server. The one place that does, for
+// `connector run` (cli/run.ts) and for the tests. It leaves the process alone: signals, logging and exit codes are the
+// caller's.
+
+import type { Logger } from "@logtape/logtape";
+import { createApp } from "./api/app.ts";
+import type { Address } from "./address.ts";
+import { AuditLog, BoundedLog } from "./bounded_log.ts";
+import { type HttpServer, serveHttp } from "./cli/serve_http.ts";
+import type { LoadedTls } from "./cli/tls.ts";
+import { delay } from "./delay.ts";
+import { descriptors } from "./descriptors.ts";
+import { ConnectorError } from "./errors.ts";
+import { secureChannels } from "./grpc/credentials.ts";
+import { dialLink } from "./grpc/dial.ts";
+import { type ControlCall, GrpcServer } from "./grpc/server.ts";
+import { InstanceSecret } from "./instance_secret.ts";
+import type { SessionLimits } from "./limits.ts";
+import { hello } from "./mux/negotiation.ts";
+import { whoFields } from "./peer_identity.ts";
+import { Proxies, type ProxyVariables } from "./proxies.ts";
+import type { StateFile } from "./state/state_file.ts";
+import { addressesOf } from "./tcp/interfaces.ts";
+import { OwnListeners } from "./tcp/own_listeners.ts";
+import { Connector, type ConnectorOptions } from "./tunnel/connector.ts";
+
+/** How long peers may take to close their connections once their calls have ended, in milliseconds. */
+const GRPC_GRACE_MS = 1000;
+
+/** What a connector does, as plain values. */
+export interface AssembleOptions {
+  /** Where the gRPC server listens; port 0 takes any. */
+  grpcBind: Address;
+  /** Where the REST server listens; port 0 takes any. */
+  httpBind: Address;
+  /** Present when connectors speak mTLS and REST is served over TLS. */
+  tls?: TlsPaths;
+  /** Path of the root's key: `POST /certificate` issues leaves. Only with `tls`. */
+  rootCertKeyPath?: string;
+  /** Never dial a destination: refuse services of type local, and of type remote from peers. */
+  disableLocalExpose: boolean;
+  /** Never listen for a service: refuse services of type remote, and of type local from peers. */
+  disableRemoteExpose: boolean;
+  /** Further names, lower case, by which a browser may address the REST API. */
+  httpAllowedHosts: readonly string[];
+  /** Bounds of the session with each peer. */
+  limits: SessionLimits;
+  /** The most connections open at once, of all services and of one. */
+  maxConnections: number;
+  maxServiceConnections: number;
+  /** Once one direction of a connection has ended, so long without a byte ends the other, in milliseconds. */
+  halfOpenMs: number;
+  /** How long listeners and visitors wait for a peer whose link is lost, in milliseconds. */
+  graceMs: number;
+  /** Path of the file in which services are kept. */
+  stateFile?: string;
+}
+
+/** PEM files of mTLS; all three or none. */
+export interface TlsPaths {
+  rootCertPath: string;
+  serverCertPath: string;
+  serverKeyPath: string;
+}
+
+/** What a connector is given by the process that it runs in. */
+export interface Surroundings {
+  logger: Logger;
+  /** The variables that may name a proxy. */
+  proxyVariables: ProxyVariables;
+  /** Aborting it gives the start up. It has no effect on a connector that has started. */
+  signal?: AbortSignal;
+  /** Parts for tests. Default: those that the options describe. */
+  replace?: Replacements;
+}
+
+/** Parts that tests replace. */
+export interface Replacements {
+  /** Certificates that were read already. */
+  tls?: LoadedTls | undefined;
+  /** What proves to peers whose services these are. */
+  instance?: InstanceSecret | undefined;
+  connector?: Partial<ConnectorOptions>;
+  /** Is told of each call of gRPC's control API, as the log is. */
+  onControlCall?: (call: ControlCall) => void;
+}
+
+/** How to end a connector. */
+export interface CloseOptions {
+  /** How long open connections may go on, in milliseconds. */
+  drainMs: number;
+  /** Aborting it ends the wait. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Starts a connector. Resolves when it serves. When it fails, or is given up, nothing of it is left.
+ *
+ * @throws {ConnectorError} `cancelled` when `signal` was aborted; otherwise naming what cannot be read, used or bound.
+ */
+export async function assemble(
+  options: AssembleOptions,
+  { logger, proxyVariables, signal, replace = {} }: Surroundings,
+): Promise<RunningConnector> {
+  await using stack = new AsyncDisposableStack();
+  // A name server that does not answer must not hold up an end.
+  const resolveBind = (host: string) => unlessAborted(addressesOf(host), { signal });
+  const tls = replace.tls ?? (options.tls && await openTls(options.tls, {
+    rootKeyPath: options.rootCertKeyPath,
+    logger,
+    signal,
+    stack,
+  }));
+  const stateFile = options.stateFile === undefined
+    ? undefined
+    : stack.use(await openStateFile(options.stateFile, signal));
+  for (const problem of stateFile?.access ?? []) {
+    logger.warn("file is open to others", { ...problem });
+  }
+  // Without TLS no peer has a certificate that could be described.
+  const describePeer = tls?.describePeer ?? noPeerHasCertificate;
+  const secure = secureChannels(tls?.identity);
+  const greeting = hello(options.limits);
+  const instance = replace.instance ?? stateFile?.instance ?? InstanceSecret.random();
+  const listeners = new OwnListeners();
+  const proxies = new Proxies(proxyVariables);
+  const routeTo = (address: Address) => proxies.routeTo(address);
+
+  const connector = new Connector({
+    routeTo,
+    dial: (address) => {
+      const route = routeTo(address);
+      return dialLink(address, {
+        secure,
+        proxy: route.kind === "proxied" ? route.proxy : undefined,
+        hello: greeting,
+        describePeer,
+        ...(tls && { ownProblem: tls.identity.problem }),
+        proof: instance.proofFor(address),
+      });
+    },
+    logger,
+    listeners,
+    limits: options.limits,
+    halfOpenMs: options.halfOpenMs,
+    maxConnections: options.maxConnections,
+    maxServiceConnections: options.maxServiceConnections,
+    graceMs: options.graceMs,
+    ...(stateFile && { save: (services) => stateFile.save(services) }),
+    disableLocalExpose: options.disableLocalExpose,
+    disableRemoteExpose: options.disableRemoteExpose,
+    ...replace.connector,
+  });
+  stack.defer(() => connector.close({ drainMs: 0 }));
+  // Before anybody can change what is exposed, and with it the file.
+  connector.restore(stateFile?.services ?? []);
+
+  // Neither of the two APIs hides what is done by the other.
+  const restAudit = stack.use(new AuditLog(logger));
+  const grpcAudit = stack.use(new AuditLog(logger));
+  const refusals = stack.use(new BoundedLog(logger));
+  const grpc = await GrpcServer.listen({
+    bind: options.grpcBind,
+    resolveBind,
+    tls: tls?.identity,
+    hello: greeting,
+    describePeer,
+    onRefused: (peer, reason) => refusals.warn("connection refused", { peer, reason }),
+    control: connector,
+    onControlCall: (call) => {
+      logControlCall(call, grpcAudit);
+      replace.onControlCall?.(call);
+    },
+    onLink: (link) => connector.accept(link),
+  });
+  stack.defer(() => grpc.close());
+  listeners.add(grpc.address);
+  const app = createApp({
+    control: connector,
+    issuer: tls?.issuer,
+    ...(tls && { problem: tls.identity.problem }),
+    // Whoever uses the name that the API is bound to was not led here by somebody else's DNS.
+    allowedHosts: [...options.httpAllowedHosts, options.httpBind.host],
+    audit: restAudit,
+    logger,
+  });
+  const http = await serveHttp(options.httpBind, {
+    fetch: app.fetch,
+    resolveBind,
+    tls: tls?.identity,
+    logger,
+  });
+  stack.defer(() => http.abort());
+  listeners.add(http.address);
+  stack.use(descriptors.countSoon());
+  return new RunningConnector({ connector, grpc, http, resources: stack.move() });
+}
+
+/** A connector that serves. Disposing aborts it. */
+export class RunningConnector implements AsyncDisposable {
+  /** What the two APIs ask. */
+  readonly connector: Connector;
+  /** Its gRPC server, which has its address. */
+  readonly grpc: GrpcServer;
+  /** Where the REST API is; the port is the real one. */
+  readonly httpAddress: Address;
+  readonly #http: HttpServer;
+  readonly #resources: AsyncDisposableStack;
+  readonly #aborted = new AbortController();
+  #closed: Promise<void> | undefined;
+
+  /** `resources` has all that is to be released in the end. */
+  constructor({ connector, grpc, http, resources }: {
+    connector: Connector;
+    grpc: GrpcServer;
+    http: HttpServer;
+    resources: AsyncDisposableStack;
+  }) {
+    this.connector = connector;
+    this.grpc = grpc;
+    this.httpAddress = http.address;
+    this.#http = http;
+    this.#resources = resources;
+  }
+
+  /**
+   * Ends it in order: lets nobody in, tells every peer, lets open connections finish for up to `drainMs`, then ends what
+   * is left. Resolves when all has ended and is released. A further call waits for the same end; only `abort` hastens it.
+   */
+  close({ drainMs, signal }: CloseOptions): Promise<void> {
+    const aborted = this.#aborted.signal;
+    const hurry = signal === undefined ? aborted : AbortSignal.any([signal, aborted]);
+    return this.#closed ??= this.#close({ drainMs, signal: hurry });
+  }
+
+  /** Ends it at once: connections are reset, and peers get a fifth of a second to hear of it. Resolves as `close` does. */
+  abort(): Promise<void> {
+    this.#aborted.abort();
+    return this.close({ drainMs: 0 });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.abort();
+  }
+
+  async #close({ drainMs, signal }: Required<CloseOptions>): Promise<void> {
+    await using _resources = this.#resources;
+    // Nothing new is let in before anything is ended.
+    const httpClosed = this.#http.close({ signal });
+    this.grpc.stopAccepting();
+    await this.connector.close({ drainMs, signal });
+    await httpClosed;
+    // The last bytes of a call may still be under way when it has ended here.
+    const ended = new AbortController();
+    const waiting = delay(GRPC_GRACE_MS, { signal: AbortSignal.any([signal, ended.signal]) });
+    await Promise.race([this.grpc.ended(), waiting]);
+    ended.abort();
+  }
+}
+
+/** Logs who did what by gRPC's control API. */
+function logControlCall(
+  { method, peer, local, id, service, refused }: ControlCall,
+  audit: AuditLog,
+): void {
+  const fields = { method, ...whoFields(peer), local, id, service };
+  if (refused === undefined) audit.done.info("control call", fields);
+  else audit.refused.warn("control call refused", { ...fields, reason: refused });
+}
+
+/** Reads the certificates; what watches over how long they last is the stack's. */
+async function openTls(
+  paths: TlsPaths,
+  { rootKeyPath, logger, signal, stack }: {
+    rootKeyPath: string | undefined;
+    logger: Logger;
+    signal: AbortSignal | undefined;
+    stack: AsyncDisposableStack;
+  },
+): Promise<LoadedTls> {
+  // What reads certificates takes a quarter of a second to load.
+  const { loadTls } = await import("./cli/tls.ts");
+  // A pipe into which nobody writes must not hold up an end.
+  const loaded = await unlessAborted(loadTls(paths, { rootKeyPath, logger }), {
+    signal,
+    release: ({ watch }) => watch[Symbol.dispose](),
+  });
+  stack.use(loaded.watch);
+  return loaded;
+}
+
+async function openStateFile(path: string, signal: AbortSignal | undefined): Promise<StateFile> {
+  // Few connectors have one, and what checks it takes a moment to load.
+  const { StateFile } = await import("./state/state_file.ts");
+  return await unlessAborted(StateFile.open(path), { signal, release: (late) => late.close() });
+}
+
+/**
+ * Waits for what the start needs. What comes after the start was given up is released.
+ *
+ * @throws {ConnectorError} `cancelled` when the signal is aborted first; what `needed` is rejected with.
+ */
+async function unlessAborted<Value>(
+  needed: Promise<Value>,
+  { signal, release }: { signal: AbortSignal | undefined; release?: (late: Value) => void },
+): Promise<Value> {
+  if (signal === undefined) return await needed;
+  const cancelled = Promise.withResolvers<never>();
+  const giveUp = () => cancelled.reject(new ConnectorError("cancelled", "the start was given up"));
+  if (signal.aborted) giveUp();
+  else signal.addEventListener("abort", giveUp);
+  try {
+    return await Promise.race([needed, cancelled.promise]);
+  } catch (error) {
+    needed.then(release, () => {});
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", giveUp);
+  }
+}
+
+function noPeerHasCertificate(): never {
+  throw new TypeError("a plaintext link has no certificate");
+}
