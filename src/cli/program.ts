@@ -107,7 +107,8 @@ function createRunCommand(
       } else if (variable) {
         settings[name] = { text: variable, origin: flag.variable };
       } else if (flag.default !== undefined) {
-        settings[name] = { text: flag.default, origin: option.long ?? option.flags };
+        const origin = option.long ?? option.flags;
+        settings[name] = { text: flag.default, origin, isDefault: true };
       }
     }
     await action(settings);

@@ -36,6 +36,9 @@ async function run(
   options: RunOptions,
   { logger, stop }: { logger: Logger; stop: StopRequests },
 ): Promise<void> {
+  for (const { option, reason } of options.ineffective) {
+    logger.warn("option has no effect", { option, reason });
+  }
   const read = (name: string) => Deno.env.get(name);
   await using running = await assemble(options, {
     logger,

@@ -16,12 +16,24 @@ export interface RunOptions extends AssembleOptions {
   logFormat: LogFormat;
   /** How long open connections may go on once the connector is told to stop, in milliseconds. */
   drainMs: number;
+  /** What was asked for and has no effect. */
+  ineffective: Ineffective[];
+}
+
+/** An option that has no effect. */
+export interface Ineffective {
+  /** As it was written: `--namespace` or `CONNECTOR_NAMESPACE`. */
+  option: string;
+  /** Why, in a clause. */
+  reason: string;
 }
 
 /** What was written for a flag, and where: `--grpc-bind` or `CONNECTOR_GRPC_BIND`. */
 export interface Setting {
   text: string;
   origin: string;
+  /** Nobody wrote it: it is the flag's default. */
+  isDefault?: true;
 }
 
 /** What was written; a flag that was not has no entry, or the one of its default. */
@@ -51,7 +63,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     );
   }
   refuseIntegration(settings.integration);
-  checkNamespace(settings.namespace);
+  const ineffective = readNamespace(settings.namespace);
   const tls = readTls(settings);
   const rootCertKeyPath = readPath(settings.rootCertKey);
   const stateFile = readPath(settings.stateFile);
@@ -78,6 +90,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     halfOpenMs: readQuantity(settings.halfOpenTimeout, HALF_OPEN_RANGE),
     graceMs: readQuantity(settings.takeoverGrace, GRACE_RANGE),
     drainMs: readQuantity(settings.drainTimeout, DRAIN_RANGE),
+    ineffective,
     ...(stateFile !== undefined && { stateFile }),
   };
 }
@@ -169,12 +182,15 @@ function readBoolean(setting: Setting | undefined): boolean {
 }
 
 /**
- * It belongs to `--integration`, which is refused. Templates of deployments give it with or without one, so it is taken
- * without a word; a mistake in it is found now, and not by the version that has integrations.
+ * It belongs to `--integration`, which is refused. Existing deployments give it with or without one, so it is taken; whoever
+ * has written it is told that it does nothing. A mistake in it is found now, and not by the version that has integrations.
  */
-function checkNamespace(setting: Setting | undefined): void {
-  if (NAMESPACE.test(present(setting).text)) return;
-  throw unfit(setting, "1 to 63 lower-case letters, digits and hyphens");
+function readNamespace(setting: Setting | undefined): Ineffective[] {
+  const { text, origin, isDefault } = present(setting);
+  if (!NAMESPACE.test(text)) {
+    throw unfit(setting, "1 to 63 lower-case letters, digits and hyphens");
+  }
+  return isDefault ? [] : [{ option: origin, reason: "it is only used with --integration" }];
 }
 
 function readPath(setting: Setting | undefined): string | undefined {

@@ -117,6 +117,20 @@ Deno.test("options come from the environment, and flags win over it", async () =
   strictEqual((await connector.stop()).code, 0);
 });
 
+Deno.test("whoever names a namespace is told that it has no effect, and nobody else", async () => {
+  const told =
+    /WARN .* option has no effect option=(\S+) reason="it is only used with --integration"/;
+  const starts: [string[], Record<string, string>, string | undefined][] = [
+    [["--namespace=shipyard"], {}, "--namespace"],
+    [[], { CONNECTOR_NAMESPACE: "jumppad" }, "CONNECTOR_NAMESPACE"],
+    [[], {}, undefined],
+  ];
+  await Promise.all(starts.map(async ([args, env, option]) => {
+    await using connector = await spawnConnector({ args, env });
+    strictEqual(told.exec(connector.logs())?.[1], option, connector.logs());
+  }));
+});
+
 Deno.test("a connector that may neither dial nor listen refuses both types", async () => {
   await using connector = await spawnConnector({
     args: ["--disable-local-expose", "--disable-remote-expose"],

@@ -85,14 +85,13 @@ Deno.test("a connector started as the Deployment has it answers the probes", asy
   const text = await Deno.readTextFile(`${ROOT}/install/kubernetes/connector.yaml`);
   deepStrictEqual(/^ +command: \[(.*)\]$/m.exec(text)?.[1], "/connector, run");
   const args = [...text.matchAll(/^ {12}- (--\S+)$/gm)].map(([, flag = ""]) => flag);
-  // The known deployment's, in its order; it names an integration, too.
-  deepStrictEqual(args.slice(0, 7), [
+  // The known deployment's, in its order; it names an integration and its namespace, too.
+  deepStrictEqual(args.slice(0, 6), [
     "--grpc-bind=:60000",
     "--http-bind=:60001",
     "--root-cert-path=/etc/connector/tls/root.crt",
     "--server-cert-path=/etc/connector/tls/tls.crt",
     "--server-key-path=/etc/connector/tls/tls.key",
-    "--namespace=connector",
     "--log-level=info",
   ]);
   const probes = [...text.matchAll(/httpGet: \{ path: (\S+), port: http, scheme: (\w+) \}/g)]
@@ -116,6 +115,8 @@ Deno.test("a connector started as the Deployment has it answers the probes", asy
     await using child = startCommand(["run", ...args.map(here)]);
     await child.waitFor(/connector started/);
     for (const url of probes) strictEqual((await httpsRequest(here(url))).status, 200, url);
+    // Nothing in it is for nothing.
+    strictEqual(/option has no effect/.exec(child.stderr), null);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -35,7 +35,7 @@ export const TEST_OPTIONS: Readonly<AssembleOptions> = readRunOptions(
       grpcBind: { ...RUN_FLAGS.grpcBind, default: "127.0.0.1:0" },
       httpBind: { ...RUN_FLAGS.httpBind, default: "127.0.0.1:0" },
     }).flatMap(([name, { default: text }]) =>
-      text === undefined ? [] : [[name, { text, origin: "the tests" }]]
+      text === undefined ? [] : [[name, { text, origin: "the tests", isDefault: true }]]
     ),
   ),
 );

@@ -63,6 +63,7 @@ const DEFAULTS: RunOptions = {
   disableLocalExpose: false,
   disableRemoteExpose: false,
   httpAllowedHosts: [],
+  ineffective: [],
 };
 
 const TLS_ARGS = [
@@ -126,6 +127,7 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     disableLocalExpose: true,
     disableRemoteExpose: true,
     httpAllowedHosts: ["connector.example"],
+    ineffective: [{ option: "--namespace", reason: "it is only used with --integration" }],
   };
   assert.deepEqual(await optionsOf(pairs.flat()), wanted);
   assert.deepEqual(await optionsOf(pairs.map(([flag, value]) => `${flag}=${value}`)), wanted);
@@ -208,6 +210,9 @@ Deno.test("every flag has an environment variable", async () => {
     disableLocalExpose: true,
     disableRemoteExpose: true,
     httpAllowedHosts: ["a", "b"],
+    ineffective: [
+      { option: "CONNECTOR_NAMESPACE", reason: "it is only used with --integration" },
+    ],
     limits: {
       streams: 1,
       opens: 2,
