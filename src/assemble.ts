@@ -192,6 +192,7 @@ export async function assemble(
   });
   stack.defer(() => http.abort());
   listeners.add(http.address);
+  refuseIfAborted(signal);
   stack.use(descriptors.countSoon());
   return new RunningConnector({ connector, grpc, http, resources: stack.move() });
 }
@@ -304,19 +305,23 @@ async function unlessAborted<Value>(
   needed: Promise<Value>,
   { signal, release }: { signal: AbortSignal | undefined; release?: (late: Value) => void },
 ): Promise<Value> {
-  if (signal === undefined) return await needed;
-  const cancelled = Promise.withResolvers<never>();
-  const giveUp = () => cancelled.reject(new ConnectorError("cancelled", "the start was given up"));
-  if (signal.aborted) giveUp();
-  else signal.addEventListener("abort", giveUp);
+  const aborted = Promise.withResolvers<void>();
+  const onAbort = () => aborted.resolve();
+  signal?.addEventListener("abort", onAbort);
   try {
-    return await Promise.race([needed, cancelled.promise]);
+    if (!signal?.aborted) await Promise.race([needed, aborted.promise]);
+    refuseIfAborted(signal);
+    return await needed;
   } catch (error) {
     needed.then(release, () => {});
     throw error;
   } finally {
-    signal.removeEventListener("abort", giveUp);
+    signal?.removeEventListener("abort", onAbort);
   }
+}
+
+function refuseIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new ConnectorError("cancelled", "the start was given up");
 }
 
 function noPeerHasCertificate(): never {

@@ -289,3 +289,13 @@ test("one that is removed while it is used is made again, as soon as its folder 
   await state.save([service(2)]);
   match(await Deno.readTextFile(file), /service 2/);
 });
+
+test("it is closed, and free for others, only when what was saved is on disk", async ({ file }) => {
+  const state = await StateFile.open(file);
+  const last = [service(2)];
+  const saved = [state.save([service(1)]), state.save(last)];
+  await state.close();
+  await using next = await StateFile.open(file);
+  deepStrictEqual(next.services, last);
+  await Promise.all(saved);
+});
