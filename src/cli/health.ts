@@ -1,11 +1,13 @@
 // `connector health`: checks the health of a running connector, for health checks of containers and supervisors
 // that have no other program at hand. Exit code 0 or 1.
 
+import type { IncomingMessage } from "node:http";
 import { isIPv6, type LookupFunction, type Socket } from "node:net";
 import { Command } from "commander";
 import { connectReason } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { names } from "../names.ts";
+import { plainText } from "../plain_text.ts";
 import { refuseKeyLog } from "./environment.ts";
 import { examples } from "./help_layout.ts";
 import { UsageError } from "./usage_error.ts";
@@ -19,6 +21,11 @@ export interface HealthIo {
 const DEFAULT_URL = "http://localhost:9091/health";
 /** How long the answer may take, in milliseconds: less than Docker and Kubernetes wait by default. */
 const TIMEOUT_MS = 5000;
+/** Bytes of the answer that are read for its reason. */
+const MAX_REASON_BYTES = 4096;
+/** Lines of it that are shown, and characters of each: what fits where health checks are kept. */
+const MAX_REASON_LINES = 10;
+const MAX_REASON_LENGTH = 300;
 
 const EXAMPLES = examples(`  Is the connector of this machine alive?
     connector health
@@ -35,7 +42,8 @@ export function healthCommand(io: HealthIo): Command {
   const command = new Command("health")
     .summary("check the health of a connector")
     .description(
-      "Checks the health of a running connector. The exit code is 0 if it is healthy, else 1.",
+      "Checks the health of a running connector. The exit code is 0 if it is healthy; otherwise it is 1, " +
+        "and the error has the first lines of the answer.",
     )
     .option(
       "--url <url>",
@@ -67,9 +75,9 @@ function readUrl(text: string): URL {
 
 async function checkHealth(url: URL, rootCertPath: string | undefined): Promise<void> {
   const root = rootCertPath === undefined ? undefined : await readRoot(rootCertPath, url);
-  let status: number;
+  let answer: Answer;
   try {
-    status = await askStatus(url, root);
+    answer = await ask(url, root);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     throw new ConnectorError(
@@ -78,12 +86,10 @@ async function checkHealth(url: URL, rootCertPath: string | undefined): Promise<
       { cause: error, hint: /certificate/i.test(text) ? ROOT_HINT : ADDRESS_HINT },
     );
   }
-  if (status !== 200) {
-    throw new ConnectorError(
-      "unavailable",
-      `The connector is not healthy: ${url} answered ${status}, want 200`,
-    );
-  }
+  if (answer.status === 200) return;
+  const fault = `The connector is not healthy: ${url} answered ${answer.status}, want 200`;
+  const reason = answer.reason.map((line) => `\n  ${line}`).join("");
+  throw new ConnectorError("unavailable", reason === "" ? fault : `${fault}:${reason}`);
 }
 
 /** What the platform's text means to who asks over HTTP; undefined for one that is not known. */
@@ -101,11 +107,18 @@ function reasonFor(url: URL, text: string): string | undefined {
 const ADDRESS_HINT = "Is the connector running, and is this the address of its --http-bind?";
 const ROOT_HINT = "Give the root that the connector runs with: --root-cert-path";
 
+/** What was answered. */
+interface Answer {
+  status: number;
+  /** Why, in lines that are fit to be shown; none when the answer does not say. */
+  reason: string[];
+}
+
 /**
- * The status is the answer; the body is left. Not fetch: it would ask a proxy that the environment names, and to it a
- * given root is one more beside all public ones.
+ * Asks. Not by fetch: it would ask a proxy that the environment names, and to it a given root is one more beside all
+ * public ones.
  */
-async function askStatus(url: URL, root: Root | undefined): Promise<number> {
+async function ask(url: URL, root: Root | undefined): Promise<Answer> {
   const { request } = url.protocol === "https:"
     ? await import("node:https")
     : await import("node:http");
@@ -125,8 +138,10 @@ async function askStatus(url: URL, root: Root | undefined): Promise<number> {
       rejectUnauthorized: true,
       ...(root && { ca: root.pem }),
     };
-    const asked = request(url, options, (response) => {
-      resolve(response.statusCode ?? 0);
+    const asked = request(url, options, async (response) => {
+      // The status is known: whatever becomes of the rest is no reason to fail.
+      asked.off("error", reject).on("error", () => {});
+      resolve({ status: response.statusCode ?? 0, reason: await readReason(response) });
       asked.destroy();
     });
     // The runtime's own verdict can be had without a key of the root's: nothing is asked before ours.
@@ -143,6 +158,27 @@ async function askStatus(url: URL, root: Root | undefined): Promise<number> {
     const timer = setTimeout(() => asked.destroy(new Error(late)), TIMEOUT_MS);
     asked.on("close", () => clearTimeout(timer)).on("error", reject).end();
   });
+}
+
+/** The first lines of a text; none when all is well, or when it is no text. Never rejects. */
+async function readReason(response: IncomingMessage): Promise<string[]> {
+  const { statusCode, headers } = response;
+  if (statusCode === 200 || !headers["content-type"]?.startsWith("text/plain")) return [];
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  try {
+    for await (const chunk of response) {
+      text += decoder.decode(chunk, { stream: true });
+      size += chunk.length;
+      if (size >= MAX_REASON_BYTES) break;
+    }
+  } catch {
+    // It was cut off, or came too slowly: what is there will do.
+  }
+  const lines = text.trim().split("\n").filter((line) => line !== "");
+  const shown = lines.slice(0, MAX_REASON_LINES).map((line) => plainText(line, MAX_REASON_LENGTH));
+  return lines.length > MAX_REASON_LINES ? [...shown, "…"] : shown;
 }
 
 /** The root that the connector must chain to. */

@@ -15,13 +15,13 @@ async function health(args: string[], env: Record<string, string> = {}) {
 }
 
 /** Serves a status for each path, and notes what was asked for. */
-function serve(statuses: Record<string, number>) {
+function serve(statuses: Record<string, number>, body: BodyInit = "x".repeat(1_000_000)) {
   const asked: string[] = [];
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
     const { pathname } = new URL(request.url);
     asked.push(pathname);
     const status = statuses[pathname] ?? 404;
-    return new Response(status === 204 ? null : "x".repeat(1_000_000), {
+    return new Response(status === 204 ? null : body, {
       status,
       headers: status === 302 ? { location: "/health" } : {},
     });
@@ -50,10 +50,48 @@ for (const status of [201, 204, 302, 404, 500, 503]) {
       code: 1,
       stdout: "",
       stderr:
-        `error: The connector is not healthy: ${server.url}/ready answered ${status}, want 200\n`,
+        `error: The connector is not healthy: ${server.url}/ready answered ${status}, want 200` +
+        (status === 204 ? "\n" : `:\n  ${"x".repeat(300)}…\n`),
     });
   });
 }
+
+for (
+  const [what, body, reason] of [
+    [
+      "each line of a text",
+      "1 web: pending, no link\n\n2 db: error, port in use\n",
+      ":\n  1 web: pending, no link\n  2 db: error, port in use",
+    ],
+    ["ten lines of a long one", "service\n".repeat(101), `:${"\n  service".repeat(10)}\n  …`],
+    ["what would steer a terminal, escaped", "\x1b[2J\u202e", ":\n  \\u{1b}[2J\\u{202e}"],
+    ["nothing of an empty text", "\n", ""],
+    ["nothing of what is no text", new Blob(["<html>"], { type: "text/html" }), ""],
+  ] as const
+) {
+  Deno.test(`health repeats the reason: ${what}`, async () => {
+    await using server = serve({ "/ready": 503 }, body);
+    const { code, stderr } = await health([`--url=${server.url}/ready`]);
+    strictEqual(code, 1);
+    const fault = `The connector is not healthy: ${server.url}/ready answered 503, want 200`;
+    strictEqual(stderr, `error: ${fault}${reason}\n`);
+  });
+}
+
+Deno.test("health repeats what came of a reason that is cut off", async () => {
+  await using server = serveTcp(async (conn) => {
+    await conn.read(new Uint8Array(1024));
+    const answer = "HTTP/1.1 503 No\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\nhalf";
+    await writeAll(conn, new TextEncoder().encode(answer));
+  });
+  const url = `http://127.0.0.1:${server.port}/ready`;
+  const { code, stderr } = await health([`--url=${url}`]);
+  strictEqual(code, 1);
+  strictEqual(
+    stderr,
+    `error: The connector is not healthy: ${url} answered 503, want 200:\n  half\n`,
+  );
+});
 
 Deno.test("health exits with 1 and the reason when nobody answers", async () => {
   const { code, stderr } = await health([`--url=http://127.0.0.1:${freePort()}`]);
