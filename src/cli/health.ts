@@ -194,7 +194,7 @@ async function readRoot(path: string, { hostname }: URL): Promise<Root> {
   const { readPemFile } = await import("../certs/pem_files.ts");
   const { certificatePem, parseCertificates } = await import("../certs/certificate.ts");
   const { createPeerJudge } = await import("../certs/peers.ts");
-  const { shownCertificates } = await import("../grpc/shown_certificates.ts");
+  const { shownCertificates } = await import("../platform/peer_certificates.ts");
   const roots = parseCertificates(await readPemFile(path, "root certificate"));
   const judge = createPeerJudge(roots);
   const host = hostname.replace(/^\[|\]$/g, "");

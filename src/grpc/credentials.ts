@@ -1,5 +1,6 @@
 // What secures links: nothing, or mTLS. Our own certificates were checked before they come here; those of peers that we
-// dial are judged here, whatever TLS has made of them. Peers that dial us are judged in gate.ts.
+// dial are judged here, whatever TLS has made of them. Peers that dial us are judged in
+// handshake_gate.ts.
 
 import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
@@ -9,9 +10,9 @@ import type { Security } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgePeer } from "../peer_judge.ts";
+import { hidePeerCertificate, shownCertificates } from "../platform/peer_certificates.ts";
 import type { Certificates } from "./caller.ts";
 import { type GoAway, tellOfGoAway } from "./go_away.ts";
-import { hidePeerCertificate, shownCertificates } from "./shown_certificates.ts";
 
 /** PEM texts of one connector. */
 export interface TlsPem {

@@ -1,8 +1,12 @@
-// Why TLS refused a connection, in words for the log: TLS decides, and says little more than "no". Nothing is decided here.
-// Whoever is refused is a stranger, so explanations cost a bounded amount of time.
+// Why TLS refused a connection, in words for the log: TLS decides, and says little more than "no". Nothing is decided here:
+// handshake_gate.ts decides. Whoever is refused is a stranger, so explanations cost a bounded amount of time.
 
+import type { Http2Server, ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 import { ConnectorError } from "../errors.ts";
 import type { JudgePeer } from "../peer_judge.ts";
+import { shownCertificates } from "../platform/peer_certificates.ts";
+import { type AcceptedTls, tcpSocketOf, tlsSocketOf } from "../platform/tls_socket.ts";
 
 /**
  * How much of its time, at the most, a connector spends on finding words for refusals of certificates. What was spent is
@@ -12,8 +16,52 @@ const EXPLANATION_SHARE = 0.02;
 /** In milliseconds: enough for dozens of plain mistakes at once. */
 const SAVED_MS = 500;
 
+/** Explains, for every handshake of a server that TLS or HTTP/2 ends by itself, why it did. */
+export function explainRefusals(
+  server: Http2Server,
+  { judge, refusing }: {
+    judge: JudgePeer | undefined;
+    /** What tells why a connection is refused; undefined when it has been told, or nothing is to be told. */
+    refusing: (socket: AcceptedTls | Socket) => ((reason: string) => void) | undefined;
+  },
+): void {
+  const explanations = new Explanations(judge);
+  const shown = new WeakMap<Socket, Uint8Array[]>();
+  // Some events are emitted by secure servers only.
+  const emitter: NodeJS.EventEmitter = server;
+
+  // After the platform's own listener, which has put TLS around the socket by now.
+  emitter.on("connection", (socket: Socket) => {
+    const tls = tlsSocketOf(socket);
+    // Ahead of the platform's own listener, which forgets the certificate as it refuses it.
+    tls?.prependListener("secure", () => {
+      if (!tls.authorized) shown.set(socket, shownCertificates(tls));
+    });
+  });
+
+  emitter.on("tlsClientError", (error: Error, socket: AcceptedTls) => {
+    const tcp = tcpSocketOf(socket);
+    const refuse = refusing(tcp);
+    if (socket.authorizationError) {
+      refuse?.(explanations.of(shown.get(tcp) ?? []));
+    } else if (!LEFT.test(error.message)) {
+      refuse?.(explainTlsError(error));
+    } else if (tcp.bytesRead > 0) {
+      // One that left without a word was a probe of the port.
+      refuse?.("it left before the TLS handshake was complete");
+    }
+  });
+
+  emitter.on("session", (session: ServerHttp2Session) => {
+    const refuse = refusing(session.socket);
+    session.on("error", (error: Error) => {
+      if (/magic/.test(error.message)) refuse?.(NO_PLAINTEXT_HTTP2);
+    });
+  });
+}
+
 /** Explains refusals of certificates, as long as that costs little; the rest is refused without an explanation. */
-export class Explanations {
+class Explanations {
   readonly #judge: JudgePeer | undefined;
   /** Milliseconds that may be spent, as of `#at`. */
   #saved = SAVED_MS;
@@ -49,8 +97,10 @@ const REFUSED = "its certificate was refused";
 export const NO_CERTIFICATE =
   "it has no certificate, or none with a key that our TLS library accepts";
 export const NO_HTTP2 = "it does not offer HTTP/2";
-export const NO_PLAINTEXT_HTTP2 =
-  "it does not speak HTTP/2 in plaintext: it may speak TLS or HTTP/1.1";
+const NO_PLAINTEXT_HTTP2 = "it does not speak HTTP/2 in plaintext: it may speak TLS or HTTP/1.1";
+
+/** The platform's words when the peer has closed the connection. */
+const LEFT = /socket hang up|disconnected|ECONNRESET|unexpected.?eof/i;
 
 /** The platform's words for what failed, and what they mean. */
 const TLS_REASONS: [RegExp, string][] = [
@@ -80,7 +130,7 @@ const TLS_REASONS: [RegExp, string][] = [
 ];
 
 /** Why a handshake failed, as a clause about the peer. */
-export function explainTlsError(error: Error & { code?: unknown }): string {
+function explainTlsError(error: Error & { code?: unknown }): string {
   const texts = `${String(error.code ?? "")} ${error.message}`;
   const known = TLS_REASONS.find(([pattern]) => pattern.test(texts))?.[1];
   return known ?? `the TLS handshake failed: ${error.message.slice(0, 200)}`;

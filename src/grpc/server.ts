@@ -40,9 +40,9 @@ import {
 import { addressOfCall, connectionOfCall, describeCaller, principalOfCall } from "./caller.ts";
 import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
 import { serverCredentials, type TlsIdentity } from "./credentials.ts";
+import { REQUEST_MS } from "./deadlines.ts";
 import { toBuffer } from "./dial.ts";
-import { guardServer } from "./gate.ts";
-import { Gates, type GatesOptions, REQUEST_MS } from "./gates.ts";
+import { Gates, type GatesOptions } from "./gates.ts";
 import { pingOptions, type PingTimes, watchSilence } from "./silence_watch.ts";
 import { toStatus } from "./status.ts";
 import { windowed } from "./windows.ts";
@@ -88,7 +88,7 @@ export interface GrpcServerOptions {
   /** Takes over a link that a peer opened. */
   onLink: (link: Link) => void;
   /** Who gets in, where it is not the default. */
-  gates?: Omit<GatesOptions, "onRefused">;
+  gates?: Omit<GatesOptions, "judge" | "onRefused">;
 }
 
 /** A listening gRPC server. */
@@ -97,22 +97,22 @@ export class GrpcServer {
   readonly address: Address;
   readonly #server: Server;
   readonly #sessions: Set<ServerHttp2Session>;
-  readonly #cutAttempts: (() => void)[];
+  readonly #gates: Gates;
   /** End what keeps it accepting. */
   readonly #stops: (() => void)[];
 
   private constructor(
     server: Server,
-    { sessions, cutAttempts, stops, address }: {
+    { sessions, gates, stops, address }: {
       sessions: Set<ServerHttp2Session>;
-      cutAttempts: (() => void)[];
+      gates: Gates;
       stops: (() => void)[];
       address: Address;
     },
   ) {
     this.#server = server;
     this.#sessions = sessions;
-    this.#cutAttempts = cutAttempts;
+    this.#gates = gates;
     this.#stops = stops;
     this.address = address;
   }
@@ -127,8 +127,11 @@ export class GrpcServer {
     // grpc-js writes lines of its own to stderr; what matters of them arrives as errors.
     if (!Deno.env.has("GRPC_VERBOSITY")) setLogVerbosity(logVerbosity.NONE);
     const sessions = new Set<ServerHttp2Session>();
-    const cutAttempts: (() => void)[] = [];
-    const gates = new Gates({ ...options.gates, onRefused: options.onRefused });
+    const gates = new Gates({
+      ...options.gates,
+      judge: tls?.judge,
+      onRefused: options.onRefused,
+    });
     const stops: (() => void)[] = [() => gates.close()];
     const server = windowed(
       new Server({
@@ -140,10 +143,7 @@ export class GrpcServer {
         track(http2Server, sessions);
         // Once it listens, it has a handle, and an end.
         http2Server.once("listening", () => stops.push(keepAccepting(() => handleOf(http2Server))));
-        cutAttempts.push(
-          guardServer(http2Server, { judge: tls?.judge, onRefused: options.onRefused }),
-        );
-        // Last, so that it stands before them all.
+        // Last, so that they stand before all others.
         gates.guard(http2Server);
       },
     );
@@ -155,7 +155,7 @@ export class GrpcServer {
         bindOne: (address) => bindOne(server, address, credentials),
       });
       const address = { host: bind.host, port: first.port };
-      return new GrpcServer(server, { sessions, cutAttempts, stops, address });
+      return new GrpcServer(server, { sessions, gates, stops, address });
     } catch (error) {
       server.forceShutdown();
       throw bindError(error, { what: "listen for gRPC", bind, flag: "--grpc-bind" });
@@ -181,7 +181,7 @@ export class GrpcServer {
     for (const stop of this.#stops) stop();
     this.#server.forceShutdown();
     for (const session of this.#sessions) session.destroy();
-    for (const cut of this.#cutAttempts) cut();
+    this.#gates.cutHandshakes();
   }
 }
 

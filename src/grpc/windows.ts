@@ -4,7 +4,7 @@
 
 import { type ChannelOptions, Server, type ServerCredentials } from "@grpc/grpc-js";
 import type { Http2Server, SessionOptions } from "node:http2";
-import { SETUP_TIMEOUT_MS } from "./gate.ts";
+import { HANDSHAKE_TIMEOUT_MS } from "./handshake_gate.ts";
 import { SERVER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
 
 /**
@@ -33,7 +33,7 @@ export function windowed(server: Server, onHttp2Server: (server: Http2Server) =>
   const internals = server as unknown as ServerInternals;
   Object.assign(internals.commonServerOptions, SESSION_OPTIONS);
   // The runtime keeps a socket whose handshake has failed until this is over, 27 KB each; its default is two minutes.
-  internals.commonServerOptions.handshakeTimeout = SETUP_TIMEOUT_MS;
+  internals.commonServerOptions.handshakeTimeout = HANDSHAKE_TIMEOUT_MS;
   internals.commonServerOptions.settings = {
     ...internals.commonServerOptions.settings,
     ...SERVER_SETTINGS,

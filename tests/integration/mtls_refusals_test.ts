@@ -6,7 +6,7 @@ import { EventEmitter, once } from "node:events";
 import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
-import { guardServer } from "../../src/grpc/gate.ts";
+import { guardHandshakes } from "../../src/grpc/handshake_gate.ts";
 import {
   CLIENT_AUTH,
   DAY_MS,
@@ -220,10 +220,10 @@ for (const secure of [true, false]) {
     const server = secure
       ? http2.createSecureServer({ ca: root.certificate, cert: leaf.certificate, key: leaf.key })
       : http2.createServer();
-    guardServer(server, {
+    guardHandshakes(server, {
       judge: () => {},
       onRefused: (address, reason) => refused.push({ address, reason }),
-      setupTimeoutMs: 200,
+      handshakeTimeoutMs: 200,
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -267,10 +267,10 @@ for (const secure of [true, false]) {
 Deno.test("two connections from one port of a peer, to two addresses of ours, are told apart", async () => {
   const server = new EventEmitter();
   // What the gate asks of a server are its events.
-  const stop = guardServer(server as unknown as http2.Http2Server, {
+  const stop = guardHandshakes(server as unknown as http2.Http2Server, {
     judge: undefined,
     onRefused: () => {},
-    setupTimeoutMs: 100,
+    handshakeTimeoutMs: 100,
   });
   const ends = { remoteAddress: "192.0.2.1", remotePort: 5, localPort: 9090 };
   const sockets = ["192.0.2.2", "192.0.2.3"].map((localAddress) => {

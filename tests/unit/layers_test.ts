@@ -32,6 +32,8 @@ const MAY: [string, string][] = [
   ["src/grpc/server.ts", "src/wire/frame.ts"],
   ["src/grpc/server.ts", "proto/gen/connector.ts"],
   ["src/grpc/server.ts", "npm:@grpc/grpc-js"],
+  ["src/tcp/listener.ts", "src/platform/x.ts"],
+  ["src/platform/x.ts", "npm:@grpc/grpc-js"],
   ["src/grpc/server.ts", "node:buffer"],
   ["src/mux/session.ts", "src/wire/frame.ts"],
   ["src/wire/reference_codec.ts", "proto/gen/connector.ts"],
@@ -66,8 +68,12 @@ const MAY_NOT: [string, string, string][] = [
   ["src/retry.ts", "src/limits.ts", "a leaf may not import src/limits.ts"],
   ["src/log.ts", "src/tcp/conn.ts", "a leaf may not import src/tcp/conn.ts"],
   ["src/tcp/conn.ts", "tests/support/w.ts", "src/tcp/ may not import tests/support/w.ts"],
-  ["src/tunnel/peer.ts", "npm:@grpc/grpc-js", "npm:@grpc/grpc-js stays in src/grpc/"],
-  ["src/cli/run.ts", "npm:@grpc/grpc-js", "npm:@grpc/grpc-js stays in src/grpc/"],
+  [
+    "src/tunnel/peer.ts",
+    "npm:@grpc/grpc-js",
+    "npm:@grpc/grpc-js stays in src/grpc/, src/platform/",
+  ],
+  ["src/cli/run.ts", "npm:@grpc/grpc-js", "npm:@grpc/grpc-js stays in src/grpc/, src/platform/"],
   ["src/mux/session.ts", "node:buffer", "node:buffer stays in src/grpc/"],
   ["src/api/app.ts", "npm:@peculiar/x509", "npm:@peculiar/x509 stays in src/certs/"],
   [
@@ -75,6 +81,7 @@ const MAY_NOT: [string, string, string][] = [
     "https://x.example/y.ts",
     "https://x.example/y.ts: only npm packages of deno.json's import map are used",
   ],
+  ["src/platform/x.ts", "src/grpc/server.ts", "src/platform/ may not import src/grpc/server.ts"],
   ["src/extra/x.ts", "src/errors.ts", "it belongs to no layer"],
 ];
 
@@ -119,9 +126,9 @@ const GUARDED: [code: string, use: string, may: string, mayNot: string][] = [
   ["Deno.serve({}, f)", "Deno.serve", "src/tcp/listener.ts", "src/cli/serve_http.ts"],
   ["Deno.listenDatagram(a)", "Deno.listenDatagram", "src/tcp/x.ts", "src/tunnel/peer.ts"],
   ['process.binding("tcp_wrap")', "process.binding", "src/tcp/handle.ts", "src/tcp/conn.ts"],
-  ['binding("tcp_wrap")', "binding(", "src/tcp/handle.ts", "src/grpc/gate.ts"],
+  ['binding("tcp_wrap")', "binding(", "src/tcp/handle.ts", "src/grpc/gates.ts"],
   ["socket._handle", "_handle", "src/accepting.ts", "src/tcp/conn.ts"],
-  ["{ _handle: handle } = s", "_handle", "src/grpc/gate.ts", "src/api/exchange.ts"],
+  ["{ _handle: handle } = s", "_handle", "src/platform/tls_socket.ts", "src/api/exchange.ts"],
   ["await Deno.open(p)", "Deno.open", "src/state/state_file.ts", "src/tunnel/peer.ts"],
   [
     "Deno.readTextFileSync(p)",

@@ -1,0 +1,131 @@
+// Keeps out calls above the bounds at the gRPC port: compressed ones, control calls and links above their number, and
+// requests above their size. A leaf of gates.ts: what a call may take of time is in deadlines.ts.
+
+import http2, { type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { RemoteConnectionService } from "../../proto/gen/connector.ts";
+import type { Call, Connection, ConnectionTable } from "./connections.ts";
+
+/** Bytes of a control call's request, and of a link's first message: a service has a few hundred, a frame 64 KiB. */
+const MAX_REQUEST_BYTES = 128 * 1024;
+/** Control calls that are open at once, in all and of one address. */
+const MAX_CONTROL_CALLS = 512;
+const MAX_ADDRESS_CONTROL_CALLS = 128;
+/** Links over one connection: every peer has a connection for each. */
+const MAX_LINKS_PER_CONNECTION = 4;
+
+const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = http2.constants;
+
+/** gRPC's codes, as text. */
+const RESOURCE_EXHAUSTED = "8";
+const UNIMPLEMENTED = "12";
+
+/** Lets calls through to whoever serves them. */
+export class CallGate {
+  readonly #table: ConnectionTable;
+  readonly #onRefused: (address: string, reason: string) => void;
+  #controlCalls = 0;
+
+  /** `onRefused` is told whose call was ended for its size, and why. */
+  constructor(
+    table: ConnectionTable,
+    { onRefused }: { onRefused: (address: string, reason: string) => void },
+  ) {
+    this.#table = table;
+    this.#onRefused = onRefused;
+  }
+
+  /** Whether a call is answered by whoever serves its method. One that is not has been answered. */
+  admit(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+    const connection = stream.session?.socket && this.#table.of(stream.session.socket);
+    if (connection === undefined) {
+      stream.close(NGHTTP2_NO_ERROR);
+      return false;
+    }
+    const encoding = headers["grpc-encoding"] ?? "identity";
+    if (encoding !== "identity") {
+      // A message of 4 KB can stand for one of 4 MB, and a window holds thousands of them.
+      return answer(stream, UNIMPLEMENTED, "messages must not be compressed");
+    }
+    const control = headers[":path"] !== RemoteConnectionService.openStream.path;
+    const obstacle = control ? this.#takeControlCall(connection) : takeLink(connection);
+    if (obstacle !== undefined) return answer(stream, RESOURCE_EXHAUSTED, obstacle);
+
+    const call = { stream, openedAt: performance.now(), control, answeredAt: undefined };
+    connection.calls.add(call);
+    stream.once("close", () => {
+      connection.calls.delete(call);
+      connection.idleSince = performance.now();
+      if (control) this.#releaseControlCall(connection);
+      else connection.links -= 1;
+    });
+    this.#boundRequest(connection, call);
+    return true;
+  }
+
+  /** Counts a control call. Returns why there may be no more. */
+  #takeControlCall(connection: Connection): string | undefined {
+    const { source } = connection;
+    const most = source.loopback
+      ? MAX_CONTROL_CALLS - MAX_ADDRESS_CONTROL_CALLS
+      : MAX_ADDRESS_CONTROL_CALLS;
+    if (source.controlCalls >= most || this.#controlCalls >= MAX_CONTROL_CALLS) {
+      return "there are too many control calls at once";
+    }
+    connection.hasControlCalls = true;
+    source.controlCalls += 1;
+    this.#controlCalls += 1;
+    return undefined;
+  }
+
+  #releaseControlCall({ source }: Connection): void {
+    source.controlCalls -= 1;
+    this.#controlCalls -= 1;
+    this.#table.release(source);
+  }
+
+  /** Bounds what a call sends: a control call in all, a link while its connection is new. */
+  #boundRequest(connection: Connection, { stream, control }: Call): void {
+    // What came with the head of the call is in the stream by now.
+    let received = stream.readableLength;
+    // A listener would make the stream flow, whether grpc-js wants more or not.
+    const push = stream.push.bind(stream);
+    stream.push = (chunk, encoding) => {
+      if (chunk instanceof Uint8Array) received += chunk.length;
+      if (!control && !connection.isNew) {
+        Reflect.deleteProperty(stream, "push");
+      } else if (received > MAX_REQUEST_BYTES) {
+        Reflect.deleteProperty(stream, "push");
+        const what = control ? "the request of a control call" : "the first message of a link";
+        this.#onRefused(connection.address, `${what} is larger than ${MAX_REQUEST_BYTES} bytes`);
+        stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
+        return false;
+      }
+      return push(chunk, encoding);
+    };
+  }
+}
+
+/** Counts a link. Returns why there may be no more. */
+function takeLink(connection: Connection): string | undefined {
+  // Opened and dropped again, links would fill the log.
+  if (connection.isNew) connection.linksTried += 1;
+  if (Math.max(connection.links + 1, connection.linksTried) > MAX_LINKS_PER_CONNECTION) {
+    return `a connection has at most ${MAX_LINKS_PER_CONNECTION} links`;
+  }
+  connection.links += 1;
+  return undefined;
+}
+
+/** False: the call was answered here. */
+function answer(stream: ServerHttp2Stream, code: string, message: string): false {
+  stream.on("error", () => {});
+  stream.respond({
+    ":status": 200,
+    "content-type": "application/grpc",
+    "grpc-status": code,
+    "grpc-message": message,
+  }, { endStream: true });
+  // What else it sends is not read.
+  stream.close(NGHTTP2_NO_ERROR);
+  return false;
+}

@@ -1,0 +1,33 @@
+// The TLS socket around a TCP socket while the handshake is under way, and the other way round. An HTTP/2 server tells of a
+// connection before TLS, and then only of those that TLS has accepted: whom it refuses has no certificate any more by the
+// time that the server hears of it.
+//
+// What is wrong: nothing public leads from one socket to the other. Seen in Deno 2.9.6; node has the same events.
+// Upstream: https://github.com/nodejs/node/issues/35317 has the discussion of who is told what.
+// Once mended: take the certificate from the event, and delete this file.
+
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+
+/** A TLS socket, and the TCP socket under it, which keeps its address when it is closed. */
+export type AcceptedTls = TLSSocket & { _parent?: Socket };
+
+/** The TCP socket of a connection, whichever of its sockets is given. */
+export function tcpSocketOf(socket: AcceptedTls | Socket): Socket {
+  return "_parent" in socket && socket._parent || socket;
+}
+
+/**
+ * The TLS socket around a TCP socket: the owner of its handle. Were the platform to change that, reasons would
+ * be plainer, and a test would fail.
+ */
+export function tlsSocketOf(socket: Socket): TLSSocket | undefined {
+  // Private in its types, a plain property in fact.
+  const { _handle: handle } = socket as Socket & { _handle?: object };
+  if (!handle) return undefined;
+  for (const key of Object.getOwnPropertySymbols(handle)) {
+    const value: unknown = Reflect.get(handle, key);
+    if (value instanceof TLSSocket) return value;
+  }
+  return undefined;
+}
