@@ -1,8 +1,9 @@
-// Who a peer is, as its certificate says. A leaf: read in certs/, carried by links, shown by the API.
+// What a peer's certificate says of it, bounded and printable, for logs and lists: nothing is decided on it, and who the
+// peer is for decisions is its principal. A leaf: read in certs/, carried by links, shown by the API.
 
-import type { Principal } from "./principal.ts";
+import { ANONYMOUS, type Principal } from "./principal.ts";
 
-/** The identity in a certificate. */
+/** The texts of a certificate. */
 export interface PeerIdentity {
   /** Subject, such as `O=Jumppad, CN=Connector Leaf`. */
   subject: string;
@@ -17,9 +18,9 @@ export interface PeerIdentity {
 export interface PeerInfo {
   /** host:port, as dialled or as seen. */
   address: string;
-  /** Who it is, when links are secured by certificates. */
+  /** What its certificate says, when links are secured by certificates. */
   identity?: PeerIdentity;
-  /** Who it has proven to be: of whoever opened the link or made the call. What decisions are made on. */
+  /** Who it has proven to be, once it is known. What decisions are made on. */
   principal?: Principal;
 }
 
@@ -36,28 +37,22 @@ export function isTimeStamp(spiffe: string): boolean {
   return TIME_STAMP.test(spiffe);
 }
 
-/** How much of a key's digest tells two keys apart for people, in characters. */
+/** How much of a key's fingerprint tells two keys apart for people, in characters. */
 const SHOWN_KEY_LENGTH = 16;
 
 /** Who asked for something, for the log: in few words, and where from. */
-export function whoFields({ address, identity, principal }: PeerInfo): Record<string, unknown> {
+export function whoFields({ address, principal }: PeerInfo): Record<string, unknown> {
   const certificate = principal?.certificate;
   return {
     peer: address,
-    principal: identity === undefined ? "anonymous" : nameOf(identity),
+    principal: principal?.displayName ?? ANONYMOUS,
     ...(certificate && { key: certificate.key.slice(0, SHOWN_KEY_LENGTH) }),
   };
 }
 
-/** As certs/principal.ts counts names, for people. */
-function nameOf({ spiffe, dnsNames, ipAddresses, subject }: PeerIdentity): string {
-  if (spiffe !== undefined && !isTimeStamp(spiffe)) return spiffe;
-  return [...dnsNames, ...ipAddresses].join(",") || (spiffe ?? subject);
-}
-
-/** Who a peer is, for the log. */
-export function identityFields({ identity }: PeerInfo): Record<string, unknown> {
+/** Who a peer is, for the log, and what else its certificate says; nothing over plaintext. */
+export function identityFields({ identity, principal }: PeerInfo): Record<string, unknown> {
   if (identity === undefined) return {};
   const { subject, spiffe, dnsNames, ipAddresses } = identity;
-  return { subject, spiffe, dnsNames, ipAddresses };
+  return { principal: principal?.displayName, subject, spiffe, dnsNames, ipAddresses };
 }

@@ -13,6 +13,11 @@ export function plainText(text: string, maxLength: number): string {
   return escaped + (cut ? "…" : "");
 }
 
+/** The text with everything replaced that does not print, cut after so many characters: for names of strangers. */
+export function printable(text: string, maxLength: number): string {
+  return text.slice(0, maxLength).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\ufffd");
+}
+
 /** The same JSON, with that escaped which JSON leaves as it is. Whoever parses it gets the same values. */
 export function plainJson(json: string): string {
   return json.replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {

@@ -1,24 +1,41 @@
-// Who is at the other end of a link or call, as far as that was proven: what decisions are made on. What people are shown
-// of a peer is in peer_identity.ts, and nothing is decided on it. docs/PROTOCOL.md, "Whose service it is". A leaf.
+// Who is at the other end of a link or call, as far as that was proven: what decisions are made on, and the name of it in
+// logs and lists. What else a certificate says, for people only, is in peer_identity.ts. docs/PROTOCOL.md, "Whose service
+// it is". A leaf.
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { unmapIpv4 } from "./address.ts";
 import { parseIp } from "./ip.ts";
 
-/** What a verified certificate proves, as SHA-256 digests in hexadecimal. Nothing in it is cut or made printable. */
+/** What a verified certificate proves of its holder. Only `displayName` is ever cut or made printable. */
 export interface CertificateId {
-  /** Of the names that say who it is, byte for byte: a renewed certificate has the same. */
+  /** SHA-256, in hexadecimal, of the names that count, byte for byte: a renewed certificate has the same. */
   name: string;
-  /** Of the public key: two certificates that a CA has given the same names differ in it. */
+  /**
+   * The fingerprint of the public key: SHA-256 of its SubjectPublicKeyInfo, in hexadecimal. Two certificates that a CA has
+   * given the same names differ in it.
+   */
   key: string;
+  /** The names that count, and no others, for logs and lists: on one line, bounded, the same for the same `name`. */
+  displayName: string;
+  /** URIs with the scheme `spiffe`, as they stand in the certificate. */
+  spiffeIds: readonly string[];
+  /** DNS names as they stand in the certificate, those with a port too. */
+  dnsNames: readonly string[];
+  /** Each in its one spelling. */
+  ipAddresses: readonly string[];
+  /** The subject as RFC 4514 writes it, in the order of the certificate: `O=Jumppad, CN=Connector Leaf`. */
+  subject: string;
 }
+
+/** The name of whoever has shown no certificate. No certificate has this display name. */
+export const ANONYMOUS = "anonymous";
 
 /** Reads what a certificate in DER proves. @throws {ConnectorError} when it cannot be read. */
 export type IdentifyPeer = (certificate: Uint8Array) => CertificateId;
 
 /** What is known of a peer when it is made. */
 export interface PrincipalParts {
-  /** The IP address that it came from, in brackets or not. */
+  /** The IP address that it came from, or the host that was dialled, in brackets or not. */
   host: string;
   /** From its verified certificate; over plaintext there is none. */
   certificate?: CertificateId | undefined;
@@ -36,7 +53,7 @@ interface KnownPeer {
 /** A peer. Of its proof only a digest is kept, where no log and no answer finds it. */
 export class Principal {
   readonly certificate: CertificateId | undefined;
-  /** IP address; an IPv4 address that came as IPv6 is IPv4. */
+  /** IP address, or the host that was dialled; an IPv4 address that came as IPv6 is IPv4. */
   readonly host: string;
   readonly #proof: Uint8Array | undefined;
 
@@ -44,6 +61,11 @@ export class Principal {
     this.host = unmapIpv4(host.replace(/^\[|\]$/g, ""));
     this.certificate = certificate;
     this.#proof = proof && digest(proof);
+  }
+
+  /** What to call it in logs and lists: the names that decide who it is, or `anonymous` without a certificate. */
+  get displayName(): string {
+    return this.certificate?.displayName ?? ANONYMOUS;
   }
 
   /** Whether it has proven an instance at all. */

@@ -138,10 +138,15 @@ function connectionsToJson(stats: ConnectionStats): Record<string, unknown> {
   };
 }
 
-function peerToJson({ address, identity }: PeerInfo): Record<string, unknown> {
-  if (identity === undefined) return { address };
-  return {
+function peerToJson({ address, identity, principal }: PeerInfo): Record<string, unknown> {
+  const who = {
     address,
+    principal: principal?.displayName,
+    fingerprint: principal?.certificate?.key,
+  };
+  if (identity === undefined) return who;
+  return {
+    ...who,
     subject: oneLine(identity.subject),
     spiffe: identity.spiffe === undefined ? undefined : oneLine(identity.spiffe),
     dns_names: shownNames(identity.dnsNames),

@@ -246,7 +246,7 @@ export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
     ...(usages === undefined ? {} : { keyUsage: usages }),
     ...(extendedUsages === undefined ? {} : { extendedUsages: readOids(extendedUsages) }),
     names,
-    alternativeNames: names.flatMap(describeAlternativeName),
+    alternativeNames: describeNames(names),
     ...(nameConstraints === undefined
       ? {}
       : { nameConstraints: readNameConstraints(nameConstraints) }),
@@ -432,6 +432,11 @@ function readSubtrees(member: Element | undefined): GeneralName[] {
     bases.push(base);
   }
   return bases;
+}
+
+/** Those names that people know, as text: ASCII as it stands, and IP addresses in their one spelling. */
+export function describeNames(names: readonly GeneralName[]): AlternativeName[] {
+  return names.flatMap(describeAlternativeName);
 }
 
 function describeAlternativeName({ tag, content }: GeneralName): AlternativeName[] {

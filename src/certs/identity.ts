@@ -3,6 +3,7 @@
 
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { isSpiffeId, type PeerIdentity } from "../peer_identity.ts";
+import { printable } from "../plain_text.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 
 /** The longest text that is kept of a subject or a name, in characters. */
@@ -33,17 +34,12 @@ export function describePeer(certificate: Uint8Array | { raw: Uint8Array }): Pee
 export function identityOf({ subject, alternativeNames }: Certificate): PeerIdentity {
   const valuesOf = (type: string) =>
     alternativeNames.filter((name) => name.type === type).slice(0, MAX_KEPT_NAMES)
-      .map(({ value }) => printable(value));
+      .map(({ value }) => printable(value, MAX_TEXT_LENGTH));
   const spiffe = valuesOf("url").find(isSpiffeId);
   return {
-    subject: printable(subject),
+    subject: printable(subject, MAX_TEXT_LENGTH),
     ...(spiffe === undefined ? {} : { spiffe }),
     dnsNames: valuesOf("dns"),
     ipAddresses: valuesOf("ip"),
   };
-}
-
-/** A stranger's text, bounded, with whatever does not print replaced. */
-export function printable(text: string): string {
-  return text.slice(0, MAX_TEXT_LENGTH).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\ufffd");
 }

@@ -3,9 +3,9 @@
 
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { JudgePeer, PeerRole } from "../peer_judge.ts";
+import { printable } from "../plain_text.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
 import { isFor } from "./host_names.ts";
-import { printable } from "./identity.ts";
 import { type Flaw, judgeChain, UntrustedChain } from "./judge.ts";
 
 /** The most certificates that a peer may show: far more than a chain has. */
@@ -58,7 +58,7 @@ function checkHost(leaf: Certificate, role: PeerRole): void {
 
 function quotedList(names: readonly string[]): string {
   if (names.length === 0) return "no host";
-  return printable(names.join(", ")).slice(0, MAX_QUOTED_LENGTH);
+  return printable(names.join(", "), MAX_QUOTED_LENGTH);
 }
 
 /** A clause about the peer. */
@@ -168,7 +168,7 @@ function nameOfSignature(algorithm: Uint8Array | undefined): string {
 }
 
 function quote(name: string): string {
-  return `"${printable(name).slice(0, MAX_QUOTED_LENGTH)}"`;
+  return `"${printable(name, MAX_QUOTED_LENGTH)}"`;
 }
 
 function refusal(clause: string, cause?: unknown): ConnectorError {

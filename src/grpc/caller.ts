@@ -64,7 +64,9 @@ export function connectionOfCall(call: object): string | undefined {
 }
 
 /** The certificate of a call's connection in DER; undefined where there is none. */
-export function certificateOfCall(call: Pick<Call, "getAuthContext">): Uint8Array | undefined {
+export function certificateOfCall(
+  call: { getAuthContext(): ReturnType<Call["getAuthContext"]> | null },
+): Uint8Array | undefined {
   // An empty object stands for none.
   return call.getAuthContext()?.sslPeerCertificate?.raw;
 }

@@ -11,6 +11,8 @@ import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgePeer } from "../peer_judge.ts";
 import { hidePeerCertificate, shownCertificates } from "../platform/peer_certificates.ts";
+
+import type { IdentifyPeer } from "../principal.ts";
 import type { Certificates } from "./caller.ts";
 import { type GoAway, tellOfGoAway } from "./go_away.ts";
 
@@ -35,6 +37,8 @@ export interface TlsIdentity extends TlsPem, Certificates {
 export interface ChannelSecurity {
   credentials: ChannelCredentials;
   security: Security;
+  /** Reads who has answered from the certificate of a channel; over plaintext there is none. */
+  identify?: IdentifyPeer;
   options: ChannelOptions;
 }
 
@@ -89,6 +93,7 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
         hooks,
       ),
       security: "TLS",
+      identify: tls.identify,
       options: servername === host ? {} : { "grpc.ssl_target_name_override": servername },
     };
   };

@@ -7,8 +7,9 @@ import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { type Address, connectionText, formatAddress, isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import type { Hello, Link } from "../mux/link.ts";
+import { Principal } from "../principal.ts";
 import type { HttpProxy } from "../proxies.ts";
-import { addProof } from "./caller.ts";
+import { addProof, certificateOfCall } from "./caller.ts";
 import { CallLink, type DescribePeer, helloToMetadata } from "./call_link.ts";
 import type { SecureChannel } from "./credentials.ts";
 import type { GoAway } from "./go_away.ts";
@@ -51,7 +52,7 @@ export function dialLink(
   // A name has several addresses, of which two may be tried at a time. Through a proxy the peer sees another connection.
   const connections: string[] = [];
   let goAway: GoAway | undefined;
-  const { credentials, security, options } = secure(address.host, {
+  const { credentials, security, identify, options } = secure(address.host, {
     onConnected: (socket) => {
       watchSilence(socket, pings, () => link.abort(silent()));
       if (way) return way.open(socket);
@@ -100,6 +101,15 @@ export function dialLink(
   link.closed.then(() => way?.close());
   call.on("metadata", (metadata) => {
     way?.heard();
+    try {
+      const certificate = certificateOfCall(call);
+      link.peer.principal = new Principal({
+        host: address.host,
+        certificate: certificate && identify?.(certificate),
+      });
+    } catch (error) {
+      return link.abort(ConnectorError.from(error, "Cannot tell who the peer is"));
+    }
     link.greet(metadata, describePeer);
   });
   // The reason of an error comes with the status, right after it.

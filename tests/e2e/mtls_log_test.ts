@@ -6,6 +6,7 @@ import * as path from "node:path";
 import { makeCertificate } from "../support/certificates.ts";
 import {
   callServer,
+  leafIdOf,
   LOOPBACK,
   makePki,
   pemOf,
@@ -22,6 +23,7 @@ import { until } from "../support/world.ts";
 Deno.test("the peer's identity is logged once a link on both sides, and listed with each service", async () => {
   await using folder = await tempFolder();
   const root = await makeCertificate({ ca: true });
+  const fingerprints: Record<string, string> = {};
   const start = async (name: string) => {
     const names = [
       ...LOOPBACK,
@@ -30,6 +32,7 @@ Deno.test("the peer's identity is logged once a link on both sides, and listed w
     ];
     const leaf = await makeCertificate({ name, names }, root);
     const { flags } = await writeTls(path.join(folder.path, name), pemOf(root, leaf));
+    fingerprints[name] = leafIdOf(leaf.certificate).key;
     return await spawnSecure(flags);
   };
   await using local = await start("local");
@@ -41,7 +44,7 @@ Deno.test("the peer's identity is logged once a link on both sides, and listed w
   }
   const expected = (name: string) =>
     new RegExp(
-      `subject="?CN=${name}"? spiffe="?spiffe://example/${name}"? ` +
+      `principal="?spiffe://example/${name}"? subject="?CN=${name}"? spiffe="?spiffe://example/${name}"? ` +
         String.raw`dnsNames=.*localhost.*${name}\.example:9090.* ipAddresses=.*127\.0\.0\.1.*::1`,
     );
   const atLocal = local.lines(/CN=remote/);
@@ -59,6 +62,8 @@ Deno.test("the peer's identity is logged once a link on both sides, and listed w
       const { address, ...identity } = peer ?? {};
       match(String(address), name === "remote" ? /^localhost:\d+$/ : /^127\.0\.0\.1:\d+$/);
       deepStrictEqual(identity, {
+        principal: `spiffe://example/${name}`,
+        fingerprint: fingerprints[name],
         subject: `CN=${name}`,
         spiffe: `spiffe://example/${name}`,
         dns_names: ["localhost", `${name}.example:9090`],

@@ -12,6 +12,7 @@ import { GuestServices } from "../../src/tunnel/guest_services.ts";
 import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { Connections } from "../../src/tunnel/connections.ts";
 import type { ControlFrame } from "../../src/wire/frame.ts";
+import { certificateId } from "../support/principals.ts";
 import { freePort, refuses, until } from "../support/world.ts";
 
 const logger = getLogger(["test"]);
@@ -75,7 +76,7 @@ class TestOwner implements Owner {
   readonly #reset = Promise.withResolvers<null>();
 
   constructor({ host = "192.0.2.1", name, key = `key of ${name}`, proof }: Claimant = {}) {
-    const certificate = name === undefined ? undefined : { name, key };
+    const certificate = name === undefined ? undefined : certificateId({ name, key });
     const bytes = proof === undefined ? undefined : new TextEncoder().encode(proof);
     this.peer = {
       address: `${host}:1234`,

@@ -7,6 +7,8 @@ import fc from "fast-check";
 import { type AppOptions, createApp } from "../../src/api/app.ts";
 import type { LeafRequest } from "../../src/certs/leaf_issuer.ts";
 import { ConnectorError, type ErrorCode } from "../../src/errors.ts";
+import type { PeerInfo } from "../../src/peer_identity.ts";
+import { Principal } from "../../src/principal.ts";
 import type {
   ConnectionStats,
   Control,
@@ -14,6 +16,7 @@ import type {
   ServiceReport,
   ServiceRequest,
 } from "../../src/service.ts";
+import { certificateId } from "../support/principals.ts";
 
 const BASE = "http://localhost:9091";
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -296,6 +299,20 @@ Deno.test("GET /list has the contract's keys first, then ours", async () => {
     spiffe: "spiffe://a",
     dns_names: ["b"],
     ip_addresses: ["::1"],
+  });
+
+  const certificate = { ...certificateId({ name: "n", key: "f1" }), displayName: "spiffe://a" };
+  const shownOf = async (peer: PeerInfo) => {
+    control.services.set(id, { ...service, peer });
+    return JSON.parse((await call("GET", "/list")).body)[0].peer;
+  };
+  assert.deepEqual(
+    await shownOf({ address: "s:1", principal: new Principal({ host: "s", certificate }) }),
+    { address: "s:1", principal: "spiffe://a", fingerprint: "f1" },
+  );
+  assert.deepEqual(await shownOf({ address: "s:1", principal: new Principal({ host: "s" }) }), {
+    address: "s:1",
+    principal: "anonymous",
   });
 });
 

@@ -1,6 +1,6 @@
 // What a certificate proves of its holder: who it names, to the last byte, and its key.
 
-import { notStrictEqual, strictEqual, throws } from "node:assert/strict";
+import { match, notStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { decodePem } from "../../src/certs/pem.ts";
 import { describePeer } from "../../src/certs/identity.ts";
 import { identifyPeer } from "../../src/certs/principal.ts";
@@ -103,6 +103,35 @@ Deno.test("whoever is named the same is the same: SPIFFE id, else hosts, else a 
   ];
   for (const [what, one, other] of different) {
     notStrictEqual((await idWith(one)).name, (await idWith(other)).name, what);
+  }
+});
+
+Deno.test("a principal is shown as the names that were counted, all of them and no others", async () => {
+  const stamp = uri("spiffe://jumppad.dev/private/1");
+  const shown: [Shape, string | RegExp][] = [
+    [{ names: [uri("spiffe://a/b"), dns("one")] }, "spiffe://a/b"],
+    [{ names: [stamp, uri("spiffe://a/c"), uri("spiffe://a/b")] }, "spiffe://a/b,spiffe://a/c"],
+    [{ names: [dns("b"), dns("a:1"), ip("10.0.0.1"), dns("b")] }, "10.0.0.1,a:1,b"],
+    [{ names: [dns("a"), stamp] }, "a"],
+    [{ names: [stamp] }, "spiffe://jumppad.dev/private/1"],
+    // What could be taken for something else is quoted.
+    [{ names: [dns("anonymous")] }, 'dns:"anonymous"'],
+    [{ names: [dns("10.0.0.1")] }, 'dns:"10.0.0.1"'],
+    [{ names: [dns("spiffe://a/b")] }, 'dns:"spiffe://a/b"'],
+    [{ names: [dns("a,b")] }, 'dns:"a,b"'],
+    [{ names: [uri("spiffe://a,spiffe://b")] }, 'spiffe:"spiffe://a,spiffe://b"'],
+    // What is cut, or does not print, has a part of the digest of what was counted.
+    [{ names: [uri(`spiffe://a/${"x".repeat(600)}`)] }, /^spiffe:\/\/a\/x{245}… \([0-9a-f]{16}\)$/],
+    [{ names: [dns("a\u007f")] }, /^dns:"a\ufffd"… \([0-9a-f]{16}\)$/],
+    // One text of a subject can be encoded in several ways.
+    [{ name: "x" }, /^CN=x \([0-9a-f]{16}\)$/],
+    [{ name: "a\u0001" }, /^CN=a\ufffd \([0-9a-f]{16}\)$/],
+    [{ name: "x".repeat(600) }, /^CN=x{253}… \([0-9a-f]{16}\)$/],
+  ];
+  for (const [shape, wanted] of shown) {
+    const { displayName } = await idWith(shape);
+    if (typeof wanted === "string") strictEqual(displayName, wanted);
+    else match(displayName, wanted);
   }
 });
 

@@ -4,6 +4,7 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { Principal } from "../../src/principal.ts";
 import { type InboundLink, InboundLinks } from "../../src/tunnel/inbound_links.ts";
 import { FakeTime } from "../support/fake_time.ts";
+import { certificateId } from "../support/principals.ts";
 
 class TestLink implements InboundLink {
   idle = true;
@@ -76,7 +77,10 @@ Deno.test("with certificates a peer is counted by its own, wherever it comes fro
   const opened: TestLink[] = [];
   for (let host = 1; host <= 251; host += 1) {
     const address = `192.0.2.${host % 200}`;
-    const principal = new Principal({ host: address, certificate: { name: "one", key: "1" } });
+    const principal = new Principal({
+      host: address,
+      certificate: certificateId({ name: "one", key: "1" }),
+    });
     const place = links.admit({ address: `${address}:1`, principal });
     if (place === undefined) break;
     const link = Object.assign(new TestLink(), { idle: false });

@@ -3,10 +3,11 @@
 
 import { deepStrictEqual, doesNotMatch, notStrictEqual, strictEqual } from "node:assert/strict";
 import { inspect } from "node:util";
-import { whoFields } from "../../src/peer_identity.ts";
+import { identityFields, whoFields } from "../../src/peer_identity.ts";
 import { addressKey, boundKey, isLocalUser, Principal } from "../../src/principal.ts";
+import { certificateId } from "../support/principals.ts";
 
-const OWN = { name: "own", key: "1" };
+const OWN = certificateId({ name: "own", key: "1" });
 const PROOF = new TextEncoder().encode("a proof that is nobody's business");
 
 const LOCAL: [what: string, caller: ConstructorParameters<typeof Principal>[0], own: boolean][] = [
@@ -28,7 +29,11 @@ const LOCAL_WITH_CERTIFICATES: typeof LOCAL = [
   ["with our own, from another host", { host: "192.0.2.1", certificate: OWN }, false],
   ["with our names and another key", { host: "::1", certificate: { ...OWN, key: "2" } }, false],
   ["with our key and other names", { host: "::1", certificate: { ...OWN, name: "x" } }, false],
-  ["with another one", { host: "127.0.0.1", certificate: { name: "x", key: "2" } }, false],
+  [
+    "with another one",
+    { host: "127.0.0.1", certificate: certificateId({ name: "x", key: "2" }) },
+    false,
+  ],
   ["without any", { host: "127.0.0.1" }, false],
 ];
 
@@ -58,30 +63,21 @@ Deno.test("two have proven to be one instance when both sent the same proof", ()
   strictEqual(new Principal({ host: "a" }).provesSame(new Principal({ host: "a" })), false);
 });
 
-Deno.test("a peer is named for people by what counts of its certificate", () => {
-  const subject = "CN=x";
-  const identity = { subject, dnsNames: ["a", "b"], ipAddresses: [] };
+Deno.test("the log names a peer as it is decided about, whatever else its certificate says", () => {
+  const certificate = { ...certificateId({ name: "n", key: "0123456789abcdefgh" }) };
   const principal = new Principal({
     host: "",
-    certificate: { name: "n", key: "0123456789abcdefgh" },
+    certificate: { ...certificate, displayName: "a,b" },
   });
-  const who = (part: object) =>
-    whoFields({ address: "h:1", principal, identity: { ...identity, ...part } });
-  deepStrictEqual(who({ spiffe: "spiffe://a/b" }), {
-    peer: "h:1",
-    principal: "spiffe://a/b",
-    key: "0123456789abcdef",
-  });
-  strictEqual(who({}).principal, "a,b");
-  strictEqual(who({ dnsNames: [], ipAddresses: ["::1"] }).principal, "::1");
-  strictEqual(who({ dnsNames: [] }).principal, subject);
-  const stamp = "spiffe://jumppad.dev/private/1";
-  strictEqual(who({ spiffe: stamp }).principal, "a,b");
-  strictEqual(who({ spiffe: stamp, dnsNames: [] }).principal, stamp);
+  const identity = { subject: "CN=x", spiffe: "spiffe://x", dnsNames: ["x"], ipAddresses: [] };
+  const peer = { address: "h:1", principal, identity };
+  deepStrictEqual(whoFields(peer), { peer: "h:1", principal: "a,b", key: "0123456789abcdef" });
+  deepStrictEqual(identityFields(peer), { principal: "a,b", ...identity });
+  deepStrictEqual(identityFields({ address: "h:1", principal: new Principal({ host: "" }) }), {});
 });
 
 Deno.test("bounds are counted by certificate, whatever it is called, and else by address", () => {
-  const key = (host: string, certificate?: { name: string; key: string }) =>
+  const key = (host: string, certificate?: typeof OWN) =>
     boundKey({ address: `${host}:1`, principal: new Principal({ host, certificate }) });
   strictEqual(key("192.0.2.1", OWN), key("192.0.2.2", OWN));
   notStrictEqual(key("192.0.2.1", OWN), key("192.0.2.1", { ...OWN, key: "2" }));
