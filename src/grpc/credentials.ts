@@ -11,7 +11,6 @@ import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgePeer } from "../peer_judge.ts";
 import { hidePeerCertificate, shownCertificates } from "../platform/peer_certificates.ts";
-
 import type { IdentifyPeer } from "../principal.ts";
 import type { Certificates } from "./caller.ts";
 import { type GoAway, tellOfGoAway } from "./go_away.ts";
