@@ -18,7 +18,13 @@ import {
 } from "@peculiar/x509";
 import { ConnectorError } from "../errors.ts";
 import { type Authority, checkValidAt } from "./authority.ts";
-import { type KeyType, LEAF_VALID_DAYS, MAX_VALID_DAYS, ROOT_VALID_DAYS } from "./policy.ts";
+import {
+  DEFAULT_COMMON_NAME,
+  type KeyType,
+  LEAF_VALID_DAYS,
+  MAX_VALID_DAYS,
+  ROOT_VALID_DAYS,
+} from "./policy.ts";
 import { generateKeyPair, privateKeyPem, type SigningKey } from "./private_key.ts";
 import { checkSpiffeId, spiffeIdFor } from "./spiffe.ts";
 import { checkCommonName, normalizeDnsNames, normalizeIpAddresses } from "./subject_names.ts";
@@ -90,7 +96,7 @@ export async function issueLeaf(root: Authority, options: LeafOptions = {}): Pro
   const now = options.now ?? new Date();
   const dnsNames = normalizeDnsNames(options.dnsNames ?? []);
   const ipAddresses = normalizeIpAddresses(options.ipAddresses ?? []);
-  const commonName = checkCommonName(options.commonName ?? "Connector Leaf");
+  const commonName = checkCommonName(options.commonName ?? DEFAULT_COMMON_NAME);
   const spiffeId = options.spiffeId === undefined
     ? spiffeIdFor({ commonName, dnsNames, ipAddresses })
     : checkSpiffeId(options.spiffeId);

@@ -13,3 +13,5 @@ export const ROOT_VALID_DAYS = 3650;
 export const LEAF_VALID_DAYS = 365;
 /** The longest validity that can be asked for, in days: a century, so that no date outgrows its field. */
 export const MAX_VALID_DAYS = 36_500;
+/** The common name of a leaf that is given none: it says nothing of who has it. */
+export const DEFAULT_COMMON_NAME = "Connector Leaf";

@@ -3,8 +3,8 @@
 // docs/PROTOCOL.md, "Whose service it is".
 
 import { createHash } from "node:crypto";
-import { isIP } from "node:net";
 import { ConnectorError, reasonOf } from "../errors.ts";
+import { parseIp } from "../ip.ts";
 import { isSpiffeId, isTimeStamp } from "../peer_identity.ts";
 import { printable } from "../plain_text.ts";
 import { ANONYMOUS, type CertificateId } from "../principal.ts";
@@ -96,7 +96,7 @@ function showName(name: GeneralName): string[] {
     if (type === "ip") return value;
     const plain = type === "url"
       ? PLAIN_SPIFFE_ID.test(value)
-      : PLAIN_DNS_NAME.test(value) && isIP(value) === 0 && value !== ANONYMOUS;
+      : PLAIN_DNS_NAME.test(value) && parseIp(value) === undefined && value !== ANONYMOUS;
     return plain ? value : `${type === "url" ? "spiffe" : type}:${JSON.stringify(value)}`;
   });
 }

@@ -3,6 +3,7 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { ConnectorError } from "../errors.ts";
+import { DEFAULT_COMMON_NAME } from "./policy.ts";
 
 /** The longest id, in bytes. */
 const MAX_LENGTH = 2048;
@@ -21,10 +22,10 @@ export interface CertificateNames {
 
 /**
  * The id for a certificate with these names: the same for the same set of them, in whatever order, so that a renewed
- * certificate is the same peer; another for another set. One that names no host gets an id of its own.
+ * certificate is the same peer; another for another set. One that names nothing and nobody gets an id of its own.
  */
 export function spiffeIdFor({ commonName, dnsNames, ipAddresses }: CertificateNames): string {
-  const named = dnsNames.length + ipAddresses.length > 0;
+  const named = commonName !== DEFAULT_COMMON_NAME || dnsNames.length + ipAddresses.length > 0;
   const names = [[commonName], [...dnsNames].sort(), [...ipAddresses].sort()];
   const path = named
     ? createHash("sha256").update(JSON.stringify(names)).digest("hex")

@@ -200,7 +200,7 @@ export interface ListedService {
     bytes_out: number;
     last_close?: string;
   };
-  peer?: { address: string; subject?: string };
+  peer?: { address: string; principal?: string; subject?: string };
 }
 
 /** The REST API as curl would use it. */

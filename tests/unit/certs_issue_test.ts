@@ -7,6 +7,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { type Authority, openAuthority } from "../../src/certs/authority.ts";
 import { type Certificate, parseCertificates } from "../../src/certs/certificate.ts";
 import { issueLeaf, issueRoot } from "../../src/certs/issue.ts";
+import { certificateIdOf } from "../../src/certs/principal.ts";
 import { openLeafIssuer } from "../../src/certs/leaf_issuer.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import {
@@ -236,6 +237,23 @@ Deno.test("common names enter as they are, even those that a name's text form wo
     assert.deepEqual(byLibrary(leaf).subjectName.getField("CN"), [commonName]);
     assert.deepEqual(byLibrary(leaf).subjectName.getField("O"), ["Jumppad"]);
   }
+});
+
+Deno.test("leaves for the same request are one principal, and the order of names does not matter", async () => {
+  const root = await issueRoot();
+  const issuer = await openLeafIssuer({
+    certificate: labelled("root certificate", root.certificate),
+    key: labelled("root key", root.privateKey),
+  });
+  const principalFor = async (name: string, dnsNames: string[] = []) => {
+    const { certificate } = await issuer.issue({ name, dnsNames, ipAddresses: [] });
+    return certificateIdOf(parsed(certificate)).displayName;
+  };
+  const first = await principalFor("server", ["a.example", "b.example"]);
+  assert.equal(await principalFor("server", ["b.example", "a.example"]), first);
+  assert.notEqual(await principalFor("other", ["a.example", "b.example"]), first);
+  assert.notEqual(await principalFor("server", ["a.example"]), first);
+  assert.equal(await principalFor("laptop"), await principalFor("laptop"));
 });
 
 Deno.test("a leaf for a request has the name as common name and comes with its root", async () => {

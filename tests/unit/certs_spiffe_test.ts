@@ -29,9 +29,12 @@ Deno.test("other names have another id", () => {
   }
 });
 
-Deno.test("whoever is named for no host has an id of its own", () => {
+Deno.test("a certificate without any name has an id of its own, one with only a common name has not", () => {
   const nobody = { commonName: "Connector Leaf", dnsNames: [], ipAddresses: [] };
   notStrictEqual(spiffeIdFor(nobody), spiffeIdFor(nobody));
+  const laptop = { ...nobody, commonName: "laptop-anna" };
+  strictEqual(spiffeIdFor(laptop), spiffeIdFor(laptop));
+  notStrictEqual(spiffeIdFor(laptop), spiffeIdFor({ ...laptop, commonName: "laptop-bert" }));
 });
 
 Deno.test("an id is one by the standard, or refused in words", () => {

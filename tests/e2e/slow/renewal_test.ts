@@ -1,10 +1,11 @@
 // A connector whose certificate was renewed by `generate-certs` is the same peer: it has its services back at once, after
-// a restart and after a crash.
+// a restart, after a crash, and with a certificate of the next root.
 
-import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
 import { tempFolder } from "../../support/mtls.ts";
 import {
+  type ConnectorProcess,
   exposeService,
   runCommand,
   spawnConnector,
@@ -88,6 +89,63 @@ Deno.test("after a renewal a connector has its services back at once", async () 
     },
   });
   strictEqual(status, 409, body);
+});
+
+Deno.test("a certificate from the next root is the same peer, and so is one with other names and its SPIFFE id", async () => {
+  await using folder = await tempFolder();
+  const at = (...parts: string[]) => path.join(folder.path, ...parts);
+  await generate("--ca", at("root"));
+  await generate("--ca", at("next"));
+  const [old, next] = await Promise.all(
+    ["root", "next"].map((root) => Deno.readTextFile(at(root, "root.cert"))),
+  );
+  await Deno.writeTextFile(at("both.cert"), `${old}${next}`);
+  const issue = async (name: string, root: string, ...names: string[]): Promise<TlsFiles> => {
+    const signer = [`--root-ca=${at(root, "root.cert")}`, `--root-key=${at(root, "root.key")}`];
+    await generate("--leaf", "--force", ...signer, ...names, at(name));
+    return {
+      flags: [
+        `--root-cert-path=${at("both.cert")}`,
+        `--server-cert-path=${at(name, "leaf.cert")}`,
+        `--server-key-path=${at(name, "leaf.key")}`,
+      ],
+      root: await Deno.readTextFile(at("both.cert")),
+    };
+  };
+  await using server = serveTcp(echo);
+  await using remote = await spawnConnector({
+    tls: await issue("remote", "root", "--dns-name=localhost", "--ip-address=127.0.0.1"),
+    args: ["--takeover-grace=60s"],
+  });
+  const to = `localhost:${remote.grpcPort}`;
+  const port = freePort();
+  const expose = { to, type: "local", destination: server.port, sourcePort: port } as const;
+  const hosts = ["--ip-address=127.0.0.1", "--dns-name=a.example"];
+
+  await using first = await spawnConnector({ tls: await issue("local", "root", ...hosts) });
+  await exposeService(first, expose);
+  const [exposed] = await remote.rest.list();
+  const id = String(exposed?.peer?.principal);
+  match(id, /^spiffe:\/\/jumppad\.dev\/connector\/[0-9a-f]{64}$/);
+  await first.stop("SIGKILL");
+
+  await using second = await spawnConnector({ tls: await issue("local", "next", ...hosts) });
+  await takesBackAtOnce(second);
+  await second.stop("SIGKILL");
+
+  const renamed = ["--ip-address=127.0.0.1", "--dns-name=b.example", `--spiffe-id=${id}`];
+  await using third = await spawnConnector({ tls: await issue("local", "next", ...renamed) });
+  await takesBackAtOnce(third);
+
+  async function takesBackAtOnce(connector: ConnectorProcess): Promise<void> {
+    const begun = performance.now();
+    await exposeService(connector, expose);
+    await roundTrip(port);
+    const took = performance.now() - begun;
+    strictEqual(took < AT_ONCE_MS, true, `${took} ms`);
+    const services = await remote.rest.list();
+    deepStrictEqual(services.map(({ peer }) => peer?.principal), [id]);
+  }
 });
 
 async function generate(...args: string[]): Promise<void> {
