@@ -105,7 +105,6 @@ const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
     "src/cli/serve_http.ts",
     // For the syntax of IP addresses.
     "src/address.ts",
-    "src/certs/host_names.ts",
     "src/cli/health.ts",
   ],
   "node:tls": ["src/grpc/", PLATFORM, "src/cli/health.ts", "src/cli/serve_http.ts"],

@@ -1,7 +1,6 @@
 // Opens a root that leaves are signed with: its certificate and its key, made here or by the Go connector.
 // Used by generate-certs and by the API that issues leaves. No file is touched here.
 
-import { type KeyObject, X509Certificate as NodeCertificate } from "node:crypto";
 import { ConnectorError } from "../errors.ts";
 import {
   type Certificate,
@@ -9,7 +8,7 @@ import {
   parseCertificates,
   type PemText,
 } from "./certificate.ts";
-import { readPrivateKey, type SigningKey, toSigningKey } from "./private_key.ts";
+import { isKeyOf, readPrivateKey, type SigningKey, toSigningKey } from "./private_key.ts";
 
 /** A root that can sign. */
 export interface Authority {
@@ -33,7 +32,7 @@ export async function openAuthority(
 ): Promise<Authority> {
   const certificates = parseCertificates(pems.certificate);
   const key = readPrivateKey(pems.key);
-  const certificate = certificates.find((candidate) => belongsTo(candidate, key));
+  const certificate = certificates.find((candidate) => isKeyOf(key, candidate));
   if (certificate === undefined) {
     throw new ConnectorError(
       "failed_precondition",
@@ -54,15 +53,6 @@ export async function openAuthority(
     pem: `${certificatePem(certificate)}\n`,
     signingKey: await toSigningKey(key, pems.key.label),
   };
-}
-
-/** A certificate that the library cannot read is nobody's. */
-function belongsTo(certificate: Certificate, key: KeyObject): boolean {
-  try {
-    return new NodeCertificate(certificatePem(certificate)).checkPrivateKey(key);
-  } catch {
-    return false;
-  }
 }
 
 /**

@@ -1,7 +1,6 @@
 // Whether a certificate is for a host: its names are compared with their kinds, byte by byte, and never as text that was
 // put together for people. RFC 6125 section 6.4, RFC 9525. A common name is no host's.
 
-import { isIP } from "node:net";
 import { type Certificate, equalBytes, NAME_TAG } from "./certificate.ts";
 import { parseIp } from "../ip.ts";
 import { readLatin1 } from "./der.ts";
@@ -12,7 +11,7 @@ const HOST_NAME =
 
 /** Whether a certificate names a host: a DNS name, or an IP address without brackets; a zone does not count. */
 export function isFor({ names }: Certificate, host: string): boolean {
-  const address = bytesOfIp(host.replace(/%.*$/, ""));
+  const address = parseIp(host);
   if (address !== undefined) {
     return names.some(({ tag, content }) => tag === NAME_TAG.ip && equalBytes(content, address));
   }
@@ -29,9 +28,4 @@ function matchesName(pattern: string, host: string): boolean {
   const parent = pattern.slice(1);
   const first = host.indexOf(".");
   return parent.split(".").length >= 3 && first > 0 && host.slice(first) === parent;
-}
-
-/** The bytes of an IP address, 4 or 16; undefined for anything that others may read as another one. */
-export function bytesOfIp(text: string): Uint8Array | undefined {
-  return isIP(text) === 0 ? undefined : parseIp(text);
 }

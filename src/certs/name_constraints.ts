@@ -1,10 +1,10 @@
 // Whether names keep to what a CA above them allows (RFC 5280 section 4.2.1.10). Pure. A kind of constraint that is not
 // known here allows no name of that kind.
 
+import { parseIp } from "../ip.ts";
 import { type Certificate, type GeneralName, NAME_TAG } from "./certificate.ts";
 import { DerReader, readLatin1, TAG } from "./der.ts";
 import { comparableValue, readName } from "./distinguished_name.ts";
-import { bytesOfIp } from "./host_names.ts";
 
 /**
  * How many bytes of names and constraints are compared for one CA and one certificate; real ones need some thousand. It
@@ -113,7 +113,7 @@ function isHostWithin(host: string, base: string): boolean {
 function hostOfUri(uri: string): string | undefined {
   const [, host] = /^[a-z][a-z0-9+.-]*:\/\/(?:[^@/?#]*@)?([^@:/?#[\]]+)(?::\d*)?(?:[/?#]|$)/
     .exec(uri) ?? [];
-  return host === undefined || bytesOfIp(host) !== undefined ? undefined : host;
+  return host === undefined || parseIp(host) !== undefined ? undefined : host;
 }
 
 /** A range is an address and a mask of the same length. */

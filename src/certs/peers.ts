@@ -9,7 +9,7 @@ import { isFor } from "./host_names.ts";
 import { type Flaw, judgeChain, UntrustedChain } from "./judge.ts";
 
 /** The most certificates that a peer may show: far more than a chain has. */
-const MAX_SHOWN = 32;
+export const MAX_SHOWN = 32;
 /** The longest name that is quoted, in characters. */
 const MAX_QUOTED_LENGTH = 200;
 

@@ -1,9 +1,9 @@
 // Private keys: made new, read from PEM in every form that is in use (PKCS#1, SEC1, PKCS#8), written as
 // PEM, and turned into what WebCrypto signs with. No file is touched here.
 
-import { createPrivateKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { ConnectorError, type ConnectorErrorOptions, reasonOf } from "../errors.ts";
-import type { PemText } from "./certificate.ts";
+import { type Certificate, certificatePem, type PemText } from "./certificate.ts";
 import { encodePem } from "./pem.ts";
 import type { KeyType } from "./policy.ts";
 
@@ -100,6 +100,16 @@ function whatItHolds(pem: string): string {
 function lowerCase(word: string): string {
   if (word === "OPENSSH") return "OpenSSH";
   return word === "RSA" || word === "DSA" ? word : word.toLowerCase();
+}
+
+/** Whether a key is that of a certificate. */
+export function isKeyOf(key: KeyObject, certificate: Certificate): boolean {
+  try {
+    return new X509Certificate(certificatePem(certificate)).checkPrivateKey(key);
+  } catch {
+    // It throws for keys and certificates of kinds that it does not know.
+    return false;
+  }
 }
 
 function article(words: string): string {

@@ -4,6 +4,7 @@
 
 import { isIpv4, isIpv6 } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
+import { canonicalIp, parseIp } from "../ip.ts";
 
 /** The longest host name there is, in characters. RFC 1035 section 2.3.4. */
 const MAX_HOST_LENGTH = 253;
@@ -103,12 +104,8 @@ function isHostPattern(host: string): boolean {
 }
 
 function normalizeIpAddress(text: string): string {
-  // 010.0.0.1 is 8.0.0.1 to some readers and 10.0.0.1 to others.
-  if (isIpv4(text) && text.split(".").every((part) => !/^0\d/.test(part))) return text;
   // A zone (fe80::1%eth0) means something on one machine only, and a certificate has no room for it.
-  if (!text.includes("%") && isIpv6(text)) {
-    return new URL(`http://[${text}]/`).hostname.slice(1, -1);
-  }
+  if (!text.includes("%") && parseIp(text) !== undefined) return canonicalIp(text);
   throw new ConnectorError(
     "invalid_argument",
     `${quote(text)} is not an IP address, want one like 10.0.0.1 or 2001:db8::1`,

@@ -2,21 +2,14 @@
 // and not a failed handshake later: by the judge that peers are judged by. No handshake is tried: its first one costs
 // more than 40 ms, and a test holds what is said here to what TLS does. Pure: PEM texts in, a verdict out.
 
-import { X509Certificate as NodeCertificate } from "node:crypto";
 import { ConnectorError } from "../errors.ts";
 import type { PeerIdentity } from "../peer_identity.ts";
-import {
-  type Certificate,
-  certificatePem,
-  equalBytes,
-  parseCertificates,
-  type PemText,
-} from "./certificate.ts";
+import { type Certificate, equalBytes, parseCertificates, type PemText } from "./certificate.ts";
 import { identityOf } from "./identity.ts";
 import { flawOfRoot, judgeChain, MAX_INTERMEDIATES, UntrustedChain } from "./judge.ts";
 import type { OwnCertificate } from "./own_validity.ts";
-import { clockOf, predicateOf } from "./peers.ts";
-import { readPrivateKey } from "./private_key.ts";
+import { clockOf, MAX_SHOWN, predicateOf } from "./peers.ts";
+import { isKeyOf, readPrivateKey } from "./private_key.ts";
 
 /** The three files of a connector. */
 export interface ServerPems {
@@ -67,8 +60,15 @@ export function checkServerCertificates(
   // parseCertificates returns at least one.
   if (leaf === undefined) throw new TypeError("no certificate was parsed");
   checkRoots(roots, pems.root);
-  if (!belongsTo(key, leaf)) {
+  if (!isKeyOf(key, leaf)) {
     throw unfit(pems.key, `it does not belong to ${pems.certificate.label}`);
+  }
+  if (chain.length > MAX_SHOWN) {
+    throw unfit(
+      pems.certificate,
+      `it holds ${chain.length} certificates, and peers take at most ${MAX_SHOWN}`,
+      "Leave only the certificate and the intermediates between it and its root",
+    );
   }
   let path: Certificate[];
   try {
@@ -132,15 +132,6 @@ function checkRoots(roots: readonly Certificate[], { label }: PemText): void {
       ? flaw.kind
       : predicateOf(flaw, root);
     throw unfit({ label }, `${which}"${root.subject}" ${problem}`, RENEW_ROOT_HINT);
-  }
-}
-
-function belongsTo(key: ReturnType<typeof readPrivateKey>, leaf: Certificate): boolean {
-  try {
-    return new NodeCertificate(certificatePem(leaf)).checkPrivateKey(key);
-  } catch {
-    // It throws for keys of kinds that it does not know.
-    return false;
   }
 }
 

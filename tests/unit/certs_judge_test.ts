@@ -2,6 +2,7 @@
 // how soon.
 
 import { deepStrictEqual, ok, throws } from "node:assert/strict";
+import { checkServerCertificates } from "../../src/certs/verify.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import {
   type CertificateShape,
@@ -12,7 +13,7 @@ import {
   writeCertificate,
 } from "../support/certificate_writer.ts";
 import { type ChainCase, chainTable } from "../support/chains.ts";
-import { oid, sequence, set, utf8String } from "../support/der_writer.ts";
+import { oid, pem, sequence, set, utf8String } from "../support/der_writer.ts";
 import { judgeOf, reasonAgainst } from "../support/judging.ts";
 
 /**
@@ -34,6 +35,34 @@ for (const purpose of ["client", "server"] as const) {
     deepStrictEqual(wrong, []);
   });
 }
+
+Deno.test("own files are refused at start exactly when the judge refuses them in one of the two roles", () => {
+  const unlike = cases.flatMap((row) => {
+    const inPem = (ders: readonly Uint8Array[]) =>
+      ders.map((der) => pem("CERTIFICATE", der)).join("");
+    const refusal = () => {
+      try {
+        checkServerCertificates({
+          root: { label: "root", pem: inPem(row.roots) },
+          certificate: { label: "certificate", pem: inPem(row.chain) },
+          key: { label: "key", pem: row.key },
+        }, { now: row.now ?? new Date() });
+        return undefined;
+      } catch (error) {
+        if (error instanceof ConnectorError) return error.message;
+        throw error;
+      }
+    };
+    // Which host it is dialled by is not known at start.
+    const judged = [reasonAgainst(row, "client"), reasonAgainst(row, "server")]
+      .find((reason) => reason !== undefined && !/^its certificate is for /.test(reason));
+    const refused = refusal();
+    return (refused === undefined) === (judged === undefined)
+      ? []
+      : [{ name: row.name, refused, judged }];
+  });
+  deepStrictEqual(unlike, []);
+});
 
 Deno.test("no chain takes long to judge, whatever it holds", () => {
   const slow = cases.flatMap((row) => {

@@ -2,7 +2,8 @@
 
 import { strictEqual } from "node:assert/strict";
 import { type Certificate, type GeneralName, NAME_TAG } from "../../src/certs/certificate.ts";
-import { bytesOfIp, isFor } from "../../src/certs/host_names.ts";
+import { isFor } from "../../src/certs/host_names.ts";
+import { parseIp } from "../../src/ip.ts";
 import { keepsTo } from "../../src/certs/name_constraints.ts";
 
 const ascii = (text: string) => new TextEncoder().encode(text);
@@ -84,11 +85,11 @@ for (const [name, host, want] of HOSTS) {
 }
 
 Deno.test("addresses are compared as bytes, in whichever form they were written", () => {
-  strictEqual(bytesOfIp("::ffff:1.2.3.4")?.toHex(), "00000000000000000000ffff01020304");
-  strictEqual(bytesOfIp("2001:db8::1")?.toHex(), "20010db8000000000000000000000001");
-  strictEqual(bytesOfIp("1.2.3.4")?.toHex(), "01020304");
+  strictEqual(parseIp("::ffff:1.2.3.4")?.toHex(), "00000000000000000000ffff01020304");
+  strictEqual(parseIp("2001:db8::1")?.toHex(), "20010db8000000000000000000000001");
+  strictEqual(parseIp("1.2.3.4")?.toHex(), "01020304");
   for (const text of ["localhost", "1.2.3", "1.2.3.04", "010.0.0.1", "0x7f.0.0.1", "::g", ""]) {
-    strictEqual(bytesOfIp(text), undefined, text);
+    strictEqual(parseIp(text), undefined, text);
   }
 });
 

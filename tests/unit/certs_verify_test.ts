@@ -282,6 +282,15 @@ Deno.test("a chain without its intermediate, and one that is too long, are refus
   );
 });
 
+Deno.test("more certificates than peers take are refused at start", async () => {
+  const files = await pair();
+  await check({ ...files, certificate: files.certificate + files.root.repeat(31) });
+  await refused(
+    check({ ...files, certificate: files.certificate + files.root.repeat(32) }),
+    `${LEAF}it holds 33 certificates, and peers take at most 32`,
+  );
+});
+
 Deno.test("certificates that sign each other in a circle are refused", async () => {
   const keys = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
     "sign",
