@@ -32,7 +32,14 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
   ["main.ts", ["src/cli/program.ts"]],
   // It puts every layer together.
   ["src/assemble.ts", ["src/"]],
-  ["src/cli/", ["src/assemble.ts", "src/api/", "src/grpc/", "src/certs/", "deno.json"]],
+  ["src/cli/", [
+    "src/assemble.ts",
+    "src/api/",
+    "src/grpc/",
+    "src/certs/",
+    "src/tcp/socket_kinds.ts",
+    "deno.json",
+  ]],
   ["src/api/", ["src/tunnel/", "src/certs/"]],
   ["src/tunnel/", ["src/mux/", "src/tcp/", "src/wire/"]],
   ["src/grpc/", ["src/mux/link.ts", "src/mux/negotiation.ts", "src/wire/", "proto/gen/"]],
@@ -75,12 +82,19 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
  */
 const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[] = [
   [
-    /\bDeno\.((Tcp|Tls|Unix|Quic)?(Conn|Listener)|listen(Tls|Datagram)?|connect(Tls|Quic)?|startTls|serve|createHttpClient)\b/g,
-    ["src/tcp/"],
+    /\bDeno\.(listen|connect|Tcp(Conn|Listener))\b/g,
+    // The last two ask what this machine's addresses are.
+    ["src/tcp/deno/", "src/tcp/interfaces.ts", "src/tcp/own_listeners.ts"],
+  ],
+  [
+    /\bDeno\.((Tls|Unix|Quic)?Conn|(Tls|Unix|Quic)?Listener|listen(Tls|Datagram)|connect(Tls|Quic)|startTls|serve|createHttpClient)\b/g,
+    [],
   ],
   [/\bDeno\.resolveDns\b/g, ["src/names.ts"]],
   [/(?<![.#\w]|async )(fetch\(|(new )?(WebSocket|EventSource|Worker)\()/g, []],
-  [/\b(process\.binding|binding\(|internalBinding|getBuiltinModule)/g, ["src/tcp/handle.ts"]],
+  [/\b(process\.binding|binding\(|internalBinding|getBuiltinModule)/g, [
+    "src/tcp/handles/handle.ts",
+  ]],
   [
     /\b_handle\b/g,
     [
@@ -99,7 +113,6 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
 /** Modules that do the same, and who may import more than their types. */
 const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:net": [
-    "src/tcp/",
     "src/grpc/",
     PLATFORM,
     "src/cli/serve_http.ts",
@@ -112,7 +125,7 @@ const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:https": ["src/cli/health.ts"],
   "node:http2": ["src/grpc/", PLATFORM],
   "node:dns": ["src/names.ts"],
-  "node:process": ["src/tcp/handle.ts"],
+  "node:process": ["src/tcp/handles/handle.ts"],
   "node:fs": ["src/descriptors.ts", "src/state/"],
   "node:fs/promises": ["src/state/"],
   "node:child_process": [],

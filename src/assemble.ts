@@ -20,8 +20,10 @@ import { hello } from "./mux/negotiation.ts";
 import { whoFields } from "./peer_identity.ts";
 import { Proxies, type ProxyVariables } from "./proxies.ts";
 import type { StateFile } from "./state/state_file.ts";
+import { chooseNetwork } from "./tcp/choose_network.ts";
 import { addressesOf } from "./tcp/interfaces.ts";
 import { OwnListeners } from "./tcp/own_listeners.ts";
+import type { SocketKind } from "./tcp/socket_kinds.ts";
 import { Connector, type ConnectorOptions } from "./tunnel/connector.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
@@ -54,6 +56,8 @@ export interface AssembleOptions {
   graceMs: number;
   /** Path of the file in which services are kept. */
   stateFile?: string;
+  /** The sockets of services. Default: whichever works best. */
+  sockets?: SocketKind;
 }
 
 /** PEM files of mTLS; all three or none. */
@@ -122,6 +126,8 @@ export async function assemble(
   const secure = secureChannels(tls?.identity);
   const greeting = hello(options.limits);
   const instance = replace.instance ?? stateFile?.instance ?? InstanceSecret.random();
+  const network = replace.connector?.network ??
+    await unlessAborted(chooseNetwork(options.sockets, { logger }), { signal });
   const listeners = new OwnListeners();
   const proxies = new Proxies(proxyVariables);
   const routeTo = (address: Address) => proxies.routeTo(address);
@@ -140,6 +146,7 @@ export async function assemble(
       });
     },
     logger,
+    network,
     listeners,
     limits: options.limits,
     halfOpenMs: options.halfOpenMs,

@@ -164,6 +164,12 @@ export const RUN_FLAGS = {
     variable: "CONNECTOR_STATE_FILE",
     description: "keep services in this file, and expose them again at the next start",
   },
+  sockets: {
+    flags: "--sockets <kind>",
+    variable: "CONNECTOR_SOCKETS",
+    description:
+      "sockets of services: handles, or deno, which cannot pass a reset on; left out, handles if they pass a self-test",
+  },
 } as const satisfies Record<string, RunFlag>;
 
 export type RunFlagName = keyof typeof RUN_FLAGS;

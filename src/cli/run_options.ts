@@ -6,6 +6,7 @@ import type { AssembleOptions, TlsPaths } from "../assemble.ts";
 import { ConnectorError } from "../errors.ts";
 import { LIMIT_RANGES, type SessionLimits } from "../limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
+import { SOCKET_KINDS } from "../tcp/socket_kinds.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./quantities.ts";
 import type { RunFlagName } from "./run_flags.ts";
 import { UsageError } from "./usage_error.ts";
@@ -92,6 +93,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     drainMs: readQuantity(settings.drainTimeout, DRAIN_RANGE),
     ineffective,
     ...(stateFile !== undefined && { stateFile }),
+    ...(settings.sockets && { sockets: readChoice(settings.sockets, SOCKET_KINDS) }),
   };
 }
 

@@ -1,42 +1,16 @@
-// Dialling TCP: names are resolved, both address families are tried, and the time is limited.
+// Dialling TCP, with either kind of sockets: names are resolved, both address families are tried, and the time is
+// limited.
 
-import { type Address, formatAddress, isIpv4 } from "../address.ts";
+import { type Address, formatAddress } from "../address.ts";
 import { ConnectorError } from "../errors.ts";
 import { type Names, names as namesOfProcess } from "../names.ts";
-import { Conn } from "./conn.ts";
-import { connect, newSocket, SystemError, type TcpHandle, type Waiter } from "./handle.ts";
+import type { Conn } from "./conn.ts";
+import type { Attempt, AttemptWaiter, Sockets } from "./sockets.ts";
 import { sweep, type Swept, unsweep } from "./sweep.ts";
+import { systemCodeOf } from "./system_code.ts";
 
 /** So long an address has for itself until the next one of the name is tried beside it, in ms. RFC 8305 section 5. */
 const NEXT_ADDRESS_MS = 250;
-
-/** How to dial. */
-export interface DialOptions {
-  /** The longest the dial may take, in milliseconds. */
-  timeoutMs: number;
-  /** Gives up when aborted. */
-  signal: AbortSignal;
-}
-
-/**
- * Connects to an address.
- *
- * @throws {ConnectorError} `unavailable`, `deadline_exceeded` or `cancelled`, naming the address.
- */
-export async function dialTcp(
-  address: Address,
-  { timeoutMs, signal }: DialOptions,
-): Promise<Conn> {
-  const dial = new Dial(address, timeoutMs);
-  const onAbort = () => dial.cancel();
-  signal.addEventListener("abort", onAbort);
-  if (signal.aborted) onAbort();
-  try {
-    return await dial.conn;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
-}
 
 /** What tells of an address that this machine has no network of its family. */
 const NO_NETWORK = ["EADDRNOTAVAIL", "EAFNOSUPPORT", "ENETUNREACH"];
@@ -51,8 +25,11 @@ export interface DialParts {
   names?: Pick<Names, "find">;
 }
 
-/** An attempt to connect, which can be given up. One for each visitor: a signal and a timer each would cost more. */
-export class Dial implements Swept {
+/**
+ * Connects to an address, and can be given up. `Network.dial` makes it. One for each connection: a signal and a timer each
+ * would cost more.
+ */
+export class Dial implements AttemptWaiter, Swept {
   /**
    * The connection.
    *
@@ -60,6 +37,7 @@ export class Dial implements Swept {
    */
   readonly conn: Promise<Conn>;
   place = -1;
+  readonly #sockets: Sockets;
   readonly #address: Address;
   readonly #timeoutMs: number;
   readonly #deadline: number;
@@ -68,8 +46,7 @@ export class Dial implements Swept {
   readonly #leaveNames: (() => void) | undefined;
   /** IP addresses that were not tried yet. */
   #untried: string[] = [];
-  /** Sockets that are connecting. */
-  readonly #connecting = new Set<TcpHandle>();
+  readonly #attempts = new Set<Attempt>();
   #nextAddress: ReturnType<typeof setTimeout> | undefined;
   #firstError: unknown;
   #resolve: (conn: Conn) => void = () => {};
@@ -79,8 +56,12 @@ export class Dial implements Swept {
   #refused = false;
 
   /** Begins. It may take `timeoutMs` milliseconds, which are looked at twice a second. */
-  constructor(address: Address, timeoutMs: number, parts: DialParts = {}) {
+  constructor(
+    sockets: Sockets,
+    { address, timeoutMs, parts }: { address: Address; timeoutMs: number; parts: DialParts },
+  ) {
     const { refuse, asker = "", names = namesOfProcess } = parts;
+    this.#sockets = sockets;
     this.#refuse = refuse;
     this.#address = address;
     this.#timeoutMs = timeoutMs;
@@ -120,11 +101,17 @@ export class Dial implements Swept {
     this.#fail(new ConnectorError("deadline_exceeded", reason));
   }
 
-  /** For its attempts only: one is over. */
-  tried(socket: TcpHandle, status: number): void {
-    if (!this.#connecting.has(socket)) return;
-    if (status === 0) this.#connected(socket);
-    else this.#tryAnother(socket, new SystemError(status));
+  /** For its attempts only: one has connected. */
+  connected(attempt: Attempt, conn: Conn): void {
+    this.#attempts.delete(attempt);
+    this.#end();
+    this.#resolve(conn);
+  }
+
+  /** For its attempts only: one has failed. */
+  failed(attempt: Attempt, error: unknown): void {
+    this.#attempts.delete(attempt);
+    this.#tryAnother(error);
   }
 
   get #action(): string {
@@ -153,35 +140,22 @@ export class Dial implements Swept {
         this.#nextAddress = setTimeout(() => this.#tryNext(), NEXT_ADDRESS_MS);
       }
       this.#try(host);
-    } else if (this.#connecting.size === 0) {
+    } else if (this.#attempts.size === 0) {
       this.#fail(ConnectorError.from(this.#firstError, this.#action));
     }
   }
 
   #try(address: string): void {
-    const socket = newSocket();
-    this.#connecting.add(socket);
     try {
-      const begun = connect(socket, { address, port: this.#address.port });
-      if (typeof begun === "number") this.tried(socket, begun);
-      else begun.waiter = new Attempt(this, socket);
+      this.#attempts.add(this.#sockets.connect({ address, port: this.#address.port }, this));
     } catch (error) {
-      this.#tryAnother(socket, error);
+      this.#tryAnother(error);
     }
   }
 
-  #tryAnother(socket: TcpHandle, error: unknown): void {
-    this.#connecting.delete(socket);
-    socket.close();
+  #tryAnother(error: unknown): void {
     if (!this.#refused && saysLittle(this.#firstError)) this.#firstError = error;
     this.#tryNext();
-  }
-
-  #connected(socket: TcpHandle): void {
-    this.#connecting.delete(socket);
-    this.#end();
-    const { host } = this.#address;
-    this.#resolve(Conn.over(socket, isIpv4(host) ? formatAddress(this.#address) : undefined));
   }
 
   #fail(error: ConnectorError): void {
@@ -196,27 +170,12 @@ export class Dial implements Swept {
     this.#leaveNames?.();
     unsweep(this);
     clearTimeout(this.#nextAddress);
-    for (const socket of this.#connecting) socket.close();
-    this.#connecting.clear();
-  }
-}
-
-/** A socket that is connecting. */
-class Attempt implements Waiter {
-  readonly #dial: Dial;
-  readonly #socket: TcpHandle;
-
-  constructor(dial: Dial, socket: TcpHandle) {
-    this.#dial = dial;
-    this.#socket = socket;
-  }
-
-  complete(status: number): void {
-    this.#dial.tried(this.#socket, status);
+    for (const attempt of this.#attempts) attempt.giveUp();
+    this.#attempts.clear();
   }
 }
 
 /** Whether another address of the name may give a better reason: one of the loopback's is of a family that few lack. */
 function saysLittle(error: unknown): boolean {
-  return error === undefined || error instanceof SystemError && NO_NETWORK.includes(error.code);
+  return error === undefined || NO_NETWORK.includes(systemCodeOf(error));
 }

@@ -3,7 +3,6 @@
 
 import { parseIp } from "../ip.ts";
 import { names } from "../names.ts";
-import { newListener } from "./handle.ts";
 
 /**
  * The wildcard addresses to listen on. A socket of `::` takes IPv4 too, or not: that is IPV6_V6ONLY, which the runtime does not
@@ -11,12 +10,17 @@ import { newListener } from "./handle.ts";
  * not, IPv4 needs a socket of its own; where it does, a second one would be refused.
  */
 export function everyInterface(): readonly string[] {
-  const probe = newListener();
+  // Only a socket of both families takes an address that stands for one of IPv4.
+  return canListenOn("::ffff:127.0.0.1") ? ["::"] : ["::", "0.0.0.0"];
+}
+
+function canListenOn(hostname: string): boolean {
   try {
-    // Only a socket of both families takes an address that stands for one of IPv4. It never listens.
-    return probe.bind6("::ffff:127.0.0.1", 0, 0) === 0 ? ["::"] : ["::", "0.0.0.0"];
-  } finally {
-    probe.close();
+    Deno.listen({ hostname, port: 0 }).close();
+    return true;
+  } catch {
+    // What keeps it from listening is told by the listener that this is asked for.
+    return false;
   }
 }
 

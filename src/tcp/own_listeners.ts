@@ -2,8 +2,8 @@
 // addresses of the network link. Asked with an IP address, right before that address is dialled.
 
 import type { Address } from "../address.ts";
-import { newListener, SystemError } from "./handle.ts";
 import { type Ip, meanings, parseIp } from "../ip.ts";
+import { systemCodeOf } from "./system_code.ts";
 
 /** Listeners of one connector. */
 export class OwnListeners {
@@ -85,16 +85,14 @@ function isUnspecified(ip: Ip): boolean {
 /** What the system says of an address that is not its own. */
 const NOT_OURS = ["EADDRNOTAVAIL", "EINVAL", "EAFNOSUPPORT"];
 
-/** Whether an address belongs to this machine: only such can be bound. In doubt it does. */
+/** Whether an address belongs to this machine: only such can be listened on. In doubt it does. */
 function isOwnAddress(ip: Ip): boolean {
   if (ip.length === 4 && ip[0] === 127) return true;
-  const socket = newListener();
+  const hostname = ip.length === 4 ? ip.join(".") : ip.toHex().replace(/(....)(?!$)/g, "$1:");
   try {
-    const status = ip.length === 4
-      ? socket.bind(ip.join("."), 0)
-      : socket.bind6(ip.toHex().replace(/(....)(?!$)/g, "$1:"), 0, 0);
-    return status === 0 || !NOT_OURS.includes(new SystemError(status).code);
-  } finally {
-    socket.close();
+    Deno.listen({ hostname, port: 0 }).close();
+    return true;
+  } catch (error) {
+    return !NOT_OURS.includes(systemCodeOf(error));
   }
 }

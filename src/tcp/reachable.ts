@@ -4,7 +4,7 @@
 import { type Address, formatAddress } from "../address.ts";
 import { delay } from "../delay.ts";
 import { reasonOf } from "../errors.ts";
-import { dialTcp } from "./dial.ts";
+import { denoNetwork } from "./deno/sockets.ts";
 
 /** How often the port is tried, in milliseconds: a peer that is back is found within 2 s, for a packet a second. */
 const INTERVAL_MS = 1000;
@@ -52,13 +52,20 @@ export async function refusalOf(
   address: Address,
   { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
 ): Promise<string | undefined> {
+  // Deno's sockets do: nothing is sent, and they need no choice.
+  const dial = denoNetwork.dial(address, timeoutMs);
+  const onAbort = () => dial.cancel();
+  signal.addEventListener("abort", onAbort);
+  if (signal.aborted) onAbort();
   try {
-    const conn = await dialTcp(address, { timeoutMs, signal });
+    const conn = await dial.conn;
     conn.close();
     return undefined;
   } catch (error) {
     const reason = reasonOf(error);
     const action = `Cannot connect to ${formatAddress(address)}: `;
     return reason.startsWith(action) ? reason.slice(action.length) : reason;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }

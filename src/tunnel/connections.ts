@@ -10,6 +10,7 @@ import { descriptors } from "../descriptors.ts";
 import { ConnectorError } from "../errors.ts";
 import { SwapSet, type SwapSetMember } from "../swap_set.ts";
 import type { ConnectionStats } from "../service.ts";
+import type { Network } from "../tcp/network.ts";
 import { splice, type SpliceOptions } from "../tcp/splice.ts";
 import { Share } from "../share.ts";
 import { Passages } from "./passages.ts";
@@ -17,6 +18,8 @@ import { Passages } from "./passages.ts";
 /** What all services share. */
 export interface ConnectionsOptions {
   logger: Logger;
+  /** What connections come over, and destinations are dialled with. */
+  network: Network;
   /** Once one direction has ended, so long without a byte ends the other, in milliseconds. */
   halfOpenMs: number;
   /** The most connections open at once, of all services and sides together. */
@@ -324,6 +327,11 @@ export class ServiceConnections {
   /** For whom its connections are counted: whoever exposes it. */
   get holder(): string {
     return this.#options.holder;
+  }
+
+  /** What its connections come over, and its destination is dialled with. */
+  get network(): Network {
+    return this.#options.network;
   }
 
   /** What strangers can have logged. */

@@ -7,7 +7,6 @@ import { reasonOf } from "../errors.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { Service } from "../service.ts";
 import type { Conn } from "../tcp/conn.ts";
-import { Dial } from "../tcp/dial.ts";
 import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { MAX_PASSAGES, type Passage } from "./passages.ts";
 import { type ServiceConnections, TOO_MANY, type TunnelledConnection } from "./connections.ts";
@@ -67,7 +66,7 @@ async function connect(
 ): Promise<Conn | undefined> {
   const { service: { name }, who, destination, connections, listeners, logger } = options;
   // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
-  const dial = new Dial(destination, DIAL_TIMEOUT_MS, {
+  const dial = connections.network.dial(destination, DIAL_TIMEOUT_MS, {
     refuse: (ip) => listeners.refusalOf(ip, destination.port),
     asker: connections.holder,
   });

@@ -6,7 +6,7 @@ import { reasonOf } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { Service } from "../service.ts";
 import type { Conn } from "../tcp/conn.ts";
-import { Listener } from "../tcp/listener.ts";
+import type { Listener } from "../tcp/listener.ts";
 import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { type ServiceConnections, TOO_MANY, type TunnelledConnection } from "./connections.ts";
 
@@ -58,7 +58,7 @@ export class Ingress {
     const ingress = new Ingress(options);
     const letPortGo = options.connections.holdPort();
     try {
-      ingress.#listener = Listener.listen(
+      ingress.#listener = options.connections.network.listen(
         options.service.sourcePort,
         (conn) => ingress.#receive(conn),
       );

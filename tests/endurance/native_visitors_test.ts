@@ -3,8 +3,8 @@
 
 import { ok, strictEqual } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";
-import { dialTcp } from "../../src/tcp/dial.ts";
 import { soon } from "../support/soon.ts";
+import { network } from "../support/sockets.ts";
 import { nameOf, PATH_KINDS, startPath, visit } from "../support/tunnel_path.ts";
 import { echo, randomBytes, serveTcp, sha256, until, writeAll } from "../support/world.ts";
 
@@ -120,10 +120,7 @@ Deno.test(
   async () => {
     await using deaf = await fillBacklog();
     const started = performance.now();
-    const dialling = dialTcp({ host: "127.0.0.1", port: deaf.port }, {
-      timeoutMs: 200,
-      signal: new AbortController().signal,
-    });
+    const dialling = network.dial({ host: "127.0.0.1", port: deaf.port }, 200).conn;
     const error = await soon(dialling.then(() => null, (reason) => reason), "it is given up");
     ok(error instanceof ConnectorError);
     strictEqual(error.code, "deadline_exceeded");

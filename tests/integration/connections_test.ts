@@ -9,11 +9,13 @@ import {
   type ConnectionsOptions,
   type ServiceConnections,
 } from "../../src/tunnel/connections.ts";
+import { network } from "../support/sockets.ts";
 import { freePort, refuses } from "../support/world.ts";
 
 function newConnections(options: Partial<ConnectionsOptions> = {}): Connections {
   return new Connections({
     logger: getLogger(["test"]),
+    network,
     halfOpenMs: 60_000,
     maxConnections: 1000,
     maxServiceConnections: 1000,

@@ -8,6 +8,7 @@ import type { Stream } from "../../src/mux/stream.ts";
 import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { carryToDestination } from "../../src/tunnel/egress.ts";
 import { Connections } from "../../src/tunnel/connections.ts";
+import { network } from "../support/sockets.ts";
 import { freePort } from "../support/world.ts";
 
 Deno.test("egress: a visitor that leaves before its destination is connected is no failure of the destination", async () => {
@@ -81,6 +82,7 @@ async function carry(
   } as unknown as Stream;
   using all = new Connections({
     logger,
+    network,
     halfOpenMs: 1000,
     maxConnections: 10,
     maxServiceConnections: 10,

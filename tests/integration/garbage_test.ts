@@ -10,14 +10,13 @@ const source = (path: string) => new URL(`../../src/${path}`, import.meta.url).h
  * Visitors come and go, each spliced to a destination. The first ones make everything old that lives as long as the
  * process; of the later ones it counts what is left after collections of the young generation.
  */
-const PROGRAM = `
-  import { Listener } from "${source("tcp/listener.ts")}";
-  import { Dial } from "${source("tcp/dial.ts")}";
+const program = (network: string, from: string) => `
+  import { ${network} as network } from "${source(from)}";
   import { splice } from "${source("tcp/splice.ts")}";
   const turn = (ms = 5) => new Promise((resolve) => setTimeout(resolve, ms));
-  const dial = (port) => new Dial({ host: "127.0.0.1", port }, 5000);
+  const dial = (port) => network.dial({ host: "127.0.0.1", port }, 5000);
   const bytes = new Uint8Array(10);
-  const server = Listener.listen(0, async (conn) => {
+  const server = network.listen(0, async (conn) => {
     await conn.read();
     await conn.write(bytes);
     await conn.finish();
@@ -29,7 +28,7 @@ const PROGRAM = `
     seen[kind].push(new WeakRef(object));
     return object;
   };
-  const relay = Listener.listen(0, async (conn) => {
+  const relay = network.listen(0, async (conn) => {
     note("accepted", conn);
     const attempt = note("dials", dial(server.port));
     const upstream = note("dialled", await attempt.conn);
@@ -63,11 +62,18 @@ const PROGRAM = `
   }
 `;
 
-Deno.test("connections that have ended are gone with the next collection of the young generation", async () => {
-  const args = ["eval", "--v8-flags=--expose-gc", PROGRAM];
-  await using child = new Child(Deno.execPath(), { args });
-  const { code } = await child.exited;
-  strictEqual(code, 0, child.stderr);
-  const wanted = ["accepted", "dials", "dialled", "results"].map((kind) => `${kind} 100 few\n`);
-  strictEqual(child.stdout, wanted.join(""));
-});
+for (
+  const [network, from] of [
+    ["handlesNetwork", "tcp/handles/sockets.ts"],
+    ["denoNetwork", "tcp/deno/sockets.ts"],
+  ] as const
+) {
+  Deno.test(`${network}: connections that have ended are gone with the next collection of the young generation`, async () => {
+    const args = ["eval", "--v8-flags=--expose-gc", program(network, from)];
+    await using child = new Child(Deno.execPath(), { args });
+    const { code } = await child.exited;
+    strictEqual(code, 0, child.stderr);
+    const wanted = ["accepted", "dials", "dialled", "results"].map((kind) => `${kind} 100 few\n`);
+    strictEqual(child.stdout, wanted.join(""));
+  });
+}

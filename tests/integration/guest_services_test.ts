@@ -13,6 +13,7 @@ import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { Connections } from "../../src/tunnel/connections.ts";
 import type { ControlFrame } from "../../src/wire/frame.ts";
 import { certificateId } from "../support/principals.ts";
+import { network } from "../support/sockets.ts";
 import { freePort, refuses, until } from "../support/world.ts";
 
 const logger = getLogger(["test"]);
@@ -23,6 +24,7 @@ const OURS = "ours";
 class World implements Disposable {
   readonly connections = new Connections({
     logger,
+    network,
     halfOpenMs: 60_000,
     maxConnections: 100,
     maxServiceConnections: 100,

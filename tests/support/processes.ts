@@ -1,11 +1,12 @@
 // Connectors as processes of their own, driven by their REST API and by signals, for the end-to-end tests. They
-// run from source, or, where the variable CONNECTOR_EXECUTABLE names one, from an executable. Leaving the scope
-// (`await using`) ends them and fails the test when one does not end as it should.
+// run from source, or, where the variable CONNECTOR_EXECUTABLE names one, from an executable; sockets.ts says with which
+// sockets. Leaving the scope (`await using`) ends them and fails the test when one does not end as it should.
 
 import { strictEqual } from "node:assert/strict";
 import * as path from "node:path";
 import type { ServiceType } from "../../src/service.ts";
 import { Child, type ChildOptions, type Exit, runProgram } from "./child.ts";
+import { SOCKETS_FLAG } from "./sockets.ts";
 import { freePort, until } from "./world.ts";
 
 /** The project's root. */
@@ -336,10 +337,12 @@ export function commandLine(
 ): { command: string; options: ChildOptions & { args: string[] } } {
   const executable = root === undefined ? Deno.env.get("CONNECTOR_EXECUTABLE") : undefined;
   const main = path.join(root ?? ROOT, "main.ts");
+  // Another version may not know the flag.
+  const own = args[0] === "run" && root === undefined ? [...args, ...SOCKETS_FLAG] : args;
   return {
     command: executable || Deno.execPath(),
     options: {
-      args: executable ? args : ["run", "--quiet", "-P", main, ...args],
+      args: executable ? own : ["run", "--quiet", "-P", main, ...own],
       cwd,
       // glibc overwrites what is freed, so that a use of it by the runtime's native parts shows.
       env: { ...(clearEnv ? {} : { MALLOC_PERTURB_: "165" }), ...env },

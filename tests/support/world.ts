@@ -15,6 +15,7 @@ import type { InstanceSecret } from "../../src/instance_secret.ts";
 import type { ProxyVariables } from "../../src/proxies.ts";
 import type { ServiceReport, ServiceType } from "../../src/service.ts";
 import type { Connector, ConnectorOptions } from "../../src/tunnel/connector.ts";
+import { network } from "./sockets.ts";
 
 /** A connector with its servers. */
 export interface TestConnector extends AsyncDisposable {
@@ -63,7 +64,7 @@ export async function startConnector(
     replace: {
       tls: tls && { identity: tls, describePeer, issuer: undefined },
       instance,
-      connector,
+      connector: { network, ...connector },
       onControlCall: (call) => controlCalls.push(call),
     },
   });

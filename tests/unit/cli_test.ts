@@ -199,6 +199,7 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_TAKEOVER_GRACE: "10s",
     CONNECTOR_DRAIN_TIMEOUT: "11s",
     CONNECTOR_STATE_FILE: "services.json",
+    CONNECTOR_SOCKETS: "deno",
   };
   assert.deepEqual(await optionsOf([], env), {
     grpcBind: { host: "", port: 1 },
@@ -227,6 +228,7 @@ Deno.test("every flag has an environment variable", async () => {
     graceMs: 10_000,
     drainMs: 11_000,
     stateFile: "services.json",
+    sockets: "deno",
   });
   const known: string[] = Object.values(RUN_FLAGS).map((flag) => flag.variable);
   assert.deepEqual(known.filter((name) => !(name in env)), ["CONNECTOR_INTEGRATION"]);
@@ -311,6 +313,16 @@ const REFUSED: {
     what: "an unknown log format",
     env: { CONNECTOR_LOG_FORMAT: "xml" },
     error: 'CONNECTOR_LOG_FORMAT cannot be "xml", want text or json',
+  },
+  {
+    what: "an unknown kind of sockets",
+    args: ["--sockets=node"],
+    error: '--sockets cannot be "node", want handles or deno',
+  },
+  {
+    what: "an empty kind of sockets",
+    args: ["--sockets="],
+    error: '--sockets cannot be "", want handles or deno',
   },
   {
     what: "an unknown integration",

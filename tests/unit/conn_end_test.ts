@@ -3,15 +3,15 @@
 
 import { rejects, strictEqual } from "node:assert/strict";
 import process from "node:process";
-import { Conn } from "../../src/tcp/conn.ts";
-import { EOF, type Request, type TcpHandle } from "../../src/tcp/handle.ts";
+import { HandleConn } from "../../src/tcp/handles/conn.ts";
+import { EOF, type Request, type TcpHandle } from "../../src/tcp/handles/handle.ts";
 
 const BROKEN_PIPE = -32;
 const NOT_CONNECTED = -107;
 
 /** A connection whose writes are under way until the test says otherwise. */
 function connection({ knowsPeer }: { knowsPeer: boolean }): {
-  conn: Conn;
+  conn: HandleConn;
   writes: Request[];
   readEnd: () => void;
 } {
@@ -36,7 +36,7 @@ function connection({ knowsPeer }: { knowsPeer: boolean }): {
     reset: () => 0,
     close() {},
   } as unknown as TcpHandle;
-  const conn = Conn.over(handle, "peer:1");
+  const conn = HandleConn.over(handle, "peer:1");
   return { conn, writes, readEnd: () => handle.onread.call(handle, undefined, EOF) };
 }
 

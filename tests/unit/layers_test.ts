@@ -102,13 +102,18 @@ Deno.test("an import is reported once", () => {
   assert.equal(breachesOf("src/mux/session.ts", { imports }).length, 1);
 });
 
-Deno.test("TCP sockets of the runtime stay in src/tcp/", () => {
-  for (const use of ["Deno.listen", "Deno.connect", "Deno.Conn", "Deno.TcpConn", "Deno.startTls"]) {
+Deno.test("TCP sockets of the runtime stay in the files that are made of them", () => {
+  const homes = ["src/tcp/deno/", "src/tcp/interfaces.ts", "src/tcp/own_listeners.ts"];
+  for (const use of ["Deno.listen", "Deno.connect", "Deno.TcpConn", "Deno.TcpListener"]) {
     const text = `export const x = (y: unknown) => ${use};\n`;
-    assert.deepEqual(breachesOf("src/tunnel/ingress.ts", { text }), [
-      `src/tunnel/ingress.ts: ${use} stays in src/tcp/`,
-    ]);
-    assert.deepEqual(breachesOf("src/tcp/listener.ts", { text }), []);
+    for (const path of ["src/tunnel/ingress.ts", "src/tcp/dial.ts", "src/tcp/handles/sockets.ts"]) {
+      assert.deepEqual(breachesOf(path, { text }), [
+        `${path}: ${use} stays in ${homes.join(", ")}`,
+      ]);
+    }
+    for (const path of ["src/tcp/deno/sockets.ts", "src/tcp/interfaces.ts"]) {
+      assert.deepEqual(breachesOf(path, { text }), []);
+    }
   }
   const inTemplate = "export const x = `${Deno.listen({ port: 0 })}`;\n";
   assert.equal(breachesOf("src/tunnel/ingress.ts", { text: inTemplate }).length, 1);
@@ -125,9 +130,14 @@ Deno.test("what is only said of sockets in a comment or a text is no breach", ()
 const GUARDED: [code: string, use: string, may: string, mayNot: string][] = [
   ["Deno.serve({}, f)", "Deno.serve", "src/tcp/listener.ts", "src/cli/serve_http.ts"],
   ["Deno.listenDatagram(a)", "Deno.listenDatagram", "src/tcp/x.ts", "src/tunnel/peer.ts"],
-  ['process.binding("tcp_wrap")', "process.binding", "src/tcp/handle.ts", "src/tcp/conn.ts"],
-  ['binding("tcp_wrap")', "binding(", "src/tcp/handle.ts", "src/grpc/gates.ts"],
-  ["socket._handle", "_handle", "src/accepting.ts", "src/tcp/conn.ts"],
+  [
+    'process.binding("tcp_wrap")',
+    "process.binding",
+    "src/tcp/handles/handle.ts",
+    "src/tcp/handles/conn.ts",
+  ],
+  ['binding("tcp_wrap")', "binding(", "src/tcp/handles/handle.ts", "src/grpc/gates.ts"],
+  ["socket._handle", "_handle", "src/accepting.ts", "src/tcp/handles/conn.ts"],
   ["{ _handle: handle } = s", "_handle", "src/platform/tls_socket.ts", "src/api/exchange.ts"],
   ["await Deno.open(p)", "Deno.open", "src/state/state_file.ts", "src/tunnel/peer.ts"],
   [
@@ -147,7 +157,15 @@ Deno.test("what opens sockets or files, or reaches into the runtime, is used whe
     assert.ok(breach.startsWith(`${mayNot}: ${use} stays in `), `${code}: ${breach}`);
     assert.deepEqual(more, []);
   }
-  for (const [code, use] of [["fetch(url)", "fetch("], ["new Deno.Command(p)", "Deno.Command"]]) {
+  for (
+    const [code, use] of [
+      ["fetch(url)", "fetch("],
+      ["new Deno.Command(p)", "Deno.Command"],
+      ["Deno.serve({}, f)", "Deno.serve"],
+      ["Deno.listenDatagram(a)", "Deno.listenDatagram"],
+      ["Deno.startTls(c)", "Deno.startTls"],
+    ]
+  ) {
     assert.deepEqual(breachesOf("src/tcp/conn.ts", { text: `export const x = ${code};\n` }), [
       `src/tcp/conn.ts: ${use} has no place here`,
     ]);
@@ -163,7 +181,7 @@ Deno.test("modules that open sockets or files are imported for more than types w
       ["node:http2", "src/grpc/gates.ts", "src/api/app.ts"],
       ["node:dns", "src/names.ts", "src/tunnel/egress.ts"],
       ["node:fs", "src/descriptors.ts", "src/certs/pem_files.ts"],
-      ["node:process", "src/tcp/handle.ts", "src/cli/run.ts"],
+      ["node:process", "src/tcp/handles/handle.ts", "src/cli/run.ts"],
     ] as const
   ) {
     const whole = { imports: [module], values: [module] };

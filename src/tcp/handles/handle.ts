@@ -3,6 +3,7 @@
 // socket of `node:net` around each would cost more than all that we do with it. docs/ARCHITECTURE.md, "Sockets".
 
 import process from "node:process";
+import type { SocketAddress } from "../sockets.ts";
 
 /** A TCP socket or a listening one. Calls return 0, or the system's error as a negative number. */
 export interface TcpHandle {
@@ -56,12 +57,6 @@ export interface Request {
   oncomplete: (this: Request, status: number) => void;
 }
 
-/** An end of a connection. */
-export interface SocketAddress {
-  address: string;
-  port: number;
-}
-
 interface TcpWrap {
   TCP: new (type: number) => TcpHandle;
   TCPConnectWrap: new () => Request;
@@ -82,7 +77,8 @@ interface Uv {
   errname: (status: number) => string;
 }
 
-// Node calls it deprecated, and has nothing in its place. The tests of Conn fail where what it gives has changed.
+// Node calls it deprecated, and has nothing in its place. The self-test at start fails where what it gives has changed
+// (self_test.ts), and so do the tests of the network's contract.
 const { binding } = process as unknown as { binding: (module: string) => unknown };
 const { TCP, TCPConnectWrap, constants } = binding("tcp_wrap") as TcpWrap;
 const stream = binding("stream_wrap") as StreamWrap;

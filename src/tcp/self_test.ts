@@ -1,0 +1,101 @@
+// Whether a kind of sockets does what the program needs of it: tried over loopback at every start, in a few milliseconds.
+// What the handles do is no promise of the runtime's (handles/handle.ts); a newer one must not turn into a connector that
+// accepts nobody.
+
+import { reasonOf } from "../errors.ts";
+import type { Conn } from "./conn.ts";
+import type { Dial } from "./dial.ts";
+import type { Listener } from "./listener.ts";
+import type { Network } from "./network.ts";
+
+/**
+ * The longest that it may take, in milliseconds. It takes about one; but on a machine that is starting everything at once, a
+ * turn of the event loop can take a thousand times as long as usual.
+ */
+const TIMEOUT_MS = 3000;
+const LOOPBACK = "127.0.0.1";
+
+/** What did not work, and why, in words; undefined when everything did. Never rejects. */
+export async function selfTest(
+  network: Network,
+  { timeoutMs = TIMEOUT_MS }: { timeoutMs?: number } = {},
+): Promise<string | undefined> {
+  using test = new SelfTest(network, timeoutMs);
+  const { promise: late, resolve: end } = Promise.withResolvers<string>();
+  const timer = setTimeout(() => end(`nothing in ${timeoutMs / 1000} s`), timeoutMs);
+  try {
+    const reason = await Promise.race([test.run().then(() => undefined, reasonOf), late]);
+    return reason === undefined ? undefined : `${test.step}: ${reason}`;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** One run, and what it has opened. */
+class SelfTest implements Disposable {
+  /** What is being tried. */
+  step = "listen";
+  readonly #network: Network;
+  readonly #timeoutMs: number;
+  #listener: Listener | undefined;
+  #dial: Dial | undefined;
+  #ended = false;
+  readonly #conns: Conn[] = [];
+
+  constructor(network: Network, timeoutMs: number) {
+    this.#network = network;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** @throws what kept `step` from working. */
+  async run(): Promise<void> {
+    const accepted = Promise.withResolvers<Conn>();
+    this.#listener = this.#network.listen(
+      0,
+      (conn) => accepted.resolve(this.#own(conn)),
+      { hosts: [LOOPBACK] },
+    );
+    this.step = "connect";
+    const address = { host: LOOPBACK, port: this.#listener.port };
+    this.#dial = this.#network.dial(address, this.#timeoutMs);
+    const client = this.#own(await this.#dial.conn);
+    this.step = "accept";
+    const server = await accepted.promise;
+    this.step = "write and read";
+    await client.write(Uint8Array.of(1));
+    await expectByte(server, 1);
+    this.step = "half-close";
+    await client.finish();
+    await expectEnd(server);
+    await server.write(Uint8Array.of(2));
+    await expectByte(client, 2);
+    if (!this.#network.canReset) return;
+    this.step = "reset";
+    const reading = client.read().then(() => false, () => true);
+    server.reset("closing", "a test");
+    if (!await reading) throw new Error("it arrived as an end");
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    this.#dial?.cancel();
+    for (const conn of this.#conns) conn.close();
+    this.#listener?.close();
+  }
+
+  #own(conn: Conn): Conn {
+    this.#conns.push(conn);
+    if (this.#ended) conn.close();
+    return conn;
+  }
+}
+
+async function expectByte(conn: Conn, wanted: number): Promise<void> {
+  const bytes = await conn.read();
+  if (bytes?.length === 1 && bytes[0] === wanted) return;
+  throw new Error(bytes === null ? "it ended" : "what arrived is not what was sent");
+}
+
+async function expectEnd(conn: Conn): Promise<void> {
+  if (await conn.read() !== null) throw new Error("what arrived was never sent");
+}

@@ -1,0 +1,25 @@
+// Which sockets the connectors under test have, and what that changes. The variable CONNECTOR_TEST_SOCKETS of a test run
+// says it, `handles` or `deno`: connectors that are processes get it as `--sockets`, those in the test's process as their
+// network. Without it, processes choose by themselves, and the others have the handles.
+
+import { denoNetwork } from "../../src/tcp/deno/sockets.ts";
+import { handlesNetwork } from "../../src/tcp/handles/sockets.ts";
+import type { Network } from "../../src/tcp/network.ts";
+import { SOCKET_KINDS } from "../../src/tcp/socket_kinds.ts";
+
+const VARIABLE = "CONNECTOR_TEST_SOCKETS";
+const wanted = Deno.env.get(VARIABLE) || undefined;
+const kind = SOCKET_KINDS.find((each) => each === wanted);
+if (kind !== wanted) throw new Error(`${VARIABLE} is "${wanted}", want handles or deno`);
+
+/** The flag for a connector that is a process of its own; none when it is to choose by itself. */
+export const SOCKETS_FLAG: readonly string[] = kind === undefined ? [] : [`--sockets=${kind}`];
+
+/** The network of connectors in the test's own process. */
+export const network: Network = kind === "deno" ? denoNetwork : handlesNetwork;
+
+/**
+ * What differs: whether a reset arrives as a reset. If not, visitors and destinations read an end where a connection is cut
+ * or turned away, and whoever is held back is not seen to be reset.
+ */
+export const RESETS_ARRIVE: boolean = network.canReset;
