@@ -67,6 +67,7 @@ const LEAVES_FOR_LEAVES: readonly string[] = [
   "src/peer_identity.ts",
   "src/plain_text.ts",
   "src/principal.ts",
+  "src/service.ts",
 ];
 
 /** Packages that few layers know. Generated code is not checked. */

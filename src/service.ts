@@ -5,6 +5,9 @@ import type { PeerInfo } from "./peer_identity.ts";
 /** Which side listens: `local` is reachable at the remote connector, `remote` at this one. */
 export type ServiceType = "local" | "remote";
 
+/** The two sides of a service: the ingress listens for visitors, the egress dials the destination. */
+export type Side = "ingress" | "egress";
+
 /** The longest name of a service, in UTF-16 code units. */
 export const MAX_NAME_LENGTH = 255;
 
