@@ -1,19 +1,20 @@
-// The tunnelled connections of a connector, either side, service by service: admitted within bounds, counted,
-// logged when each opens and when it closes, and ended together when their service or the connector ends. No peer, and
-// no service of one, gets so many that none are left for the others. All of them, the ports that are listened on and the
-// links that we open keep to the file descriptors that there are.
+// The tunnelled connections of a connector, either side: counted, within bounds for each peer, each service and in all, and
+// ended together when the connector ends. They, the ports that are listened on and the links that we open keep to the file
+// descriptors that there are. What one service has of them is in service_connections.ts.
 
 import type { Logger } from "@logtape/logtape";
+import { parseAddress } from "../address.ts";
 import { BoundedLog } from "../bounded_log.ts";
-import type { ByteChannel } from "../byte_channel.ts";
 import { descriptors } from "../descriptors.ts";
 import { ConnectorError } from "../errors.ts";
-import { SwapSet, type SwapSetMember } from "../swap_set.ts";
-import type { ConnectionStats } from "../service.ts";
+import type { EventStream } from "../events.ts";
+import type { Service, Side } from "../service.ts";
 import type { Network } from "../tcp/network.ts";
-import { splice, type SpliceOptions } from "../tcp/splice.ts";
 import { Share } from "../share.ts";
+import type { Admission } from "./admission.ts";
+import { type CountersOfSides, newCounters } from "./counters.ts";
 import { Passages } from "./passages.ts";
+import { ServiceConnections } from "./service_connections.ts";
 
 /** What all services share. */
 export interface ConnectionsOptions {
@@ -28,6 +29,14 @@ export interface ConnectionsOptions {
   maxServiceConnections: number;
   /** How many file descriptors connections and ports may take, if so many are wanted. Default: those of the process. */
   countDescriptors?: (wanted: number) => number;
+}
+
+/** What they are joined with. */
+export interface ConnectionsParts {
+  /** Decides about each. */
+  admission: Admission;
+  /** Where each is published. */
+  events: EventStream;
 }
 
 /**
@@ -66,6 +75,10 @@ export class Connections {
   readonly changes: BoundedLog;
   /** What comes back to this connector. */
   readonly passages = new Passages();
+  /** What was counted since the connector began. */
+  readonly counters: CountersOfSides = newCounters();
+  readonly events: EventStream;
+  readonly #admission: Admission;
   readonly #options: ConnectionsOptions;
   readonly #services = new Set<ServiceConnections>();
   readonly #open: Share;
@@ -78,7 +91,9 @@ export class Connections {
   #exhausted = false;
   #idle: PromiseWithResolvers<void> | undefined;
 
-  constructor(options: ConnectionsOptions) {
+  constructor(options: ConnectionsOptions, { admission, events }: ConnectionsParts) {
+    this.#admission = admission;
+    this.events = events;
     this.#options = options;
     this.log = new BoundedLog(options.logger);
     this.changes = new BoundedLog(options.logger, LOGGED_CHANGES);
@@ -89,11 +104,10 @@ export class Connections {
 
   /** Begins to carry connections of a service. `holder` is for whom they are counted: whoever exposes it. */
   openService(
-    service: { id: string; name: string },
-    side: "ingress" | "egress",
+    service: Pick<Service, "id" | "name" | "sourcePort" | "destinationAddr">,
+    side: Side,
     { holder = "" }: { holder?: string } = {},
   ): ServiceConnections {
-    const fields = { serviceId: service.id, service: service.name, side };
     const share = (of: Share, max: number) => {
       const all = of.within(holder, { reserve: PEER_RESERVE });
       const one = all.within(`${service.id} ${side}`, { max, reserve: SERVICE_RESERVE, few: FEW });
@@ -107,10 +121,16 @@ export class Connections {
     };
     const open = share(this.#open, this.#options.maxServiceConnections);
     const waiting = share(this.#waiting, MAX_SERVICE_WAITING);
-    const made = new ServiceConnections(fields, {
-      ...this.#options,
+    const made = new ServiceConnections({
+      service,
+      side,
+      destination: parseAddress(service.destinationAddr),
       holder,
-      log: this.log,
+      network: this.#options.network,
+      halfOpenMs: this.#options.halfOpenMs,
+      admission: this.#admission,
+      events: this.events,
+      counters: this.counters[side],
       passages: this.passages,
       open: open.one,
       waiting: waiting.one,
@@ -212,228 +232,3 @@ export class Connections {
     this.#idle = undefined;
   }
 }
-
-/** What the connections of one service need of those of all. */
-interface ServiceConnectionsOptions extends ConnectionsOptions {
-  holder: string;
-  log: BoundedLog;
-  passages: Passages;
-  /** What is open, of this service. */
-  open: Share;
-  /** Of those, who waits for a link. */
-  waiting: Share;
-  /** Takes one of a share, if it may. */
-  take: (share: Share) => boolean;
-  /** Takes a descriptor for a port. @throws {ConnectorError} `resource_exhausted` */
-  holdPort: () => () => void;
-  /** One connection less. */
-  onLeave: () => void;
-  onClose: () => void;
-  /** It has closed, and nothing is open any more. */
-  onEnd: () => void;
-}
-
-/** What a connection does in its service. */
-interface ConnectionHooks {
-  carry: (connection: TunnelledConnection, between: Between) => Promise<void>;
-  end: (connection: TunnelledConnection, reason: string) => void;
-}
-
-/** What a connection is copied between. */
-interface Between {
-  socket: ByteChannel;
-  stream: ByteChannel;
-  /** The socket's host:port. */
-  remote: string;
-}
-
-/** A place for one connection, from its admission until `carry` resolves or `fail` is called. */
-export class TunnelledConnection implements SwapSetMember {
-  place = -1;
-  /** Ends it, for a reason, when its service ends. Whoever has something to end sets it. */
-  cut: ((reason: string) => void) | undefined;
-  /** Whether it waits for a link. */
-  waits = false;
-  readonly #hooks: ConnectionHooks;
-
-  constructor(hooks: ConnectionHooks) {
-    this.#hooks = hooks;
-  }
-
-  /** Copies between a socket and its stream until both directions have ended. Never rejects. */
-  carry(between: Between): Promise<void> {
-    return this.#hooks.carry(this, between);
-  }
-
-  /** It came to nothing, and why. */
-  fail(reason: string): void {
-    this.#hooks.end(this, reason);
-  }
-}
-
-/** The connections of one service, on one side. */
-export class ServiceConnections {
-  readonly #fields: Record<string, unknown>;
-  readonly #options: ServiceConnectionsOptions;
-  readonly #hooks: ConnectionHooks = {
-    carry: (connection, between) => this.#carry(connection, between),
-    end: (connection, reason) => this.#end(connection, reason),
-  };
-  #closed = false;
-  #retired = false;
-  #ended = false;
-  readonly #open = new SwapSet<TunnelledConnection>();
-  readonly #splicing: SpliceOptions;
-  readonly #stats: Omit<ConnectionStats, "open"> = {
-    total: 0,
-    failed: 0,
-    refused: 0,
-    bytesIn: 0,
-    bytesOut: 0,
-  };
-
-  constructor(fields: Record<string, unknown>, options: ServiceConnectionsOptions) {
-    this.#fields = fields;
-    this.#options = options;
-    const stats = this.#stats;
-    this.#splicing = {
-      halfOpenMs: options.halfOpenMs,
-      onBytes(direction, count) {
-        stats[direction === "up" ? "bytesIn" : "bytesOut"] += count;
-      },
-    };
-  }
-
-  /** What was counted so far. */
-  get stats(): ConnectionStats {
-    return { open: this.#open.size, ...this.#stats };
-  }
-
-  /** Counts a connection and gives it a place; `undefined`, counted too, when a bound is reached. */
-  admit(): TunnelledConnection | undefined {
-    const stats = this.#stats;
-    stats.total += 1;
-    if (!this.#options.take(this.#options.open)) {
-      stats.failed += 1;
-      stats.refused += 1;
-      stats.lastClose = TOO_MANY;
-      return undefined;
-    }
-    const connection = new TunnelledConnection(this.#hooks);
-    this.#open.add(connection);
-    return connection;
-  }
-
-  /** For whom its connections are counted: whoever exposes it. */
-  get holder(): string {
-    return this.#options.holder;
-  }
-
-  /** What its connections come over, and its destination is dialled with. */
-  get network(): Network {
-    return this.#options.network;
-  }
-
-  /** What strangers can have logged. */
-  get log(): BoundedLog {
-    return this.#options.log;
-  }
-
-  /** The connections of all services, as far as they may come back. */
-  get passages(): Passages {
-    return this.#options.passages;
-  }
-
-  /** Lets a connection wait for a link, if there is room for one more who waits; `carry` and `fail` end that. */
-  wait(connection: TunnelledConnection): boolean {
-    connection.waits = this.#options.take(this.#options.waiting);
-    return connection.waits;
-  }
-
-  /**
-   * Takes a descriptor for a port of the service, and returns what gives it back.
-   *
-   * @throws {ConnectorError} `resource_exhausted` when there is none for it.
-   */
-  holdPort(): () => void {
-    return this.#options.holdPort();
-  }
-
-  #stopWaiting(connection: TunnelledConnection): void {
-    if (connection.waits) this.#options.waiting.give();
-    connection.waits = false;
-  }
-
-  #carry(connection: TunnelledConnection, { socket, stream, remote }: Between): Promise<void> {
-    this.#stopWaiting(connection);
-    connection.cut = (reason) => {
-      socket.reset("closing", reason);
-      stream.reset("closing", reason);
-    };
-    if (this.#closed) {
-      connection.cut(REMOVED);
-      this.#end(connection, REMOVED);
-      return Promise.resolve();
-    }
-    const opened = performance.now();
-    const { logger } = this.#options;
-    if (logger.isEnabledFor("debug")) {
-      logger.debug("connection opened", { ...this.#fields, remote });
-    }
-    const atIngress = this.#fields.side === "ingress";
-    const spliced = atIngress
-      ? splice(socket, stream, this.#splicing)
-      : splice(stream, socket, this.#splicing);
-    return spliced.then(({ up, down, reason }) => {
-      this.#end(connection, reason);
-      if (!logger.isEnabledFor("debug")) return;
-      logger.debug("connection closed", {
-        ...this.#fields,
-        remote,
-        bytesIn: up,
-        bytesOut: down,
-        durationMs: Math.round(performance.now() - opened),
-        reason: reason || IN_ORDER,
-      });
-    });
-  }
-
-  /** Takes no more connections; those that are open end by themselves. */
-  retire(): void {
-    this.#retired = true;
-    if (this.#open.size === 0) this.close();
-  }
-
-  /** An empty reason is an orderly end. */
-  #end(connection: TunnelledConnection, reason: string): void {
-    const stats = this.#stats;
-    this.#stopWaiting(connection);
-    this.#open.delete(connection);
-    if (reason !== "") stats.failed += 1;
-    stats.lastClose = reason || IN_ORDER;
-    this.#options.open.give();
-    this.#options.onLeave();
-    if (this.#open.size > 0) return;
-    if (this.#retired) this.close();
-    else if (this.#closed) this.#finish();
-  }
-
-  /** Resets every connection: whoever removes a service means to cut it off. Idempotent. */
-  close(reason = REMOVED): void {
-    this.#closed = true;
-    this.#options.onClose();
-    for (const { cut } of this.#open.all()) cut?.(reason);
-    if (this.#open.size === 0) this.#finish();
-  }
-
-  #finish(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#options.onEnd();
-  }
-}
-
-const IN_ORDER = "both sides finished";
-const REMOVED = "the service was removed";
-/** Why a connection is not admitted. */
-export const TOO_MANY = "too many connections are open";

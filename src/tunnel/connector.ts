@@ -16,7 +16,11 @@ import type {
   ServiceReport,
   ServiceRequest,
 } from "../service.ts";
-import { type OwnListeners, refusalOfRange } from "../tcp/own_listeners.ts";
+import { EventStream } from "../events.ts";
+import type { OwnListeners } from "../tcp/own_listeners.ts";
+import { Admission, notDisabled, notDraining, notOwnAddress, withinLimits } from "./admission.ts";
+import type { CountersOfSides } from "./counters.ts";
+import { EventLog } from "./event_log.ts";
 import { newDialPace } from "./dial_pace.ts";
 import { Guest } from "./guest.ts";
 import { GuestServices } from "./guest_services.ts";
@@ -57,7 +61,11 @@ const HURRIED_GRACE_MS = 200;
 
 /** A connector, without its servers. */
 export class Connector implements Control {
+  /** What happens here, for whoever subscribes. */
+  readonly events: EventStream;
   readonly #options: ConnectorOptions;
+  readonly #admission: Admission;
+  readonly #eventLog: EventLog;
   readonly #connections: Connections;
   readonly #pace = newDialPace();
   /** By the address as the user wrote it: the contract opens one link for each distinct text. */
@@ -72,13 +80,27 @@ export class Connector implements Control {
   constructor(options: ConnectorOptions) {
     this.#options = options;
     const { listeners, logger, graceMs } = options;
-    this.#connections = new Connections(options);
+    this.events = new EventStream((subscriber, reason) =>
+      logger.error("events not handled", { subscriber, reason })
+    );
+    this.#admission = new Admission([
+      notDisabled(options),
+      notDraining(this.#closing.signal),
+      notOwnAddress(listeners),
+      withinLimits,
+    ]);
+    const parts = { admission: this.#admission, events: this.events };
+    this.#connections = new Connections(options, parts);
+    this.#eventLog = new EventLog(this.events, { logger, strangers: this.#connections.log });
     this.#guestServices = new GuestServices({
       connections: this.#connections,
       listeners,
       logger,
       graceMs,
-      admit: (service) => this.#admit(service.type === "local" ? "ingress" : "egress", service),
+      admit: (service, peer) => {
+        const side = service.type === "local" ? "ingress" : "egress";
+        this.#admission.expose(service, { side, peer });
+      },
       isTaken: (id, { session }) => this.#isTaken(id, session),
     });
   }
@@ -88,7 +110,7 @@ export class Connector implements Control {
     { waitMs = 0, signal }: ExposeOptions = {},
   ): Promise<string> {
     this.#refuseWhenClosing();
-    this.#admit(request.type === "local" ? "egress" : "ingress", request);
+    this.#admit(request);
     const address = parseAddress(request.remoteConnectorAddr);
     this.#refuseConflict(request);
     const service: Service = { ...request, id: crypto.randomUUID() };
@@ -115,11 +137,11 @@ export class Connector implements Control {
   /** Takes up the services of an earlier run, each as soon as that can be done. */
   restore(services: readonly Service[]): void {
     for (const service of services) {
-      const { remoteConnectorAddr, type } = service;
+      const { remoteConnectorAddr } = service;
       const peer = this.#peerAt(remoteConnectorAddr, parseAddress(remoteConnectorAddr));
       let obstacle: ConnectorError | undefined;
       try {
-        this.#admit(type === "local" ? "egress" : "ingress", service);
+        this.#admit(service);
       } catch (error) {
         obstacle = ConnectorError.from(error, "This connector cannot take it up");
       }
@@ -173,7 +195,6 @@ export class Connector implements Control {
     const { logger, limits } = this.#options;
     const guest = new Guest(link, {
       services: this.#guestServices,
-      listeners: this.#options.listeners,
       log: this.#connections.log,
       logger,
       limits,
@@ -207,7 +228,13 @@ export class Connector implements Control {
     await Promise.all(owners.map((owner) => owner.closed));
     signal?.removeEventListener("abort", hurry);
     this.#guestServices.close();
+    this.#eventLog[Symbol.dispose]();
     this.#connections[Symbol.dispose]();
+  }
+
+  /** What was counted of all connections, those of removed services too. */
+  get counters(): Readonly<CountersOfSides> {
+    return this.#connections.counters;
   }
 
   /** @throws {ConnectorError} when it does not become complete in time, or nobody waits any more. */
@@ -295,18 +322,10 @@ export class Connector implements Control {
     throw new ConnectorError("unavailable", "The connector is shutting down");
   }
 
-  /** Refuses what may not be had on this side. @throws {ConnectorError} `permission_denied`. */
-  #admit(side: "ingress" | "egress", { name, destinationAddr }: ServiceRequest): void {
-    const { disableLocalExpose, disableRemoteExpose } = this.#options;
-    const refuse = (reason: string) =>
-      new ConnectorError("permission_denied", `Cannot expose service "${name}": ${reason}`);
-    if (side === "egress" ? disableLocalExpose : disableRemoteExpose) {
-      const flag = side === "egress" ? "--disable-local-expose" : "--disable-remote-expose";
-      throw refuse(`this connector runs with ${flag}`);
-    }
-    // Names, and ports of our own, are judged as each connection is dialled: they may be others then.
-    const refusal = side === "egress" && refusalOfRange(parseAddress(destinationAddr).host);
-    if (refusal) throw refuse(refusal);
+  /** Refuses what may not be exposed from here. @throws {ConnectorError} saying why. */
+  #admit(service: ServiceRequest): void {
+    const side = service.type === "local" ? "egress" : "ingress";
+    this.#admission.expose(service, { side, peer: undefined });
   }
 
   /**

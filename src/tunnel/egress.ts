@@ -1,15 +1,13 @@
-// The dialling side: connects a stream that the peer opened to a service's destination. No tunnel leads to this
-// connector's own ports, nor to addresses of the network link: what is dialled is the address that was judged.
+// The dialling side: connects a stream that the peer opened to a service's destination. What is dialled is the address that
+// Admission was asked about.
 
-import type { Logger } from "@logtape/logtape";
-import type { Address } from "../address.ts";
 import { reasonOf } from "../errors.ts";
 import type { Stream } from "../mux/stream.ts";
-import type { Service } from "../service.ts";
+import type { PeerInfo } from "../peer_identity.ts";
 import type { Conn } from "../tcp/conn.ts";
-import type { OwnListeners } from "../tcp/own_listeners.ts";
+import { type Refusal, resetOf } from "./admission.ts";
 import { MAX_PASSAGES, type Passage } from "./passages.ts";
-import { type ServiceConnections, TOO_MANY, type TunnelledConnection } from "./connections.ts";
+import type { ServiceConnections, TunnelledConnection } from "./service_connections.ts";
 
 /** The longest that dialling a destination may take, in milliseconds. */
 const DIAL_TIMEOUT_MS = 10_000;
@@ -19,33 +17,32 @@ const LEFT = "the visitor left before the destination was connected";
 
 /** What an egress needs to know. */
 export interface EgressOptions {
-  service: Pick<Service, "name" | "sourcePort">;
-  /** Whose stream it is, for the log. */
-  who: Record<string, unknown>;
-  destination: Address;
+  /** Those of the stream's service. */
   connections: ServiceConnections;
-  /** Where this connector listens itself. */
-  listeners: OwnListeners;
-  logger: Logger;
+  /** Whose stream it is. */
+  peer: PeerInfo;
 }
 
 /** Dials the destination and carries the stream. A destination that cannot be reached resets it. Never rejects. */
-export async function carryToDestination(stream: Stream, options: EgressOptions): Promise<void> {
-  const { service: { name, sourcePort }, destination, connections } = options;
-  const connection = connections.admit();
-  if (connection === undefined) {
-    connections.log.warn("visitor turned away", { service: name, reason: TOO_MANY });
-    return stream.reset("limit", TOO_MANY);
-  }
+export async function carryToDestination(
+  stream: Stream,
+  { connections, peer }: EgressOptions,
+): Promise<void> {
+  const connection = connections.admit({ visitor: stream.visitor, peer });
+  if (connection.refusal) return stream.reset(...resetOf(connection.refusal));
+  const { service: { name, sourcePort }, destination } = connections;
   const passage = connections.passages.enterEgress({
     service: name,
     sourcePort,
     destinationPort: destination.port,
     visitor: stream.visitor,
   }, stream);
-  if (passage.count > MAX_PASSAGES) endLoop(stream, { connection, passage, options });
-  else {
-    const conn = await connect(stream, { connection, options });
+  if (passage.count > MAX_PASSAGES) {
+    const refusal = loopOf(passage);
+    connection.fail(refusal);
+    stream.reset(...resetOf(refusal));
+  } else {
+    const conn = await connect(stream, { connection, connections });
     if (conn !== undefined) {
       const dialled = passage.watched ? { local: conn.local, passages: passage.count } : undefined;
       if (dialled !== undefined) passage.dialled(dialled);
@@ -62,12 +59,16 @@ export async function carryToDestination(stream: Stream, options: EgressOptions)
  */
 async function connect(
   stream: Stream,
-  { connection, options }: { connection: TunnelledConnection; options: EgressOptions },
+  { connection, connections }: { connection: TunnelledConnection; connections: ServiceConnections },
 ): Promise<Conn | undefined> {
-  const { service: { name }, who, destination, connections, listeners, logger } = options;
+  let refusal: Refusal | undefined;
   // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
-  const dial = connections.network.dial(destination, DIAL_TIMEOUT_MS, {
-    refuse: (ip) => listeners.refusalOf(ip, destination.port),
+  const dial = connections.network.dial(connections.destination, DIAL_TIMEOUT_MS, {
+    refuse: (ip) => {
+      const refused = connection.refusalOf(ip);
+      refusal ??= refused;
+      return refused?.reason;
+    },
     asker: connections.holder,
   });
   stream.onLost(() => dial.cancel());
@@ -76,40 +77,24 @@ async function connect(
     return await dial.conn;
   } catch (error) {
     if (dial.cancelled) {
-      connection.fail(LEFT);
-      logger.debug("visitor left before its destination was connected", { service: name });
+      connection.fail({ code: "left", reason: LEFT });
       stream.reset("connection_reset", LEFT);
       return undefined;
     }
     const reason = reasonOf(error);
-    connection.fail(reason);
-    // Whoever may open streams may open thousands.
-    const line = dial.refused ? "destination refused" : "destination cannot be reached";
-    connections.log.warn(line, { ...who, service: name, reason });
-    stream.reset("refused", reason);
+    const failure: Refusal = dial.refused && refusal
+      ? { ...refusal, reason }
+      : { code: "unreachable", reason };
+    connection.fail(failure);
+    stream.reset(...resetOf(failure));
     return undefined;
   }
 }
 
 /** The stream is its own visitor. */
-function endLoop(
-  stream: Stream,
-  { connection, passage, options }: {
-    connection: TunnelledConnection;
-    passage: Passage;
-    options: EgressOptions;
-  },
-): void {
-  const { service: { name }, who, connections } = options;
+function loopOf(passage: Passage): Refusal {
   const names = [...new Set(passage.services)].map((service) => `"${service}"`).join(", ");
-  const loop = `a loop: the connection has passed ${MAX_PASSAGES} services`;
-  const reason = `${loop}, of which ${names}`;
-  connection.fail(reason);
-  connections.log.warn("connection ended that leads back to itself", {
-    ...who,
-    service: name,
-    reason,
-  });
+  const told = `a loop: the connection has passed ${MAX_PASSAGES} services`;
   // Some of them may be other peers', and the address that they were found by is only what this one says.
-  stream.reset("limit", loop);
+  return { code: "loop", reason: `${told}, of which ${names}`, told };
 }

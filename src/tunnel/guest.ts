@@ -11,7 +11,6 @@ import type { Stream } from "../mux/stream.ts";
 import { identityFields, type PeerInfo, whoFields } from "../peer_identity.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";
-import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { carryToDestination } from "./egress.ts";
 import type { Owner } from "./guest_service.ts";
 import type { GuestServices } from "./guest_services.ts";
@@ -20,8 +19,6 @@ import type { InboundLink } from "./inbound_links.ts";
 /** What a guest needs of the connector that it visits. */
 export interface GuestOptions {
   services: GuestServices;
-  /** Where the connector listens itself. */
-  listeners: OwnListeners;
   /** For what is refused: one for all guests. */
   log: BoundedLog;
   logger: Logger;
@@ -34,7 +31,6 @@ export class Guest implements Owner, InboundLink {
   readonly closed: Promise<void>;
   readonly session: Session;
   readonly #services: GuestServices;
-  readonly #listeners: OwnListeners;
   readonly #log: BoundedLog;
   readonly #logger: Logger;
   #askedAt: number | undefined;
@@ -43,9 +39,8 @@ export class Guest implements Owner, InboundLink {
   #returns = true;
   #ended = false;
 
-  constructor(link: Link, { services, listeners, log, logger, limits }: GuestOptions) {
+  constructor(link: Link, { services, log, logger, limits }: GuestOptions) {
     this.#services = services;
-    this.#listeners = listeners;
     this.#log = log;
     this.#logger = logger.with({ peer: link.peer.address });
     this.session = new Session(link, {
@@ -147,14 +142,6 @@ export class Guest implements Owner, InboundLink {
     if (entry === undefined || entry.service.type !== "remote") {
       return stream.reset("no_service", "there is no such service");
     }
-    const { destination, connections, service } = entry;
-    carryToDestination(stream, {
-      service,
-      who: whoFields(this.peer),
-      destination,
-      connections,
-      listeners: this.#listeners,
-      logger: this.#logger,
-    });
+    carryToDestination(stream, { connections: entry.connections, peer: this.peer });
   }
 }

@@ -1,13 +1,12 @@
 // A service that a peer has exposed on us, as a value: its link or its wait for one, and what follows from that. No
 // timers and no sockets are touched here; guest_services.ts does.
 
-import type { Address } from "../address.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import { mayClaim, mayInherit, principalOf } from "../principal.ts";
 import type { Service, ServiceReport } from "../service.ts";
 import type { Ingress } from "./ingress.ts";
-import type { ServiceConnections } from "./connections.ts";
+import type { ServiceConnections } from "./service_connections.ts";
 
 /** The link that a service came over. */
 export interface Owner {
@@ -25,8 +24,6 @@ export type Tenure =
 /** One of them. */
 export interface GuestService {
   service: Service;
-  /** What the egress dials. */
-  destination: Address;
   since: Date;
   connections: ServiceConnections;
   /** Only of services of type local. */

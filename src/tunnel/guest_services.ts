@@ -2,7 +2,6 @@
 // stays open and new visitors wait, so that a peer that returns takes over where it was.
 
 import type { Logger } from "@logtape/logtape";
-import { parseAddress } from "../address.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { ConnectorError } from "../errors.ts";
 import { type PeerInfo, whoFields } from "../peer_identity.ts";
@@ -24,7 +23,8 @@ import type { OwnListeners } from "../tcp/own_listeners.ts";
 import { Ingress } from "./ingress.ts";
 import { shareOfPeer } from "./peer_share.ts";
 import { Share } from "../share.ts";
-import type { Connections, ServiceConnections } from "./connections.ts";
+import type { Connections } from "./connections.ts";
+import type { ServiceConnections } from "./service_connections.ts";
 
 /** The most services that one peer may have exposed on us over one link. */
 const MAX_SERVICES_PER_LINK = 1000;
@@ -47,7 +47,7 @@ export interface GuestServicesOptions {
   /** How long a service waits for its peer to return, in milliseconds. */
   graceMs: number;
   /** Refuses a service that may not be taken up here. @throws {ConnectorError} with the reason. */
-  admit: (service: Service) => void;
+  admit: (service: Service, peer: PeerInfo) => void;
   /** Whether an id is that of a service of our own, which may not be used over this link. */
   isTaken: (serviceId: string, owner: Owner) => boolean;
 }
@@ -93,7 +93,7 @@ export class GuestServices {
   get(
     serviceId: string,
     owner: Owner,
-  ): Pick<GuestService, "service" | "destination" | "connections"> | undefined {
+  ): Pick<GuestService, "service" | "connections"> | undefined {
     const entry = this.#services.get(serviceId);
     const known = entry && (ownerOf(entry) === owner || isClaimedBy(entry, owner.peer));
     return known ? entry : undefined;
@@ -110,7 +110,7 @@ export class GuestServices {
       throw new ConnectorError("unavailable", "This connector is shutting down");
     }
     if (this.#wasRemoved(service.id, principalOf(owner.peer))) return false;
-    this.#options.admit(service);
+    this.#options.admit(service, owner.peer);
     const known = this.#services.get(service.id);
     const taken = known
       ? !isClaimedBy(known, owner.peer)
@@ -133,16 +133,15 @@ export class GuestServices {
     const bounds = { holder: boundKey(owner.peer) };
     const connections = this.#options.connections.openService(service, side, bounds);
     const ingress = service.type === "local"
-      ? this.#openIngress(service, { connections, holder })
+      ? this.#openIngress({ connections, holder })
       : undefined;
     // What is still open of a peer that leaves goes on.
     if (known) this.#drop(known, { cut: !same });
     if (holder && holder !== known) this.#drop(holder, { cut: false });
     const { id, name, sourcePort, type, destinationAddr } = service;
     const tenure: Tenure = { kind: "owned", owner };
-    const destination = parseAddress(destinationAddr);
     const since = new Date();
-    const entry: GuestService = { service, destination, since, connections, ingress, tenure };
+    const entry: GuestService = { service, since, connections, ingress, tenure };
     this.#services.set(id, entry);
     this.#place(entry, owner);
     if (ingress) this.#ports.set(sourcePort, entry);
@@ -257,18 +256,16 @@ export class GuestServices {
 
   /** Opens a port, or takes over the one that is open already, so that it never refuses in between. */
   #openIngress(
-    service: Service,
     { connections, holder }: { connections: ServiceConnections; holder: GuestService | undefined },
   ): Ingress {
-    const options = { service, connections, listeners: this.#options.listeners };
     const ingress = holder?.ingress;
     if (holder && ingress) {
       holder.ingress = undefined;
-      ingress.reassign(options);
+      ingress.reassign(connections);
       return ingress;
     }
     try {
-      return Ingress.open(options);
+      return Ingress.open({ connections, listeners: this.#options.listeners });
     } catch (error) {
       connections.close();
       throw error;

@@ -1,18 +1,18 @@
 // The listening side of one service: accepts visitors and opens a stream to the peer for each. While there is no
 // link, visitors wait for a limited time: a peer that returns soon finds its port and its visitors.
 
-import { parseAddress } from "../address.ts";
 import { reasonOf } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
-import type { Service } from "../service.ts";
+import type { PeerInfo } from "../peer_identity.ts";
 import type { Conn } from "../tcp/conn.ts";
 import type { Listener } from "../tcp/listener.ts";
 import type { OwnListeners } from "../tcp/own_listeners.ts";
-import { type ServiceConnections, TOO_MANY, type TunnelledConnection } from "./connections.ts";
+import type { Refusal } from "./admission.ts";
+import type { ServiceConnections, TunnelledConnection } from "./service_connections.ts";
 
 /** What an ingress listens for. */
 export interface IngressOptions {
-  service: Pick<Service, "id" | "name" | "sourcePort" | "destinationAddr">;
+  /** Those of the service. */
   connections: ServiceConnections;
   /** Told where it listens: no tunnel leads there. */
   listeners: OwnListeners;
@@ -25,7 +25,7 @@ type State =
   /** They wait for a link. */
   | { kind: "waiting" }
   /** They have waited long enough: they are turned away. */
-  | { kind: "absent"; reason: string };
+  | { kind: "absent"; refusal: Refusal };
 
 interface Waiter {
   conn: Conn;
@@ -34,8 +34,9 @@ interface Waiter {
 
 /** A listening service. */
 export class Ingress {
-  #options: IngressOptions;
-  #destinationPort: number;
+  #connections: ServiceConnections;
+  /** The peer of the last link. */
+  #peer: PeerInfo | undefined;
   #listener: Listener | undefined;
   #unlist: () => void = () => {};
   /** Gives the port's descriptor back. */
@@ -44,9 +45,8 @@ export class Ingress {
   #waiting: Waiter[] = [];
   #patience: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(options: IngressOptions) {
-    this.#options = options;
-    this.#destinationPort = destinationPortOf(options);
+  private constructor(connections: ServiceConnections) {
+    this.#connections = connections;
   }
 
   /**
@@ -54,12 +54,12 @@ export class Ingress {
    *
    * @throws {ConnectorError} `already_exists` when the port is in use, `resource_exhausted` when too many are.
    */
-  static open(options: IngressOptions): Ingress {
-    const ingress = new Ingress(options);
-    const letPortGo = options.connections.holdPort();
+  static open({ connections, listeners }: IngressOptions): Ingress {
+    const ingress = new Ingress(connections);
+    const letPortGo = connections.holdPort();
     try {
-      ingress.#listener = options.connections.network.listen(
-        options.service.sourcePort,
+      ingress.#listener = connections.network.listen(
+        connections.service.sourcePort,
         (conn) => ingress.#receive(conn),
       );
     } catch (error) {
@@ -67,15 +67,14 @@ export class Ingress {
       throw error;
     }
     ingress.#letPortGo = letPortGo;
-    ingress.#unlist = options.listeners.add({ host: "", port: ingress.#listener.port });
+    ingress.#unlist = listeners.add({ host: "", port: ingress.#listener.port });
     return ingress;
   }
 
   /** The port belongs to another service from now on; whoever waits is that one's visitor. */
-  reassign(options: IngressOptions): void {
-    this.#options = options;
-    this.#destinationPort = destinationPortOf(options);
-    for (const { connection } of this.#waiting) connection.fail("the service was replaced");
+  reassign(connections: ServiceConnections): void {
+    this.#connections = connections;
+    for (const { connection } of this.#waiting) connection.fail(REPLACED);
     const conns = this.#waiting.map(({ conn }) => conn);
     this.#waiting = [];
     for (const conn of conns) this.#receive(conn);
@@ -85,9 +84,15 @@ export class Ingress {
   attach(session: Session): void {
     clearTimeout(this.#patience);
     this.#state = { kind: "linked", session };
+    this.#peer = session.peer;
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const waiter of waiting) this.#carry(waiter);
+    for (const waiter of waiting) {
+      // Who is at the other end, and whatever else was decided on, may be another now.
+      const refusal = waiter.connection.refusalOver(session.peer);
+      if (refusal === undefined) this.#carry(waiter);
+      else this.#dismiss(waiter, refusal);
+    }
   }
 
   /** There is no link: visitors wait, at most `graceMs` from now; later they are turned away for the reason. */
@@ -95,15 +100,16 @@ export class Ingress {
     clearTimeout(this.#patience);
     if (this.#state.kind !== "absent") this.#state = { kind: "waiting" };
     this.#patience = setTimeout(() => {
-      this.#state = { kind: "absent", reason };
-      this.#dismissAll(reason);
+      const refusal: Refusal = { code: "no_link", reason };
+      this.#state = { kind: "absent", refusal };
+      this.#dismissAll(refusal);
     }, graceMs);
   }
 
   /** Stops listening, and turns away who waits. Open connections live on. Idempotent. */
   close(): void {
     clearTimeout(this.#patience);
-    this.#state = { kind: "absent", reason: CLOSED };
+    this.#state = { kind: "absent", refusal: CLOSED };
     this.#dismissAll(CLOSED);
     this.#listener?.close();
     this.#unlist();
@@ -112,17 +118,13 @@ export class Ingress {
   }
 
   #receive(conn: Conn): void {
-    const connection = this.#options.connections.admit();
-    if (connection === undefined) return this.#turnAway(conn, TOO_MANY);
+    const connection = this.#connections.admit({ visitor: conn.remote, peer: this.#peer });
+    if (connection.refusal) return turnAway(conn, connection.refusal);
     const state = this.#state;
     if (state.kind === "linked") return this.#carry({ conn, connection });
-    const reason = state.kind === "absent"
-      ? state.reason
-      : this.#options.connections.wait(connection)
-      ? undefined
-      : "too many visitors wait for the peer already";
-    if (reason === undefined) this.#wait({ conn, connection });
-    else this.#dismiss({ conn, connection }, reason);
+    const refusal = state.kind === "absent" ? state.refusal : connection.wait();
+    if (refusal === undefined) this.#wait({ conn, connection });
+    else this.#dismiss({ conn, connection }, refusal);
   }
 
   #wait(waiter: Waiter): void {
@@ -132,57 +134,48 @@ export class Ingress {
       const place = this.#waiting.indexOf(waiter);
       if (place < 0) return;
       this.#waiting.splice(place, 1);
-      this.#dismiss(waiter, reason);
+      this.#dismiss(waiter, { code: "left", reason });
     });
   }
 
   #carry({ conn, connection }: Waiter): void {
-    const { service, connections } = this.#options;
+    const { service, destination, passages } = this.#connections;
     if (this.#state.kind !== "linked") throw new TypeError("there is no link");
     const { remote } = conn;
-    const passage = connections.passages.enterIngress({
+    const passage = passages.enterIngress({
       service: service.name,
       sourcePort: service.sourcePort,
-      destinationPort: this.#destinationPort,
+      destinationPort: destination.port,
       visitor: remote,
     });
     try {
-      const passages = passage?.count ?? 0;
-      const stream = this.#state.session.open(service.id, remote, { passages });
+      const count = passage?.count ?? 0;
+      const stream = this.#state.session.open(service.id, remote, { passages: count });
       const carried = connection.carry({ socket: conn, stream, remote });
       if (passage === undefined) return;
       stream.onDialled((how) => passage.dialled(how));
       carried.then(() => passage.end());
     } catch (error) {
       passage?.end();
-      this.#dismiss({ conn, connection }, reasonOf(error));
+      this.#dismiss({ conn, connection }, { code: "no_link", reason: reasonOf(error) });
     }
   }
 
-  #dismissAll(reason: string): void {
+  #dismissAll(refusal: Refusal): void {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const waiter of waiting) this.#dismiss(waiter, reason);
+    for (const waiter of waiting) this.#dismiss(waiter, refusal);
   }
 
-  #dismiss({ conn, connection }: Waiter, reason: string): void {
-    connection.fail(reason);
-    this.#turnAway(conn, reason);
-  }
-
-  #turnAway(conn: Conn, reason: string): void {
-    const { service, connections } = this.#options;
-    connections.log.warn("visitor turned away", {
-      service: service.name,
-      remote: conn.remote,
-      reason,
-    });
-    conn.reset("limit", reason);
+  #dismiss({ conn, connection }: Waiter, refusal: Refusal): void {
+    connection.fail(refusal);
+    turnAway(conn, refusal);
   }
 }
 
-function destinationPortOf({ service }: IngressOptions): number {
-  return parseAddress(service.destinationAddr).port;
+function turnAway(conn: Conn, { reason }: Refusal): void {
+  conn.reset("limit", reason);
 }
 
-const CLOSED = "the service was removed";
+const CLOSED: Refusal = { code: "removed", reason: "the service was removed" };
+const REPLACED: Refusal = { code: "replaced", reason: "the service was replaced" };

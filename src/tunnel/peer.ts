@@ -11,7 +11,7 @@ import { Session } from "../mux/session.ts";
 import type { Dialect } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
 import { names } from "../names.ts";
-import { identityFields } from "../peer_identity.ts";
+import { identityFields, type PeerInfo } from "../peer_identity.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { type Route, unreachable } from "../proxies.ts";
 import { Backoff, RENEWAL_BACKOFF, RETRY_BACKOFF } from "../retry.ts";
@@ -281,7 +281,7 @@ export class Peer {
       role: "dialler",
       limits: this.#options.limits,
       onControl: (frame) => this.#onControl(session, frame),
-      onStream: (stream) => this.#onStream(stream),
+      onStream: (stream) => this.#onStream(stream, link.peer),
       onDialect: (dialect) => {
         if (session === this.#session) this.#noteDialect(dialect, session);
       },
@@ -452,21 +452,12 @@ export class Peer {
     this.#options.onTold();
   }
 
-  #onStream(stream: Stream): void {
+  #onStream(stream: Stream, peer: PeerInfo): void {
     const entry = this.#services.get(stream.serviceId);
     if (entry === undefined || entry.service.type !== "local" || entry.obstructed) {
       return stream.reset("no_service", "there is no such service");
     }
-    const { destination, connections, service } = entry;
-    const { address, listeners } = this.#options;
-    carryToDestination(stream, {
-      service,
-      who: { peer: formatAddress(address) },
-      destination,
-      connections,
-      listeners,
-      logger: this.#logger,
-    });
+    carryToDestination(stream, { connections: entry.connections, peer });
   }
 
   #forget(serviceId: string): boolean {

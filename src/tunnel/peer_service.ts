@@ -1,7 +1,7 @@
 // A service that we expose to a peer: what is true of it now, its listener if it is of type remote, and when what
 // failed is tried again. It is told by its peer when a link comes and goes, and what was answered over it.
 
-import { type Address, formatAddress, parseAddress } from "../address.ts";
+import { type Address, formatAddress } from "../address.ts";
 import { ConnectorError, type ErrorCode } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { Dialect } from "../mux/session_options.ts";
@@ -12,7 +12,8 @@ import { serviceToMessage } from "../wire/service_message.ts";
 import type { OwnListeners } from "../tcp/own_listeners.ts";
 import type { DialPace } from "./dial_pace.ts";
 import { Ingress } from "./ingress.ts";
-import type { Connections, ServiceConnections } from "./connections.ts";
+import type { Connections } from "./connections.ts";
+import type { ServiceConnections } from "./service_connections.ts";
 
 /** What a service needs of the connector. */
 export interface PeerServiceOptions {
@@ -51,8 +52,6 @@ export function dialledHolder(address: Address): string {
 /** A service of our own. */
 export class PeerService {
   readonly service: Service;
-  /** What the egress dials. */
-  readonly destination: Address;
   readonly connections: ServiceConnections;
   readonly #options: PeerServiceOptions;
   #ingress: Ingress | undefined;
@@ -95,7 +94,6 @@ export class PeerService {
   constructor(service: Service, options: PeerServiceOptions, { known }: { known: boolean }) {
     this.service = service;
     this.#spent = known;
-    this.destination = parseAddress(service.destinationAddr);
     this.#options = options;
     const side = service.type === "local" ? "egress" : "ingress";
     const holder = dialledHolder(options.address);
@@ -129,9 +127,8 @@ export class PeerService {
    */
   open(): void {
     if (this.service.type === "local" || this.#ingress || this.#stopped) return;
-    const { connections, service } = this;
     const { listeners, graceMs } = this.#options;
-    const ingress = Ingress.open({ service, connections, listeners });
+    const ingress = Ingress.open({ connections: this.connections, listeners });
     ingress.detach({ graceMs, reason: "there is no link to the peer" });
     this.#ingress = ingress;
   }

@@ -3,14 +3,19 @@
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
 import { OwnListeners } from "../../src/tcp/own_listeners.ts";
+import type { Refusal } from "../../src/tunnel/admission.ts";
+import { Connections, type ConnectionsOptions } from "../../src/tunnel/connections.ts";
+import { EventLog } from "../../src/tunnel/event_log.ts";
 import { Ingress } from "../../src/tunnel/ingress.ts";
-import {
-  Connections,
-  type ConnectionsOptions,
-  type ServiceConnections,
-} from "../../src/tunnel/connections.ts";
+import type { ServiceConnections } from "../../src/tunnel/service_connections.ts";
 import { network } from "../support/sockets.ts";
-import { freePort, refuses } from "../support/world.ts";
+import { connectionParts, freePort, refuses } from "../support/world.ts";
+
+/** Who comes. */
+const ENDS = { visitor: "198.51.100.1:40000", peer: undefined };
+
+/** Why a connection is over. */
+const OVER: Refusal = { code: "left", reason: "over" };
 
 function newConnections(options: Partial<ConnectionsOptions> = {}): Connections {
   return new Connections({
@@ -21,63 +26,65 @@ function newConnections(options: Partial<ConnectionsOptions> = {}): Connections 
     maxServiceConnections: 1000,
     countDescriptors: (wanted) => wanted,
     ...options,
-  });
+  }, connectionParts());
+}
+
+/** A service to carry connections of. */
+function service(id: string, sourcePort = 1) {
+  return { id, name: "web", sourcePort, destinationAddr: "host:1" };
 }
 
 /** Admits connections until one is refused. */
-function admitAll(service: ServiceConnections) {
+function admitAll(connections: ServiceConnections) {
   const admitted = [];
-  for (let connection = service.admit(); connection; connection = service.admit()) {
+  for (;;) {
+    const connection = connections.admit(ENDS);
+    if (connection.refusal) return admitted;
     admitted.push(connection);
   }
-  return admitted;
 }
 
 Deno.test("a peer that takes all connections it can leaves some for another peer, and for its own services", () => {
   const connections = newConnections();
   const open = (id: string, holder: string) =>
-    connections.openService({ id, name: "test" }, "egress", { holder });
+    connections.openService(service(id), "egress", { holder });
   const opened = ["1", "2", "3"].flatMap((id) => admitAll(open(id, "address 192.0.2.1")));
   ok(opened.length <= 750, `${opened.length}`);
-  ok(open("4", "address 192.0.2.1").admit());
+  strictEqual(open("4", "address 192.0.2.1").admit(ENDS).refusal, undefined);
   const other = admitAll(open("5", "address 192.0.2.2"));
   ok(other.length > 100, `${other.length}`);
-  opened[0]?.fail("over");
+  opened[0]?.fail(OVER);
 });
 
 Deno.test("connections of a service that was removed count until they have ended", () => {
   const connections = newConnections();
   const holder = "address 192.0.2.1";
-  const open = (id: string) => connections.openService({ id, name: "test" }, "egress", { holder });
+  const open = (id: string) => connections.openService(service(id), "egress", { holder });
   const removed = open("1");
   const opened = admitAll(removed);
   strictEqual(opened.length, 575);
   removed.close();
   const beside = admitAll(open("2"));
   ok(beside.length < 100, `${beside.length}`);
-  for (const connection of [...opened, ...beside]) connection.fail("over");
+  for (const connection of [...opened, ...beside]) connection.fail(OVER);
   strictEqual(admitAll(open("3")).length, 575);
 });
 
 Deno.test("what is open keeps to the descriptors beside ports and links, which keep to half of them", async () => {
   const connections = newConnections({ countDescriptors: (wanted) => Math.min(wanted, 200) });
-  const service = connections.openService({ id: "1", name: "web" }, "ingress", { holder: "one" });
+  const web = connections.openService(service("1"), "ingress", { holder: "one" });
   const listeners = new OwnListeners();
   const listen = () => {
     const sourcePort = freePort();
-    const options = {
-      service: { id: "1", name: "web", sourcePort, destinationAddr: "host:1" },
-      connections: service,
-      listeners,
-    };
-    return { ingress: Ingress.open(options), sourcePort };
+    const one = connections.openService(service("1", sourcePort), "ingress", { holder: "one" });
+    return { ingress: Ingress.open({ connections: one, listeners }), sourcePort };
   };
   const ports = Array.from({ length: 75 }, listen);
   throws(listen, /Cannot listen for service "web": 75 ports and links are open already/);
   // Another one has its share.
   const letGo = connections.hold("two", "Cannot open a link");
   // Of 124, three quarters; an eighth is for services that have few, and of the rest seven eighths.
-  const opened = admitAll(service);
+  const opened = admitAll(web);
   strictEqual(opened.length, 72);
   letGo();
   for (const { ingress } of ports) {
@@ -86,20 +93,15 @@ Deno.test("what is open keeps to the descriptors beside ports and links, which k
   }
   strictEqual(await refuses(ports[0]?.sourcePort ?? 0), true);
   // Now of 200.
-  strictEqual(opened.length + admitAll(service).length, 116);
+  strictEqual(opened.length + admitAll(web).length, 116);
 });
 
 Deno.test("a port that cannot be had takes no descriptor", () => {
   const connections = newConnections({ countDescriptors: () => 8 });
   using taken = Deno.listen({ port: 0 });
-  const service = connections.openService({ id: "1", name: "web" }, "ingress", { holder: "one" });
-  const { port: sourcePort } = taken.addr;
-  const listeners = new OwnListeners();
-  const options = {
-    service: { id: "1", name: "web", sourcePort, destinationAddr: "host:1" },
-    connections: service,
-    listeners,
-  };
+  const asked = service("1", taken.addr.port);
+  const web = connections.openService(asked, "ingress", { holder: "one" });
+  const options = { connections: web, listeners: new OwnListeners() };
   for (let count = 0; count < 10; count += 1) throws(() => Ingress.open(options), /in use/);
 });
 
@@ -113,9 +115,9 @@ Deno.test("no more descriptors are counted than are needed", () => {
       return wanted;
     },
   });
-  const service = connections.openService({ id: "1", name: "web" }, "egress", { holder: "one" });
-  strictEqual(admitAll(service).length, 100);
-  strictEqual(service.admit(), undefined);
+  const web = connections.openService(service("1"), "egress", { holder: "one" });
+  strictEqual(admitAll(web).length, 100);
+  strictEqual(web.admit(ENDS).refusal?.code, "limit");
   deepStrictEqual(asked, [128, 256]);
 });
 
@@ -128,21 +130,17 @@ Deno.test("once there are enough descriptors for all connections no more are cou
       return wanted;
     },
   });
-  const service = connections.openService({ id: "1", name: "web" }, "egress", { holder: "one" });
-  strictEqual(admitAll(service).length, 3);
+  const web = connections.openService(service("1"), "egress", { holder: "one" });
+  strictEqual(admitAll(web).length, 3);
   deepStrictEqual(asked, [128]);
 });
 
 Deno.test("those that wait are fewer than may be open, of one peer and in all", () => {
   const connections = newConnections();
   const waiting = ["1", "2"].map((holder) => {
-    const service = connections.openService({ id: holder, name: "test" }, "ingress", { holder });
+    const web = connections.openService(service(holder), "ingress", { holder });
     let count = 0;
-    for (
-      let connection = service.admit();
-      connection && service.wait(connection);
-      connection = service.admit()
-    ) {
+    for (let next = web.admit(ENDS); !(next.refusal ?? next.wait()); next = web.admit(ENDS)) {
       count += 1;
     }
     return count;
@@ -155,15 +153,16 @@ Deno.test("few descriptors for many connections are logged once, and so are some
   const lines: string[] = [];
   const warn = (message: string, fields: Record<string, unknown>) =>
     lines.push(`${message} ${JSON.stringify(fields)}`);
-  // Of a logger, connections use this only.
-  const logger = { warn } as unknown as ConnectionsOptions["logger"];
+  // Of a logger, this is all that is used here.
+  const logger = { warn, isEnabledFor: () => false } as unknown as ConnectionsOptions["logger"];
   const connections = newConnections({ countDescriptors: () => 100, logger });
-  const service = connections.openService({ id: "1", name: "web" }, "egress", { holder: "one" });
-  admitAll(service);
-  for (let count = 0; count < 50; count += 1) {
-    strictEqual(service.admit(), undefined);
-    service.log.warn("visitor turned away", { service: "web" });
+  const log = new EventLog(connections.events, { logger, strangers: connections.log });
+  const web = connections.openService(service("1"), "egress", { holder: "one" });
+  admitAll(web);
+  for (let count = 1; count < 50; count += 1) {
+    strictEqual(web.admit(ENDS).refusal?.reason, "too many connections are open");
   }
+  log[Symbol.dispose]();
   connections[Symbol.dispose]();
   strictEqual(lines.length, 12);
   match(lines[0] ?? "", /fewer connections.*"maxConnections":1000,"possible":100/);

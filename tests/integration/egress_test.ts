@@ -3,13 +3,15 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import type { Logger } from "@logtape/logtape";
-import type { Address } from "../../src/address.ts";
+import { type Address, formatAddress } from "../../src/address.ts";
 import type { Stream } from "../../src/mux/stream.ts";
 import { OwnListeners } from "../../src/tcp/own_listeners.ts";
-import { carryToDestination } from "../../src/tunnel/egress.ts";
+import { notOwnAddress, type Rule, type Subject } from "../../src/tunnel/admission.ts";
 import { Connections } from "../../src/tunnel/connections.ts";
+import { carryToDestination } from "../../src/tunnel/egress.ts";
+import { EventLog } from "../../src/tunnel/event_log.ts";
 import { network } from "../support/sockets.ts";
-import { freePort } from "../support/world.ts";
+import { connectionParts, freePort } from "../support/world.ts";
 
 Deno.test("egress: a visitor that leaves before its destination is connected is no failure of the destination", async () => {
   const { logged, lastClose, resets } = await carry({ left: true });
@@ -36,6 +38,32 @@ Deno.test("egress: a destination where the connector listens itself is refused, 
   deepStrictEqual(reasons, [lastClose]);
 });
 
+Deno.test("egress: a rule refuses a visitor before anything is dialled, and an address once it is known", async () => {
+  const asked: string[] = [];
+  const destination = { host: "localhost", port: freePort() };
+  const refuseBy = (refuses: (subject: Subject) => boolean): Rule => (subject) => {
+    asked.push(subject.action);
+    return refuses(subject) ? { code: "address", reason: "it is not allowed" } : undefined;
+  };
+  const visitor = refuseBy(({ from }) => from === "127.0.0.1:1");
+  deepStrictEqual((await carry({ rules: [visitor] })).lastClose, "it is not allowed");
+  deepStrictEqual(asked, ["connect"]);
+  const address = refuseBy(({ ip }) => ip === "127.0.0.1" || ip === "::1");
+  const { logged, lastClose, resets } = await carry({ destination, rules: [address] });
+  deepStrictEqual(asked.slice(1, 3), ["connect", "dial"]);
+  match(lastClose ?? "", /^Cannot connect to localhost:\d+: it is not allowed$/);
+  deepStrictEqual([logged, resets], [["warn: destination refused"], ["refused"]]);
+});
+
+Deno.test("egress: what a rule knows and the peer may not is told to the log alone", async () => {
+  const rule: Rule = ({ ip }) =>
+    ip === undefined
+      ? { code: "address", reason: "rule 7 of /etc/policy", told: "it is not allowed" }
+      : undefined;
+  const { lastClose, reasons } = await carry({ rules: [rule] });
+  deepStrictEqual([lastClose, reasons], ["rule 7 of /etc/policy", ["it is not allowed"]]);
+});
+
 Deno.test("egress: refused destinations are logged within bounds, however many there are", async () => {
   const listeners = new OwnListeners();
   const destination = { host: "127.0.0.1", port: freePort() };
@@ -55,19 +83,22 @@ async function carry(
     left = false,
     destination = { host: "127.0.0.1", port: freePort() },
     listeners = new OwnListeners(),
+    rules = [notOwnAddress(listeners)],
     times = 1,
   }: {
     left?: boolean;
     destination?: Address;
     listeners?: OwnListeners;
+    rules?: Rule[];
     times?: number;
   },
 ) {
   const logged: string[] = [];
   const resets: string[] = [];
   const reasons: string[] = [];
-  // Only what an egress calls before it is connected.
+  // Only what is called before it is connected.
   const logger = {
+    isEnabledFor: () => false,
     warn: (message: string) => logged.push(`warn: ${message}`),
     debug: (message: string) => logged.push(`debug: ${message}`),
   } as unknown as Logger;
@@ -86,18 +117,20 @@ async function carry(
     halfOpenMs: 1000,
     maxConnections: 10,
     maxServiceConnections: 10,
-  });
-  const connections = all.openService({ id: "1", name: "test" }, "egress");
+  }, connectionParts({ rules }));
+  const log = new EventLog(all.events, { logger, strangers: all.log });
+  const service = {
+    id: "1",
+    name: "test",
+    sourcePort: 1,
+    destinationAddr: formatAddress(destination),
+  };
+  const connections = all.openService(service, "egress");
+  const peer = { address: "127.0.0.1:2" };
   for (let time = 0; time < times; time += 1) {
-    await carryToDestination(stream, {
-      service: { name: "test", sourcePort: 1 },
-      who: {},
-      destination,
-      connections,
-      listeners,
-      logger,
-    });
+    await carryToDestination(stream, { connections, peer });
   }
+  log[Symbol.dispose]();
   strictEqual(connections.stats.open, 0);
   strictEqual(connections.stats.failed, times);
   connections.close();

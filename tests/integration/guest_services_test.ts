@@ -14,7 +14,7 @@ import { Connections } from "../../src/tunnel/connections.ts";
 import type { ControlFrame } from "../../src/wire/frame.ts";
 import { certificateId } from "../support/principals.ts";
 import { network } from "../support/sockets.ts";
-import { freePort, refuses, until } from "../support/world.ts";
+import { connectionParts, freePort, refuses, until } from "../support/world.ts";
 
 const logger = getLogger(["test"]);
 
@@ -28,7 +28,7 @@ class World implements Disposable {
     halfOpenMs: 60_000,
     maxConnections: 100,
     maxServiceConnections: 100,
-  });
+  }, connectionParts());
   readonly services = new GuestServices({
     connections: this.connections,
     listeners: new OwnListeners(),

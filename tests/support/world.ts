@@ -14,6 +14,9 @@ import type { ControlCall, GrpcServer } from "../../src/grpc/server.ts";
 import type { InstanceSecret } from "../../src/instance_secret.ts";
 import type { ProxyVariables } from "../../src/proxies.ts";
 import type { ServiceReport, ServiceType } from "../../src/service.ts";
+import { EventStream } from "../../src/events.ts";
+import { Admission, type Rule, withinLimits } from "../../src/tunnel/admission.ts";
+import type { ConnectionsParts } from "../../src/tunnel/connections.ts";
 import type { Connector, ConnectorOptions } from "../../src/tunnel/connector.ts";
 import { network } from "./sockets.ts";
 
@@ -79,6 +82,16 @@ export async function startConnector(
       // grpc-js closes its sockets over the next turns of the event loop.
       await settle();
     },
+  };
+}
+
+/** What connections without a connector are joined with: these rules before their bounds. */
+export function connectionParts({ rules = [] }: { rules?: Rule[] } = {}): ConnectionsParts {
+  return {
+    admission: new Admission([...rules, withinLimits]),
+    events: new EventStream((subscriber, reason) => {
+      throw new Error(`${subscriber}: ${reason}`);
+    }),
   };
 }
 

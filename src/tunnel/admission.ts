@@ -1,0 +1,150 @@
+// Who may do what here. Every service that is exposed or taken up, every tunnelled connection, at its ingress and at its
+// egress, and every IP address that is about to be dialled is asked about here. The rules are functions, in order.
+
+import { type Address, parseAddress } from "../address.ts";
+import type { ResetCode } from "../byte_channel.ts";
+import { ConnectorError, type ErrorCode } from "../errors.ts";
+import type { RefusalCode } from "../events.ts";
+import type { PeerInfo } from "../peer_identity.ts";
+import type { Principal } from "../principal.ts";
+import type { ServiceRequest, Side } from "../service.ts";
+import { type OwnListeners, refusalOfRange } from "../tcp/own_listeners.ts";
+
+/** What is to be decided on. */
+export interface Subject {
+  /**
+   * - `expose`: a service is exposed by the user, or taken up for a peer
+   * - `connect`: a connection of it begins here; at the ingress it is asked again if it has waited for a link
+   * - `dial`: the egress is about to dial `ip` for a connection
+   */
+  action: "expose" | "connect" | "dial";
+  /** The side of the service that is here. */
+  side: Side;
+  service: Pick<ServiceRequest, "name" | "sourcePort">;
+  /** Who is at the other end of the link. For `expose` who asks: undefined is the user; for the others that there is no link yet. */
+  principal: Principal | undefined;
+  /** host:port of the visitor; empty where there is none, or the peer does not tell. */
+  from: string;
+  /** As it was exposed: its host may be a name. */
+  destination: Address;
+  /** For `dial`: one of the destination's addresses. */
+  ip: string | undefined;
+  /** For `connect`: takes its place among those that are open, or says why not. */
+  place: { take(): Refusal | undefined } | undefined;
+}
+
+/** Why not. */
+export interface Refusal {
+  code: RefusalCode;
+  /** In words, to follow a colon. The peer is told it, too, unless there is `told`. */
+  reason: string;
+  /** What the peer is told instead. */
+  told?: string;
+}
+
+/** Refuses, or has nothing against it. Called for each connection: it must not wait, and should not allocate. */
+export type Rule = (subject: Subject) => Refusal | undefined;
+
+/** The rules of a connector. */
+export class Admission {
+  readonly #rules: readonly Rule[];
+
+  /** The first rule that refuses decides. `withinLimits` takes a place, so it stands last. */
+  constructor(rules: readonly Rule[]) {
+    this.#rules = rules;
+  }
+
+  /** Why a subject is refused; undefined when it is not. */
+  decide(subject: Subject): Refusal | undefined {
+    for (const rule of this.#rules) {
+      const refusal = rule(subject);
+      if (refusal !== undefined) return refusal;
+    }
+    return undefined;
+  }
+
+  /** Decides about a service. `peer` is who exposes it here; undefined is the user. @throws {ConnectorError} when it is refused. */
+  expose(
+    { name, sourcePort, destinationAddr }: ServiceRequest,
+    { side, peer }: { side: Side; peer: PeerInfo | undefined },
+  ): void {
+    const refusal = this.decide({
+      action: "expose",
+      side,
+      service: { name, sourcePort },
+      principal: peer?.principal,
+      from: "",
+      destination: parseAddress(destinationAddr),
+      ip: undefined,
+      place: undefined,
+    });
+    if (refusal === undefined) return;
+    const { code, reason, told = reason } = refusal;
+    const message = `Cannot expose service "${name}": ${peer === undefined ? reason : told}`;
+    throw new ConnectorError(ERROR_CODES[code] ?? "permission_denied", message);
+  }
+}
+
+/** What refusals of services are as errors, where that is not `permission_denied`. */
+const ERROR_CODES: Partial<Record<RefusalCode, ErrorCode>> = {
+  draining: "unavailable",
+  limit: "resource_exhausted",
+};
+
+/** What refusals of connections are on the wire, where that is not `refused`. */
+const RESET_CODES: Partial<Record<RefusalCode, ResetCode>> = {
+  draining: "closing",
+  limit: "limit",
+  loop: "limit",
+};
+
+/** The longest text that a peer is told, in characters. */
+const MAX_TOLD_LENGTH = 1000;
+
+/** How a refused stream is reset. */
+export function resetOf(
+  { code, reason, told = reason }: Refusal,
+): [code: ResetCode, reason: string] {
+  return [RESET_CODES[code] ?? "refused", told.slice(0, MAX_TOLD_LENGTH)];
+}
+
+/** Each side of every service can be turned off with a flag. */
+export function notDisabled(
+  { disableLocalExpose, disableRemoteExpose }: {
+    disableLocalExpose: boolean;
+    disableRemoteExpose: boolean;
+  },
+): Rule {
+  const refusalOf = (flag: string): Refusal => ({
+    code: "disabled",
+    reason: `this connector runs with ${flag}`,
+  });
+  const refusals = {
+    egress: disableLocalExpose ? refusalOf("--disable-local-expose") : undefined,
+    ingress: disableRemoteExpose ? refusalOf("--disable-remote-expose") : undefined,
+  };
+  return ({ side }) => refusals[side];
+}
+
+const DRAINING: Refusal = { code: "draining", reason: "the connector is shutting down" };
+
+/** Nothing new begins once the connector closes. A connection that is let in already may dial. */
+export function notDraining(closing: AbortSignal): Rule {
+  return ({ action }) => closing.aborted && action !== "dial" ? DRAINING : undefined;
+}
+
+/** No tunnel leads to this connector's own ports, nor to addresses of the network link. */
+export function notOwnAddress(listeners: OwnListeners): Rule {
+  return ({ action, side, destination, ip }) => {
+    let reason: string | undefined;
+    if (ip !== undefined) reason = listeners.refusalOf(ip, destination.port);
+    // Names, and ports of our own, are judged as each connection is dialled: they may be others then.
+    else if (action === "expose" && side === "egress") reason = refusalOfRange(destination.host);
+    return reason === undefined ? undefined : { code: "address", reason };
+  };
+}
+
+/** A connection takes a place among those that are open, and its service, its peer and all have bounds. */
+export function withinLimits({ place }: Subject): Refusal | undefined {
+  return place?.take();
+}

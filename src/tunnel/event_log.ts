@@ -1,0 +1,175 @@
+// The log lines of services, links and connections: a subscriber to the events of a connector.
+
+import type { Logger } from "@logtape/logtape";
+import { BoundedLog } from "../bounded_log.ts";
+import type {
+  ConnectionEvent,
+  EventStream,
+  LinkEvent,
+  LostEvents,
+  RefusalEvent,
+  ServiceEvent,
+  Subscription,
+} from "../events.ts";
+import { identityFields, whoFields } from "../peer_identity.ts";
+import { IN_ORDER } from "./service_connections.ts";
+
+/** Where lines are written. */
+export interface EventLogOptions {
+  logger: Logger;
+  /** For what strangers can cause. */
+  strangers: BoundedLog;
+}
+
+/** Changes that are logged at once, all that a start or a link may bring, and then in a second. */
+const LOGGED_CHANGES = { burst: 2000, perSecond: 20 };
+/** Events that wait for their lines at most: all that a start brings, which takes up 10,000 services in one turn. */
+const CAPACITY = 20_000;
+
+/** Writes them until it is disposed. */
+export class EventLog implements Disposable {
+  readonly #logger: Logger;
+  readonly #strangers: BoundedLog;
+  /** Of what the peers that we dial can change: our own services, and links to them. */
+  readonly #ours: BoundedLog;
+  /** Of what peers that dialled us do. */
+  readonly #theirs: BoundedLog;
+  readonly #subscriptions: Subscription[];
+
+  constructor(events: EventStream, { logger, strangers }: EventLogOptions) {
+    this.#logger = logger;
+    this.#strangers = strangers;
+    this.#ours = new BoundedLog(logger, LOGGED_CHANGES);
+    this.#theirs = new BoundedLog(logger, LOGGED_CHANGES);
+    // Each of its own: no flood of connections hides a change.
+    this.#subscriptions = [
+      events.subscribe("log", { kinds: ["service", "link"], capacity: CAPACITY }, (event) => {
+        if (event.kind === "service") this.#logService(event);
+        else if (event.kind === "link") this.#logLink(event);
+        else this.#logLost(event, "changes");
+      }),
+      events.subscribe("log", { kinds: ["refusal"], capacity: CAPACITY }, (event) => {
+        if (event.kind === "refusal") this.#logRefusal(event);
+        else this.#logLost(event, "refusals");
+      }),
+    ];
+    if (!logger.isEnabledFor("debug")) return;
+    const subscription = events.subscribe(
+      "log",
+      { kinds: ["connection"], capacity: CAPACITY },
+      (event) => {
+        if (event.kind === "connection") this.#logConnection(event);
+        else this.#logLost(event, "connections");
+      },
+    );
+    this.#subscriptions.push(subscription);
+  }
+
+  [Symbol.dispose](): void {
+    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    this.#ours[Symbol.dispose]();
+    this.#theirs[Symbol.dispose]();
+  }
+
+  #logService(event: ServiceEvent): void {
+    const { origin, peer } = event;
+    const { id, name: service, type, sourcePort, destinationAddr } = event.service;
+    if (origin === "own") {
+      const who = { peer: peer.address };
+      switch (event.change) {
+        case "exposed":
+          // The user's own, of which there are 10,000 at most.
+          return this.#logger.info("service exposed", {
+            ...who,
+            service,
+            id,
+            type,
+            sourcePort,
+            destinationAddr,
+          });
+        case "status": {
+          const { status, message } = event;
+          return this.#ours.info("service status", { ...who, service, id, status, message });
+        }
+        case "removed":
+          return this.#ours.info("service removed", { ...who, service, id });
+      }
+    }
+    switch (event.change) {
+      case "exposed":
+        return this.#theirs.info("service exposed by peer", {
+          ...whoFields(peer),
+          service,
+          id,
+          type,
+          sourcePort,
+          destinationAddr,
+        });
+      case "status": {
+        const { graceMs } = event;
+        if (graceMs === undefined) return;
+        return this.#theirs.info("service waits for its peer", { service, id, graceMs });
+      }
+      case "removed":
+        return this.#theirs.info("service removed", { ...whoFields(peer), service, id });
+    }
+  }
+
+  #logLink(event: LinkEvent): void {
+    const { direction, peer } = event;
+    const who = { peer: peer.address };
+    if (direction === "outbound") {
+      if (event.change !== "up") return;
+      const fields = { ...who, dialect: event.dialect, ...identityFields(peer) };
+      return this.#ours.info("link opened", fields);
+    }
+    if (event.change === "up") {
+      return this.#theirs.info("peer connected", { ...who, ...identityFields(peer) });
+    }
+    if (event.change === "leaving") return;
+    const reason = event.reason || "closed in order";
+    this.#theirs.info("peer disconnected", { ...who, reason });
+  }
+
+  #logConnection(event: ConnectionEvent): void {
+    const { service: { id: serviceId, name: service }, side, remote } = event;
+    const fields = { serviceId, service, side, remote };
+    if (event.change === "opened") return this.#logger.debug("connection opened", fields);
+    const { bytesIn, bytesOut, durationMs, reason } = event;
+    this.#logger.debug("connection closed", {
+      ...fields,
+      bytesIn,
+      bytesOut,
+      durationMs,
+      reason: reason || IN_ORDER,
+    });
+  }
+
+  #logRefusal(
+    { side, code, reason, service: { name: service }, visitor, peer }: RefusalEvent,
+  ): void {
+    // Its visitor is met again, as another service's.
+    if (code === "replaced") return;
+    if (side === "ingress") {
+      return this.#strangers.warn("visitor turned away", { service, remote: visitor, reason });
+    }
+    const fields = { ...(peer && whoFields(peer)), service, reason };
+    switch (code) {
+      case "left":
+        return this.#logger.debug("visitor left before its destination was connected", { service });
+      case "limit":
+      case "draining":
+        return this.#strangers.warn("visitor turned away", fields);
+      case "loop":
+        return this.#strangers.warn("connection ended that leads back to itself", fields);
+      case "unreachable":
+        return this.#strangers.warn("destination cannot be reached", fields);
+      default:
+        return this.#strangers.warn("destination refused", fields);
+    }
+  }
+
+  #logLost({ count }: LostEvents, what: string): void {
+    this.#logger.warn("lines left out", { line: what, count });
+  }
+}

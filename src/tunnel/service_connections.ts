@@ -1,0 +1,356 @@
+// The tunnelled connections of one service, on the side of it that is here: let in by Admission, counted, published as
+// events, and ended together when the service is removed.
+
+import type { Address } from "../address.ts";
+import type { ByteChannel } from "../byte_channel.ts";
+import type { ConnectionFacts, EventStream } from "../events.ts";
+import type { PeerInfo } from "../peer_identity.ts";
+import type { ConnectionStats, Service, Side } from "../service.ts";
+import type { Share } from "../share.ts";
+import { SwapSet, type SwapSetMember } from "../swap_set.ts";
+import type { Network } from "../tcp/network.ts";
+import { splice, type SpliceOptions } from "../tcp/splice.ts";
+import type { Admission, Refusal } from "./admission.ts";
+import type { ConnectionCounters } from "./counters.ts";
+import type { Passages } from "./passages.ts";
+
+/** What is carried of a service, here. */
+export type CarriedService = Pick<Service, "id" | "name" | "sourcePort">;
+
+/** What the connections of one service need of those of all. */
+export interface ServiceConnectionsOptions {
+  service: CarriedService;
+  side: Side;
+  destination: Address;
+  /** For whom they are counted: whoever exposes the service. */
+  holder: string;
+  /** What connections come over, and the destination is dialled with. */
+  network: Network;
+  halfOpenMs: number;
+  admission: Admission;
+  events: EventStream;
+  /** Those of all services on this side. */
+  counters: ConnectionCounters;
+  passages: Passages;
+  /** What is open, of this service. */
+  open: Share;
+  /** Of those, who waits for a link. */
+  waiting: Share;
+  /** Takes one of a share, if it may. */
+  take: (share: Share) => boolean;
+  /** Takes a descriptor for a port. @throws {ConnectorError} `resource_exhausted` */
+  holdPort: () => () => void;
+  /** One connection less. */
+  onLeave: () => void;
+  onClose: () => void;
+  /** It has closed, and nothing is open any more. */
+  onEnd: () => void;
+}
+
+/** Whose connection it is. */
+export interface Ends {
+  /** host:port of the visitor; empty where the peer does not tell. */
+  visitor: string;
+  /** The connector at the other end of the link; undefined while there is none. */
+  peer: PeerInfo | undefined;
+}
+
+/** What a connection is copied between. */
+export interface Between {
+  socket: ByteChannel;
+  stream: ByteChannel;
+  /** The socket's host:port. */
+  remote: string;
+}
+
+/** One connection: unless it is refused it has a place, until `carry` resolves or `fail` is called. */
+export class TunnelledConnection implements SwapSetMember {
+  place = -1;
+  /** Why it is not let in: it has no place then, and nothing is to be called. */
+  refusal: Refusal | undefined;
+  /** Ends it, for a reason, when its service ends. Whoever has something to end sets it. */
+  cut: ((reason: string) => void) | undefined;
+  /** Whether it waits for a link. */
+  waits = false;
+  readonly visitor: string;
+  peer: PeerInfo | undefined;
+  readonly #of: Carrier;
+
+  constructor(of: Carrier, { visitor, peer }: Ends) {
+    this.#of = of;
+    this.visitor = visitor;
+    this.peer = peer;
+  }
+
+  /** Why it may not be carried over a link to this peer after it has waited for one. `fail` is to be called then. */
+  refusalOver(peer: PeerInfo): Refusal | undefined {
+    this.peer = peer;
+    return this.#of.refusalOf(this, "connect");
+  }
+
+  /** Why this IP address of its destination may not be dialled. */
+  refusalOf(ip: string): Refusal | undefined {
+    return this.#of.refusalOf(this, "dial", ip);
+  }
+
+  /** For Admission: takes its place, which it keeps if it is asked again. */
+  take(): Refusal | undefined {
+    return this.#of.take(this);
+  }
+
+  /** Lets it wait for a link, if there is room for one more that waits; `carry` and `fail` end that. */
+  wait(): Refusal | undefined {
+    return this.#of.wait(this);
+  }
+
+  /** Copies between a socket and its stream until both directions have ended. Never rejects. */
+  carry(between: Between): Promise<void> {
+    return this.#of.carry(this, between);
+  }
+
+  /** It came to nothing, and why. */
+  fail(refusal: Refusal): void {
+    this.#of.fail(this, refusal);
+  }
+}
+
+/** What a connection does in its service. */
+interface Carrier {
+  refusalOf(connection: TunnelledConnection, action: "connect" | "dial", ip?: string):
+    | Refusal
+    | undefined;
+  take(connection: TunnelledConnection): Refusal | undefined;
+  wait(connection: TunnelledConnection): Refusal | undefined;
+  carry(connection: TunnelledConnection, between: Between): Promise<void>;
+  fail(connection: TunnelledConnection, refusal: Refusal): void;
+}
+
+/** The connections of one service, on one side. */
+export class ServiceConnections {
+  readonly #options: ServiceConnectionsOptions;
+  readonly #carrier: Carrier = {
+    refusalOf: (connection, action, ip) => this.#refusalOf(connection, action, ip),
+    take: (connection) => this.#take(connection),
+    wait: (connection) => this.#wait(connection),
+    carry: (connection, between) => this.#carry(connection, between),
+    fail: (connection, refusal) => this.#fail(connection, refusal),
+  };
+  #closed = false;
+  #retired = false;
+  #ended = false;
+  readonly #open = new SwapSet<TunnelledConnection>();
+  readonly #splicing: SpliceOptions;
+  readonly #stats: Omit<ConnectionStats, "open"> = {
+    total: 0,
+    failed: 0,
+    refused: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+  };
+
+  constructor(options: ServiceConnectionsOptions) {
+    this.#options = options;
+    const stats = this.#stats;
+    const { counters, halfOpenMs } = options;
+    this.#splicing = {
+      halfOpenMs,
+      onBytes(direction, count) {
+        const way = direction === "up" ? "bytesIn" : "bytesOut";
+        stats[way] += count;
+        counters[way] += count;
+      },
+    };
+  }
+
+  get service(): CarriedService {
+    return this.#options.service;
+  }
+
+  /** What the egress dials. */
+  get destination(): Address {
+    return this.#options.destination;
+  }
+
+  /** For whom its connections are counted: whoever exposes it. */
+  get holder(): string {
+    return this.#options.holder;
+  }
+
+  /** What its connections come over, and its destination is dialled with. */
+  get network(): Network {
+    return this.#options.network;
+  }
+
+  /** The connections of all services, as far as they may come back. */
+  get passages(): Passages {
+    return this.#options.passages;
+  }
+
+  /** What was counted so far. */
+  get stats(): ConnectionStats {
+    return { open: this.#open.size, ...this.#stats };
+  }
+
+  /** Counts a connection and lets it in, or says in its `refusal` why not. */
+  admit(ends: Ends): TunnelledConnection {
+    const { counters } = this.#options;
+    this.#stats.total += 1;
+    counters.total += 1;
+    const connection = new TunnelledConnection(this.#carrier, ends);
+    const refusal = this.#refusalOf(connection, "connect");
+    if (refusal === undefined) return connection;
+    connection.refusal = refusal;
+    if (refusal.code === "limit") this.#stats.refused += 1;
+    this.#fail(connection, refusal);
+    return connection;
+  }
+
+  /**
+   * Takes a descriptor for a port of the service, and returns what gives it back.
+   *
+   * @throws {ConnectorError} `resource_exhausted` when there is none for it.
+   */
+  holdPort(): () => void {
+    return this.#options.holdPort();
+  }
+
+  /** Takes no more connections; those that are open end by themselves. */
+  retire(): void {
+    this.#retired = true;
+    if (this.#open.size === 0) this.close();
+  }
+
+  /** Resets every connection: whoever removes a service means to cut it off. Idempotent. */
+  close(reason = REMOVED): void {
+    this.#closed = true;
+    this.#options.onClose();
+    for (const { cut } of this.#open.all()) cut?.(reason);
+    if (this.#open.size === 0) this.#finish();
+  }
+
+  #refusalOf(
+    connection: TunnelledConnection,
+    action: "connect" | "dial",
+    ip?: string,
+  ): Refusal | undefined {
+    const { admission, service, side, destination } = this.#options;
+    return admission.decide({
+      action,
+      side,
+      service,
+      principal: connection.peer?.principal,
+      from: connection.visitor,
+      destination,
+      ip,
+      place: ip === undefined ? connection : undefined,
+    });
+  }
+
+  /** One that has a place keeps it. */
+  #take(connection: TunnelledConnection): Refusal | undefined {
+    if (this.#open.has(connection)) return undefined;
+    const { take, open, counters } = this.#options;
+    if (!take(open)) return TOO_MANY;
+    counters.open += 1;
+    this.#open.add(connection);
+    return undefined;
+  }
+
+  #wait(connection: TunnelledConnection): Refusal | undefined {
+    const { take, waiting } = this.#options;
+    connection.waits = take(waiting);
+    return connection.waits ? undefined : TOO_MANY_WAIT;
+  }
+
+  #stopWaiting(connection: TunnelledConnection): void {
+    if (connection.waits) this.#options.waiting.give();
+    connection.waits = false;
+  }
+
+  #carry(connection: TunnelledConnection, { socket, stream, remote }: Between): Promise<void> {
+    this.#stopWaiting(connection);
+    connection.cut = (reason) => {
+      socket.reset("closing", reason);
+      stream.reset("closing", reason);
+    };
+    if (this.#closed) {
+      connection.cut(REMOVED);
+      this.#fail(connection, { code: "removed", reason: REMOVED });
+      return Promise.resolve();
+    }
+    const opened = performance.now();
+    const { events, side } = this.#options;
+    if (events.wants("connection")) {
+      events.publish({
+        kind: "connection",
+        change: "opened",
+        ...this.#factsOf(connection),
+        remote,
+      });
+    }
+    const spliced = side === "ingress"
+      ? splice(socket, stream, this.#splicing)
+      : splice(stream, socket, this.#splicing);
+    return spliced.then(({ up, down, reason }) => {
+      this.#end(connection, reason);
+      if (!events.wants("connection")) return;
+      events.publish({
+        kind: "connection",
+        change: "closed",
+        ...this.#factsOf(connection),
+        remote,
+        bytesIn: up,
+        bytesOut: down,
+        durationMs: Math.round(performance.now() - opened),
+        reason,
+      });
+    });
+  }
+
+  #factsOf({ visitor, peer }: TunnelledConnection): ConnectionFacts {
+    const { service, side, destination } = this.#options;
+    return { service, side, visitor, peer, destination };
+  }
+
+  #fail(connection: TunnelledConnection, { code, reason }: Refusal): void {
+    const { counters, events } = this.#options;
+    counters.refused[code] += 1;
+    this.#end(connection, reason);
+    if (!events.wants("refusal")) return;
+    events.publish({ kind: "refusal", code, reason, ...this.#factsOf(connection) });
+  }
+
+  /** An empty reason is an orderly end. */
+  #end(connection: TunnelledConnection, reason: string): void {
+    const { counters, open, onLeave } = this.#options;
+    this.#stopWaiting(connection);
+    if (reason !== "") {
+      this.#stats.failed += 1;
+      counters.failed += 1;
+    }
+    this.#stats.lastClose = reason || IN_ORDER;
+    if (this.#open.delete(connection)) {
+      counters.open -= 1;
+      open.give();
+      onLeave();
+    }
+    if (this.#open.size > 0) return;
+    if (this.#retired) this.close();
+    else if (this.#closed) this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#options.onEnd();
+  }
+}
+
+/** Why a connection has ended in order, in words. */
+export const IN_ORDER = "both sides finished";
+const REMOVED = "the service was removed";
+const TOO_MANY: Refusal = { code: "limit", reason: "too many connections are open" };
+const TOO_MANY_WAIT: Refusal = {
+  code: "waiting",
+  reason: "too many visitors wait for the peer already",
+};
