@@ -40,11 +40,19 @@ export class Backoff {
 
   /** The wait before the next try, after a link that lived `livedMs` (0 when it never came up). */
   next(livedMs: number): number {
-    const { initialMs, maxMs, settledMs, random } = this.#options;
-    if (livedMs >= settledMs) this.#failures = 0;
-    const ceiling = Math.min(maxMs, initialMs * 2 ** Math.min(this.#failures, 30));
+    if (livedMs >= this.#options.settledMs) this.#failures = 0;
+    const wait = waitMs(this.#failures, this.#options);
     this.#failures += 1;
-    // Between half and the whole of the ceiling: spread out, and never a busy loop.
-    return ceiling * (0.5 + random() / 2);
+    return wait;
   }
+}
+
+/** The wait before the next try, after so many that failed in a row. */
+export function waitMs(
+  failures: number,
+  { initialMs, maxMs, random }: Pick<BackoffOptions, "initialMs" | "maxMs" | "random">,
+): number {
+  const ceiling = Math.min(maxMs, initialMs * 2 ** Math.min(failures, 30));
+  // Between half and the whole of the ceiling: spread out, and never a busy loop.
+  return ceiling * (0.5 + random() / 2);
 }

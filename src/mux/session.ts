@@ -17,7 +17,7 @@ import { NativeStreams } from "./native_streams.ts";
 import { readAnswer, readOffer } from "./negotiation.ts";
 import { Outbox } from "./outbox.ts";
 import { ReferenceStreams } from "./reference_streams.ts";
-import type { Dialect, Leaving, SessionOptions } from "./session_options.ts";
+import type { DialectName, Leaving, SessionOptions } from "./session_options.ts";
 import type { OnStream, OpenOptions, Stream } from "./stream.ts";
 import { WireIds } from "./wire_ids.ts";
 
@@ -77,9 +77,14 @@ export class Session {
   }
 
   /** How data travels; undefined until the peer has said what it speaks. */
-  get dialect(): Dialect | undefined {
+  get dialect(): DialectName | undefined {
     if (this.#streams === undefined) return undefined;
     return this.#batcher === undefined ? "reference" : "native";
+  }
+
+  /** Whether no more streams are opened, by either side. */
+  get leaving(): boolean {
+    return this.#leaving;
   }
 
   /** How many streams are open. */

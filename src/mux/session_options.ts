@@ -5,7 +5,7 @@ import type { ControlFrame } from "../wire/frame.ts";
 import type { OnStream } from "./stream.ts";
 
 /** How data travels. */
-export type Dialect = "reference" | "native";
+export type DialectName = "reference" | "native";
 
 /** Why a session takes no more streams, and what is to be expected of the peer. */
 export interface Leaving {
@@ -26,7 +26,7 @@ export interface SessionOptions {
    * What the peer speaks is known, by its greeting or by its first message without one. Told at most once, before
    * anything that it has sent. May not block or throw.
    */
-  onDialect?: (dialect: Dialect) => void;
+  onDialect?: (dialect: DialectName) => void;
   /** The peer has answered a ping, in the native dialect: all that was sent before has arrived. May not throw. */
   onPong?: () => void;
   /** No more streams can be opened, though open ones may go on. Told once, before `closed`. May not block or throw. */

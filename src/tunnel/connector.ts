@@ -1,7 +1,7 @@
-// The connector: what REST, gRPC and the command line drive. It owns the peers that it dials, the guests that
-// dialled it, and every tunnelled connection.
+// The connector: what REST, gRPC and the command line drive. It owns the peers on both sides, whoever dialled, the services
+// that go over their links, and every tunnelled connection.
 
-import { type Address, formatAddress, parseAddress } from "../address.ts";
+import { type Address, parseAddress } from "../address.ts";
 import { delay } from "../delay.ts";
 import { ConnectorError } from "../errors.ts";
 import type { SessionLimits } from "../limits.ts";
@@ -22,11 +22,11 @@ import { Admission, notDisabled, notDraining, notOwnAddress, withinLimits } from
 import type { CountersOfSides } from "./counters.ts";
 import { EventLog } from "./event_log.ts";
 import { newDialPace } from "./dial_pace.ts";
-import { Guest } from "./guest.ts";
-import { GuestServices } from "./guest_services.ts";
+import type { ExposedService } from "./exposed_service.ts";
+import { Exposures } from "./exposures.ts";
 import { InboundLinks } from "./inbound_links.ts";
-import { Peer } from "./peer.ts";
-import type { PeerService } from "./peer_service.ts";
+import { Outbound } from "./outbound.ts";
+import { Peer, type PeerParts } from "./peer.ts";
 import { Connections, type ConnectionsOptions } from "./connections.ts";
 
 /** What a connector may do, and what it does it with. */
@@ -52,8 +52,6 @@ export interface ConnectorOptions extends ConnectionsOptions {
   save?: (services: Service[]) => Promise<void>;
 }
 
-/** The most services of our own. */
-const MAX_SERVICES = 10_000;
 /** How long peers may take to end their links once nothing is open any more, at least, in milliseconds. */
 const CLOSE_GRACE_MS = 1000;
 /** The same for somebody in a hurry. */
@@ -68,18 +66,21 @@ export class Connector implements Control {
   readonly #eventLog: EventLog;
   readonly #connections: Connections;
   readonly #pace = newDialPace();
-  /** By the address as the user wrote it: the contract opens one link for each distinct text. */
-  readonly #peers = new Map<string, Peer>();
-  readonly #guests = new Set<Guest>();
+  /** Peers that we dial, by the address as the user wrote it: the contract opens one link for each distinct text. */
+  readonly #outbound = new Map<string, Outbound>();
+  /** Peers that dialled us, one for each link. */
+  readonly #inbound = new Set<Peer>();
   readonly #inboundLinks = new InboundLinks();
-  readonly #guestServices: GuestServices;
+  readonly #exposures: Exposures;
+  /** What all peers are made of. */
+  readonly #peerParts: PeerParts;
   /** Ids of services that are not kept: their exposure is not answered yet, or they are about to be removed. */
   readonly #unkept = new Set<string>();
   readonly #closing = new AbortController();
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
-    const { listeners, logger, graceMs } = options;
+    const { listeners, logger, limits, graceMs } = options;
     this.events = new EventStream((subscriber, reason) =>
       logger.error("events not handled", { subscriber, reason })
     );
@@ -89,20 +90,29 @@ export class Connector implements Control {
       notOwnAddress(listeners),
       withinLimits,
     ]);
-    const parts = { admission: this.#admission, events: this.events };
-    this.#connections = new Connections(options, parts);
-    this.#eventLog = new EventLog(this.events, { logger, strangers: this.#connections.log });
-    this.#guestServices = new GuestServices({
-      connections: this.#connections,
+    const { events } = this;
+    const connections = new Connections(options, { admission: this.#admission, events });
+    this.#connections = connections;
+    this.#eventLog = new EventLog(events, { logger, strangers: connections.log });
+    this.#exposures = new Exposures({
+      events,
+      connections,
       listeners,
-      logger,
+      pace: this.#pace,
       graceMs,
       admit: (service, peer) => {
         const side = service.type === "local" ? "ingress" : "egress";
         this.#admission.expose(service, { side, peer });
       },
-      isTaken: (id, { session }) => this.#isTaken(id, session),
+      isTaken: (id, link) => this.#isTaken(id, link),
     });
+    this.#peerParts = {
+      exposures: this.#exposures,
+      events,
+      log: connections.log,
+      logger,
+      limits,
+    };
   }
 
   async expose(
@@ -112,7 +122,7 @@ export class Connector implements Control {
     this.#refuseWhenClosing();
     this.#admit(request);
     const address = parseAddress(request.remoteConnectorAddr);
-    this.#refuseConflict(request);
+    this.#exposures.checkConflict(request);
     const service: Service = { ...request, id: crypto.randomUUID() };
     const peer = this.#peerAt(request.remoteConnectorAddr, address);
     this.#unkept.add(service.id);
@@ -151,7 +161,7 @@ export class Connector implements Control {
 
   async destroy(id: string, { of }: AskOptions = {}): Promise<void> {
     // What was exposed here is nobody's but the user's.
-    const ours = of === undefined ? [...this.#peers].filter(([, peer]) => peer.get(id)) : [];
+    const ours = of === undefined ? [...this.#outbound].filter(([, peer]) => peer.has(id)) : [];
     for (const [text, peer] of ours) {
       await this.#saveWithout(id);
       const removed = peer.remove(id);
@@ -160,25 +170,17 @@ export class Connector implements Control {
       if (removed) return;
     }
     // Who meant a service of ours that somebody else has removed meanwhile did not mean a peer's.
-    if (ours.length > 0 || !this.#guestServices.destroy(id, { of })) throw noSuchService(id);
+    if (ours.length > 0 || !this.#exposures.removePeers(id, { of })) throw noSuchService(id);
   }
 
   get(id: string): ServiceReport {
-    for (const peer of this.#peers.values()) {
-      const service = peer.get(id);
-      if (service) return service.report();
-    }
-    const found = this.#guestServices.list().find((each) => each.id === id);
+    const found = this.#exposures.report(id);
     if (found === undefined) throw noSuchService(id);
     return found;
   }
 
-  list({ of }: AskOptions = {}): ServiceReport[] {
-    if (of !== undefined) return this.#guestServices.list({ of });
-    const ours = [...this.#peers.values()].flatMap((peer) => peer.list());
-    const ids = new Set(ours.map(({ id }) => id));
-    // What was exposed to ourselves is one service, though both its ends are here.
-    return [...ours, ...this.#guestServices.list().filter(({ id }) => !ids.has(id))];
+  list(options: AskOptions = {}): ServiceReport[] {
+    return this.#exposures.list(options);
   }
 
   /** Takes over a link that a peer opened to us. */
@@ -192,16 +194,11 @@ export class Connector implements Control {
       this.#connections.log.warn("link refused", { peer: link.peer.address, reason });
       return link.abort(new ConnectorError("resource_exhausted", reason));
     }
-    const { logger, limits } = this.#options;
-    const guest = new Guest(link, {
-      services: this.#guestServices,
-      log: this.#connections.log,
-      logger,
-      limits,
-    });
-    this.#guests.add(guest);
-    this.#inboundLinks.hold(guest, place);
-    guest.closed.then(() => this.#guests.delete(guest));
+    const peer = new Peer({ ...this.#peerParts, direction: "inbound", info: link.peer });
+    peer.publishUp(peer.take(link));
+    this.#inbound.add(peer);
+    this.#inboundLinks.hold(peer, place);
+    peer.ended().then(() => this.#inbound.delete(peer));
   }
 
   /**
@@ -211,23 +208,29 @@ export class Connector implements Control {
   async close({ drainMs, signal }: { drainMs: number; signal?: AbortSignal }): Promise<void> {
     this.#closing.abort();
     const deadline = performance.now() + drainMs;
-    const owners = [...this.#peers.values(), ...this.#guests];
-    this.#guestServices.stopListening();
-    for (const owner of owners) owner.drain({ returns: this.#options.save !== undefined });
+    const outbound = [...this.#outbound.values()];
+    const inbound = [...this.#inbound];
+    const peers = [...outbound, ...inbound];
+    this.#exposures.stop();
+    // Who dialled us may be back whatever we do.
+    for (const peer of inbound) peer.drain({ returns: true });
+    for (const peer of outbound) peer.drain({ returns: this.#options.save !== undefined });
     const waited = new AbortController();
     const hurried = signal ? AbortSignal.any([signal, waited.signal]) : waited.signal;
     await Promise.race([this.#connections.idle(), delay(drainMs, { signal: hurried })]);
     waited.abort();
+    // Before the links end: a service is not down or removed because its process ends.
+    this.#exposures.close();
     this.#connections.closeAll();
     const graceMs = signal?.aborted
       ? HURRIED_GRACE_MS
       : Math.max(CLOSE_GRACE_MS, deadline - performance.now());
-    for (const owner of owners) owner.close({ graceMs });
-    const hurry = () => owners.forEach((owner) => owner.close({ graceMs: HURRIED_GRACE_MS }));
+    const ended = Promise.all(peers.map((peer) => peer.ended()));
+    for (const peer of peers) peer.close({ graceMs });
+    const hurry = () => peers.forEach((peer) => peer.close({ graceMs: HURRIED_GRACE_MS }));
     signal?.addEventListener("abort", hurry);
-    await Promise.all(owners.map((owner) => owner.closed));
+    await ended;
     signal?.removeEventListener("abort", hurry);
-    this.#guestServices.close();
     this.#eventLog[Symbol.dispose]();
     this.#connections[Symbol.dispose]();
   }
@@ -239,7 +242,7 @@ export class Connector implements Control {
 
   /** @throws {ConnectorError} when it does not become complete in time, or nobody waits any more. */
   async #completed(
-    service: PeerService,
+    service: ExposedService,
     { waitMs, signal }: { waitMs: number; signal: AbortSignal | undefined },
   ): Promise<void> {
     const late = new AbortController();
@@ -258,8 +261,7 @@ export class Connector implements Control {
   }
 
   #save(): Promise<void> {
-    const services = [...this.#peers.values()].flatMap((peer) => peer.services);
-    const kept = services.filter(({ id }) => !this.#unkept.has(id));
+    const kept = this.#exposures.own.filter(({ id }) => !this.#unkept.has(id));
     return this.#options.save?.(kept) ?? Promise.resolve();
   }
 
@@ -285,35 +287,31 @@ export class Connector implements Control {
     this.#save().catch((error) => this.#options.logger.error("services not saved", { error }));
   }
 
-  #peerAt(text: string, address: Address): Peer {
-    const known = this.#peers.get(text);
+  #peerAt(text: string, address: Address): Outbound {
+    const known = this.#outbound.get(text);
     if (known) return known;
-    const { dial, routeTo, listeners, logger, limits, graceMs } = this.#options;
-    const peer: Peer = new Peer({
+    const { dial, routeTo } = this.#options;
+    const peer: Outbound = new Outbound({
+      ...this.#peerParts,
       address,
       dial,
       route: routeTo?.(address) ?? { kind: "direct" },
       connections: this.#connections,
-      listeners,
       pace: this.#pace,
-      log: this.#connections.log,
-      logger: logger.with({ peer: formatAddress(address) }),
-      limits,
-      graceMs,
       onRemoved: () => {
         this.#dropIdle(text, peer);
         this.#saveSoon();
       },
       onTold: () => this.#dropIdle(text, peer),
     });
-    this.#peers.set(text, peer);
+    this.#outbound.set(text, peer);
     return peer;
   }
 
-  #dropIdle(text: string, peer: Peer): void {
+  #dropIdle(text: string, peer: Outbound): void {
     if (!peer.idle || !peer.told || this.#closing.signal.aborted) return;
     // It may have been dropped before, and another may be in its place.
-    if (this.#peers.get(text) === peer) this.#peers.delete(text);
+    if (this.#outbound.get(text) === peer) this.#outbound.delete(text);
     peer.close();
   }
 
@@ -333,26 +331,8 @@ export class Connector implements Control {
    * brings the very id. It is known by its TCP connection: whatever we send, a peer could send back.
    */
   #isTaken(id: string, { connections }: Session): boolean {
-    const ours = [...this.#peers.values()].filter((peer) => peer.get(id));
+    const ours = [...this.#outbound.values()].filter((peer) => peer.has(id));
     return ours.length > 0 && !ours.some((peer) => peer.isOver(connections));
-  }
-
-  /** Two services cannot listen on one port: at one peer, or here. */
-  #refuseConflict({ name, type, sourcePort, remoteConnectorAddr }: ServiceRequest): void {
-    const own = [...this.#peers.values()].flatMap((peer) => peer.services);
-    if (own.length >= MAX_SERVICES) {
-      const reason = `Cannot expose service "${name}": there are ${MAX_SERVICES} services already`;
-      throw new ConnectorError("resource_exhausted", reason);
-    }
-    for (const other of own) {
-      if (other.sourcePort !== sourcePort || other.type !== type) continue;
-      if (type === "local" && other.remoteConnectorAddr !== remoteConnectorAddr) continue;
-      throw new ConnectorError(
-        "already_exists",
-        `Cannot expose service "${name}" on port ${sourcePort}: ` +
-          `the port is in use by service "${other.name}"`,
-      );
-    }
   }
 }
 

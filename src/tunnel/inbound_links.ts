@@ -12,10 +12,10 @@ export interface InboundLink {
   readonly idle: boolean;
   /** When it last asked for a service or removed one, as of `performance.now()`; undefined when it never has. */
   readonly askedAt: number | undefined;
-  /** Ends it, and tells the peer why. */
-  end(reason: ConnectorError): void;
+  /** Ends it at once, and tells the peer why. */
+  abort(reason: ConnectorError): void;
   /** Resolves when it has ended. */
-  readonly closed: Promise<void>;
+  ended(): Promise<void>;
 }
 
 /** The most links of all peers. */
@@ -61,7 +61,7 @@ export class InboundLinks {
     const held = { link, openedAt: performance.now(), share };
     this.#held.add(held);
     this.#timer ??= setTimeout(() => this.#look(), LOOK_MS);
-    link.closed.then(() => this.#letGo(held));
+    link.ended().then(() => this.#letGo(held));
   }
 
   #look(): void {
@@ -95,7 +95,7 @@ export class InboundLinks {
   /** Its place is free at once: whatever its peer does, the link is cut off in a moment. */
   #end(held: Held, reason: ConnectorError): void {
     this.#letGo(held);
-    held.link.end(reason);
+    held.link.abort(reason);
   }
 
   #letGo(held: Held): void {

@@ -1,480 +1,228 @@
-// A peer that we dial, and the services that were exposed to it: one link for all of them, kept open as long
-// as there are any. `#run` is for ever, `#tryOnce` is the life of one link, up to where another one is due: it takes no more
-// streams, or something on the way is about to end it. The other one is opened beside it then.
+// A connector at the other end of a link, or of several, whoever opened them: the sessions over them, the services that go
+// over them, and the streams of these to destinations that we dial. Who opens links is in outbound.ts (we do) and in
+// inbound_links.ts (the peer does); what a peer may ask for, in exposures.ts.
 
 import type { Logger } from "@logtape/logtape";
-import { type Address, formatAddress } from "../address.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
+import type { EventStream } from "../events.ts";
 import type { SessionLimits } from "../limits.ts";
 import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
-import type { Dialect } from "../mux/session_options.ts";
+import type { DialectName, Leaving } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
-import { names } from "../names.ts";
-import { identityFields, type PeerInfo } from "../peer_identity.ts";
+import { type PeerInfo, whoFields } from "../peer_identity.ts";
 import type { BoundedLog } from "../bounded_log.ts";
-import { type Route, unreachable } from "../proxies.ts";
-import { Backoff, RENEWAL_BACKOFF, RETRY_BACKOFF } from "../retry.ts";
-import type { Service, ServiceReport } from "../service.ts";
-import { refusalOf } from "../tcp/reachable.ts";
 import type { ControlFrame } from "../wire/frame.ts";
+import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";
 import { carryToDestination } from "./egress.ts";
-import { endWhenIdle } from "./idle_end.ts";
-import { dialledHolder, PeerService, type PeerServiceOptions } from "./peer_service.ts";
-import type { Turn } from "./pacer.ts";
-import { RedialPause } from "./redial_pause.ts";
+import type { ExposedService, ServicePeer } from "./exposed_service.ts";
+import type { Exposures } from "./exposures.ts";
 
-/**
- * How long a peer may take to answer the first message over a new link, in milliseconds: some round trips and a busy
- * machine. A path that swallows packets costs no longer before it is tried anew.
- */
-const FIRST_ANSWER_MS = 5000;
-/**
- * How long a peer of which nothing is known may take to greet, in milliseconds: one of the native dialect does so as soon
- * as the link is up, some round trips. One of the reference dialect never does.
- */
-const GREETING_MS = 2000;
-/** Links to one peer that may be open at once, in use or draining: more than any has that restarts, or whose proxy does. */
-const MAX_LINKS = 8;
-/** The most services that are remembered as removed while there was no link. */
-const MAX_REMOVED = 1000;
-/**
- * How long a peer to which nothing is exposed any more is dialled to be told so, in milliseconds: by then it has noticed
- * by itself that the link is lost, and kept ports for no longer than it does by default.
- */
-const FAREWELL_MS = 30_000;
-
-/** What a peer needs. */
-export interface PeerOptions extends PeerServiceOptions {
-  address: Address;
-  /** Starts to open a link. */
-  dial: (address: Address) => Link;
-  /** Whether links go through a proxy: then its port is looked at, not the peer's. */
-  route: Route;
-  limits: SessionLimits;
-  logger: Logger;
-  /** For what may be tried for as many peers as there are. */
+/** What peers need of the connector. */
+export interface PeerParts {
+  exposures: Exposures;
+  events: EventStream;
+  /** For what strangers can cause: one for all peers. */
   log: BoundedLog;
-  /** The peer has removed a service. */
-  onRemoved: (serviceId: string) => void;
-  /** There is nothing more to be told to the peer: if it is idle, it may be closed. */
-  onTold: () => void;
+  logger: Logger;
+  limits: SessionLimits;
 }
 
-/** A connector to which services are exposed. */
-export class Peer {
-  /** Resolves when it was closed and every link has ended. */
-  readonly closed: Promise<void>;
+/** What a peer is made of. */
+export interface PeerOptions extends PeerParts {
+  /** Who dials: this connector, or the peer. */
+  direction: "outbound" | "inbound";
+  /** Where it is, as it is dialled or as it was seen, and who, if that is known already. */
+  info: PeerInfo;
+}
+
+/** What whoever has opened a link is told of it. None may block or throw. */
+export interface LinkHooks {
+  /** The peer has said something over it: before it counts. */
+  onHeard?: () => void;
+  /** The peer has removed a service of ours. */
+  onRemoved?: (serviceId: string) => void;
+  onDialect?: (dialect: DialectName) => void;
+  /** It takes no more streams. The services know. */
+  onLeaving?: (leaving: Leaving) => void;
+}
+
+/** A connector at the other end. */
+export class Peer implements ServicePeer {
+  readonly services = new Set<ExposedService>();
+  readonly info: PeerInfo;
   readonly #options: PeerOptions;
   readonly #logger: Logger;
-  readonly #services = new Map<string, PeerService>();
-  /** Ids that the peer may still have, to be told over the next link. */
-  readonly #removed = new Set<string>();
-  #farewell: ReturnType<typeof setTimeout> | undefined;
-  readonly #closing = new AbortController();
-  readonly #pause: RedialPause;
-  /** The link in use. */
-  #session: Session | undefined;
-  /** That link, and older ones whose connections go on. */
+  /** Every link that has not ended, the oldest first. */
   readonly #sessions = new Set<Session>();
-  /** Of those, the ones that were answered and take streams, the latest last: one of them is in use when a newer one fails. */
-  readonly #carriers = new Set<Session>();
-  /** Aborted when no link takes streams any more. */
-  #stranded = new AbortController();
-  /** Why the last one did not. */
-  #lostReason = "";
-  /** The last session over which the peer has answered. */
-  #answered: Session | undefined;
-  /** What the peer spoke last. */
-  #dialect: Dialect | undefined;
-  /** Presumes the dialect of a peer that does not greet. */
-  #greetingTimer: ReturnType<typeof setTimeout> | undefined;
-  /** End links over which nothing is answered. */
-  readonly #answerTimers = new Map<Session, ReturnType<typeof setTimeout>>();
-  /** The peer was heard over the link in use. */
-  #onHeard: () => void = () => {};
-  /** Whether the last try came to nothing before anything was heard of the peer. */
-  #unheard = false;
+  #askedAt: number | undefined;
 
   constructor(options: PeerOptions) {
     this.#options = options;
-    this.#logger = options.logger;
-    this.#pause = new RedialPause(nextHop(options), options.pace);
-    this.closed = this.#run();
+    this.info = options.info;
+    this.#logger = options.logger.with({ peer: options.info.address });
   }
 
-  /** Whether nothing is exposed to it. */
+  /** Every link that has not ended, the oldest first. */
+  get sessions(): ReadonlySet<Session> {
+    return this.#sessions;
+  }
+
+  /** Whether it has no services and no connection is open. */
   get idle(): boolean {
-    return this.#services.size === 0;
+    return this.services.size === 0 &&
+      [...this.#sessions].every(({ streamCount }) => streamCount === 0);
   }
 
-  /** Whether the peer knows of every removal, as far as it can be told. */
-  get told(): boolean {
-    return this.#removed.size === 0;
+  /** When it last asked for a service or removed one, as of `performance.now()`. */
+  get askedAt(): number | undefined {
+    return this.#askedAt;
   }
 
-  /** Whether it is at the other end of one of these TCP connections, which we have opened. */
-  isOver(connections: readonly string[]): boolean {
-    return [...this.#sessions].some((session) =>
-      session.connections.some((each) => connections.includes(each))
-    );
-  }
-
-  /** What was exposed to it. */
-  get services(): Service[] {
-    return [...this.#services.values()].map(({ service }) => service);
-  }
-
-  /** What is true of the services exposed to it. */
-  list(): ServiceReport[] {
-    return [...this.#services.values()].map((each) => each.report());
-  }
-
-  /** One of its services. */
-  get(serviceId: string): PeerService | undefined {
-    return this.#services.get(serviceId);
-  }
-
-  /**
-   * Exposes a service. For type remote its port is listened on at once.
-   *
-   * @throws {ConnectorError} `already_exists` when the port is in use.
-   */
-  add(service: Service): PeerService {
-    const added = new PeerService(service, this.#options, { known: false });
-    try {
-      added.open();
-    } catch (error) {
-      added.close();
-      throw error;
-    }
-    this.#keep(added);
-    if (this.#session) added.linkUp(this.#session, this.#dialect);
-    else this.#pause.end();
-    return added;
-  }
-
-  /** Exposes a service of an earlier run, as soon as that can be done; `obstacle` is why it cannot. */
-  restore(service: Service, obstacle?: ConnectorError): void {
-    const restored = new PeerService(service, this.#options, { known: true });
-    // Before there is a link: the peer is not to hear of what it may not have.
-    if (obstacle) restored.obstruct(obstacle);
-    this.#keep(restored);
-    if (this.#session) restored.linkUp(this.#session, this.#dialect);
-    else this.#pause.end();
-    if (!obstacle) restored.keepOpen();
-  }
-
-  /** Removes a service and tells the peer. Returns whether there was one of this id. */
-  remove(serviceId: string): boolean {
-    const removed = this.#services.get(serviceId);
-    if (removed === undefined) return false;
-    this.#forget(serviceId);
-    for (const session of this.#sessions) {
-      // A former link may have it still.
-      if (session === this.#session || removed.uses(session)) {
-        session.send({ kind: "destroy", serviceId });
-      }
-    }
-    const told = this.#session !== undefined && this.#session === this.#answered;
-    // Who has never answered has nothing to remove.
-    if (told || !this.#answered || this.#removed.size >= MAX_REMOVED) return true;
-    this.#removed.add(serviceId);
-    this.#farewell ??= setTimeout(() => this.#forgetRemoved(), FAREWELL_MS);
-    return true;
-  }
-
-  /** Takes no new visitors and tells the peer so; open connections go on. `returns`: whether its services will be back. */
-  drain({ returns }: { returns: boolean }): void {
-    this.#closing.abort();
-    this.#pause.close();
-    for (const service of this.#services.values()) service.stopListening();
-    for (const session of this.#sessions) session.drain({ returns });
-  }
-
-  /** Ends every link in order, within `graceMs`, and gives everything up. */
-  close({ graceMs }: { graceMs?: number } = {}): void {
-    clearTimeout(this.#farewell);
-    this.#closing.abort();
-    this.#pause.close();
-    for (const service of this.#services.values()) service.close("the connector is closing");
-    for (const session of this.#sessions) session.close(graceMs === undefined ? {} : { graceMs });
-  }
-
-  #keep(service: PeerService): void {
-    const { id, name, type, sourcePort, destinationAddr } = service.service;
-    this.#services.set(id, service);
-    this.#logger.info("service exposed", { service: name, id, type, sourcePort, destinationAddr });
-  }
-
-  async #run(): Promise<void> {
-    const backoff = new Backoff(RETRY_BACKOFF);
-    const renewal = new Backoff(RENEWAL_BACKOFF);
-    while (!this.#closing.signal.aborted) {
-      const turn = await this.#pause.turn({ known: this.#known });
-      if (turn === undefined) break;
-      const started = performance.now();
-      const reason = await this.#tryOnce(turn);
-      turn.end();
-      const livedMs = performance.now() - started;
-      const peer = formatAddress(this.#options.address);
-      if (this.#session && !this.#closing.signal.aborted) {
-        const waitMs = Math.round(renewal.next(livedMs));
-        this.#options.log.info("next link to the peer is due", { peer, reason, waitMs });
-        await this.#waitForRoom(waitMs);
-        if (this.#session) continue;
-      }
-      if (this.#closing.signal.aborted) break;
-      const waitMs = Math.round(backoff.next(livedMs));
-      this.#options.log.warn("no link to the peer", {
-        peer,
-        reason: this.#lostReason,
-        retryMs: waitMs,
-      });
-      const retryAt = new Date(Date.now() + waitMs);
-      for (const service of this.#services.values()) service.linkRetry(retryAt);
-      await this.#pause.wait(waitMs, { known: this.#known });
-      for (const service of this.#services.values()) service.linkRetry(undefined);
-    }
+  /** Resolves when every link that is open now has ended, and the services have been told. Never rejects. */
+  async ended(): Promise<void> {
     await Promise.all([...this.#sessions].map((session) => session.closed));
   }
 
-  /** Waits so long, in milliseconds, and until there may be another link; not once none is left that takes streams. */
-  async #waitForRoom(ms: number): Promise<void> {
-    const { signal } = this.#stranded;
-    await this.#pause.wait(ms, { known: this.#known, signal });
-    const stranded = new Promise((resolve) =>
-      signal.addEventListener("abort", resolve, { once: true })
-    );
-    while (this.#session && this.#sessions.size >= MAX_LINKS && !this.#closing.signal.aborted) {
-      await Promise.race([stranded, ...[...this.#sessions].map((session) => session.closed)]);
-    }
-  }
-
-  /** Whether it has ever answered. */
-  get #known(): boolean {
-    return this.#answered !== undefined;
-  }
-
-  /**
-   * Opens a link, exposes everything over it, and resolves when another one is due, with why. The turn ends once the peer was
-   * heard.
-   */
-  async #tryOnce(turn: Turn): Promise<string> {
-    const refusal = await this.#knock(turn);
-    if (refusal !== undefined) return this.#away(refusal);
-    const { connections, address } = this.#options;
-    let letGo: () => void;
-    try {
-      letGo = connections.hold(dialledHolder(address), "Cannot open a link");
-    } catch (error) {
-      return this.#away(reasonOf(error));
-    }
-    this.#unheard = true;
-    const heard = () => {
-      this.#unheard = false;
-      turn.end();
-    };
-    const due = Promise.withResolvers<string>();
-    const link = this.#options.dial(address);
-    const session = new Session(link, {
-      role: "dialler",
-      limits: this.#options.limits,
-      onControl: (frame) => this.#onControl(session, frame),
-      onStream: (stream) => this.#onStream(stream, link.peer),
-      onDialect: (dialect) => {
-        if (session === this.#session) this.#noteDialect(dialect, session);
+  /** Runs a session over a link. */
+  take(link: Link, hooks: LinkHooks = {}): Session {
+    const { direction, limits } = this.#options;
+    let returns = true;
+    const session: Session = new Session(link, {
+      role: direction === "outbound" ? "dialler" : "acceptor",
+      limits,
+      onControl: (frame) => {
+        hooks.onHeard?.();
+        this.#onControl(frame, session, hooks);
       },
-      onPong: () => this.#noteAnswer(session),
-      onLeaving: ({ reason }) => {
-        if (session === this.#session) clearTimeout(this.#greetingTimer);
-        this.#drop(session, reason);
-        due.resolve(reason);
+      onStream: (stream) => this.#onStream(stream, session),
+      onDialect: (dialect) => hooks.onDialect?.(dialect),
+      onPong: () => hooks.onHeard?.(),
+      onLeaving: (leaving) => {
+        returns = leaving.returns;
+        this.tellServices({ kind: "linkDown", over: session, ...leaving });
+        this.#publish(session, { change: "leaving", reason: leaving.reason });
+        hooks.onLeaving?.(leaving);
       },
-      connects: (serviceId) => this.#services.get(serviceId)?.service.type === "local",
+      connects: (serviceId) => this.#find(serviceId, session)?.side === "egress",
     });
-    this.#session = session;
-    this.#stranded = new AbortController();
-    this.#awaitAnswer(session);
-    const [oldest] = this.#sessions;
-    if (this.#sessions.size >= MAX_LINKS) oldest?.close();
     this.#sessions.add(session);
-    session.closed.then(() => {
+    session.closed.then((reason) => {
       this.#sessions.delete(session);
-      letGo();
+      this.tellServices({ kind: "linkEnded", over: session, returns });
+      this.#publish(session, { change: "down", reason: reason?.message ?? "" });
     });
-    session.send({ kind: "ping" });
-    for (const serviceId of this.#removed) session.send({ kind: "destroy", serviceId });
-    for (const service of this.#services.values()) service.linkUp(session, this.#dialect);
-    clearTimeout(this.#greetingTimer);
-    if (this.#dialect === undefined) {
-      this.#greetingTimer = setTimeout(() => this.#tellDialect("reference", session), GREETING_MS);
-    }
-    link.hello.then((hello) => {
-      if (hello === undefined) return;
-      heard();
-      // Where nothing is exposed, nothing is answered. What was sent arrives before the link is closed in order.
-      if (this.idle) this.#forgetRemoved();
-    });
-    this.#onHeard = heard;
-    link.goingAway?.then(() => {
-      if (!this.#sessions.has(session)) return;
-      due.resolve("a proxy on the way, or the peer, is about to end it (GOAWAY)");
-      endWhenIdle(session, { inUse: () => this.#needs(session) });
-    });
-    return await due.promise;
+    return session;
   }
 
-  /** No link is opened, and why. Returns that. */
-  #away(reason: string): string {
-    this.#lostReason = reason;
-    if (this.#session) return reason;
-    for (const service of this.#services.values()) service.linkDown(reason);
-    return reason;
+  /** A link is open: the peer was heard over it. */
+  publishUp(session: Session): void {
+    this.#publish(session, { change: "up", dialect: session.dialect });
   }
 
-  /** A link takes no more streams: an older one that does is in use again, if there is one. */
-  #drop(session: Session, reason: string): void {
-    clearTimeout(this.#answerTimers.get(session));
-    this.#answerTimers.delete(session);
-    this.#carriers.delete(session);
-    this.#lostReason = reason;
-    if (this.#session === session) {
-      this.#session = [...this.#carriers].at(-1);
-      this.#answered = this.#session ?? this.#answered;
-    }
-    for (const service of this.#services.values()) {
-      service.linkDown(reason, session);
-      if (this.#session) service.linkUp(this.#session, this.#session.dialect ?? this.#dialect);
-    }
-    if (this.#session === undefined) this.#stranded.abort();
+  /** Something has happened to all its services. */
+  tellServices(event: Parameters<ExposedService["tell"]>[0]): void {
+    for (const service of [...this.services]) service.tell(event);
   }
 
-  /** Whether a link is in use, or of use until a newer one has taken over. */
-  #needs(session: Session): boolean {
-    return session === this.#session || this.#session !== this.#answered ||
-      [...this.#services.values()].some((service) => service.uses(session));
+  /** Takes no new streams and tells the peer so; open ones go on. `returns`: whether services of ours will be back. */
+  drain({ returns }: { returns: boolean }): void {
+    for (const session of this.#sessions) session.drain({ returns });
   }
 
-  /**
-   * Why there is no use in opening a link. The name may lead elsewhere since the last one; the time that it takes to find out is
-   * not the peer's. After a try of which nothing was heard, and when many peers are dialled, the port is looked at next: that
-   * costs a small part of what the attempt does, in time and in memory.
-   */
-  async #knock({ waited }: Turn): Promise<string | undefined> {
-    const { route } = this.#options;
-    if (route.kind === "barred") return route.reason;
-    const hop = nextHop(this.#options);
-    const { signal } = this.#closing;
-    const told = (reason: string) =>
-      route.kind === "direct" ? reason : unreachable(route.proxy, reason);
-    try {
-      await names.addressesOf(hop.host, { fresh: true, signal });
-    } catch (error) {
-      return told(reasonOf(error));
-    }
-    if (!this.#unheard && !waited) return undefined;
-    const refusal = await refusalOf(hop, { signal, timeoutMs: FIRST_ANSWER_MS });
-    return refusal === undefined ? undefined : told(refusal);
+  /** Ends every link in order, within `graceMs`. */
+  close(options: { graceMs?: number } = {}): void {
+    for (const session of this.#sessions) session.close(options);
   }
 
-  /** The peer has shown what it speaks. */
-  #noteDialect(dialect: Dialect, session: Session): void {
-    clearTimeout(this.#greetingTimer);
-    this.#dialect = dialect;
-    this.#tellDialect(dialect, session);
+  /** Ends every link at once, and tells the peer why. */
+  abort(reason: ConnectorError): void {
+    for (const session of this.#sessions) session.abort(reason, { returns: true });
   }
 
-  #tellDialect(dialect: Dialect, session: Session): void {
-    for (const service of this.#services.values()) service.peerSpeaks(dialect, session);
+  #publish(
+    session: Session,
+    change:
+      | { change: "up"; dialect: DialectName | undefined }
+      | { change: "leaving" | "down"; reason: string },
+  ): void {
+    const { direction, events, info } = this.#options;
+    const peer = { ...session.peer, address: info.address };
+    events.publish({ kind: "link", direction, peer, ...change });
   }
 
-  #onControl(session: Session, frame: ControlFrame): void {
-    this.#noteAnswer(session);
+  #onControl(frame: ControlFrame, session: Session, hooks: LinkHooks): void {
     switch (frame.kind) {
-      case "status":
-        // A link that ends says nothing that is true of the next.
-        return this.#services.get(frame.serviceId)?.answered(frame, session);
-      case "destroy":
-        if (this.#forget(frame.serviceId)) this.#options.onRemoved(frame.serviceId);
-        return;
-      case "ping":
-        return;
       case "expose":
-        session.send({
-          kind: "status",
-          serviceId: frame.serviceId,
-          status: "error",
-          message: "only the connector that opened the link can expose over it",
-          code: "failed_precondition",
-        });
+        this.#askedAt = performance.now();
+        return this.#onExpose(frame, session);
+      case "destroy":
+        this.#askedAt = performance.now();
+        return this.#onDestroy(frame.serviceId, session, hooks);
+      case "status": {
+        // A peer has nothing to say about its own services.
+        const service = this.#ownService(frame.serviceId);
+        if (service) service.answered(frame, session);
+        else this.#logger.debug("status for a service that is not ours ignored");
+        return;
+      }
+      case "ping":
     }
   }
 
-  /** Gives a link up that is not answered. A peer of the reference dialect says nothing until it is asked something. */
-  #awaitAnswer(session: Session): void {
-    const timer = setTimeout(() => {
-      const asked = [...this.#services.values()].some((service) => service.hasAsked(session));
-      if (!asked) return this.#awaitAnswer(session);
-      const { route } = this.#options;
-      const hint = route.kind === "proxied"
-        ? ` (through the proxy ${route.proxy.url})`
-        : session.connections.length > 0
-        ? ", although its port accepted the connection: is this the gRPC port of a connector?"
-        : "";
-      session.abort(new ConnectorError("deadline_exceeded", `the peer did not answer${hint}`));
-    }, FIRST_ANSWER_MS);
-    this.#answerTimers.set(session, timer);
+  #onExpose(
+    { serviceId, service: message }: ControlFrame & { kind: "expose" },
+    session: Session,
+  ): void {
+    try {
+      if (this.#options.direction === "outbound") {
+        const reason = "only the connector that opened the link can expose over it";
+        throw new ConnectorError("failed_precondition", reason);
+      }
+      const service = { ...serviceFromMessage(message), id: checkServiceId(serviceId) };
+      const wanted = this.#options.exposures.takeUp(service, { peer: this, link: session });
+      session.send(
+        wanted
+          ? { kind: "status", serviceId, status: "complete", message: "" }
+          : { kind: "destroy", serviceId },
+      );
+    } catch (error) {
+      const reason = reasonOf(error);
+      const code = error instanceof ConnectorError ? error.code : "internal";
+      this.#options.log.warn("service refused", {
+        ...whoFields(session.peer),
+        id: serviceId,
+        reason,
+      });
+      session.send({ kind: "status", serviceId, status: "error", message: reason, code });
+    }
   }
 
-  /** The first answer over a link shows that it is open. */
-  #noteAnswer(session: Session): void {
-    // What an older one still says proves nothing of the one in use.
-    if (session !== this.#session || this.#answered === session) return;
-    clearTimeout(this.#answerTimers.get(session));
-    this.#answerTimers.delete(session);
-    this.#carriers.add(session);
-    this.#answered = session;
-    this.#onHeard();
-    const { dialect, peer } = session;
-    this.#options.connections.changes.info("link opened", {
-      peer: formatAddress(this.#options.address),
-      dialect,
-      ...identityFields(peer),
-    });
-    this.#forgetRemoved();
+  #onDestroy(serviceId: string, session: Session, hooks: LinkHooks): void {
+    const service = this.#find(serviceId, session);
+    if (service === undefined) return;
+    service.tell({ kind: "withdraw", tell: false, cut: true });
+    if (service.origin === "own") hooks.onRemoved?.(serviceId);
   }
 
-  #forgetRemoved(): void {
-    clearTimeout(this.#farewell);
-    this.#farewell = undefined;
-    this.#removed.clear();
-    this.#options.onTold();
-  }
-
-  #onStream(stream: Stream, peer: PeerInfo): void {
-    const entry = this.#services.get(stream.serviceId);
-    if (entry === undefined || entry.service.type !== "local" || entry.obstructed) {
+  #onStream(stream: Stream, session: Session): void {
+    const found = this.#find(stream.serviceId, session);
+    if (found === undefined || found.side !== "egress" || found.obstructed) {
       return stream.reset("no_service", "there is no such service");
     }
-    carryToDestination(stream, { connections: entry.connections, peer });
+    const peer = { ...session.peer, address: this.info.address };
+    carryToDestination(stream, { connections: found.connections, peer });
   }
 
-  #forget(serviceId: string): boolean {
-    const entry = this.#services.get(serviceId);
-    if (entry === undefined) return false;
-    this.#services.delete(serviceId);
-    entry.close();
-    this.#options.connections.changes.info("service removed", {
-      peer: formatAddress(this.#options.address),
-      service: entry.service.name,
-      id: serviceId,
-    });
-    return true;
+  /** A service that goes over a link of this peer. */
+  #find(serviceId: string, session: Session): ExposedService | undefined {
+    return this.#options.direction === "outbound"
+      ? this.#ownService(serviceId)
+      : this.#options.exposures.find(serviceId, session);
   }
-}
 
-/** What links are opened to: the peer, or the proxy on the way. */
-function nextHop({ address, route }: PeerOptions): Address {
-  return route.kind === "proxied" ? route.proxy.address : address;
+  #ownService(serviceId: string): ExposedService | undefined {
+    const service = this.#options.exposures.getOwn(serviceId);
+    return service && this.services.has(service) ? service : undefined;
+  }
 }

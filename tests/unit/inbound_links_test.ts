@@ -9,13 +9,16 @@ import { certificateId } from "../support/principals.ts";
 class TestLink implements InboundLink {
   idle = true;
   askedAt: number | undefined;
-  ended: string | undefined;
-  readonly #closed = Promise.withResolvers<void>();
-  readonly closed = this.#closed.promise;
+  reason: string | undefined;
+  readonly #ended = Promise.withResolvers<void>();
 
-  end(reason: Error): void {
-    this.ended = reason.message;
-    this.#closed.resolve();
+  abort(reason: Error): void {
+    this.reason = reason.message;
+    this.#ended.resolve();
+  }
+
+  ended(): Promise<void> {
+    return this.#ended.promise;
   }
 }
 
@@ -41,7 +44,7 @@ function openAll(links: InboundLinks, host: string, options?: { used?: boolean }
 }
 
 function endAll(links: (TestLink | undefined)[]): void {
-  for (const link of links) link?.end(new Error("over"));
+  for (const link of links) link?.abort(new Error("over"));
 }
 
 Deno.test("one address has a quarter of all links, and twenty leave one for the next", async () => {
@@ -100,9 +103,9 @@ Deno.test("of a peer that has too many, its oldest idle link gives way, and none
   strictEqual(open(links, "192.0.2.1:2"), undefined);
   await time.advance(2000);
   ok(open(links, "192.0.2.1:3"));
-  strictEqual(used?.ended, undefined);
-  match(idle[0]?.ended ?? "", /nothing is exposed over the link, and others need its place/);
-  strictEqual(idle.filter(({ ended }) => ended !== undefined).length, 1);
+  strictEqual(used?.reason, undefined);
+  match(idle[0]?.reason ?? "", /nothing is exposed over the link, and others need its place/);
+  strictEqual(idle.filter(({ reason }) => reason !== undefined).length, 1);
   endAll([used, ...idle]);
 });
 
@@ -114,7 +117,7 @@ Deno.test("when there is no room at all, an idle link of the peer that has most 
   strictEqual(open(links, "198.51.100.1:1"), undefined);
   await time.advance(2000);
   ok(open(links, "198.51.100.1:1"));
-  ok(hosts[0]?.some(({ ended }) => ended !== undefined));
+  ok(hosts[0]?.some(({ reason }) => reason !== undefined));
   endAll(hosts.flat());
 });
 
@@ -126,13 +129,17 @@ Deno.test("a link over which nothing is ever exposed is ended after half a minut
   const refused = open(links, "192.0.2.1:3");
   if (refused) refused.askedAt = 0;
   await time.advance(29_000);
-  deepStrictEqual([silent?.ended, used?.ended, refused?.ended], [undefined, undefined, undefined]);
+  deepStrictEqual([silent?.reason, used?.reason, refused?.reason], [
+    undefined,
+    undefined,
+    undefined,
+  ]);
   await time.advance(6_000);
-  strictEqual(silent?.ended, "nothing is exposed over the link");
-  deepStrictEqual([used?.ended, refused?.ended], [undefined, undefined]);
+  strictEqual(silent?.reason, "nothing is exposed over the link");
+  deepStrictEqual([used?.reason, refused?.reason], [undefined, undefined]);
   // Nothing was exposed any more.
   if (used) used.idle = true;
   await time.advance(600_000);
-  deepStrictEqual([used?.ended, refused?.ended], [silent?.ended, silent?.ended]);
+  deepStrictEqual([used?.reason, refused?.reason], [silent?.reason, silent?.reason]);
   strictEqual(time.timerCount, 0);
 });

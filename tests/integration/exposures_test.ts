@@ -7,8 +7,9 @@ import type { Session } from "../../src/mux/session.ts";
 import type { PeerInfo } from "../../src/peer_identity.ts";
 import { Principal } from "../../src/principal.ts";
 import type { Service } from "../../src/service.ts";
-import type { Owner } from "../../src/tunnel/guest_service.ts";
-import { GuestServices } from "../../src/tunnel/guest_services.ts";
+import { newDialPace } from "../../src/tunnel/dial_pace.ts";
+import type { ExposedService, ServicePeer } from "../../src/tunnel/exposed_service.ts";
+import { Exposures } from "../../src/tunnel/exposures.ts";
 import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import { Connections } from "../../src/tunnel/connections.ts";
 import type { ControlFrame } from "../../src/wire/frame.ts";
@@ -29,10 +30,11 @@ class World implements Disposable {
     maxConnections: 100,
     maxServiceConnections: 100,
   }, connectionParts());
-  readonly services = new GuestServices({
+  readonly services = new Exposures({
+    events: this.connections.events,
     connections: this.connections,
     listeners: new OwnListeners(),
-    logger,
+    pace: newDialPace(),
     graceMs: 60_000,
     admit: () => {},
     isTaken: (id) => id === OURS,
@@ -54,14 +56,19 @@ interface Claimant {
   proof?: string;
 }
 
-class TestOwner implements Owner {
+/** A peer and the link that it has opened. */
+class TestPeer implements ServicePeer {
   leaving = false;
+  readonly services = new Set<ExposedService>();
   readonly sent: ControlFrame[] = [];
-  readonly peer: PeerInfo;
+  readonly info: PeerInfo;
   /** Why streams were reset. */
   readonly resets: string[] = [];
+  readonly peer = this;
   // Of a session and its streams, services use this only.
-  readonly session = {
+  readonly link: Session = {
+    dialect: "native",
+    connections: [],
     send: (frame: ControlFrame) => this.sent.push(frame),
     open: () => ({
       read: () => this.#reset.promise,
@@ -80,12 +87,36 @@ class TestOwner implements Owner {
   constructor({ host = "192.0.2.1", name, key = `key of ${name}`, proof }: Claimant = {}) {
     const certificate = name === undefined ? undefined : certificateId({ name, key });
     const bytes = proof === undefined ? undefined : new TextEncoder().encode(proof);
-    this.peer = {
+    this.info = {
       address: `${host}:1234`,
       principal: new Principal({ host, certificate, proof: bytes }),
       // All look alike to people: nothing is decided on that.
       ...(certificate && { identity: { subject: "CN=x", dnsNames: [], ipAddresses: [] } }),
     };
+    Object.defineProperties(this.link, {
+      peer: { value: this.info },
+      leaving: { get: () => this.leaving },
+    });
+  }
+
+  /** Its link takes no more streams. */
+  leave({ returns }: { returns: boolean }): void {
+    this.leaving = true;
+    for (const each of [...this.services]) {
+      each.tell({ kind: "linkDown", over: this.link, reason: "", returns });
+    }
+  }
+
+  /** Its link has ended. */
+  end({ returns }: { returns: boolean }): void {
+    for (const each of [...this.services]) {
+      each.tell({ kind: "linkEnded", over: this.link, returns });
+    }
+  }
+
+  /** Removes a service, as far as it can. */
+  remove(id: string, among: Exposures): void {
+    among.find(id, this.link)?.tell({ kind: "withdraw", tell: false, cut: true });
   }
 }
 
@@ -104,23 +135,23 @@ function service(part: Partial<Service> = {}): Service {
 for (const state of ["whose link lives", "whose link is lost"] as const) {
   Deno.test(`with certificates, a service ${state} is neither taken over nor removed by another one`, () => {
     using world = new World();
-    const owner = new TestOwner({ name: "one" });
+    const owner = new TestPeer({ name: "one" });
     const wanted = service();
     world.services.takeUp(wanted, owner);
-    if (state === "whose link is lost") world.services.ended(owner, { returns: true });
+    if (state === "whose link is lost") owner.end({ returns: true });
     const before = world.services.list();
-    const thief = new TestOwner({ name: "two" });
+    const thief = new TestPeer({ name: "two" });
     throws(() => world.services.takeUp(wanted, thief), /belongs to another/);
     throws(
       () => world.services.takeUp({ ...wanted, name: "mine" }, thief),
       /belongs to another/,
     );
-    world.services.release(wanted.id, thief);
+    thief.remove(wanted.id, world.services);
     deepStrictEqual(world.services.list(), before);
     deepStrictEqual(owner.sent, []);
 
     // With its own certificate, from another host, it is the same one.
-    const self = new TestOwner({ host: "192.0.2.2", name: "one" });
+    const self = new TestPeer({ host: "192.0.2.2", name: "one" });
     strictEqual(world.services.takeUp(wanted, self), true);
     deepStrictEqual(world.services.list().map(({ status }) => status), ["complete"]);
   });
@@ -128,19 +159,19 @@ for (const state of ["whose link lives", "whose link is lost"] as const) {
 
 Deno.test("a service that has moved to a newer link is reached over the former one as well, by its holder alone", () => {
   using world = new World();
-  const former = new TestOwner({ proof: "p" });
-  const newer = new TestOwner({ proof: "p" });
-  const other = new TestOwner({ proof: "q" });
+  const former = new TestPeer({ proof: "p" });
+  const newer = new TestPeer({ proof: "p" });
+  const other = new TestPeer({ proof: "q" });
   const wanted = service({ type: "remote" });
   world.services.takeUp(wanted, former);
   world.services.takeUp(wanted, newer);
   for (const owner of [former, newer]) {
-    strictEqual(world.services.get(wanted.id, owner)?.service.id, wanted.id);
+    strictEqual(world.services.find(wanted.id, owner.link)?.service.id, wanted.id);
   }
-  strictEqual(world.services.get(wanted.id, other), undefined);
+  strictEqual(world.services.find(wanted.id, other.link), undefined);
   // What ends over the former link is not the service's end.
-  world.services.ended(former, { returns: true });
-  strictEqual(world.services.get(wanted.id, newer)?.service.id, wanted.id);
+  former.end({ returns: true });
+  strictEqual(world.services.find(wanted.id, newer.link)?.service.id, wanted.id);
 });
 
 /** Who holds a service, whether its link is away, who asks, and what it may: have the service, or its port. */
@@ -192,13 +223,12 @@ for (const [holder, away, claimant, may] of RULES) {
   for (const link of away ? ["lost", "leaving"] as const : ["alive"] as const) {
     const prepare = () => {
       const world = new World();
-      const owner = new TestOwner(holder);
+      const owner = new TestPeer(holder);
       const wanted = service();
       world.services.takeUp(wanted, owner);
-      if (link === "lost") world.services.ended(owner, { returns: true });
-      owner.leaving = link === "leaving";
-      if (owner.leaving) world.services.leaving(owner, { returns: true });
-      return { world, wanted, asks: new TestOwner(claimant) };
+      if (link === "lost") owner.end({ returns: true });
+      if (link === "leaving") owner.leave({ returns: true });
+      return { world, wanted, asks: new TestPeer(claimant) };
     };
     const mayHave = may.includes("have");
     const what = `of a service of ${one}, whose link is ${link}, ${other}`;
@@ -213,14 +243,14 @@ for (const [holder, away, claimant, may] of RULES) {
       }
       const remove = [
         ({ world, wanted, asks }: ReturnType<typeof prepare>) =>
-          world.services.release(wanted.id, asks),
+          asks.remove(wanted.id, world.services),
         ({ world, wanted, asks }: ReturnType<typeof prepare>) =>
-          world.services.destroy(wanted.id, { of: asks.peer }),
+          world.services.removePeers(wanted.id, { of: asks.info }),
       ];
       for (const run of remove) {
         const prepared = prepare();
         using world = prepared.world;
-        strictEqual(world.services.list({ of: prepared.asks.peer }).length, mayHave ? 1 : 0);
+        strictEqual(world.services.list({ of: prepared.asks.info }).length, mayHave ? 1 : 0);
         run(prepared);
         strictEqual(world.services.list().length, mayHave ? 0 : 1);
       }
@@ -242,9 +272,9 @@ for (const [holder, away, claimant, may] of RULES) {
 Deno.test("of a port that another holds, nothing is told but that it is in use", () => {
   using world = new World();
   const wanted = service({ name: "secret" });
-  world.services.takeUp(wanted, new TestOwner({ name: "a", host: "192.0.2.7" }));
+  world.services.takeUp(wanted, new TestPeer({ name: "a", host: "192.0.2.7" }));
   const ask = (claimant: Claimant) => () =>
-    world.services.takeUp(service({ sourcePort: wanted.sourcePort }), new TestOwner(claimant));
+    world.services.takeUp(service({ sourcePort: wanted.sourcePort }), new TestPeer(claimant));
   throws(ask({ name: "b" }), /the port is in use by another service$/);
   throws(ask({ name: "a" }), /the port is in use by service "secret" of 192\.0\.2\.7:1234$/);
 });
@@ -252,7 +282,7 @@ Deno.test("of a port that another holds, nothing is told but that it is in use",
 Deno.test("the id of a service of ours is nobody else's", () => {
   using world = new World();
   throws(
-    () => world.services.takeUp(service({ id: OURS }), new TestOwner()),
+    () => world.services.takeUp(service({ id: OURS }), new TestPeer()),
     { code: "already_exists", message: "The id belongs to another service" },
   );
   deepStrictEqual(world.services.list(), []);
@@ -260,10 +290,10 @@ Deno.test("the id of a service of ours is nobody else's", () => {
 
 Deno.test("a connector that is shutting down has no port open, and opens none", async () => {
   using world = new World();
-  const owner = new TestOwner();
+  const owner = new TestPeer();
   const early = service();
   world.services.takeUp(early, owner);
-  world.services.stopListening();
+  world.services.stop();
   const late = service();
   throws(() => world.services.takeUp(late, owner), /shutting down/);
   for (const { sourcePort } of [early, late]) strictEqual(await refuses(sourcePort), true);
@@ -271,13 +301,12 @@ Deno.test("a connector that is shutting down has no port open, and opens none", 
 
 Deno.test("a service whose peer had left for good listens again when it is exposed anew", async () => {
   using world = new World();
-  const former = new TestOwner();
+  const former = new TestPeer();
   const wanted = service();
   world.services.takeUp(wanted, former);
-  former.leaving = true;
-  world.services.leaving(former, { returns: false });
+  former.leave({ returns: false });
   strictEqual(await refuses(wanted.sourcePort), true);
-  world.services.takeUp(wanted, new TestOwner());
+  world.services.takeUp(wanted, new TestPeer());
   deepStrictEqual(world.services.list().map(({ id, status }) => [id, status]), [
     [wanted.id, "complete"],
   ]);
@@ -286,15 +315,14 @@ Deno.test("a service whose peer had left for good listens again when it is expos
 
 Deno.test("who takes a port over from a peer that drains does not cut off what is open there", async () => {
   using world = new World();
-  const former = new TestOwner();
+  const former = new TestPeer();
   const wanted = service();
   world.services.takeUp(wanted, former);
   using visitor = await Deno.connect({ port: wanted.sourcePort });
   await until(() => world.services.list()[0]?.connections.open === 1, "it is carried");
-  former.leaving = true;
-  world.services.leaving(former, { returns: true });
+  former.leave({ returns: true });
   const anew = service({ sourcePort: wanted.sourcePort });
-  world.services.takeUp(anew, new TestOwner());
+  world.services.takeUp(anew, new TestPeer());
   deepStrictEqual(world.services.list().map(({ id }) => id), [anew.id]);
   deepStrictEqual(former.resets, []);
   world.connections.closeAll();
@@ -306,41 +334,41 @@ Deno.test("who takes a port over from a peer that drains does not cut off what i
 Deno.test("what the user has removed stays removed for its holder, and for nobody else", () => {
   using world = new World();
   const wanted = service();
-  world.services.takeUp(wanted, new TestOwner({ proof: "a" }));
-  strictEqual(world.services.destroy(wanted.id), true);
+  world.services.takeUp(wanted, new TestPeer({ proof: "a" }));
+  strictEqual(world.services.removePeers(wanted.id), true);
   // To another one it never was there, and removing that one's makes nobody forget.
-  const other = new TestOwner({ proof: "b" });
+  const other = new TestPeer({ proof: "b" });
   strictEqual(world.services.takeUp(wanted, other), true);
-  strictEqual(world.services.destroy(wanted.id), true);
+  strictEqual(world.services.removePeers(wanted.id), true);
   for (const proof of ["a", "b"]) {
-    strictEqual(world.services.takeUp(wanted, new TestOwner({ proof })), false);
+    strictEqual(world.services.takeUp(wanted, new TestPeer({ proof })), false);
   }
-  strictEqual(world.services.takeUp(wanted, new TestOwner({ proof: "c" })), true);
+  strictEqual(world.services.takeUp(wanted, new TestPeer({ proof: "c" })), true);
 });
 
 Deno.test("what a peer has removed by itself is not lost to whom its id belongs", () => {
   using world = new World();
   const wanted = service();
-  const holder = new TestOwner({ proof: "a" });
+  const holder = new TestPeer({ proof: "a" });
   world.services.takeUp(wanted, holder);
-  world.services.ended(holder, { returns: false });
-  const thief = new TestOwner({ proof: "b" });
+  holder.end({ returns: false });
+  const thief = new TestPeer({ proof: "b" });
   strictEqual(world.services.takeUp(wanted, thief), true);
-  strictEqual(world.services.destroy(wanted.id, { of: thief.peer }), true);
+  strictEqual(world.services.removePeers(wanted.id, { of: thief.info }), true);
   strictEqual(world.services.takeUp(wanted, holder), true);
 });
 
 Deno.test("peers cannot make the connector forget what the user has removed", () => {
   using world = new World();
   const wanted = service({ type: "remote" });
-  const holder = new TestOwner({ proof: "a" });
+  const holder = new TestPeer({ proof: "a" });
   world.services.takeUp(wanted, holder);
-  world.services.destroy(wanted.id);
-  const hostile = new TestOwner({ proof: "b" });
+  world.services.removePeers(wanted.id);
+  const hostile = new TestPeer({ proof: "b" });
   for (let count = 0; count < 12_000; count += 1) {
     const id = `hostile ${count}`;
     world.services.takeUp({ ...wanted, id }, hostile);
-    world.services.destroy(id, { of: hostile.peer });
+    world.services.removePeers(id, { of: hostile.info });
   }
   strictEqual(world.services.takeUp(wanted, holder), false);
 });

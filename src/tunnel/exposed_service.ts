@@ -1,0 +1,358 @@
+// An exposed service of either origin: its exposure, and what carries that out, such as its port, its connections, its timers
+// and what is sent to its peer. What it may become is decided in exposure.ts.
+
+import { ConnectorError, type ErrorCode } from "../errors.ts";
+import type { EventStream } from "../events.ts";
+import type { Session } from "../mux/session.ts";
+import type { PeerInfo } from "../peer_identity.ts";
+import { RETRY_BACKOFF, waitMs } from "../retry.ts";
+import type { Service, ServiceReport, Side } from "../service.ts";
+import type { OwnListeners } from "../tcp/own_listeners.ts";
+import type { ControlFrame } from "../wire/frame.ts";
+import { serviceToMessage } from "../wire/service_message.ts";
+import { AnswerPace } from "./answer_pace.ts";
+import type { Connections } from "./connections.ts";
+import type { DialPace } from "./dial_pace.ts";
+import {
+  detailsOf,
+  dueOf,
+  type Effect,
+  exposedBy,
+  type Exposure,
+  type ExposureEvent,
+  hasAsked,
+  linkOf,
+  newExposure,
+  type Origin,
+  reduce,
+  type State,
+  statusOf,
+  usesLink,
+} from "./exposure.ts";
+import { Ingress } from "./ingress.ts";
+import type { ServiceConnections } from "./service_connections.ts";
+
+/** What services need of the connector. */
+export interface ServiceParts {
+  events: EventStream;
+  connections: Connections;
+  listeners: OwnListeners;
+  pace: DialPace;
+  /** How long visitors wait for a link that was lost, and a port for its peer, in milliseconds. */
+  graceMs: number;
+}
+
+/** The peer of a service. */
+export interface ServicePeer {
+  /** Its services. */
+  readonly services: Set<ExposedService>;
+  /** Who it is: at least where, as it is dialled or as it was seen. */
+  readonly info: PeerInfo;
+}
+
+/** What a service is made of. */
+export interface ExposedServiceOptions extends ServiceParts {
+  origin: Origin;
+  peer: ServicePeer;
+  /** For whom its connections, and its port, are counted. */
+  holder: string;
+  /** Own: whether an earlier run may have exposed it under this id. */
+  known?: boolean;
+  /** It is no more. Told once. */
+  onEnd: (service: ExposedService) => void;
+}
+
+/** A service that was exposed, here or by a peer. */
+export class ExposedService {
+  readonly service: Service;
+  readonly origin: Origin;
+  readonly side: Side;
+  readonly connections: ServiceConnections;
+  readonly #options: ExposedServiceOptions;
+  readonly #answers = new AnswerPace((frame, over) => this.#apply(frame, over));
+  #peer: ServicePeer;
+  #exposure: Exposure<Session>;
+  #ingress: Ingress | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Gives up the wait for the turn to try again. */
+  #retrying: AbortController | undefined;
+  #changed = Promise.withResolvers<void>();
+  /** Whether others know of it. */
+  #published = false;
+
+  constructor(service: Service, options: ExposedServiceOptions) {
+    const { origin, peer, holder, known = false } = options;
+    this.service = service;
+    this.origin = origin;
+    this.side = (service.type === "local") === (origin === "peer") ? "ingress" : "egress";
+    this.connections = options.connections.openService(service, this.side, { holder });
+    this.#options = options;
+    this.#peer = peer;
+    this.#exposure = newExposure({ origin, type: service.type, now: new Date(), known });
+  }
+
+  get state(): State<Session> {
+    return this.#exposure.state;
+  }
+
+  /** A peer's: who has exposed it here. */
+  get exposedBy(): PeerInfo | undefined {
+    return exposedBy(this.state);
+  }
+
+  /** The link that carries its visitors or streams, or did until it was about to end. */
+  get link(): Session | undefined {
+    return linkOf(this.state);
+  }
+
+  /** Whether its port is open here. */
+  get listening(): boolean {
+    return this.#ingress !== undefined;
+  }
+
+  /** Whether it cannot be had here. */
+  get obstructed(): boolean {
+    return this.state.kind === "refused" && this.state.here;
+  }
+
+  /** Whether visitors are carried over a link, or the peer is asked over it. */
+  uses(link: Session): boolean {
+    return usesLink(this.#exposure, link);
+  }
+
+  /** Whether the peer was asked over a link. */
+  hasAsked(link: Session): boolean {
+    return hasAsked(this.#exposure, link);
+  }
+
+  /** What is true of it now. */
+  report(): ServiceReport {
+    const { state, since, lastError } = this.#exposure;
+    return {
+      ...this.service,
+      status: statusOf(state),
+      since,
+      ...(lastError && { lastError }),
+      connections: this.connections.stats,
+      ...detailsOf(this.#exposure),
+    };
+  }
+
+  /** Something has happened to it: what follows is done before this returns. */
+  tell(event: ExposureEvent<Session>): void {
+    const before = this.#exposure;
+    const { next, effects } = reduce(before, event, {
+      now: new Date(),
+      graceMs: this.#options.graceMs,
+      retryMs: (failures) => waitMs(failures, RETRY_BACKOFF),
+    });
+    this.#exposure = next;
+    if (next.state !== before.state) this.#setTimer(next.state);
+    for (const effect of effects) this.#carryOut(effect);
+    if (next.state !== before.state) this.#announce(before, next);
+  }
+
+  /** It was taken up, and is in the list from now on. `restored`: an earlier run had it already. */
+  publish({ restored = false }: { restored?: boolean } = {}): void {
+    this.#published = true;
+    this.#options.events.publish({ ...this.#subject, change: "exposed", restored });
+  }
+
+  /** It is in the list no more. */
+  publishRemoved(): void {
+    if (this.#published) this.#options.events.publish({ ...this.#subject, change: "removed" });
+  }
+
+  /** The peer has answered over a link. Of many answers in a short time the last one counts, later. */
+  answered(frame: ControlFrame & { kind: "status" }, over: Session): void {
+    if (this.state.kind !== "withdrawn") this.#answers.take(frame, over);
+  }
+
+  /** It is a service of another link of the same peer from now on, or of none: `services` of peers follow. */
+  moveTo(peer: ServicePeer): void {
+    this.#peer.services.delete(this);
+    this.#peer = peer;
+    peer.services.add(this);
+  }
+
+  /**
+   * Listens, if that is its part.
+   *
+   * @throws {ConnectorError} `already_exists` when the port is in use.
+   */
+  open(): void {
+    if (this.side === "ingress" && !this.#ingress && !this.#exposure.stopped) {
+      const { listeners } = this.#options;
+      this.#ingress = Ingress.open({ connections: this.connections, listeners });
+      this.#awaitLink();
+    }
+    this.tell({ kind: "opened" });
+  }
+
+  /** As `open`; what fails is tried again for as long as that may help. */
+  tryToOpen(): void {
+    try {
+      this.open();
+    } catch (error) {
+      this.obstruct(ConnectorError.from(error, "This connector cannot take it up"));
+    }
+  }
+
+  /** It cannot be had here, whatever the peer says. Tried again if that may help. */
+  obstruct({ message, code }: ConnectorError): void {
+    this.tell({ kind: "obstructed", message, code });
+  }
+
+  /** Listens in the place of another service, so that the port never refuses in between. */
+  openInPlaceOf(former: ExposedService): void {
+    const ingress = former.#ingress;
+    if (ingress === undefined) return this.open();
+    former.#ingress = undefined;
+    ingress.reassign(this.connections);
+    this.#ingress = ingress;
+    this.tell({ kind: "opened" });
+  }
+
+  /**
+   * Resolves when it is complete.
+   *
+   * @throws {ConnectorError} as `Control.expose` says; `deadline_exceeded` when the signal is aborted before.
+   */
+  async completed(signal: AbortSignal): Promise<void> {
+    const aborted = Promise.withResolvers<void>();
+    const onAbort = () => aborted.resolve();
+    signal.addEventListener("abort", onAbort);
+    try {
+      while (this.state.kind !== "ready") {
+        const { state } = this;
+        if (state.kind === "withdrawn") throw new ConnectorError("unavailable", "it was removed");
+        const { message: reason = "the peer has not answered yet" } = detailsOf(this.#exposure);
+        if (state.kind === "refused") throw new ConnectorError(codeFor(state.code), reason);
+        if (signal.aborted) {
+          throw new ConnectorError("deadline_exceeded", `it was not complete in time: ${reason}`);
+        }
+        await Promise.race([this.#changed.promise, aborted.promise]);
+      }
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #apply({ status, message, code }: ControlFrame & { kind: "status" }, over: Session): void {
+    this.tell({ kind: "answered", over, status, message, ...(code && { code }) });
+  }
+
+  #carryOut(effect: Effect<Session>): void {
+    switch (effect.kind) {
+      case "ask":
+        return this.#ask(effect);
+      case "tellRemoved":
+        return effect.over.send({ kind: "destroy", serviceId: this.service.id });
+      case "tellMoved":
+        return effect.over.send({
+          kind: "status",
+          serviceId: this.service.id,
+          status: "error",
+          message: `the service was exposed anew from ${effect.to.peer.address}`,
+          code: "failed_precondition",
+        });
+      case "open":
+        return this.tryToOpen();
+      case "attach":
+        return this.#ingress?.attach(effect.over);
+      case "detach":
+        return this.#ingress?.detach(effect);
+      case "stopListening":
+        return this.#stopListening();
+      case "end":
+        return this.#end(effect);
+    }
+  }
+
+  #ask({ over, otherId }: Effect<Session> & { kind: "ask" }): void {
+    const { id } = this.service;
+    if (otherId && !over.hasRenamed(id)) over.rename(id);
+    over.send({
+      kind: "expose",
+      serviceId: id,
+      service: serviceToMessage(this.service, "pending"),
+    });
+  }
+
+  /** Until there is a link, visitors wait. */
+  #awaitLink(): void {
+    const { graceMs } = this.#options;
+    this.#ingress?.detach({ graceMs, reason: "there is no link to the peer" });
+  }
+
+  #stopListening(): void {
+    this.#ingress?.close();
+    this.#ingress = undefined;
+  }
+
+  #end({ cut, reason }: { cut: boolean; reason: string | undefined }): void {
+    this.#stopTrying();
+    this.#answers.close();
+    this.#stopListening();
+    this.#peer.services.delete(this);
+    if (cut) this.connections.close(reason);
+    else this.connections.retire();
+    this.#options.onEnd(this);
+  }
+
+  /** Sets the timer for what a state says will happen by itself. */
+  #setTimer(state: State<Session>): void {
+    this.#stopTrying();
+    const due = dueOf(state);
+    if (due === undefined) return;
+    const onDue = state.kind === "refused" ? () => this.#retry() : () => this.tell({ kind: "due" });
+    this.#timer = setTimeout(onDue, due.getTime() - Date.now());
+  }
+
+  async #retry(): Promise<void> {
+    const retrying = new AbortController();
+    this.#retrying = retrying;
+    const turn = await this.#options.pace.services.turn(retrying.signal);
+    turn?.end();
+    if (!retrying.signal.aborted) this.tell({ kind: "due" });
+  }
+
+  #stopTrying(): void {
+    clearTimeout(this.#timer);
+    this.#retrying?.abort();
+    this.#retrying = undefined;
+  }
+
+  /** Tells whoever waits, and the log. */
+  #announce(before: Exposure<Session>, next: Exposure<Session>): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+    const status = statusOf(next.state);
+    if (next.state.kind === "withdrawn" || status === statusOf(before.state)) return;
+    this.#options.events.publish({
+      ...this.#subject,
+      change: "status",
+      status,
+      message: detailsOf(next).message,
+      since: next.since,
+      ...(next.state.kind === "orphaned" && { graceMs: this.#options.graceMs }),
+    });
+  }
+
+  /** What every event of it tells. */
+  get #subject() {
+    const { origin, service, side } = this;
+    const peer = this.exposedBy ?? this.#peer.info;
+    return { kind: "service", origin, service, side, peer } as const;
+  }
+}
+
+/** Whether two are the same but for their ids and peers. */
+export function sameService(a: Service, b: Service): boolean {
+  return a.name === b.name && a.type === b.type && a.sourcePort === b.sourcePort &&
+    a.destinationAddr === b.destinationAddr;
+}
+
+function codeFor(code: ErrorCode | undefined): ErrorCode {
+  return code === "already_exists" ? code : "unavailable";
+}

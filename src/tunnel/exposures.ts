@@ -1,0 +1,303 @@
+// All exposed services: those that were exposed here, and those that peers have exposed here, whichever link they came over.
+// Whose a peer's service is, who gets which port, and how many there may be is decided here; where each stands, in
+// exposure.ts.
+
+import { ConnectorError } from "../errors.ts";
+import type { Session } from "../mux/session.ts";
+import type { PeerInfo } from "../peer_identity.ts";
+import { boundKey, mayClaim, mayInherit, type Principal, principalOf } from "../principal.ts";
+import type { Service, ServiceReport, ServiceRequest } from "../service.ts";
+import { Share } from "../share.ts";
+import {
+  ExposedService,
+  type ExposedServiceOptions,
+  sameService,
+  type ServiceParts,
+  type ServicePeer,
+} from "./exposed_service.ts";
+import { shareOfPeer } from "./peer_share.ts";
+
+/** The most services of our own. */
+const MAX_OWN_SERVICES = 10_000;
+/** The most services that one peer may have exposed here over one link. */
+const MAX_SERVICES_PER_LINK = 1000;
+/** The most services that peers may have exposed here, with those that wait for their peers; one has a share of them. */
+const MAX_PEER_SERVICES = 10_000;
+/** The most ids that are remembered as removed: of all services that there may be. The oldest are forgotten first. */
+const MAX_REMOVED = 10_000;
+/** The most holders of one id that are remembered: one, unless others have used the id, too. */
+const MAX_REMOVED_HOLDERS = 10;
+
+/** What the registry needs of the connector. */
+export interface ExposuresOptions extends ServiceParts {
+  /** Refuses a service of a peer that may not be taken up here. @throws {ConnectorError} with the reason. */
+  admit: (service: Service, peer: PeerInfo) => void;
+  /** Whether an id is that of a service of our own, which may not be used over this link. */
+  isTaken: (serviceId: string, link: Session) => boolean;
+}
+
+/** Every exposed service, of both origins. */
+export class Exposures {
+  readonly #options: ExposuresOptions;
+  /** Those that were exposed here, by id. */
+  readonly #own = new Map<string, ExposedService>();
+  /** Those that peers have exposed here, by id. One that leads back to this connector is in both. */
+  readonly #peers = new Map<string, ExposedService>();
+  /** What each of a peer takes of the services that there are for all peers. */
+  readonly #places = new Map<ExposedService, Share>();
+  readonly #all = Share.ofAll(MAX_PEER_SERVICES);
+  /** Which service of a peer listens on which port. */
+  readonly #ports = new Map<number, ExposedService>();
+  /**
+   * Whose services the user has removed here, by id. Their holder is told again when it asks for one: the first word may
+   * have been lost. To everybody else they never were there.
+   */
+  readonly #removed = new Map<string, Principal[]>();
+  #stopped = false;
+  #closed = false;
+
+  constructor(options: ExposuresOptions) {
+    this.#options = options;
+  }
+
+  /** Those that were exposed here. */
+  get own(): Service[] {
+    return [...this.#own.values()].map(({ service }) => service);
+  }
+
+  /** One that was exposed here. */
+  getOwn(id: string): ExposedService | undefined {
+    return this.#own.get(id);
+  }
+
+  /** What is true of one. */
+  report(id: string): ServiceReport | undefined {
+    return (this.#own.get(id) ?? this.#peers.get(id))?.report();
+  }
+
+  /** What is true of them now; `of`: of those that are this peer's. */
+  list({ of }: { of?: PeerInfo | undefined } = {}): ServiceReport[] {
+    const theirs = [...this.#peers.values()];
+    if (of !== undefined) {
+      return theirs.filter((each) => isClaimedBy(each, of)).map((each) => each.report());
+    }
+    // What was exposed to ourselves is one service, though both its ends are here.
+    const others = theirs.filter(({ service }) => !this.#own.has(service.id));
+    return [...this.#own.values(), ...others].map((each) => each.report());
+  }
+
+  /** Refuses what cannot be beside the services that were exposed here. @throws {ConnectorError} */
+  checkConflict({ name, type, sourcePort, remoteConnectorAddr }: ServiceRequest): void {
+    if (this.#own.size >= MAX_OWN_SERVICES) {
+      const reason =
+        `Cannot expose service "${name}": there are ${MAX_OWN_SERVICES} services already`;
+      throw new ConnectorError("resource_exhausted", reason);
+    }
+    // Two services cannot listen on one port: at one peer, or here.
+    for (const { service: other } of this.#own.values()) {
+      if (other.sourcePort !== sourcePort || other.type !== type) continue;
+      if (type === "local" && other.remoteConnectorAddr !== remoteConnectorAddr) continue;
+      throw new ConnectorError(
+        "already_exists",
+        `Cannot expose service "${name}" on port ${sourcePort}: ` +
+          `the port is in use by service "${other.name}"`,
+      );
+    }
+  }
+
+  /** Exposes a service to a peer. `known`: whether an earlier run may have done so under this id. Nothing is opened yet. */
+  expose(
+    service: Service,
+    { peer, holder, known }: Pick<ExposedServiceOptions, "peer" | "holder"> & { known: boolean },
+  ): ExposedService {
+    const added = this.#add(this.#own, service, { origin: "own", peer, holder, known });
+    this.#own.set(service.id, added);
+    peer.services.add(added);
+    return added;
+  }
+
+  /**
+   * Takes up a service for a peer, or lets its peer have it back. Returns whether it is wanted: if not, the peer is to be
+   * told that it was removed.
+   *
+   * @throws {ConnectorError} saying why it is refused.
+   */
+  takeUp(service: Service, { peer, link }: { peer: ServicePeer; link: Session }): boolean {
+    if (this.#stopped) {
+      throw new ConnectorError("unavailable", "This connector is shutting down");
+    }
+    const claimant = link.peer;
+    if (this.#wasRemoved(service.id, principalOf(claimant))) return false;
+    this.#options.admit(service, claimant);
+    const known = this.#peers.get(service.id);
+    const taken = known ? !isClaimedBy(known, claimant) : this.#options.isTaken(service.id, link);
+    // Whose it is is nobody else's business.
+    if (taken) throw new ConnectorError("already_exists", "The id belongs to another service");
+    const same = known !== undefined && sameService(known.service, service);
+    // One whose peer had left for good has no listener any more.
+    if (same && (known.listening || service.type === "remote")) {
+      this.#assign(known, { peer, link });
+      return true;
+    }
+    if (known === undefined) this.#checkRoom(peer, claimant);
+    const holder = service.type === "local" ? this.#listenerOn(service.sourcePort) : undefined;
+    if (holder && holder !== known && !isInheritedBy(holder, claimant)) {
+      throw new ConnectorError("already_exists", portInUse(service, holder, { claimant }));
+    }
+    const added = this.#add(this.#peers, service, {
+      origin: "peer",
+      peer,
+      holder: boundKey(claimant),
+    });
+    try {
+      if (holder) added.openInPlaceOf(holder);
+      else added.open();
+    } catch (error) {
+      added.tell({ kind: "withdraw", tell: false, cut: true });
+      throw error;
+    }
+    // What is still open of a peer that leaves goes on.
+    known?.tell({ kind: "withdraw", tell: false, cut: !same });
+    if (holder !== known) holder?.tell({ kind: "withdraw", tell: false, cut: false });
+    this.#peers.set(service.id, added);
+    this.#takePlace(added, claimant);
+    if (added.listening) this.#ports.set(service.sourcePort, added);
+    this.#assign(added, { peer, link });
+    added.publish();
+    return true;
+  }
+
+  /** A peer's service that came over this link, or over a newer one of it, who may not have heard yet that it has moved. */
+  find(serviceId: string, link: Session): ExposedService | undefined {
+    const found = this.#peers.get(serviceId);
+    const known = found && (found.link === link || isClaimedBy(found, link.peer));
+    return known ? found : undefined;
+  }
+
+  /**
+   * Removes a peer's service, and tells the peer now or when it returns. Returns whether there was one of this id; `of`:
+   * and whether it is this peer's, who has asked for it and may expose it again.
+   */
+  removePeers(serviceId: string, { of }: { of?: PeerInfo | undefined } = {}): boolean {
+    const found = this.#peers.get(serviceId);
+    if (found === undefined || of !== undefined && !isClaimedBy(found, of)) return false;
+    const holder = found.exposedBy;
+    if (of === undefined && holder) this.#rememberRemoved(serviceId, principalOf(holder));
+    found.tell({ kind: "withdraw", tell: true, cut: true });
+    return true;
+  }
+
+  /** Takes no new visitors of peers' services, and none up any more; open connections go on. */
+  stop(): void {
+    this.#stopped = true;
+    for (const each of this.#peers.values()) each.tell({ kind: "stop" });
+  }
+
+  /** Ends every service, with the connector: nobody is told, and nothing is removed. */
+  close(): void {
+    this.#closed = true;
+    const reason = "the connector is closing";
+    for (const each of [...this.#own.values(), ...this.#peers.values()]) {
+      each.tell({ kind: "withdraw", tell: false, cut: true, reason });
+    }
+  }
+
+  #add(
+    among: Map<string, ExposedService>,
+    service: Service,
+    options: Pick<ExposedServiceOptions, "origin" | "peer" | "holder"> & { known?: boolean },
+  ): ExposedService {
+    return new ExposedService(service, {
+      ...this.#options,
+      ...options,
+      onEnd: (ended) => this.#onEnd(ended, among),
+    });
+  }
+
+  #onEnd(ended: ExposedService, among: Map<string, ExposedService>): void {
+    const { service: { id, sourcePort } } = ended;
+    // One that never was open, or that another one has replaced, is not there.
+    if (among.get(id) === ended) among.delete(id);
+    if (this.#ports.get(sourcePort) === ended) this.#ports.delete(sourcePort);
+    const place = this.#places.get(ended);
+    this.#places.delete(ended);
+    place?.give();
+    place?.release();
+    if (!this.#closed) ended.publishRemoved();
+  }
+
+  /** The service of a peer that listens on a port now. */
+  #listenerOn(port: number): ExposedService | undefined {
+    const service = this.#ports.get(port);
+    return service?.listening ? service : undefined;
+  }
+
+  /** A service goes over a link of its peer from now on. */
+  #assign(service: ExposedService, { peer, link }: { peer: ServicePeer; link: Session }): void {
+    service.moveTo(peer);
+    service.tell({ kind: "linkUp", over: link });
+    if (link.leaving) {
+      service.tell({ kind: "linkDown", over: link, reason: "the peer is leaving", returns: true });
+    }
+  }
+
+  #wasRemoved(serviceId: string, claimant: Principal): boolean {
+    const holders = this.#removed.get(serviceId) ?? [];
+    // Whoever held it then holds nothing now.
+    return holders.some((holder) => mayClaim(holder, claimant, { away: true }));
+  }
+
+  #rememberRemoved(serviceId: string, holder: Principal): void {
+    if (this.#wasRemoved(serviceId, holder)) return;
+    const holders = this.#removed.get(serviceId) ?? [];
+    if (holders.length < MAX_REMOVED_HOLDERS) holders.push(holder);
+    this.#removed.set(serviceId, holders);
+    const [oldest] = this.#removed.keys();
+    if (this.#removed.size > MAX_REMOVED && oldest !== undefined) this.#removed.delete(oldest);
+  }
+
+  #takePlace(service: ExposedService, peer: PeerInfo): void {
+    const share = shareOfPeer(this.#all, peer);
+    share.takeOver();
+    this.#places.set(service, share);
+  }
+
+  #checkRoom(peer: ServicePeer, info: PeerInfo): void {
+    const share = shareOfPeer(this.#all, info);
+    const { full, taken } = share;
+    share.release();
+    if (!full && peer.services.size < MAX_SERVICES_PER_LINK) return;
+    const reason = full
+      ? `This connector has ${taken} services of the peer already, and ${this.#all.taken} of all`
+      : `The link has ${MAX_SERVICES_PER_LINK} services already`;
+    throw new ConnectorError("resource_exhausted", reason);
+  }
+}
+
+/** Whether a service is a peer's as well: to see, to remove and to take over by its id. */
+function isClaimedBy({ exposedBy, state }: ExposedService, claimant: PeerInfo): boolean {
+  return exposedBy !== undefined &&
+    mayClaim(principalOf(exposedBy), principalOf(claimant), { away: state.kind !== "ready" });
+}
+
+/** Whether a peer may have the port of a service under another id: one whose link is gone, or about to. */
+function isInheritedBy({ exposedBy, state }: ExposedService, claimant: PeerInfo): boolean {
+  return exposedBy !== undefined && state.kind !== "ready" &&
+    mayInherit(principalOf(exposedBy), principalOf(claimant));
+}
+
+/** Why a service cannot have its port, in words for a peer: whose it is is told only to who may see that one, too. */
+function portInUse(
+  { name, sourcePort }: Service,
+  holder: ExposedService,
+  { claimant }: { claimant: PeerInfo },
+): string {
+  const { service, state, exposedBy } = holder;
+  const whose = exposedBy && isClaimedBy(holder, claimant)
+    ? `service "${service.name}" of ${exposedBy.address}`
+    : "another service";
+  const how = state.kind === "orphaned"
+    ? `until ${state.until.toISOString()} by ${whose}, whose link is lost`
+    : `by ${whose}`;
+  return `Cannot listen for service "${name}" on port ${sourcePort}: the port is in use ${how}`;
+}

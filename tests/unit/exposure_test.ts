@@ -1,0 +1,453 @@
+// Where an exposed service stands: each pair of a state and an event, and what any sequence of events keeps true.
+
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import fc from "fast-check";
+import {
+  dueOf,
+  type Effect,
+  type Exposure,
+  type ExposureEvent,
+  type ExposureLink,
+  newExposure,
+  reduce,
+  type State,
+  statusOf,
+} from "../../src/tunnel/exposure.ts";
+
+interface TestLink extends ExposureLink {
+  name: string;
+}
+
+const CONTEXT = { now: new Date(1000), graceMs: 500, retryMs: () => 200 };
+
+function link(name: string, dialect: "native" | "reference" = "native"): TestLink {
+  return { name, peer: { address: name }, dialect, connections: ["tcp"] };
+}
+
+const [A, B] = [link("a"), link("b")];
+
+function after(exposure: Exposure<TestLink>, ...events: ExposureEvent<TestLink>[]) {
+  return events.reduce((former, event) => reduce(former, event, CONTEXT).next, exposure);
+}
+
+const OWN = newExposure<TestLink>({ origin: "own", type: "remote", now: new Date(0) });
+const PEERS = newExposure<TestLink>({ origin: "peer", type: "local", now: new Date(0) });
+const OPENED: ExposureEvent<TestLink> = { kind: "opened" };
+const OBSTRUCTED = { kind: "obstructed", message: "m", code: "already_exists" } as const;
+
+function up(over: TestLink): ExposureEvent<TestLink> {
+  return { kind: "linkUp", over, dialect: "native" };
+}
+
+function down(over: TestLink | undefined, returns = true): ExposureEvent<TestLink> {
+  return { kind: "linkDown", over, reason: "r", returns };
+}
+
+function answer(over: TestLink, status: "complete" | "error" | "pending") {
+  return { kind: "answered", over, status, message: "m" } as const;
+}
+
+const STATES: Record<string, Exposure<TestLink>> = {
+  "own, waiting": after(OWN, OPENED),
+  "own, asked over a": after(OWN, OPENED, up(A)),
+  "own, ready over a": after(OWN, OPENED, up(A), answer(A, "complete")),
+  "own, refused by the peer": after(OWN, OPENED, up(A), answer(A, "error")),
+  "own, refused here": after(OWN, OBSTRUCTED, up(A)),
+  "own, withdrawn": after(OWN, { kind: "withdraw", tell: false, cut: true }),
+  "peer's, waiting": after(PEERS, OPENED),
+  "peer's, ready over a": after(PEERS, OPENED, up(A)),
+  "peer's, leaving over a": after(PEERS, OPENED, up(A), down(A)),
+  "peer's, orphaned": after(PEERS, OPENED, up(A), { kind: "linkEnded", over: A, returns: true }),
+  "peer's, withdrawn": after(PEERS, OPENED, up(A), { kind: "linkEnded", over: A, returns: false }),
+};
+
+const EVENTS: Record<string, ExposureEvent<TestLink>> = {
+  "linkUp b": up(B),
+  "spoke a native": { kind: "spoke", over: A, dialect: "native" },
+  "spoke a reference": { kind: "spoke", over: A, dialect: "reference" },
+  "linkDown a": down(A),
+  "linkDown a for good": down(A, false),
+  "linkDown b": down(B),
+  "linkDown": down(undefined),
+  "linkEnded a": { kind: "linkEnded", over: A, returns: true },
+  "linkEnded a for good": { kind: "linkEnded", over: A, returns: false },
+  "linkEnded b": { kind: "linkEnded", over: B, returns: true },
+  "linkRetry": { kind: "linkRetry", at: new Date(5) },
+  "answered complete a": answer(A, "complete"),
+  "answered pending a": answer(A, "pending"),
+  "answered error a": answer(A, "error"),
+  "answered complete b": answer(B, "complete"),
+  "opened": OPENED,
+  "obstructed": OBSTRUCTED,
+  "due": { kind: "due" },
+  "stop": { kind: "stop" },
+  "withdraw": { kind: "withdraw", tell: true, cut: true },
+};
+
+/** Event, next state (`-`: nothing has changed) and effects. */
+const TABLE = `
+== own, waiting
+linkUp b               asked b | ask b
+spoke a native         -
+spoke a reference      -
+linkDown a             -
+linkDown a for good    -
+linkDown b             -
+linkDown               waiting
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+linkRetry              waiting retry
+answered complete a    -
+answered pending a     -
+answered error a       -
+answered complete b    -
+opened                 waiting
+obstructed             refused here retry
+due                    -
+stop                   waiting | stopListening
+withdraw               withdrawn | end cut
+== own, asked over a
+linkUp b               asked b | ask b
+spoke a native         asked a
+spoke a reference      asked a
+linkDown a             waiting
+linkDown a for good    waiting
+linkDown b             -
+linkDown               waiting
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+linkRetry              -
+answered complete a    ready a | attach a
+answered pending a     asked a
+answered error a       refused retry
+answered complete b    -
+opened                 asked a
+obstructed             refused here retry
+due                    -
+stop                   asked a | stopListening
+withdraw               withdrawn | tellRemoved a, end cut
+== own, ready over a
+linkUp b               ready a | ask b
+spoke a native         ready a
+spoke a reference      ready a
+linkDown a             waiting | detach 500
+linkDown a for good    waiting | detach 500
+linkDown b             -
+linkDown               waiting | detach 500
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+linkRetry              -
+answered complete a    ready a | attach a
+answered pending a     asked a | detach 500
+answered error a       refused retry | detach 500
+answered complete b    -
+opened                 ready a
+obstructed             refused here retry | detach 500
+due                    -
+stop                   ready a | stopListening
+withdraw               withdrawn | tellRemoved a, end cut
+== own, refused by the peer
+linkUp b               refused retry | ask b
+spoke a native         refused retry
+spoke a reference      refused retry
+linkDown a             waiting
+linkDown a for good    waiting
+linkDown b             -
+linkDown               waiting
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+linkRetry              -
+answered complete a    ready a | attach a
+answered pending a     asked a
+answered error a       refused retry
+answered complete b    -
+opened                 refused retry
+obstructed             refused here retry
+due                    refused | open
+stop                   refused | stopListening
+withdraw               withdrawn | tellRemoved a, end cut
+== own, refused here
+linkUp b               refused here retry
+spoke a native         refused here retry
+spoke a reference      refused here retry
+linkDown a             refused here retry
+linkDown a for good    refused here retry
+linkDown b             -
+linkDown               refused here retry
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+linkRetry              -
+answered complete a    -
+answered pending a     -
+answered error a       -
+answered complete b    -
+opened                 asked a | ask a
+obstructed             refused here retry
+due                    refused here | open
+stop                   refused here | stopListening
+withdraw               withdrawn | tellRemoved a, end cut
+== own, withdrawn
+linkUp b               -
+spoke a native         -
+spoke a reference      -
+linkDown a             -
+linkDown a for good    -
+linkDown b             -
+linkDown               -
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+linkRetry              -
+answered complete a    -
+answered pending a     -
+answered error a       -
+answered complete b    -
+opened                 -
+obstructed             -
+due                    -
+stop                   -
+withdraw               -
+== peer's, waiting
+linkUp b               ready b | attach b
+spoke a native         -
+spoke a reference      -
+linkDown a             -
+linkDown a for good    -
+linkDown b             -
+linkDown               waiting
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+linkRetry              waiting retry
+answered complete a    -
+answered pending a     -
+answered error a       -
+answered complete b    -
+opened                 waiting
+obstructed             refused here retry
+due                    -
+stop                   waiting | stopListening
+withdraw               withdrawn | end cut
+== peer's, ready over a
+linkUp b               ready b | tellMoved a, attach b
+spoke a native         -
+spoke a reference      -
+linkDown a             leaving a | detach 60000
+linkDown a for good    leaving a | stopListening
+linkDown b             -
+linkDown               -
+linkEnded a            orphaned | detach 500
+linkEnded a for good   withdrawn | end uncut
+linkEnded b            -
+linkRetry              -
+answered complete a    -
+answered pending a     -
+answered error a       -
+answered complete b    -
+opened                 ready a
+obstructed             refused here retry | detach 500
+due                    -
+stop                   ready a | stopListening
+withdraw               withdrawn | tellRemoved a, end cut
+== peer's, leaving over a
+linkUp b               ready b | tellMoved a, attach b
+spoke a native         -
+spoke a reference      -
+linkDown a             -
+linkDown a for good    -
+linkDown b             -
+linkDown               -
+linkEnded a            orphaned | detach 500
+linkEnded a for good   withdrawn | end uncut
+linkEnded b            -
+linkRetry              -
+answered complete a    -
+answered pending a     -
+answered error a       -
+answered complete b    -
+opened                 -
+obstructed             -
+due                    -
+stop                   leaving a | stopListening
+withdraw               withdrawn | tellRemoved a, end cut
+== peer's, orphaned
+linkUp b               ready b | attach b
+spoke a native         -
+spoke a reference      -
+linkDown a             -
+linkDown a for good    -
+linkDown b             -
+linkDown               -
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+linkRetry              -
+answered complete a    -
+answered pending a     -
+answered error a       -
+answered complete b    -
+opened                 -
+obstructed             -
+due                    withdrawn | end cut
+stop                   orphaned | stopListening
+withdraw               withdrawn | end cut
+== peer's, withdrawn
+linkUp b               -
+spoke a native         -
+spoke a reference      -
+linkDown a             -
+linkDown a for good    -
+linkDown b             -
+linkDown               -
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+linkRetry              -
+answered complete a    -
+answered pending a     -
+answered error a       -
+answered complete b    -
+opened                 -
+obstructed             -
+due                    -
+stop                   -
+withdraw               -
+`;
+
+function showState(state: State<TestLink>): string {
+  const words: string[] = [state.kind];
+  if ("over" in state) words.push(state.over.name);
+  if (state.kind === "refused" && state.here) words.push("here");
+  if ("retryAt" in state && state.retryAt) words.push("retry");
+  return words.join(" ");
+}
+
+function showEffect(effect: Effect<TestLink>): string {
+  const words: string[] = [effect.kind];
+  if ("over" in effect) words.push(effect.over.name);
+  if (effect.kind === "ask" && effect.otherId) words.push("otherId");
+  if (effect.kind === "detach") words.push(String(effect.graceMs));
+  if (effect.kind === "end") words.push(effect.cut ? "cut" : "uncut");
+  return words.join(" ");
+}
+
+Deno.test("every event in every state has its answer", () => {
+  const lines = Object.entries(STATES).flatMap(([name, exposure]) => [
+    `== ${name}`,
+    ...Object.entries(EVENTS).map(([event, value]) => {
+      const { next, effects } = reduce(exposure, value, CONTEXT);
+      const shown = next === exposure ? "-" : showState(next.state);
+      const what = effects.length === 0 ? "" : ` | ${effects.map(showEffect).join(", ")}`;
+      return `${event.padEnd(22)} ${shown}${what}`;
+    }),
+  ]);
+  deepStrictEqual(lines, TABLE.trim().split("\n"));
+});
+
+Deno.test("with an acceptor of the reference dialect, a later link gets another id, and never a second listener", () => {
+  const [first, second] = [link("a", "reference"), link("b", "reference")];
+  const local = newExposure<TestLink>({ origin: "own", type: "local", now: new Date(0) });
+  const asked = after(local, { kind: "linkUp", over: first });
+  const ready = after(asked, answer(first, "complete"));
+  // Beside the former link nothing is asked; once that is down, it is, under another id.
+  deepStrictEqual(reduce(ready, { kind: "linkUp", over: second }, CONTEXT).effects, []);
+  const { effects } = reduce(
+    after(ready, down(first)),
+    { kind: "linkUp", over: second, dialect: "reference" },
+    CONTEXT,
+  );
+  deepStrictEqual(effects.map(showEffect), ["ask b otherId"]);
+});
+
+Deno.test("a peer that was presumed to speak the reference dialect and does not is asked under the own id", () => {
+  const known = newExposure<TestLink>({
+    origin: "own",
+    type: "local",
+    now: new Date(0),
+    known: true,
+  });
+  // Under which id, shows once the dialect does.
+  const unknown = after(known, { kind: "linkUp", over: A });
+  strictEqual(unknown.state.kind, "waiting");
+  const presumed = reduce(unknown, { kind: "spoke", over: A, dialect: "reference" }, CONTEXT);
+  deepStrictEqual(presumed.effects.map(showEffect), ["ask a otherId"]);
+  const { effects } = reduce(
+    presumed.next,
+    { kind: "spoke", over: A, dialect: "native" },
+    CONTEXT,
+  );
+  deepStrictEqual(effects.map(showEffect), ["tellRemoved a", "ask a"]);
+});
+
+const LINKS = [A, B, link("c", "reference")];
+
+/** Any event, of any of a few links. */
+const anyEvent: fc.Arbitrary<ExposureEvent<TestLink>> = fc.oneof(
+  fc.record({
+    kind: fc.constant("linkUp" as const),
+    over: fc.constantFrom(...LINKS),
+    dialect: fc.constantFrom("native" as const, "reference" as const, undefined),
+  }),
+  fc.record({
+    kind: fc.constant("spoke" as const),
+    over: fc.constantFrom(...LINKS),
+    dialect: fc.constantFrom("native" as const, "reference" as const),
+  }),
+  fc.tuple(fc.constantFrom(undefined, ...LINKS), fc.boolean()).map(([over, returns]) =>
+    down(over, returns)
+  ),
+  fc.record({
+    kind: fc.constant("linkEnded" as const),
+    over: fc.constantFrom(...LINKS),
+    returns: fc.boolean(),
+  }),
+  fc.tuple(
+    fc.constantFrom(...LINKS),
+    fc.constantFrom("complete" as const, "error" as const, "pending" as const),
+  ).map(([over, status]) => answer(over, status)),
+  fc.constantFrom(...Object.values(EVENTS)),
+);
+
+Deno.test("whatever happens, visitors go where the state says, and an end is for ever", () => {
+  const run = fc.record({
+    origin: fc.constantFrom("own" as const, "peer" as const),
+    type: fc.constantFrom("local" as const, "remote" as const),
+    known: fc.boolean(),
+    events: fc.array(anyEvent, { maxLength: 40 }),
+  });
+  fc.assert(
+    fc.property(run, ({ events, ...made }) => {
+      let exposure = newExposure<TestLink>({ ...made, now: new Date(0) });
+      let attached: TestLink | undefined;
+      let ended = false;
+      for (const event of events) {
+        const frozen = JSON.stringify(exposure);
+        const { next, effects } = reduce(exposure, event, CONTEXT);
+        strictEqual(JSON.stringify(exposure), frozen, "nothing is changed in place");
+        if (ended) deepStrictEqual([next, effects], [exposure, []]);
+        for (const effect of effects) {
+          if (effect.kind === "attach") attached = effect.over;
+          if (effect.kind === "detach" || effect.kind === "end") attached = undefined;
+          if (effect.kind === "stopListening" && made.origin === "peer") attached = undefined;
+          if (effect.kind === "end") ended = true;
+          if (effect.kind === "ask") strictEqual(made.origin, "own");
+          if (effect.kind === "tellMoved") strictEqual(made.origin, "peer");
+        }
+        const { state } = next;
+        if (!next.stopped) strictEqual(attached, state.kind === "ready" ? state.over : undefined);
+        strictEqual(statusOf(state) === "complete", state.kind === "ready");
+        strictEqual(state.kind === "withdrawn", ended);
+        // Only what something will happen to by itself is due.
+        if (dueOf(state)) ok(state.kind === "refused" || state.kind === "orphaned");
+        if (state.kind === "orphaned") ok(next.listening || next.stopped);
+        exposure = next;
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
