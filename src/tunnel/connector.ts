@@ -25,6 +25,7 @@ import { newDialPace } from "./dial_pace.ts";
 import type { ExposedService } from "./exposed_service.ts";
 import { Exposures } from "./exposures.ts";
 import { InboundLinks } from "./inbound_links.ts";
+import { Keeper } from "./keeper.ts";
 import { Outbound } from "./outbound.ts";
 import { Peer, type PeerParts } from "./peer.ts";
 import { Connections, type ConnectionsOptions } from "./connections.ts";
@@ -64,6 +65,7 @@ export class Connector implements Control {
   readonly #options: ConnectorOptions;
   readonly #admission: Admission;
   readonly #eventLog: EventLog;
+  readonly #keeper: Keeper | undefined;
   readonly #connections: Connections;
   readonly #pace = newDialPace();
   /** Peers that we dial, by the address as the user wrote it: the contract opens one link for each distinct text. */
@@ -93,6 +95,8 @@ export class Connector implements Control {
     const { events } = this;
     const connections = new Connections(options, { admission: this.#admission, events });
     this.#connections = connections;
+    const { save } = options;
+    this.#keeper = save && new Keeper(events, { services: () => this.#kept(), save, logger });
     this.#eventLog = new EventLog(events, { logger, strangers: connections.log });
     this.#exposures = new Exposures({
       events,
@@ -131,12 +135,12 @@ export class Connector implements Control {
       const added = peer.add(service);
       if (waitMs > 0) await this.#completed(added, { waitMs, signal });
       kept = this.#unkept.delete(service.id);
-      await this.#save();
+      await this.#keeper?.settled();
     } catch (error) {
       peer.remove(service.id);
       this.#dropIdle(request.remoteConnectorAddr, peer);
       // What others have written meanwhile may have it.
-      if (kept) this.#saveSoon();
+      if (kept) this.#keeper?.soon();
       throw ConnectorError.from(error, `Cannot expose service "${request.name}"`);
     } finally {
       this.#unkept.delete(service.id);
@@ -160,6 +164,7 @@ export class Connector implements Control {
   }
 
   async destroy(id: string, { of }: AskOptions = {}): Promise<void> {
+    if (this.#exposures.closed) this.#refuseWhenClosing();
     // What was exposed here is nobody's but the user's.
     const ours = of === undefined ? [...this.#outbound].filter(([, peer]) => peer.has(id)) : [];
     for (const [text, peer] of ours) {
@@ -231,6 +236,7 @@ export class Connector implements Control {
     signal?.addEventListener("abort", hurry);
     await ended;
     signal?.removeEventListener("abort", hurry);
+    this.#keeper?.[Symbol.dispose]();
     this.#eventLog[Symbol.dispose]();
     this.#connections[Symbol.dispose]();
   }
@@ -260,9 +266,9 @@ export class Connector implements Control {
     if (signal?.aborted) throw new ConnectorError("cancelled", "nobody waits any more");
   }
 
-  #save(): Promise<void> {
-    const kept = this.#exposures.own.filter(({ id }) => !this.#unkept.has(id));
-    return this.#options.save?.(kept) ?? Promise.resolve();
+  /** What is to be kept of what is exposed. */
+  #kept(): Service[] {
+    return this.#exposures.own.filter(({ id }) => !this.#unkept.has(id));
   }
 
   /**
@@ -274,17 +280,12 @@ export class Connector implements Control {
     const kept = !this.#unkept.has(id);
     this.#unkept.add(id);
     try {
-      await this.#save();
+      await this.#keeper?.settled();
     } catch (error) {
       if (kept) this.#unkept.delete(id);
-      this.#saveSoon();
+      this.#keeper?.soon();
       throw ConnectorError.from(error, "Cannot remove the service");
     }
-  }
-
-  /** Nobody waits for it. */
-  #saveSoon(): void {
-    this.#save().catch((error) => this.#options.logger.error("services not saved", { error }));
   }
 
   #peerAt(text: string, address: Address): Outbound {
@@ -300,7 +301,7 @@ export class Connector implements Control {
       pace: this.#pace,
       onRemoved: () => {
         this.#dropIdle(text, peer);
-        this.#saveSoon();
+        this.#keeper?.soon();
       },
       onTold: () => this.#dropIdle(text, peer),
     });

@@ -245,7 +245,7 @@ function messageOf<L>(state: State<L>): string | undefined {
       return `the link to ${state.peer.address} is lost; ` +
         `its port is kept until ${state.until.toISOString()}`;
     case "withdrawn":
-      return "it was removed";
+      return undefined;
     default:
       return state.message;
   }

@@ -60,7 +60,12 @@ export class Exposures {
     this.#options = options;
   }
 
-  /** Those that were exposed here. */
+  /** Whether every service has ended with the connector. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Those that were exposed here: once it is closed, those that were until then. */
   get own(): Service[] {
     return [...this.#own.values()].map(({ service }) => service);
   }
@@ -216,8 +221,9 @@ export class Exposures {
 
   #onEnd(ended: ExposedService, among: Map<string, ExposedService>): void {
     const { service: { id, sourcePort } } = ended;
-    // One that never was open, or that another one has replaced, is not there.
-    if (among.get(id) === ended) among.delete(id);
+    // One that never was open, or that another one has replaced, is not there. One that ends with the connector stays in the
+    // list, which may be about to be saved.
+    if (among.get(id) === ended && !this.#closed) among.delete(id);
     if (this.#ports.get(sourcePort) === ended) this.#ports.delete(sourcePort);
     const place = this.#places.get(ended);
     this.#places.delete(ended);

@@ -67,6 +67,26 @@ Deno.test("a service whose removal failed is not lost with what was written mean
   await until(() => disk.names.join() === "first,second", "what is exposed is written");
 });
 
+Deno.test("what is written once the connector has closed is what was exposed until then", async () => {
+  const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const written: string[][] = [];
+  const local = await startConnector({
+    save: async (services) => {
+      const names = services.map(({ name }) => name);
+      written.push(names);
+      await gates[written.length - 1]?.promise;
+    },
+  });
+  const first = local.connector.expose(request("first"));
+  await until(() => written.length === 1, "the first save is under way");
+  const second = local.connector.expose(request("second"));
+  await local.connector.close({ drainMs: 0 });
+  for (const { resolve } of gates) resolve();
+  await Promise.allSettled([first, second]);
+  deepStrictEqual(written.at(-1), ["first", "second"]);
+  await local[Symbol.asyncDispose]();
+});
+
 Deno.test("of two services that want one port at the same moment, the second is refused", async () => {
   await using local = await startConnector();
   const wanted = request("one");
