@@ -23,7 +23,6 @@ import { BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
 import { descriptors } from "../descriptors.ts";
 import { reasonOf } from "../errors.ts";
-import type { TlsPem } from "../grpc/credentials.ts";
 
 /** How long requests of the REST API may take once it is told to end, in milliseconds. */
 const GRACE_MS = 500;
@@ -32,10 +31,16 @@ const MAX_HEADERS_BYTES = 16 * 1024;
 /** Connections that are served however few descriptors there are: one to be cut, and some who have come to look. */
 const MIN_CONNECTIONS = 4;
 
+/** PEM texts of a server with TLS: its certificate with what it needs to chain to the root, and the key. */
+export interface ServerPem {
+  certificate: string;
+  key: string;
+}
+
 /** What is served, and whether over TLS. No client certificate is asked for. */
 export interface HttpContent {
   fetch: App["fetch"];
-  tls: TlsPem | undefined;
+  tls: ServerPem | undefined;
   logger: Logger;
   /** Finds the addresses that stand for the host. Default: it stands for itself. */
   resolveBind?: ResolveHost;
@@ -157,7 +162,7 @@ export async function serveHttp(
 }
 
 /** What accepts connections. Sockets of clients that have said all they want to say stay open for the answer. */
-function createListener(tls: TlsPem | undefined): Listener {
+function createListener(tls: ServerPem | undefined): Listener {
   const options = { allowHalfOpen: true, noDelay: true };
   if (tls === undefined) return createPlainListener(options);
   return createTlsListener({

@@ -1,4 +1,5 @@
-// A pair of links over one real gRPC call, and the certificates for one that is secured.
+// A pair of links over one real gRPC call, and the certificates for one that is secured. No connector is at either end: the
+// tests are, of links.
 
 import { parseAddress } from "../../src/address.ts";
 import { describePeer } from "../../src/certs/identity.ts";

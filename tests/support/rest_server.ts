@@ -4,8 +4,7 @@
 import { getLogger } from "@logtape/logtape";
 import { type AppOptions, createApp } from "../../src/api/app.ts";
 import type { ConnectionsOptions } from "../../src/api/connections.ts";
-import type { TlsPem } from "../../src/grpc/credentials.ts";
-import { serveHttp } from "../../src/cli/serve_http.ts";
+import { serveHttp, type ServerPem } from "../../src/cli/serve_http.ts";
 import type { Control, ServiceReport } from "../../src/service.ts";
 import { readAll, writeAll } from "./world.ts";
 
@@ -22,7 +21,7 @@ export const IDLE: Control = {
 /** What to serve. */
 export interface RestServerOptions extends Partial<AppOptions> {
   bounds?: Partial<ConnectionsOptions>;
-  tls?: TlsPem;
+  tls?: ServerPem;
 }
 
 /** A running API. */
