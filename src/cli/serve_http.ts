@@ -3,7 +3,12 @@
 // Deno.serve, which shows no connection before a request is there and knows no deadlines. assemble.ts starts it.
 
 import type { Logger } from "@logtape/logtape";
-import { createServer, type Server as HttpServerOfNode } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server as HttpServerOfNode,
+  type ServerResponse,
+} from "node:http";
 import {
   createServer as createPlainListener,
   type Server as Listener,
@@ -74,7 +79,7 @@ export async function serveHttp(
   let closing = false;
   const http = createHttpServer(() => !closing);
 
-  const onRequest: Parameters<HttpServerOfNode["on"]>[1] = (incoming, outgoing) => {
+  const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     void exchange(incoming, outgoing, {
       fetch,
       connections,

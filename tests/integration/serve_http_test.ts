@@ -1,4 +1,4 @@
-// Why the REST API cannot be served: the reason, and a hint only where it helps.
+// Why the REST API cannot be served: the reason, and a hint only where it helps; and how it ends.
 
 import { rejects, strictEqual } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
@@ -52,4 +52,23 @@ Deno.test({
     });
     await rejects(Deno.connect({ hostname: "127.0.0.1", port }), Deno.errors.ConnectionRefused);
   },
+});
+
+Deno.test("a request that is never answered ends with the server, whose close is hastened by an abort", async () => {
+  const asked = Promise.withResolvers<void>();
+  const server = await serveHttp({ host: "127.0.0.1", port: 0 }, {
+    ...CONTENT,
+    fetch: () => {
+      asked.resolve();
+      return new Promise(() => {});
+    },
+  });
+  using client = await Deno.connect({ hostname: "127.0.0.1", port: server.address.port });
+  await client.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+  await asked.promise;
+  const closed = [server.close(), server.close()];
+  server.abort();
+  strictEqual(await client.read(new Uint8Array(1)).catch(() => null), null);
+  await Promise.all(closed);
+  await server.close();
 });
