@@ -1,4 +1,4 @@
-// The REST API: a thin skin over `Control`, from Request to Response. It owns no socket; cli/run.ts serves it.
+// The REST API: a thin skin over `Control`, from Request to Response. It owns no socket; cli/serve_http.ts serves it.
 // What holds for every answer (guard, headers, one log line, never a rejection) is around Hono, so that it
 // holds whatever happens inside.
 
