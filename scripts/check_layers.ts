@@ -98,11 +98,7 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
   ]],
   [
     /\b_handle\b/g,
-    [
-      "src/accepting.ts",
-      "src/api/paced_stream.ts",
-      "src/platform/",
-    ],
+    ["src/platform/"],
   ],
   [
     /\bDeno\.(open|create|read\w+|write\w+|rename|remove|mkdir|makeTemp\w+|copyFile|link|symlink|truncate|l?stat|chmod|chown|utime|realPath|watchFs)(Sync)?\b/g,

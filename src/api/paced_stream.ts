@@ -4,6 +4,7 @@
 
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
+import { pauseReading, resumeReading, writeTo } from "../platform/tls_pause.ts";
 import type { Connection } from "./connections.ts";
 import type { Turns } from "./turns.ts";
 
@@ -67,9 +68,7 @@ export class PacedStream extends Duplex {
     _encoding: string,
     callback: (error?: Error | null) => void,
   ): void {
-    // A TLS socket that is paused never says that it has written nothing (seen on Deno 2.9.6).
-    if (chunk.length === 0) callback();
-    else this.#socket.write(chunk, callback);
+    writeTo(this.#socket, chunk, callback);
   }
 
   override _final(callback: (error?: Error | null) => void): void {
@@ -98,14 +97,11 @@ export class PacedStream extends Duplex {
   }
 
   #pause(): void {
-    this.#socket.pause();
-    // A TLS socket that is paused goes on receiving, and keeps everything (seen on Deno 2.9.6).
-    handleOf(this.connection.socket)?.readStop();
+    pauseReading(this.#socket, this.connection.socket);
   }
 
   #resume(): void {
-    handleOf(this.connection.socket)?.readStart();
-    this.#socket.resume();
+    resumeReading(this.#socket, this.connection.socket);
   }
 
   async #handOn(): Promise<void> {
@@ -125,9 +121,4 @@ export class PacedStream extends Duplex {
     // The stream asks for the next piece by itself, when this one has been taken.
     this.push(first.subarray(0, PIECE_BYTES));
   }
-}
-
-/** The runtime's own handle of a connection. Private in its types, a plain property in fact; null when it has closed. */
-function handleOf(socket: Socket): { readStart(): number; readStop(): number } | null | undefined {
-  return (socket as Socket & { _handle?: ReturnType<typeof handleOf> })._handle;
 }

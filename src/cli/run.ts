@@ -8,13 +8,13 @@ import { ConnectorError } from "../errors.ts";
 import { configureLogging } from "../log.ts";
 import { PROXY_VARIABLES } from "../proxies.ts";
 import config from "../../deno.json" with { type: "json" };
-import { holdBallast } from "./gc_ballast.ts";
+import { reserveMemory } from "../platform/external_memory.ts";
 import type { RunOptions } from "./run_options.ts";
 import { type StopRequests, stopSignals } from "./stop_signals.ts";
 
 /** Runs a connector until a signal asks it to end. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
 export async function runConnector(options: RunOptions): Promise<number> {
-  holdBallast();
+  reserveMemory();
   await using _logging = await configureLogging({
     level: options.logLevel,
     format: options.logFormat,

@@ -16,7 +16,6 @@ import {
 } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsListener } from "node:tls";
-import { handleOf, keepAccepting } from "../accepting.ts";
 import type { Address } from "../address.ts";
 import type { App } from "../api/app.ts";
 import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "../api/connections.ts";
@@ -28,6 +27,8 @@ import { BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
 import { descriptors } from "../descriptors.ts";
 import { reasonOf } from "../errors.ts";
+import { keepConnections } from "../platform/http_server.ts";
+import { handleOf, keepAccepting } from "../platform/stalled_accept.ts";
 
 /** How long requests of the REST API may take once it is told to end, in milliseconds. */
 const GRACE_MS = 500;
@@ -195,8 +196,7 @@ function createHttpServer(open: () => boolean): HttpServerOfNode {
   });
   // One more than are taken, or those beyond would be dropped without a word, Origin and all.
   server.maxHeadersCount = MAX_HEADER_LINES + 1;
-  // A server that does not listen ends every connection after one answer.
-  Object.defineProperty(server, "listening", { get: open });
+  keepConnections(server, open);
   return server;
 }
 

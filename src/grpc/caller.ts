@@ -1,16 +1,11 @@
 // Who makes a call, as far as the call proves it: by the verified certificate of its connection, the address that it comes
 // from, and the proof in its metadata. Every call of the server is judged here before anything is done for it.
 
-import {
-  Metadata,
-  type ServerDuplexStream,
-  type ServerInterceptingCall,
-  type ServerUnaryCall,
-} from "@grpc/grpc-js";
-import { connectionText, formatAddress, unmapIpv4 } from "../address.ts";
+import { Metadata, type ServerDuplexStream, type ServerUnaryCall } from "@grpc/grpc-js";
 import { ConnectorError } from "../errors.ts";
 import { decodeProof, encodeProof } from "../instance_secret.ts";
 import type { PeerInfo } from "../peer_identity.ts";
+import { addressOfCall } from "../platform/grpc_call_address.ts";
 import { type CertificateId, type IdentifyPeer, Principal } from "../principal.ts";
 
 /** The metadata in which a dialler proves which instance it is. docs/PROTOCOL.md, "Instance". */
@@ -31,36 +26,6 @@ type Call =
 /** Adds the proof of our instance to what is sent as a call begins. */
 export function addProof(metadata: Metadata, proof: Uint8Array): void {
   metadata.set(INSTANCE_KEY, encodeProof(proof));
-}
-
-/** Where a call comes from: host:port, or `unknown` when its connection was lost. */
-export function addressOfCall(call: Pick<Call, "getPeer">): string {
-  // grpc-js writes IPv6 peers without brackets.
-  const text = call.getPeer();
-  const colon = text.lastIndexOf(":");
-  const port = Number(text.slice(colon + 1));
-  return colon >= 0 && Number.isInteger(port)
-    ? formatAddress({ host: unmapIpv4(text.slice(0, colon)), port })
-    : text;
-}
-
-/**
- * The TCP connection of a call, as `connectionText` writes it; undefined when it was lost. No program at the other end
- * can choose what it says: both ends of one connection, and nobody else, have the same.
- */
-export function connectionOfCall(call: object): string | undefined {
-  // grpc-js has it one layer below what handlers are given.
-  const inner: unknown = Reflect.get(call, "call");
-  if (typeof inner !== "object" || inner === null || !("getConnectionInfo" in inner)) {
-    return undefined;
-  }
-  // The check above, and grpc-js's `ServerInterceptingCallInterface`, say what it is.
-  const { localAddress, localPort, remoteAddress, remotePort } = (inner as ServerInterceptingCall)
-    .getConnectionInfo();
-  return connectionText(
-    { host: remoteAddress, port: remotePort },
-    { host: localAddress, port: localPort },
-  );
 }
 
 /** The certificate of a call's connection in DER; undefined where there is none. */

@@ -10,6 +10,7 @@ import type { Security } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgePeer } from "../peer_judge.ts";
+import { type Connect, connectOnce } from "../platform/grpc_connect_once.ts";
 import { hidePeerCertificate, shownCertificates } from "../platform/peer_certificates.ts";
 import type { IdentifyPeer } from "../principal.ts";
 import type { Certificates } from "./caller.ts";
@@ -66,7 +67,7 @@ const NO_SERVER_NAME = "connector.invalid";
 export function secureChannels(tls?: TlsIdentity): SecureChannel {
   if (tls === undefined) {
     return (_host, hooks = {}) => ({
-      credentials: connectOnce(
+      credentials: connecting(
         ChannelCredentials.createInsecure(),
         (socket, connect) => connect(socket),
         hooks,
@@ -83,7 +84,7 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
   return (host, hooks = {}) => {
     const servername = isIP(host) === 0 ? host : NO_SERVER_NAME;
     return {
-      credentials: connectOnce(
+      credentials: connecting(
         ChannelCredentials.createSsl(root, key, certificate),
         async (socket) => ({
           socket: await connectTls(socket, { secureContext, servername, host, judge }),
@@ -109,35 +110,19 @@ function createContext(options: Parameters<typeof createSecureContext>[0]): Secu
   }
 }
 
-type SecureConnector = ReturnType<ChannelCredentials["_createSecureConnector"]>;
-type Connect = SecureConnector["connect"];
-
-/**
- * Lets each address be tried once. As a connection fails, grpc-js opens the next before it says so, and nobody can stop
- * it: the peer would meet, and log, every try twice. The second is closed without a word.
- */
-function connectOnce(
+/** Prepares each socket that has connected, secures it, and tells the hooks of it. */
+function connecting(
   credentials: ChannelCredentials,
   secure: (socket: Socket, connect: Connect) => ReturnType<Connect>,
   { onConnected, onGoAway }: ChannelHooks,
 ): ChannelCredentials {
-  const create = credentials._createSecureConnector.bind(credentials);
-  credentials._createSecureConnector = (...args) => {
-    const connector = create(...args);
-    const connect = connector.connect.bind(connector);
-    let tried = false;
-    connector.connect = async (socket) => {
-      if (tried) throw new Error("the address was tried already");
-      tried = true;
-      keepAlive(socket);
-      await onConnected?.(socket);
-      const secured = await secure(socket, connect);
-      if (onGoAway) tellOfGoAway(secured.socket, onGoAway);
-      return secured;
-    };
-    return connector;
-  };
-  return credentials;
+  return connectOnce(credentials, async (socket, connect) => {
+    keepAlive(socket);
+    await onConnected?.(socket);
+    const secured = await secure(socket, connect);
+    if (onGoAway) tellOfGoAway(secured.socket, onGoAway);
+    return secured;
+  });
 }
 
 /**

@@ -14,7 +14,7 @@ import { CallLink, type DescribePeer, helloToMetadata } from "./call_link.ts";
 import type { SecureChannel } from "./credentials.ts";
 import type { GoAway } from "./go_away.ts";
 import { ProxiedWay } from "./proxy_tunnel.ts";
-import { pingOptions, type PingTimes, watchSilence } from "./silence_watch.ts";
+import { pingOptions, type PingTimes, watchSilence } from "../platform/grpc_keepalive.ts";
 import { fromStatus } from "./status.ts";
 import { CLIENT_WINDOW_OPTIONS } from "./windows.ts";
 

@@ -1,7 +1,8 @@
 // HTTP/2 GOAWAY (RFC 9113, section 6.8): the other end of a connection, which may be a proxy on the way, accepts no
-// more calls over it and lets open ones finish. Tells the owner of the connection, and keeps its pings working.
+// more calls over it and lets open ones finish. Tells whoever opened the connection; grpc-js tells nobody, and only opens
+// the next call over another connection (docs/ARCHITECTURE.md, "Platform workarounds").
 
-import http2, { type ClientHttp2Session, type Http2Session } from "node:http2";
+import http2, { type ClientHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import { plainText } from "../plain_text.ts";
 
@@ -39,27 +40,6 @@ export function watchGoAway(session: ClientHttp2Session, socket: Duplex): void {
     });
     return request(...args);
   };
-}
-
-/**
- * Lets a session be pinged for as long as it has calls. The runtime closes it when a GOAWAY comes, lets its calls go on, and
- * from then on answers every ping by itself that it has failed; grpc-js, on either side, takes that for a lost connection
- * and resets the calls: https://github.com/grpc/grpc-node/issues/3068.
- */
-export function pingWhileClosing(session: Http2Session): void {
-  const ping = session.ping.bind(session);
-  const whileOpen = (...args: Parameters<typeof ping>) => {
-    // V8 finds every property of an object more slowly once it has lost one.
-    if (!session.closed) return ping(...args);
-    Object.defineProperty(session, "closed", { value: false, configurable: true });
-    try {
-      return ping(...args);
-    } finally {
-      Reflect.deleteProperty(session, "closed");
-    }
-  };
-  // It has overloads, which a function expression cannot have.
-  Object.assign(session, { ping: whileOpen });
 }
 
 function nameOf(code: number): string {

@@ -3,7 +3,8 @@
 // session_guard.ts gives them to every connection that we open, windows.ts to our servers.
 
 import http2, { type Http2Session, type SessionOptions, type Settings } from "node:http2";
-import type { Socket } from "node:net";
+import { holdOutput } from "../platform/http2_backpressure.ts";
+import { internalsOf, type NativeSession } from "../platform/http2_session_internals.ts";
 import { FrameMeter } from "./frame_meter.ts";
 
 /**
@@ -51,14 +52,6 @@ export const SESSION_OPTIONS: SessionOptions & Readonly<Record<string, unknown>>
   streamResetRate: RESETS_PER_SECOND,
 };
 
-/** The native half of a session: private in node's types, plain properties in fact. */
-interface NativeSession {
-  receive(bytes: Uint8Array): void;
-  getOutgoingChunk(): Uint8Array | undefined;
-  sendPending(): void;
-  hasPendingData(): boolean;
-}
-
 /** A session that is bounded. */
 export interface BoundedSession {
   /** Sends what the runtime would keep until it has something else to send. */
@@ -77,9 +70,9 @@ export function boundSession(
     judgeFirst?: (bytes: Uint8Array) => string | undefined;
   },
 ): BoundedSession | undefined {
-  const native = memberOf(session, isNativeSession);
-  const socket = memberOf(session, isSocket);
-  if (native === undefined || socket === undefined) return undefined;
+  const internals = internalsOf(session);
+  if (internals === undefined) return undefined;
+  const { native, socket } = internals;
   const meter = new FrameMeter(
     { bytes: MAX_RECKONED_BYTES, fields: MAX_HEADER_FIELDS },
     {
@@ -88,7 +81,12 @@ export function boundSession(
     },
   );
   meterInput(native, { meter, judgeFirst, onExcess });
-  holdOutput(session, { native, socket, meter });
+  holdOutput(session, {
+    native,
+    socket,
+    maxUnsentBytes: MAX_UNSENT_BYTES,
+    onSent: (length) => meter.sent(length),
+  });
   return { flush: () => native.sendPending() };
 }
 
@@ -111,58 +109,4 @@ function meterInput(
     if (excess === undefined) receive(bytes);
     else onExcess(excess);
   };
-}
-
-/**
- * The runtime writes whatever a session has to say to its socket, whether that takes it or not: answers to pings, and all
- * that the peer's windows let us send, which may be gigabytes. Here it waits until the socket has room.
- */
-function holdOutput(
-  session: Http2Session,
-  { native, socket, meter }: { native: NativeSession; socket: Socket; meter: FrameMeter },
-): void {
-  const finish = native.sendPending.bind(native);
-  let waiting = false;
-  native.sendPending = () => {
-    while (!waiting) {
-      if (socket.writableLength >= MAX_UNSENT_BYTES) {
-        waiting = true;
-        socket.once("drain", resume);
-        return;
-      }
-      const chunk = native.getOutgoingChunk();
-      // There is nothing left that it could write.
-      if (chunk === undefined || chunk.byteLength === 0) return finish();
-      meter.sent(chunk.byteLength);
-      socket.write(chunk);
-    }
-  };
-  const resume = () => {
-    waiting = false;
-    if (session.destroyed) return;
-    native.sendPending();
-    // What the runtime looks at after each read: it has said its last word.
-    if (!waiting && !native.hasPendingData()) session.destroy();
-  };
-  session.once("close", () => socket.off("drain", resume));
-}
-
-/** What a session keeps under a symbol of its own. */
-function memberOf<T>(session: Http2Session, is: (value: unknown) => value is T): T | undefined {
-  for (const key of Object.getOwnPropertySymbols(session)) {
-    const value: unknown = Reflect.get(session, key);
-    if (is(value)) return value;
-  }
-  return undefined;
-}
-
-function isNativeSession(value: unknown): value is NativeSession {
-  return typeof value === "object" && value !== null && "getOutgoingChunk" in value &&
-    "sendPending" in value && "receive" in value && "hasPendingData" in value;
-}
-
-function isSocket(value: unknown): value is Socket {
-  // The one that `session.socket` hands out hides what it writes.
-  return typeof value === "object" && value !== null && "writableLength" in value &&
-    "remoteAddress" in value;
 }

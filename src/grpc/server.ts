@@ -20,7 +20,6 @@ import {
   type NullMessage,
   RemoteConnectionService,
 } from "../../proto/gen/connector.ts";
-import { handleOf, keepAccepting } from "../accepting.ts";
 import { type Address, formatAddress } from "../address.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
@@ -28,6 +27,11 @@ import { keepAlive } from "../keep_alive.ts";
 import type { Hello, Link } from "../mux/link.ts";
 import { answerTo } from "../mux/negotiation.ts";
 import type { PeerInfo } from "../peer_identity.ts";
+import { withSystemCode } from "../platform/grpc_bind_error.ts";
+import { addressOfCall, connectionOfCall } from "../platform/grpc_call_address.ts";
+import { pingOptions, type PingTimes, watchSilence } from "../platform/grpc_keepalive.ts";
+import { withHttp2Options } from "../platform/grpc_server_options.ts";
+import { handleOf, keepAccepting } from "../platform/stalled_accept.ts";
 import { isLocalUser, principalOf } from "../principal.ts";
 import { type Control, MAX_NAME_LENGTH } from "../service.ts";
 import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
@@ -37,20 +41,27 @@ import {
   serviceFromMessage,
   serviceToMessage,
 } from "../wire/service_message.ts";
-import { addressOfCall, connectionOfCall, describeCaller, principalOfCall } from "./caller.ts";
+import { describeCaller, principalOfCall } from "./caller.ts";
 import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
 import { serverCredentials, type TlsIdentity } from "./credentials.ts";
 import { REQUEST_MS } from "./deadlines.ts";
 import { toBuffer } from "./dial.ts";
 import { Gates, type GatesOptions } from "./gates.ts";
-import { pingOptions, type PingTimes, watchSilence } from "./silence_watch.ts";
+import { HANDSHAKE_TIMEOUT_MS } from "./handshake_gate.ts";
+import { SERVER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
 import { toStatus } from "./status.ts";
-import { windowed } from "./windows.ts";
+import { RECEIVE_WINDOW_BYTES } from "./windows.ts";
 
 /** Calls that one connection may have open at once: a peer needs one, tools a few. */
 const MAX_CALLS_PER_CONNECTION = 32;
 /** A silent path of a peer that dialled us is noticed within 14 s, whatever dialect it speaks. Clients put no bound on pings. */
 const SERVER_PINGS: Readonly<PingTimes> = { intervalMs: 5_000, timeoutMs: 8_000 };
+/** For its calls wide windows, for its headers bounds, and for failed handshakes an end. */
+const HTTP2_OPTIONS = {
+  ...SESSION_OPTIONS,
+  handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+  settings: { ...SERVER_SETTINGS, initialWindowSize: RECEIVE_WINDOW_BYTES },
+};
 /** How long an aborted call may take to tell its peer why, in milliseconds, before its connection is cut. */
 const ABORT_GRACE_MS = 1000;
 
@@ -133,18 +144,24 @@ export class GrpcServer {
       onRefused: options.onRefused,
     });
     const stops: (() => void)[] = [() => gates.close()];
-    const server = windowed(
+    const server = withHttp2Options(
       new Server({
         "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
         "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
         ...pingOptions(SERVER_PINGS),
       }),
-      (http2Server) => {
-        track(http2Server, sessions);
-        // Once it listens, it has a handle, and an end.
-        http2Server.once("listening", () => stops.push(keepAccepting(() => handleOf(http2Server))));
-        // Last, so that they stand before all others.
-        gates.guard(http2Server);
+      {
+        options: HTTP2_OPTIONS,
+        onHttp2Server(http2Server) {
+          track(http2Server, sessions);
+          // Once it listens, it has a handle, and an end.
+          http2Server.once(
+            "listening",
+            () => stops.push(keepAccepting(() => handleOf(http2Server))),
+          );
+          // Last, so that they stand before all others.
+          gates.guard(http2Server);
+        },
       },
     );
     addServices(server, options, gates);
@@ -203,16 +220,10 @@ async function bindOne(
     server.bindAsync(
       formatAddress({ host, port }),
       credentials,
-      (error, port) => error ? reject(withCode(error)) : resolve(port),
+      (error, port) => error ? reject(withSystemCode(error)) : resolve(port),
     );
   });
   return { port: bound, close: () => server.unbind(formatAddress({ host, port: bound })) };
-}
-
-/** grpc-js keeps only the text of what the system has said. */
-function withCode(error: Error): Error {
-  const [code] = /\bE[A-Z]{3,}\b/.exec(error.message) ?? [];
-  return Object.assign(error, code !== undefined && { code });
 }
 
 function addServices(server: Server, options: GrpcServerOptions, gates: Gates): void {

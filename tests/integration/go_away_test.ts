@@ -6,7 +6,7 @@ import { delay } from "../../src/delay.ts";
 import { describePeer } from "../../src/certs/identity.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
-import type { PingTimes } from "../../src/grpc/silence_watch.ts";
+import type { PingTimes } from "../../src/platform/grpc_keepalive.ts";
 import { InstanceSecret } from "../../src/instance_secret.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";

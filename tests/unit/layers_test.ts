@@ -137,7 +137,7 @@ const GUARDED: [code: string, use: string, may: string, mayNot: string][] = [
     "src/tcp/handles/conn.ts",
   ],
   ['binding("tcp_wrap")', "binding(", "src/tcp/handles/handle.ts", "src/grpc/gates.ts"],
-  ["socket._handle", "_handle", "src/accepting.ts", "src/tcp/handles/conn.ts"],
+  ["socket._handle", "_handle", "src/platform/stalled_accept.ts", "src/tcp/handles/conn.ts"],
   ["{ _handle: handle } = s", "_handle", "src/platform/tls_socket.ts", "src/api/exchange.ts"],
   ["await Deno.open(p)", "Deno.open", "src/state/state_file.ts", "src/tunnel/peer.ts"],
   [

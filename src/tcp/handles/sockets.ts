@@ -1,7 +1,7 @@
 // Sockets made of the runtime's handles: they can reset a connection, and cost less than Deno's own. Loaded on demand: a
 // runtime that has no such handles must not keep the program from starting.
 
-import { keepAccepting } from "../../accepting.ts";
+import { keepAccepting } from "../../platform/stalled_accept.ts";
 import { formatAddress, isIpv4 } from "../../address.ts";
 import type { Conn } from "../conn.ts";
 import { Network } from "../network.ts";

@@ -1,19 +1,19 @@
-// The ballast makes full collections rare and does not become memory: both depend on how this version of the
+// The reserved memory makes full collections rare and does not become memory: both depend on how this version of the
 // runtime counts buffers.
 
 import { ok, strictEqual } from "node:assert/strict";
 import { Child } from "../support/child.ts";
 
-/** What may lie around as garbage, and room for what differs between two runs: far below the ballast. */
+/** What may lie around as garbage, and room for what differs between two runs: far below what is reserved. */
 const MAX_GROWTH_BYTES = 150e6;
-const BALLAST = new URL("../../src/cli/gc_ballast.ts", import.meta.url).href;
+const MODULE = new URL("../../src/platform/external_memory.ts", import.meta.url).href;
 /**
  * Buffers of a message's size come and go, some of them under way for a while, as at full speed. The limits are
  * tight only after a first collection, which a connector has met by the time it carries anything.
  */
 const PROGRAM = `
-  const { holdBallast } = await import("${BALLAST}");
-  if (Deno.args[0] === "ballast") holdBallast();
+  const { reserveMemory } = await import("${MODULE}");
+  if (Deno.args[0] === "reserved") reserveMemory();
   const heap = Array.from({ length: 200_000 }, (_, index) => ({ index }));
   gc();
   const underWay = [];
@@ -25,9 +25,9 @@ const PROGRAM = `
   console.log("resident", Deno.memoryUsage().rss);
 `;
 
-Deno.test("with the ballast full collections are rare, and it does not become memory", async () => {
+Deno.test("with the reserved memory full collections are rare, and it does not become memory", async () => {
   const without = await run("none");
-  const held = await run("ballast");
+  const held = await run("reserved");
   ok(
     held.collections * 2 <= without.collections,
     `${held.collections} full collections, ${without.collections} without`,

@@ -1,7 +1,7 @@
 // All listeners are kept accepting by one timer: each once a second, however many there are, never all at one time.
 
 import { ok, strictEqual } from "node:assert/strict";
-import { keepAccepting } from "../../src/accepting.ts";
+import { keepAccepting } from "../../src/platform/stalled_accept.ts";
 import { FakeTime } from "../support/fake_time.ts";
 
 for (const count of [1, 100, 250, 10_000]) {
