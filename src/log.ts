@@ -1,8 +1,15 @@
 // Logging: one line an event on stderr, as text for people or as JSON for machines. Everybody logs through
 // LogTape's `getLogger`; only cli/run.ts configures it, here. Field values may come from strangers, so
-// nothing in them can end a line, start another, or steer a terminal.
+// nothing in them can end a line, start another, or steer a terminal. What LogTape's own sinks and
+// formatters lack for that is in docs/ARCHITECTURE.md, "Logging".
 
-import { configure, type LogLevel as TapeLevel, type LogRecord, reset } from "@logtape/logtape";
+import {
+  configure,
+  getTextFormatter,
+  type LogLevel as TapeLevel,
+  type LogRecord,
+  reset,
+} from "@logtape/logtape";
 import { reasonOf } from "./errors.ts";
 import { plainJson } from "./plain_text.ts";
 
@@ -78,25 +85,38 @@ export async function configureLogging(options: LoggingOptions): Promise<Logging
 }
 
 /** One line for people: `TIME LEVEL message key=value key="a value"`, with its line end. */
-export function formatText(record: LogRecord): string {
-  let line = `${timeOf(record)} ${levelOf(record).toUpperCase().padEnd(5)} ${
-    plainJson(JSON.stringify(messageOf(record)).slice(1, -1).replaceAll('\\"', '"'))
-  }`;
+export const formatText: (record: LogRecord) => string = getTextFormatter({
+  timestamp: "rfc3339",
+  level: (level) => nameOfLevel(level).toUpperCase().padEnd(5),
+  value: messageValue,
+  // Done below: LogTape's own leaves tabs, line separators and bidirectional overrides as they are.
+  sanitize: false,
+  format: ({ timestamp, level, message, record }) =>
+    `${timestamp} ${level} ${plainMessage(message)}${fieldsText(record.properties)}`,
+});
+
+function plainMessage(message: string): string {
+  return plainJson(JSON.stringify(message).slice(1, -1).replaceAll('\\"', '"'));
+}
+
+function fieldsText(properties: Record<string, unknown>): string {
   const room = { left: MAX_TEXT_LENGTH };
-  for (const [key, value] of Object.entries(record.properties)) {
+  return Object.entries(properties).map(([key, value]) => {
     const plain = toPlain(value, { depth: MAX_DEPTH, room });
-    if (plain !== undefined) line += ` ${textOf(key)}=${textOf(plain)}`;
-  }
-  return `${line}\n`;
+    return plain === undefined ? "" : ` ${textOf(key)}=${textOf(plain)}`;
+  }).join("");
 }
 
 /** One JSON object with `time`, `level`, `logger`, `message` and `fields`, and its line end. */
 export function formatJson(record: LogRecord): string {
   const entry = {
-    time: timeOf(record),
-    level: levelOf(record),
+    time: new Date(record.timestamp).toISOString(),
+    level: nameOfLevel(record.level),
     logger: record.category.join("."),
-    message: messageOf(record),
+    // The even parts are the text as it was written, the odd ones values that stood in braces in it.
+    message: record.message.map((part, index) => index % 2 === 0 ? part : messageValue(part)).join(
+      "",
+    ),
     fields: toPlain(record.properties, {
       depth: MAX_DEPTH + 1,
       room: { left: MAX_TEXT_LENGTH },
@@ -105,21 +125,14 @@ export function formatJson(record: LogRecord): string {
   return `${plainJson(JSON.stringify(entry))}\n`;
 }
 
-function timeOf(record: LogRecord): string {
-  return new Date(record.timestamp).toISOString();
+function nameOfLevel(level: TapeLevel): string {
+  return level === "warning" ? "warn" : level;
 }
 
-function levelOf(record: LogRecord): string {
-  return record.level === "warning" ? "warn" : record.level;
-}
-
-function messageOf(record: LogRecord): string {
-  // The even parts are the text as it was written, the odd ones values that stood in braces in it.
-  return record.message.map((part, index) => {
-    if (index % 2 === 0 && typeof part === "string") return part;
-    const plain = toPlain(part, { depth: MAX_DEPTH, room: { left: MAX_VALUE_LENGTH } });
-    return typeof plain === "string" ? plain : JSON.stringify(plain) ?? "";
-  }).join("");
+/** A value that stands in braces in a message. */
+function messageValue(value: unknown): string {
+  const plain = toPlain(value, { depth: MAX_DEPTH, room: { left: MAX_VALUE_LENGTH } });
+  return typeof plain === "string" ? plain : JSON.stringify(plain) ?? "";
 }
 
 /** What JSON can hold. */
