@@ -8,7 +8,8 @@ import {
   parseCertificates,
   type PemText,
 } from "./certificate.ts";
-import { isKeyOf, readPrivateKey, type SigningKey, toSigningKey } from "./private_key.ts";
+import { isKeyOf, readPrivateKey } from "./private_key.ts";
+import { type SigningKey, toSigningKey } from "./signing_key.ts";
 
 /** A root that can sign. */
 export interface Authority {

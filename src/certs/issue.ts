@@ -25,7 +25,7 @@ import {
   MAX_VALID_DAYS,
   ROOT_VALID_DAYS,
 } from "./policy.ts";
-import { generateKeyPair, privateKeyPem, type SigningKey } from "./private_key.ts";
+import { generateKeyPair, privateKeyPem, type SigningKey } from "./signing_key.ts";
 import { checkSpiffeId, spiffeIdFor } from "./spiffe.ts";
 import { checkCommonName, normalizeDnsNames, normalizeIpAddresses } from "./subject_names.ts";
 

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { openAuthority } from "../../src/certs/authority.ts";
-import { readPrivateKey, toSigningKey } from "../../src/certs/private_key.ts";
+import { readPrivateKey } from "../../src/certs/private_key.ts";
+import { toSigningKey } from "../../src/certs/signing_key.ts";
 import {
   DIGITAL_SIGNATURE,
   labelled,
