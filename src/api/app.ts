@@ -5,7 +5,7 @@
 import { getLogger, type Logger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import type { LeafIssuer } from "../certs/leaf_issuer.ts";
+import type { LeafIssuer } from "../certs/issue/leaf_issuer.ts";
 import { unmapIpv4 } from "../address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";

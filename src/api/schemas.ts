@@ -4,8 +4,8 @@
 import { HTTPException } from "hono/http-exception";
 import * as z from "zod";
 import { hasZone, isAddress, MAX_ADDRESS_LENGTH } from "../address.ts";
-import type { LeafRequest } from "../certs/leaf_issuer.ts";
-import { MAX_COMMON_NAME_LENGTH } from "../certs/subject_names.ts";
+import type { LeafRequest } from "../certs/issue/leaf_issuer.ts";
+import { MAX_COMMON_NAME_LENGTH } from "../certs/issue/subject_names.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import {
   type ConnectionStats,

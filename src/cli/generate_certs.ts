@@ -1,6 +1,6 @@
 // `connector generate-certs`: makes certificate files and says what was made. Its options are in
-// generate_certs_options.ts, how certificates look in certs/issue.ts, how files are written in
-// certs/pem_files.ts.
+// generate_certs_options.ts, how certificates look in certs/issue/issue.ts, how files are written in
+// certs/files/pem_files.ts.
 
 import { Command, Option } from "commander";
 import {
@@ -97,8 +97,8 @@ async function generate(options: GenerateCertsOptions): Promise<Outcome> {
 
 async function generateRoot({ folder, force, ...options }: RootRequest): Promise<Outcome> {
   // Loaded only now, so that help and other commands need not wait for the certificate library.
-  const { issueRoot } = await import("../certs/issue.ts");
-  const { writeIssued } = await import("../certs/pem_files.ts");
+  const { issueRoot } = await import("../certs/issue/issue.ts");
+  const { writeIssued } = await import("../certs/files/pem_files.ts");
   const root = await issueRoot(options);
   const paths = await writeIssued(root, { name: "root", folder, force });
   const said = lines(
@@ -110,9 +110,9 @@ async function generateRoot({ folder, force, ...options }: RootRequest): Promise
 }
 
 async function generateLeaf({ folder, force, ...options }: LeafRequest): Promise<Outcome> {
-  const { openAuthority } = await import("../certs/authority.ts");
-  const { issueLeaf } = await import("../certs/issue.ts");
-  const { readPemFile, writeIssued } = await import("../certs/pem_files.ts");
+  const { openAuthority } = await import("../certs/issue/authority.ts");
+  const { issueLeaf } = await import("../certs/issue/issue.ts");
+  const { readPemFile, writeIssued } = await import("../certs/files/pem_files.ts");
   const certificate = await readPemFile(options.rootCaPath, "root certificate");
   const key = await readPemFile(options.rootKeyPath, "root key", { secret: true });
   const root = await openAuthority({ certificate, key });

@@ -7,9 +7,9 @@ import {
   LEAF_VALID_DAYS,
   MAX_VALID_DAYS,
   ROOT_VALID_DAYS,
-} from "../certs/policy.ts";
-import { checkSpiffeId } from "../certs/spiffe.ts";
-import { normalizeDnsNames, normalizeIpAddresses } from "../certs/subject_names.ts";
+} from "../certs/issue/defaults.ts";
+import { checkSpiffeId } from "../certs/issue/spiffe.ts";
+import { normalizeDnsNames, normalizeIpAddresses } from "../certs/issue/subject_names.ts";
 import { ConnectorError } from "../errors.ts";
 import { UsageError } from "./usage_error.ts";
 

@@ -191,9 +191,9 @@ interface Root {
 async function readRoot(path: string, { hostname }: URL): Promise<Root> {
   // Loaded only now: most health checks need no certificate.
   const { TLSSocket } = await import("node:tls");
-  const { readPemFile } = await import("../certs/pem_files.ts");
-  const { certificatePem, parseCertificates } = await import("../certs/certificate.ts");
-  const { createPeerJudge } = await import("../certs/peers.ts");
+  const { readPemFile } = await import("../certs/files/pem_files.ts");
+  const { certificatePem, parseCertificates } = await import("../certs/reader/certificate.ts");
+  const { createPeerJudge } = await import("../certs/judge/peers.ts");
   const { shownCertificates } = await import("../platform/peer_certificates.ts");
   const roots = parseCertificates(await readPemFile(path, "root certificate"));
   const judge = createPeerJudge(roots);

@@ -3,19 +3,19 @@
 
 import type { Logger } from "@logtape/logtape";
 import type { TlsPaths } from "../assemble.ts";
-import { certificatePem, type PemText } from "../certs/certificate.ts";
-import { describePeer } from "../certs/identity.ts";
-import { type LeafIssuer, openLeafIssuer } from "../certs/leaf_issuer.ts";
-import { createPeerJudge } from "../certs/peers.ts";
-import { ValidityWatch } from "../certs/own_validity.ts";
-import { readPemFile } from "../certs/pem_files.ts";
-import { certificateIdOf, identifyPeer } from "../certs/principal.ts";
-import { checkTlsKey, readPrivateKey, tlsKeyPem } from "../certs/private_key.ts";
+import { certificatePem, type PemText } from "../certs/reader/certificate.ts";
+import { describePeer } from "../certs/identity/description.ts";
+import { type LeafIssuer, openLeafIssuer } from "../certs/issue/leaf_issuer.ts";
+import { createPeerJudge } from "../certs/judge/peers.ts";
+import { ValidityWatch } from "../certs/own/validity.ts";
+import { readPemFile } from "../certs/files/pem_files.ts";
+import { certificateIdOf, identifyPeer } from "../certs/identity/principal.ts";
+import { checkTlsKey, readPrivateKey, tlsKeyPem } from "../certs/files/private_key.ts";
 import {
   type CheckedCertificates,
   checkServerCertificates,
   type ServerPems,
-} from "../certs/verify.ts";
+} from "../certs/own/check.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { DescribePeer } from "../grpc/call_link.ts";
 import type { TlsIdentity } from "../grpc/credentials.ts";

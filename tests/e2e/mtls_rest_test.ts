@@ -3,8 +3,8 @@
 import { deepStrictEqual, doesNotMatch, match, ok, strictEqual } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import * as path from "node:path";
-import { openAuthority } from "../../src/certs/authority.ts";
-import { issueLeaf, issueRoot } from "../../src/certs/issue.ts";
+import { openAuthority } from "../../src/certs/issue/authority.ts";
+import { issueLeaf, issueRoot } from "../../src/certs/issue/issue.ts";
 import {
   callServer,
   httpsRequest,

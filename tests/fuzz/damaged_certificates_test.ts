@@ -2,7 +2,7 @@
 // printed; SEED=n repeats a run.
 
 import { deepStrictEqual, ok } from "node:assert/strict";
-import { parseCertificate } from "../../src/certs/certificate.ts";
+import { parseCertificate } from "../../src/certs/reader/certificate.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import type { JudgePeer } from "../../src/peer_judge.ts";
 import { type ChainCase, chainTable } from "../support/chains.ts";

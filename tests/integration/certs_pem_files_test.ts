@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type PemFile, readPemFile, writePemFiles } from "../../src/certs/pem_files.ts";
+import { type PemFile, readPemFile, writePemFiles } from "../../src/certs/files/pem_files.ts";
 
 const FILES: PemFile[] = [
   { name: "root.cert", pem: "the certificate\n", secret: false },

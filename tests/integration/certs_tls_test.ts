@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import tls from "node:tls";
-import { openAuthority } from "../../src/certs/authority.ts";
-import { describePeer } from "../../src/certs/identity.ts";
-import { issueLeaf, issueRoot } from "../../src/certs/issue.ts";
+import { openAuthority } from "../../src/certs/issue/authority.ts";
+import { describePeer } from "../../src/certs/identity/description.ts";
+import { issueLeaf, issueRoot } from "../../src/certs/issue/issue.ts";
 import { labelled, referenceFile } from "../support/certificates.ts";
 
 interface Credentials {

@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";
-import { describePeer } from "../../src/certs/identity.ts";
+import { describePeer } from "../../src/certs/identity/description.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import type { PingTimes } from "../../src/platform/grpc_keepalive.ts";

@@ -3,9 +3,9 @@
 
 import { deepStrictEqual, match, rejects, strictEqual, throws } from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { openAuthority } from "../../src/certs/authority.ts";
-import { issueLeaf } from "../../src/certs/issue.ts";
-import { describePeer } from "../../src/certs/identity.ts";
+import { openAuthority } from "../../src/certs/issue/authority.ts";
+import { issueLeaf } from "../../src/certs/issue/issue.ts";
+import { describePeer } from "../../src/certs/identity/description.ts";
 import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";

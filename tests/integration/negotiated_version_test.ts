@@ -1,7 +1,7 @@
 // The version that an acceptor answers over real gRPC, by what it was offered.
 
 import { strictEqual } from "node:assert/strict";
-import { describePeer } from "../../src/certs/identity.ts";
+import { describePeer } from "../../src/certs/identity/description.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";

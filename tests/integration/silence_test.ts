@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { parseAddress } from "../../src/address.ts";
-import { describePeer } from "../../src/certs/identity.ts";
+import { describePeer } from "../../src/certs/identity/description.ts";
 import { delay } from "../../src/delay.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { ConnectorError } from "../../src/errors.ts";

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { openAuthority } from "../../src/certs/authority.ts";
-import { issueLeaf, issueRoot } from "../../src/certs/issue.ts";
-import { readPemFile, writeIssued } from "../../src/certs/pem_files.ts";
-import { checkServerCertificates } from "../../src/certs/verify.ts";
+import { openAuthority } from "../../src/certs/issue/authority.ts";
+import { issueLeaf, issueRoot } from "../../src/certs/issue/issue.ts";
+import { readPemFile, writeIssued } from "../../src/certs/files/pem_files.ts";
+import { checkServerCertificates } from "../../src/certs/own/check.ts";
 import { referencePath } from "../support/certificates.ts";
 
 async function openssl(args: string[], cwd: string): Promise<string> {

@@ -12,7 +12,7 @@ import {
 } from "@peculiar/x509";
 import { createPrivateKey } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import type { PemText } from "../../src/certs/certificate.ts";
+import type { PemText } from "../../src/certs/reader/certificate.ts";
 
 export const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 export const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";

@@ -2,7 +2,7 @@
 // to our dialler. Who the peer is made of is its own business: OpenSSL, or a TLS of our own that shows any bytes.
 
 import { delay } from "../../src/delay.ts";
-import { describePeer } from "../../src/certs/identity.ts";
+import { describePeer } from "../../src/certs/identity/description.ts";
 import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { ConnectorError } from "../../src/errors.ts";

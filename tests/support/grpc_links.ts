@@ -2,7 +2,7 @@
 // tests are, of links.
 
 import { parseAddress } from "../../src/address.ts";
-import { describePeer } from "../../src/certs/identity.ts";
+import { describePeer } from "../../src/certs/identity/description.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";

@@ -1,9 +1,9 @@
 // The judge of peers as tests ask it: a row of the table of chains.ts in, the reason of a refusal out. What it throws
 // besides a refusal is a defect, and passes through.
 
-import { parseCertificate } from "../../src/certs/certificate.ts";
-import { flawOfRoot } from "../../src/certs/judge.ts";
-import { createPeerJudge } from "../../src/certs/peers.ts";
+import { parseCertificate } from "../../src/certs/reader/certificate.ts";
+import { flawOfRoot } from "../../src/certs/judge/chain.ts";
+import { createPeerJudge } from "../../src/certs/judge/peers.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import type { JudgePeer } from "../../src/peer_judge.ts";
 import type { ChainCase } from "./chains.ts";

@@ -5,7 +5,7 @@ import { deepStrictEqual } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
 import { parseAddress } from "../../src/address.ts";
 import { assemble, type AssembleOptions, type RunningConnector } from "../../src/assemble.ts";
-import { describePeer } from "../../src/certs/identity.ts";
+import { describePeer } from "../../src/certs/identity/description.ts";
 import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
 import { readRunOptions } from "../../src/cli/run_options.ts";
 import { delay } from "../../src/delay.ts";

@@ -5,7 +5,7 @@ import { type Logger } from "@logtape/logtape";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type AppOptions, createApp } from "../../src/api/app.ts";
-import type { LeafRequest } from "../../src/certs/leaf_issuer.ts";
+import type { LeafRequest } from "../../src/certs/issue/leaf_issuer.ts";
 import { ConnectorError, type ErrorCode } from "../../src/errors.ts";
 import type { PeerInfo } from "../../src/peer_identity.ts";
 import { Principal } from "../../src/principal.ts";

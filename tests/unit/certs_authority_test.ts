@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { openAuthority } from "../../src/certs/authority.ts";
-import { readPrivateKey } from "../../src/certs/private_key.ts";
-import { toSigningKey } from "../../src/certs/signing_key.ts";
+import { openAuthority } from "../../src/certs/issue/authority.ts";
+import { readPrivateKey } from "../../src/certs/files/private_key.ts";
+import { toSigningKey } from "../../src/certs/issue/signing_key.ts";
 import {
   DIGITAL_SIGNATURE,
   labelled,

@@ -20,7 +20,7 @@ import {
   certificatePem,
   parseCertificate,
   parseCertificates,
-} from "../../src/certs/certificate.ts";
+} from "../../src/certs/reader/certificate.ts";
 import { labelled, referenceFile } from "../support/certificates.ts";
 
 /** What has no counterpart in the library, or another form there. */

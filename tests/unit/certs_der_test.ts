@@ -13,8 +13,8 @@ import {
   readUnsigned,
   readWholeBytes,
   TAG,
-} from "../../src/certs/der.ts";
-import { decodePem } from "../../src/certs/pem.ts";
+} from "../../src/certs/reader/der.ts";
+import { decodePem } from "../../src/certs/reader/pem.ts";
 
 function elementOf(hex: string): Element {
   const reader = new DerReader(Uint8Array.fromHex(hex.replaceAll(" ", "")));

@@ -4,11 +4,11 @@ import "reflect-metadata"; // @peculiar/x509 does not load without it
 import { X509Certificate as LibraryCertificate } from "@peculiar/x509";
 import assert from "node:assert/strict";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { type Authority, openAuthority } from "../../src/certs/authority.ts";
-import { type Certificate, parseCertificates } from "../../src/certs/certificate.ts";
-import { issueLeaf, issueRoot } from "../../src/certs/issue.ts";
-import { certificateIdOf } from "../../src/certs/principal.ts";
-import { openLeafIssuer } from "../../src/certs/leaf_issuer.ts";
+import { type Authority, openAuthority } from "../../src/certs/issue/authority.ts";
+import { type Certificate, parseCertificates } from "../../src/certs/reader/certificate.ts";
+import { issueLeaf, issueRoot } from "../../src/certs/issue/issue.ts";
+import { certificateIdOf } from "../../src/certs/identity/principal.ts";
+import { openLeafIssuer } from "../../src/certs/issue/leaf_issuer.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import {
   CLIENT_AUTH,

@@ -2,7 +2,7 @@
 // how soon.
 
 import { deepStrictEqual, ok, throws } from "node:assert/strict";
-import { checkServerCertificates } from "../../src/certs/verify.ts";
+import { checkServerCertificates } from "../../src/certs/own/check.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import {
   type CertificateShape,

@@ -1,10 +1,14 @@
 // Names with their kinds: which hosts a certificate is for, and which names a CA allows those below it.
 
 import { strictEqual } from "node:assert/strict";
-import { type Certificate, type GeneralName, NAME_TAG } from "../../src/certs/certificate.ts";
-import { isFor } from "../../src/certs/host_names.ts";
+import {
+  type Certificate,
+  type GeneralName,
+  NAME_TAG,
+} from "../../src/certs/reader/certificate.ts";
+import { isFor } from "../../src/certs/judge/host_names.ts";
 import { parseIp } from "../../src/ip.ts";
-import { keepsTo } from "../../src/certs/name_constraints.ts";
+import { keepsTo } from "../../src/certs/judge/name_constraints.ts";
 
 const ascii = (text: string) => new TextEncoder().encode(text);
 const dns = (text: string): GeneralName => ({ tag: NAME_TAG.dns, content: ascii(text) });

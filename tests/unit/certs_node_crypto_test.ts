@@ -6,8 +6,8 @@
 import { strictEqual, throws } from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { X509Certificate } from "node:crypto";
-import { parseCertificate } from "../../src/certs/certificate.ts";
-import { judgeChain, UntrustedChain } from "../../src/certs/judge.ts";
+import { parseCertificate } from "../../src/certs/reader/certificate.ts";
+import { judgeChain, UntrustedChain } from "../../src/certs/judge/chain.ts";
 import {
   type CertificateShape,
   keyUsage,

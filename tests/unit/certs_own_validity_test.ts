@@ -1,7 +1,7 @@
 // What a connector says about its own certificates while it runs, with a clock that the test moves and sets.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import { type OwnCertificate, ValidityWatch } from "../../src/certs/own_validity.ts";
+import { type OwnCertificate, ValidityWatch } from "../../src/certs/own/validity.ts";
 import { FakeTime } from "../support/fake_time.ts";
 
 const HOUR_MS = 3_600_000;

@@ -1,9 +1,9 @@
 // What a certificate proves of its holder: who it names, to the last byte, and its key.
 
 import { match, notStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { decodePem } from "../../src/certs/pem.ts";
-import { describePeer } from "../../src/certs/identity.ts";
-import { identifyPeer } from "../../src/certs/principal.ts";
+import { decodePem } from "../../src/certs/reader/pem.ts";
+import { describePeer } from "../../src/certs/identity/description.ts";
+import { identifyPeer } from "../../src/certs/identity/principal.ts";
 import { type Made, makeCertificate, referenceFile, type Shape } from "../support/certificates.ts";
 import { leafIdOf } from "../support/mtls.ts";
 

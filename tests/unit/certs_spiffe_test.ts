@@ -1,7 +1,7 @@
 // The SPIFFE id of a new certificate: the same for the same names, and texts that are not valid ids.
 
 import { match, notStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { type CertificateNames, checkSpiffeId, spiffeIdFor } from "../../src/certs/spiffe.ts";
+import { type CertificateNames, checkSpiffeId, spiffeIdFor } from "../../src/certs/issue/spiffe.ts";
 
 const NAMES: CertificateNames = {
   commonName: "Connector Leaf",

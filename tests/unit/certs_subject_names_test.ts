@@ -7,7 +7,7 @@ import {
   MAX_NAMES,
   normalizeDnsNames,
   normalizeIpAddresses,
-} from "../../src/certs/subject_names.ts";
+} from "../../src/certs/issue/subject_names.ts";
 import { ConnectorError } from "../../src/errors.ts";
 
 function refused(action: () => unknown, message: RegExp): void {

@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import fc from "fast-check";
-import { parseCertificates } from "../../src/certs/certificate.ts";
-import { describePeer, identityOf } from "../../src/certs/identity.ts";
-import { issueLeaf, issueRoot } from "../../src/certs/issue.ts";
-import { openAuthority } from "../../src/certs/authority.ts";
-import { ValidityWatch } from "../../src/certs/own_validity.ts";
-import { checkServerCertificates } from "../../src/certs/verify.ts";
+import { parseCertificates } from "../../src/certs/reader/certificate.ts";
+import { describePeer, identityOf } from "../../src/certs/identity/description.ts";
+import { issueLeaf, issueRoot } from "../../src/certs/issue/issue.ts";
+import { openAuthority } from "../../src/certs/issue/authority.ts";
+import { ValidityWatch } from "../../src/certs/own/validity.ts";
+import { checkServerCertificates } from "../../src/certs/own/check.ts";
 import { ConnectorError } from "../../src/errors.ts";
 import { pem } from "../support/der_writer.ts";
 import {

@@ -19,9 +19,9 @@ const MAY: [string, string][] = [
   ["src/cli/run.ts", "src/assemble.ts"],
   ["src/cli/program.ts", "deno.json"],
   ["src/cli/program.ts", "src/cli/run.ts"],
-  ["src/cli/generate_certs.ts", "src/certs/issue.ts"],
+  ["src/cli/generate_certs.ts", "src/certs/issue/issue.ts"],
   ["src/api/app.ts", "src/tunnel/connector.ts"],
-  ["src/api/app.ts", "src/certs/issue.ts"],
+  ["src/api/app.ts", "src/certs/issue/issue.ts"],
   ["src/api/app.ts", "src/errors.ts"],
   ["src/tunnel/peer.ts", "src/mux/session.ts"],
   ["src/tunnel/peer.ts", "src/tcp/conn.ts"],
@@ -37,8 +37,8 @@ const MAY: [string, string][] = [
   ["src/grpc/server.ts", "node:buffer"],
   ["src/mux/session.ts", "src/wire/frame.ts"],
   ["src/wire/reference_codec.ts", "proto/gen/connector.ts"],
-  ["src/certs/issue.ts", "npm:@peculiar/x509"],
-  ["src/certs/issue.ts", "node:crypto"],
+  ["src/certs/issue/issue.ts", "npm:@peculiar/x509"],
+  ["src/certs/issue/issue.ts", "node:crypto"],
   ["src/address.ts", "src/errors.ts"],
   ["src/log.ts", "npm:@logtape/logtape"],
 ];
@@ -64,7 +64,7 @@ const MAY_NOT: [string, string, string][] = [
   ["src/mux/session.ts", "proto/gen/x.ts", "src/mux/ may not import proto/gen/x.ts"],
   ["src/wire/frame.ts", "src/mux/link.ts", "src/wire/ may not import src/mux/link.ts"],
   ["src/tcp/conn.ts", "src/wire/frame.ts", "src/tcp/ may not import src/wire/frame.ts"],
-  ["src/certs/issue.ts", "src/tcp/conn.ts", "src/certs/ may not import src/tcp/conn.ts"],
+  ["src/certs/issue/issue.ts", "src/tcp/conn.ts", "src/certs/ may not import src/tcp/conn.ts"],
   ["src/retry.ts", "src/limits.ts", "a leaf may not import src/limits.ts"],
   ["src/log.ts", "src/tcp/conn.ts", "a leaf may not import src/tcp/conn.ts"],
   ["src/tcp/conn.ts", "tests/support/w.ts", "src/tcp/ may not import tests/support/w.ts"],
@@ -143,8 +143,8 @@ const GUARDED: [code: string, use: string, may: string, mayNot: string][] = [
   [
     "Deno.readTextFileSync(p)",
     "Deno.readTextFileSync",
-    "src/certs/pem_files.ts",
-    "src/certs/der.ts",
+    "src/certs/files/pem_files.ts",
+    "src/certs/reader/der.ts",
   ],
   ["Deno.statSync(p)", "Deno.statSync", "src/file_access.ts", "src/log.ts"],
 ];
@@ -176,11 +176,11 @@ Deno.test("modules that open sockets or files are imported for more than types w
   for (
     const [module, may, mayNot] of [
       ["node:net", "src/cli/serve_http.ts", "src/tunnel/peer.ts"],
-      ["node:tls", "src/grpc/credentials.ts", "src/certs/verify.ts"],
+      ["node:tls", "src/grpc/credentials.ts", "src/certs/own/check.ts"],
       ["node:http", "src/cli/health.ts", "src/api/exchange.ts"],
       ["node:http2", "src/grpc/gates.ts", "src/api/app.ts"],
       ["node:dns", "src/names.ts", "src/tunnel/egress.ts"],
-      ["node:fs", "src/descriptors.ts", "src/certs/pem_files.ts"],
+      ["node:fs", "src/descriptors.ts", "src/certs/files/pem_files.ts"],
       ["node:process", "src/tcp/handles/handle.ts", "src/cli/run.ts"],
     ] as const
   ) {

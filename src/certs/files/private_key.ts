@@ -2,8 +2,8 @@
 // TLS can use them. No file is touched here.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { ConnectorError, type ConnectorErrorOptions, reasonOf } from "../errors.ts";
-import { type Certificate, certificatePem, type PemText } from "./certificate.ts";
+import { ConnectorError, type ConnectorErrorOptions, reasonOf } from "../../errors.ts";
+import { type Certificate, certificatePem, type PemText } from "../reader/certificate.ts";
 
 /**
  * Reads the first private key of a PEM text.

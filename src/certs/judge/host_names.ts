@@ -1,9 +1,9 @@
 // Whether a certificate is for a host: its names are compared with their kinds, byte by byte, and never as text that was
 // put together for people. RFC 6125 section 6.4, RFC 9525. A common name is no host's.
 
-import { type Certificate, equalBytes, NAME_TAG } from "./certificate.ts";
-import { parseIp } from "../ip.ts";
-import { readLatin1 } from "./der.ts";
+import { type Certificate, equalBytes, NAME_TAG } from "../reader/certificate.ts";
+import { parseIp } from "../../ip.ts";
+import { readLatin1 } from "../reader/der.ts";
 
 /** A host name as DNS has them, with the underscores that some have. */
 const HOST_NAME =

@@ -16,7 +16,7 @@ import {
   X509Certificate,
   X509CertificateGenerator,
 } from "@peculiar/x509";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../../errors.ts";
 import { type Authority, checkValidAt } from "./authority.ts";
 import {
   DEFAULT_COMMON_NAME,
@@ -24,7 +24,7 @@ import {
   LEAF_VALID_DAYS,
   MAX_VALID_DAYS,
   ROOT_VALID_DAYS,
-} from "./policy.ts";
+} from "./defaults.ts";
 import { generateKeyPair, privateKeyPem, type SigningKey } from "./signing_key.ts";
 import { checkSpiffeId, spiffeIdFor } from "./spiffe.ts";
 import { checkCommonName, normalizeDnsNames, normalizeIpAddresses } from "./subject_names.ts";

@@ -3,19 +3,19 @@
 // docs/PROTOCOL.md, "Whose service it is".
 
 import { createHash } from "node:crypto";
-import { ConnectorError, reasonOf } from "../errors.ts";
-import { parseIp } from "../ip.ts";
-import { isSpiffeId, isTimeStamp } from "../peer_identity.ts";
-import { printable } from "../plain_text.ts";
-import { ANONYMOUS, type CertificateId } from "../principal.ts";
+import { ConnectorError, reasonOf } from "../../errors.ts";
+import { parseIp } from "../../ip.ts";
+import { isSpiffeId, isTimeStamp } from "../../peer_identity.ts";
+import { printable } from "../../plain_text.ts";
+import { ANONYMOUS, type CertificateId } from "../../principal.ts";
 import {
   type Certificate,
   describeNames,
   type GeneralName,
   NAME_TAG,
   parseCertificate,
-} from "./certificate.ts";
-import { readLatin1 } from "./der.ts";
+} from "../reader/certificate.ts";
+import { readLatin1 } from "../reader/der.ts";
 
 /** A subject is a sequence, and no alternative name has this tag. */
 const SUBJECT_TAG = 0x30;

@@ -1,10 +1,10 @@
 // Who a peer is, as its certificate says: for logs, for the list of services, for people. The certificate
 // was verified by TLS before; its text is still a stranger's, so it is bounded and made printable here.
 
-import { ConnectorError, reasonOf } from "../errors.ts";
-import { isSpiffeId, type PeerIdentity } from "../peer_identity.ts";
-import { printable } from "../plain_text.ts";
-import { type Certificate, parseCertificate } from "./certificate.ts";
+import { ConnectorError, reasonOf } from "../../errors.ts";
+import { isSpiffeId, type PeerIdentity } from "../../peer_identity.ts";
+import { printable } from "../../plain_text.ts";
+import { type Certificate, parseCertificate } from "../reader/certificate.ts";
 
 /** The longest text that is kept of a subject or a name, in characters. */
 const MAX_TEXT_LENGTH = 512;

@@ -2,14 +2,19 @@
 // and not a failed handshake later: by the judge that peers are judged by. No handshake is tried: its first one costs
 // more than 40 ms, and a test holds what is said here to what TLS does. Pure: PEM texts in, a verdict out.
 
-import { ConnectorError } from "../errors.ts";
-import type { PeerIdentity } from "../peer_identity.ts";
-import { type Certificate, equalBytes, parseCertificates, type PemText } from "./certificate.ts";
-import { identityOf } from "./identity.ts";
-import { flawOfRoot, judgeChain, MAX_INTERMEDIATES, UntrustedChain } from "./judge.ts";
-import type { OwnCertificate } from "./own_validity.ts";
-import { clockOf, MAX_SHOWN, predicateOf } from "./peers.ts";
-import { isKeyOf, readPrivateKey } from "./private_key.ts";
+import { ConnectorError } from "../../errors.ts";
+import type { PeerIdentity } from "../../peer_identity.ts";
+import {
+  type Certificate,
+  equalBytes,
+  parseCertificates,
+  type PemText,
+} from "../reader/certificate.ts";
+import { identityOf } from "../identity/description.ts";
+import { flawOfRoot, judgeChain, MAX_INTERMEDIATES, UntrustedChain } from "../judge/chain.ts";
+import type { OwnCertificate } from "./validity.ts";
+import { clockOf, MAX_SHOWN, predicateOf } from "../judge/peers.ts";
+import { isKeyOf, readPrivateKey } from "../files/private_key.ts";
 
 /** The three files of a connector. */
 export interface ServerPems {

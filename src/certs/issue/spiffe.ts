@@ -2,8 +2,8 @@
 // https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md
 
 import { createHash, randomBytes } from "node:crypto";
-import { ConnectorError } from "../errors.ts";
-import { DEFAULT_COMMON_NAME } from "./policy.ts";
+import { ConnectorError } from "../../errors.ts";
+import { DEFAULT_COMMON_NAME } from "./defaults.ts";
 
 /** The longest id, in bytes. */
 const MAX_LENGTH = 2048;

@@ -1,7 +1,7 @@
 // Watches the validity of a connector's own certificates while it runs: warns before they expire, and reports when they
 // have expired or the clock was set. Links and `GET /ready` read the current problem from here.
 
-import type { Certificate } from "./certificate.ts";
+import type { Certificate } from "../reader/certificate.ts";
 
 /** A certificate of the connector's own path to a root, with what to call it in messages. */
 export interface OwnCertificate extends Pick<Certificate, "notBefore" | "notAfter"> {

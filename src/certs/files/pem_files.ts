@@ -2,10 +2,10 @@
 // unless told to. The only file of certs/ that touches the file system.
 
 import { dirname, join } from "node:path";
-import { ConnectorError } from "../errors.ts";
-import { type OpenFile, openToOthers } from "../file_access.ts";
-import type { PemText } from "./certificate.ts";
-import type { Issued } from "./issue.ts";
+import { ConnectorError } from "../../errors.ts";
+import { type OpenFile, openToOthers } from "../../file_access.ts";
+import type { PemText } from "../reader/certificate.ts";
+import type { Issued } from "../issue/issue.ts";
 
 /** A file to be written. */
 export interface PemFile {

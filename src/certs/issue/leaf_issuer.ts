@@ -2,7 +2,7 @@
 // asker may have one is decided where the request comes in, not here.
 
 import { openAuthority } from "./authority.ts";
-import type { PemText } from "./certificate.ts";
+import type { PemText } from "../reader/certificate.ts";
 
 /** What a leaf is asked for with. */
 export interface LeafRequest {

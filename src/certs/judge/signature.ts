@@ -2,7 +2,7 @@
 // too, and no others. What a key cannot verify is not good; why is not this file's business.
 
 import { constants, createPublicKey, type KeyObject, verify } from "node:crypto";
-import type { Certificate } from "./certificate.ts";
+import type { Certificate } from "../reader/certificate.ts";
 
 /** A kind of signature, as node:crypto verifies it. */
 interface Scheme {

@@ -3,7 +3,7 @@
 // issuers where it cannot read a certificate, and takes the handshake's signature as good
 // (https://github.com/denoland/deno/pull/36248), so nothing that is odd is let through here. Pure.
 
-import { type Certificate, equalBytes, EXTENDED_USAGE, KEY_USAGE } from "./certificate.ts";
+import { type Certificate, equalBytes, EXTENDED_USAGE, KEY_USAGE } from "../reader/certificate.ts";
 import { keepsTo } from "./name_constraints.ts";
 import { hasKnownSignature, isSignedBy, isVerifiable, publicKeyOf } from "./signature.ts";
 

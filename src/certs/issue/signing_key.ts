@@ -2,9 +2,9 @@
 // touched here.
 
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { ConnectorError, reasonOf } from "../errors.ts";
-import { encodePem } from "./pem.ts";
-import type { KeyType } from "./policy.ts";
+import { ConnectorError, reasonOf } from "../../errors.ts";
+import { encodePem } from "../reader/pem.ts";
+import type { KeyType } from "./defaults.ts";
 
 /** How WebCrypto takes a key of one kind, and the hash that belongs to it. */
 interface SigningScheme {

@@ -1,14 +1,14 @@
 // Opens a root that leaves are signed with: its certificate and its key, made here or by the Go connector.
 // Used by generate-certs and by the API that issues leaves. No file is touched here.
 
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../../errors.ts";
 import {
   type Certificate,
   certificatePem,
   parseCertificates,
   type PemText,
-} from "./certificate.ts";
-import { isKeyOf, readPrivateKey } from "./private_key.ts";
+} from "../reader/certificate.ts";
+import { isKeyOf, readPrivateKey } from "../files/private_key.ts";
 import { type SigningKey, toSigningKey } from "./signing_key.ts";
 
 /** A root that can sign. */
