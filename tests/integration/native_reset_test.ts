@@ -1,6 +1,7 @@
-// A reset arrives as a reset, and an orderly end as an orderly end, in both directions.
+// A reset arrives as a reset where sockets can send one, and an orderly end as an orderly end, in both directions.
 
 import { ok, strictEqual } from "node:assert/strict";
+import { CUT } from "../support/sockets.ts";
 import { soon } from "../support/soon.ts";
 import {
   connected,
@@ -28,7 +29,7 @@ for (const kind of PATH_KINDS) {
     Deno.test(`${name}: a reset by the ${from} resets the ${to}`, async () => {
       await using ends = await connected(kind);
       ends[from].reset();
-      strictEqual(await soon(ends[to].ended, `the ${to} has ended`), "reset");
+      strictEqual(await soon(ends[to].ended, `the ${to} has ended`), CUT);
     });
 
     Deno.test(`${name}: a reset by the ${from} in the middle of its bytes resets the ${to}`, async () => {
@@ -36,7 +37,7 @@ for (const kind of PATH_KINDS) {
       await ends[from].write(randomBytes(1024 * 1024));
       await ends[to].received(500_000);
       ends[from].reset();
-      strictEqual(await soon(ends[to].ended, `the ${to} has ended`), "reset");
+      strictEqual(await soon(ends[to].ended, `the ${to} has ended`), CUT);
     });
 
     Deno.test(`${name}: a reset by the ${from} after the ${to} has finished resets the ${to}`, async () => {
@@ -44,7 +45,7 @@ for (const kind of PATH_KINDS) {
       ends[to].finish();
       strictEqual(await soon(ends[from].ended, `the ${from} has read the end`), "in order");
       ends[from].reset();
-      strictEqual(await soon(ends[to].ended, `the ${to} has ended`), "reset");
+      strictEqual(await soon(ends[to].ended, `the ${to} has ended`), CUT);
     });
 
     Deno.test(`${name}: a reset by the ${from} after it has finished resets the ${to}, if that still sends`, async () => {
@@ -85,15 +86,15 @@ for (const kind of PATH_KINDS) {
   Deno.test(`${name}: removing the service resets both ends`, async () => {
     await using ends = await connected(kind);
     await ends.path.local.connector.destroy(ends.path.id);
-    strictEqual(await soon(ends.visitor.ended, "the visitor has ended"), "reset");
-    strictEqual(await soon(ends.upstream.ended, "the upstream has ended"), "reset");
+    strictEqual(await soon(ends.visitor.ended, "the visitor has ended"), CUT);
+    strictEqual(await soon(ends.upstream.ended, "the upstream has ended"), CUT);
   });
 
   Deno.test(`${name}: losing the link resets both ends`, async () => {
     await using ends = await connected(kind);
     ends.path.remote.server.close();
-    strictEqual(await soon(ends.visitor.ended, "the visitor has ended"), "reset");
-    strictEqual(await soon(ends.upstream.ended, "the upstream has ended"), "reset");
+    strictEqual(await soon(ends.visitor.ended, "the visitor has ended"), CUT);
+    strictEqual(await soon(ends.upstream.ended, "the upstream has ended"), CUT);
   });
 
   Deno.test(`${name}: a destination that refuses resets the visitor within ${REFUSAL_MS} ms`, async () => {
@@ -102,7 +103,7 @@ for (const kind of PATH_KINDS) {
     for (let run = 0; run < 3; run += 1) {
       const started = performance.now();
       await using visitor = await visit(path.port);
-      strictEqual(await soon(visitor.ended, "the visitor has ended"), "reset");
+      strictEqual(await soon(visitor.ended, "the visitor has ended"), CUT);
       best = Math.min(best, performance.now() - started);
     }
     ok(best < REFUSAL_MS, `it took ${best} ms`);
@@ -119,7 +120,7 @@ for (const kind of PATH_KINDS) {
         return await it.ended;
       }, () => "refused");
     // Type remote listens where it dials from, and keeps its port; type local listens at the peer, as its guest.
-    if (kind.type === "remote") strictEqual(await soon(turnedAway(), "it is told"), "reset");
+    if (kind.type === "remote") strictEqual(await soon(turnedAway(), "it is told"), CUT);
     else await until(async () => await turnedAway() === "refused", "the port refuses");
   });
 }

@@ -36,6 +36,8 @@ export interface ConnectorProcessOptions {
   openFiles?: number;
   /** Where its source is. Default: this checkout, or the executable. */
   root?: string;
+  /** A module that the runtime loads before it. Not for an executable. */
+  preload?: string;
 }
 
 /** Certificates on disk. */
@@ -75,6 +77,7 @@ export async function spawnConnector(
     env = {},
     openFiles,
     root,
+    preload,
     through = [],
     tls,
   } = options;
@@ -90,7 +93,7 @@ export async function spawnConnector(
         ...(tls?.flags ?? []),
         ...args,
       ],
-      { env, ...(root !== undefined && { root }) },
+      { env, ...(root !== undefined && { root }), ...(preload !== undefined && { preload }) },
     ),
   );
   const child = openFiles === undefined
@@ -154,7 +157,9 @@ export async function spawnPair(
 }
 
 /** What may differ about a command line. */
-export type CommandOptions = Pick<ChildOptions, "cwd" | "env" | "clearEnv">;
+export type CommandOptions =
+  & Pick<ChildOptions, "cwd" | "env" | "clearEnv">
+  & Pick<ConnectorProcessOptions, "preload">;
 
 /** Starts the command line with these arguments. */
 export function startCommand(args: string[], options: CommandOptions = {}): Child {
@@ -333,16 +338,20 @@ function limited(
 /** How to start the command line under test with these arguments. */
 export function commandLine(
   args: string[],
-  { cwd = ROOT, env = {}, clearEnv = false, root }: CommandOptions & { root?: string } = {},
+  { cwd = ROOT, env = {}, clearEnv = false, root, preload }: CommandOptions & { root?: string } =
+    {},
 ): { command: string; options: ChildOptions & { args: string[] } } {
   const executable = root === undefined ? Deno.env.get("CONNECTOR_EXECUTABLE") : undefined;
   const main = path.join(root ?? ROOT, "main.ts");
+  const before = preload === undefined ? [] : [`--preload=${preload}`];
   // Another version may not know the flag.
-  const own = args[0] === "run" && root === undefined ? [...args, ...SOCKETS_FLAG] : args;
+  const own = args[0] === "run" && root === undefined
+    ? ["run", ...SOCKETS_FLAG, ...args.slice(1)]
+    : args;
   return {
     command: executable || Deno.execPath(),
     options: {
-      args: executable ? own : ["run", "--quiet", "-P", main, ...own],
+      args: executable ? own : ["run", "--quiet", "-P", ...before, main, ...own],
       cwd,
       // glibc overwrites what is freed, so that a use of it by the runtime's native parts shows.
       env: { ...(clearEnv ? {} : { MALLOC_PERTURB_: "165" }), ...env },

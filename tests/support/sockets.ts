@@ -19,7 +19,7 @@ export const SOCKETS_FLAG: readonly string[] = kind === undefined ? [] : [`--soc
 export const network: Network = kind === "deno" ? denoNetwork : handlesNetwork;
 
 /**
- * What differs: whether a reset arrives as a reset. If not, visitors and destinations read an end where a connection is cut
- * or turned away, and whoever is held back is not seen to be reset.
+ * What differs: how a connection ends for a visitor or destination where the other one has reset it, or a connector has cut
+ * it off or turned it away. Deno's sockets cannot send a reset. Nor do they see one while nothing is read.
  */
-export const RESETS_ARRIVE: boolean = network.canReset;
+export const CUT: "reset" | "in order" = network.canReset ? "reset" : "in order";

@@ -15,6 +15,7 @@ import {
 import { tempFolder } from "../../support/mtls.ts";
 import { secured } from "../../support/security.ts";
 import { soon } from "../../support/soon.ts";
+import { CUT } from "../../support/sockets.ts";
 import { PATH_KINDS } from "../../support/tunnel_path.ts";
 import {
   echo,
@@ -128,7 +129,7 @@ for (const type of TYPES) {
   });
 }
 
-Deno.test("what is still open when the time is over is reset, and the exit code is 0", async () => {
+Deno.test("what is still open when the time is over is cut off, and the exit code is 0", async () => {
   await using server = serveTcp(echo);
   await using pair = await startPair({ args: ["--drain-timeout=1s"] });
   const { port } = await exposeService(pair.local, {
@@ -143,9 +144,8 @@ Deno.test("what is still open when the time is over is reset, and the exit code 
   deepStrictEqual(await pair.local.stop("SIGTERM"), { code: 0, signal: null });
   const took = performance.now() - started;
   ok(took > 950 && took < 3000, `${took} ms`);
-  // A reset, and no orderly end.
   const end = open.read(new Uint8Array(1)).then(() => "in order", () => "reset");
-  strictEqual(await soon(end, "it is reset"), "reset");
+  strictEqual(await soon(end, "it is cut off"), CUT);
 });
 
 Deno.test("a second signal ends it at once", async () => {
