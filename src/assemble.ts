@@ -25,6 +25,7 @@ import { addressesOf } from "./tcp/interfaces.ts";
 import { OwnListeners } from "./tcp/own_listeners.ts";
 import type { SocketKind } from "./tcp/socket_kinds.ts";
 import { Connector, type ConnectorOptions } from "./tunnel/connector.ts";
+import { summaryOf } from "./tunnel/counters.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
@@ -229,6 +230,11 @@ export class RunningConnector implements AsyncDisposable {
     this.httpAddress = http.address;
     this.#http = http;
     this.#resources = resources;
+  }
+
+  /** What it has carried so far, as numbers for people. */
+  get summary(): Readonly<Record<string, number>> {
+    return summaryOf(this.connector.counters);
   }
 
   /**

@@ -61,9 +61,9 @@ export class BoundedLog implements Disposable {
     if (this.#takeCredit(message)) this.#logger.info(message, fields);
   }
 
-  /** Counts a line without writing it. */
-  leaveOut(message: string): void {
-    this.#leftOut.set(message, (this.#leftOut.get(message) ?? 0) + 1);
+  /** Counts lines without writing them. */
+  leaveOut(message: string, count = 1): void {
+    this.#leftOut.set(message, (this.#leftOut.get(message) ?? 0) + count);
     this.#timer ??= setTimeout(() => this.#summarize(), SUMMARY_MS);
   }
 

@@ -205,7 +205,9 @@ interface QueueOptions {
 /** What waits for one subscriber. */
 class Queue implements Subscription {
   readonly #options: QueueOptions;
-  readonly #waiting: ConnectorEvent[] = [];
+  /** Events that wait, and before `#at` some that do no longer: to move all for each would take a long queue long. */
+  readonly #events: (ConnectorEvent | undefined)[] = [];
+  #at = 0;
   /** Events that were dropped since the last one that waits. */
   #lost = 0;
   /** Whether a delivery is due in a turn to come. */
@@ -221,8 +223,9 @@ class Queue implements Subscription {
   }
 
   offer(event: ConnectorEvent): void {
-    if (this.#lost > 0 || this.#waiting.length >= this.#options.capacity) this.#lost += 1;
-    else this.#waiting.push(event);
+    const full = this.#events.length - this.#at >= this.#options.capacity;
+    if (full || this.#lost > 0) this.#lost += 1;
+    else this.#events.push(event);
     if (this.#due || this.#busy) return;
     this.#due = true;
     queueMicrotask(() => this.#deliver());
@@ -254,8 +257,17 @@ class Queue implements Subscription {
   /** What is to be given now, if anything is. */
   #next(): EventOf<EventKind> | undefined {
     if (this.#busy || this.#ended) return undefined;
-    const event = this.#waiting.shift();
-    if (event !== undefined || this.#lost === 0) return event;
+    const event = this.#events[this.#at];
+    if (event !== undefined) {
+      this.#events[this.#at] = undefined;
+      this.#at += 1;
+      if (2 * this.#at >= this.#events.length) {
+        this.#events.splice(0, this.#at);
+        this.#at = 0;
+      }
+      return event;
+    }
+    if (this.#lost === 0) return undefined;
     const count = this.#lost;
     this.#lost = 0;
     return { kind: "lost", count };

@@ -54,4 +54,5 @@ async function run(
   logger.info("connector stopping", { signal: await stop.first, drainMs });
   stop.second.addEventListener("abort", () => logger.info("connector stops waiting"));
   await running.close({ drainMs, signal: stop.second });
+  logger.info("connector stopped", running.summary);
 }

@@ -6,7 +6,6 @@ import type {
   ConnectionEvent,
   EventStream,
   LinkEvent,
-  LostEvents,
   RefusalEvent,
   ServiceEvent,
   Subscription,
@@ -46,11 +45,11 @@ export class EventLog implements Disposable {
       events.subscribe("log", { kinds: ["service", "link"], capacity: CAPACITY }, (event) => {
         if (event.kind === "service") this.#logService(event);
         else if (event.kind === "link") this.#logLink(event);
-        else this.#logLost(event, "changes");
+        else this.#theirs.leaveOut("changes", event.count);
       }),
       events.subscribe("log", { kinds: ["refusal"], capacity: CAPACITY }, (event) => {
         if (event.kind === "refusal") this.#logRefusal(event);
-        else this.#logLost(event, "refusals");
+        else this.#strangers.leaveOut("refused connections", event.count);
       }),
     ];
     if (!logger.isEnabledFor("debug")) return;
@@ -59,7 +58,7 @@ export class EventLog implements Disposable {
       { kinds: ["connection"], capacity: CAPACITY },
       (event) => {
         if (event.kind === "connection") this.#logConnection(event);
-        else this.#logLost(event, "connections");
+        else this.#strangers.leaveOut("connections", event.count);
       },
     );
     this.#subscriptions.push(subscription);
@@ -167,9 +166,5 @@ export class EventLog implements Disposable {
       default:
         return this.#strangers.warn("destination refused", fields);
     }
-  }
-
-  #logLost({ count }: LostEvents, what: string): void {
-    this.#logger.warn("lines left out", { line: what, count });
   }
 }

@@ -1,7 +1,7 @@
 // SIGINT and SIGTERM end a connector in order: exit code 0 within a few seconds even with open tunnels, visitors
 // let go, every port free right after.
 
-import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { exposeService, spawnConnector, spawnPair } from "../support/processes.ts";
 import { echo, serveTcp, writeAll } from "../support/world.ts";
 
@@ -29,6 +29,9 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     const ends = await Promise.all([pair.local.stop(signal), pair.remote.stop(signal)]);
     const took = performance.now() - started;
     deepStrictEqual(ends, [{ code: 0, signal: null }, { code: 0, signal: null }]);
+    for (const { logs } of [pair.local, pair.remote]) {
+      match(logs(), /connector stopped connections=2 refused=0 bytesIn=2 bytesOut=2\n$/);
+    }
     ok(took < END_MS, `${took} ms`);
     for (const visitor of open) {
       strictEqual(await visitor.read(new Uint8Array(10)).catch(() => null), null);
