@@ -8,6 +8,7 @@ import { OwnListeners } from "../../src/tcp/own_listeners.ts";
 import type { Rule } from "../../src/tunnel/admission.ts";
 import { Connections } from "../../src/tunnel/connections.ts";
 import { Ingress } from "../../src/tunnel/ingress.ts";
+import { network } from "../support/sockets.ts";
 import {
   connectionParts,
   echo,
@@ -132,6 +133,7 @@ Deno.test("a rule of ten lines refuses one visitor at the ingress before it wait
   };
   using connections = new Connections({
     logger: getLogger(["test"]),
+    network,
     halfOpenMs: 1000,
     maxConnections: 10,
     maxServiceConnections: 10,

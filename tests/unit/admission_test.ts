@@ -14,6 +14,7 @@ import {
   type Subject,
   withinLimits,
 } from "../../src/tunnel/admission.ts";
+import { certificateId } from "../support/principals.ts";
 
 /** A connection at the egress of a service, but for what is said. */
 function subject(given: Partial<Subject> = {}): Subject {
@@ -61,7 +62,8 @@ Deno.test("admission: a rule may look at who is at the other end, who comes, and
   };
   const refusal = (reason: string) => ({ code: "address", reason }) as const;
   const admission = new Admission([rule]);
-  const principal = new Principal({ host: "192.0.2.1", certificate: { name: "11", key } });
+  const certificate = certificateId({ name: "11", key });
+  const principal = new Principal({ host: "192.0.2.1", certificate });
   const reasonOf = (given: Partial<Subject>) => admission.decide(subject(given))?.reason;
   strictEqual(reasonOf({ principal }), undefined);
   strictEqual(reasonOf({}), "key");
