@@ -63,6 +63,8 @@ export interface BenchOptions {
   type: ServiceType;
   /** False leaves out everything that needs connectors. */
   connector: boolean;
+  /** Connectors with `--sockets=deno` too. */
+  denoSockets: boolean;
   mtls: boolean;
   ssh: boolean;
   delayMs: number;
@@ -80,9 +82,10 @@ export interface BenchReport {
   failures: string[];
 }
 
-/** A connector with or without mTLS, each a column of the table. */
+/** A way to start connectors, each a column of the table. */
 interface ConnectorKind {
   path: PathName;
+  launch: Launch;
   certificates: Certificates | undefined;
 }
 
@@ -195,9 +198,9 @@ class Bench {
     }
   }
 
-  /** Start-up, idle memory and handshake of one connector, with and without mTLS. */
+  /** Start-up, idle memory and handshake of one connector of each kind. */
   async measureSingleConnectors(): Promise<void> {
-    const { rows, launch } = this.#options;
+    const { rows } = this.#options;
     if (rows.has("start-up")) {
       await this.attempt("start-up of a relay", async () => {
         this.#add("relay", await measureRelayStartUp(this.#processes));
@@ -208,7 +211,7 @@ class Bench {
         this.#add("relay", await measureRelayMemory(this.#processes));
       });
     }
-    for (const { path, certificates } of this.#kinds()) {
+    for (const { path, launch, certificates } of this.#kinds()) {
       const started = { ...launch, ...(certificates === undefined ? {} : { certificates }) };
       if (rows.has("start-up")) {
         await this.attempt(`start-up of ${path}`, async () => {
@@ -257,20 +260,25 @@ class Bench {
     row: RowName,
     measure: (pair: ConnectorPair) => Promise<Sample[]>,
   ): Promise<void> {
-    for (const { path, certificates } of this.#kinds()) {
-      await this.attempt(`${row} of ${path}`, async () => {
-        await using pair = await this.#startPair(certificates);
-        this.#add(path, await measure(pair));
+    for (const kind of this.#kinds()) {
+      await this.attempt(`${row} of ${kind.path}`, async () => {
+        await using pair = await this.#startPair(kind);
+        this.#add(kind.path, await measure(pair));
       });
     }
   }
 
-  /** Connectors without and with mTLS, as far as they were asked for. */
+  /** Connectors as they are by default, with Deno's sockets, and with mTLS, as far as they were asked for. */
   #kinds(): ConnectorKind[] {
-    if (!this.#options.connector) return [];
-    const kinds: ConnectorKind[] = [{ path: "connector", certificates: undefined }];
+    const { connector, denoSockets, launch } = this.#options;
+    if (!connector) return [];
+    const kinds: ConnectorKind[] = [{ path: "connector", launch, certificates: undefined }];
+    if (denoSockets) {
+      const flags = ["--sockets=deno"];
+      kinds.push({ path: "Deno sockets", launch: { ...launch, flags }, certificates: undefined });
+    }
     if (this.certificates !== undefined) {
-      kinds.push({ path: "mTLS", certificates: this.certificates });
+      kinds.push({ path: "mTLS", launch, certificates: this.certificates });
     }
     return kinds;
   }
@@ -281,8 +289,8 @@ class Bench {
       ["direct", () => Promise.resolve(DIRECT)],
       ["relay", () => Promise.resolve(relayPath(this.#processes))],
     ];
-    for (const { path, certificates } of this.#kinds()) {
-      paths.push([path, async () => opened.use(await this.#startPair(certificates))]);
+    for (const kind of this.#kinds()) {
+      paths.push([kind.path, async () => opened.use(await this.#startPair(kind))]);
     }
     if (this.#options.ssh && SSH_TOOLS.every((tool) => this.#tools.has(tool))) {
       paths.push(["ssh -R", () => startSshPath(this.#processes, { tools: this.#tools, folder })]);
@@ -290,11 +298,11 @@ class Bench {
     return paths;
   }
 
-  #startPair(certificates: Certificates | undefined): Promise<ConnectorPair> {
-    const { launch, type } = this.#options;
+  #startPair({ path, launch, certificates }: ConnectorKind): Promise<ConnectorPair> {
     return ConnectorPair.start(this.#processes, {
       ...launch,
-      type,
+      name: path,
+      type: this.#options.type,
       ...(certificates === undefined ? {} : { certificates }),
     });
   }

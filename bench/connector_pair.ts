@@ -3,7 +3,7 @@
 // the benches of memory, latency and start-up.
 
 import { freePort } from "./machine.ts";
-import type { Path } from "./paths.ts";
+import type { Path, PathName } from "./paths.ts";
 import type { OwnedProcess, ProcessGroup } from "./processes.ts";
 
 /** How connectors are started. */
@@ -11,6 +11,8 @@ export interface Launch {
   /** The command before its own arguments, as in `deno run -P main.ts`. */
   command: readonly string[];
   cwd: string;
+  /** Further flags of `connector run`. */
+  flags?: readonly string[];
 }
 
 /** Certificates of one connector and its root, as paths of PEM files. */
@@ -49,7 +51,7 @@ export class ConnectorProcess implements AsyncDisposable {
   /** Starts one on free ports and waits until it answers. */
   static async start(
     processes: ProcessGroup,
-    { command, cwd, certificates }: Launch & { certificates?: Certificates },
+    { command, cwd, flags = [], certificates }: Launch & { certificates?: Certificates },
   ): Promise<ConnectorProcess> {
     const grpcPort = freePort();
     const httpPort = freePort();
@@ -65,6 +67,7 @@ export class ConnectorProcess implements AsyncDisposable {
         `--server-cert-path=${certificates.cert}`,
         `--server-key-path=${certificates.key}`,
       ]),
+      ...flags,
     ], { cwd });
     try {
       await untilTrue(() => rest.healthy(), () => `The connector does not answer /health`, child);
@@ -120,13 +123,13 @@ export class ConnectorProcess implements AsyncDisposable {
 
 /** Connector A exposes upstreams to connector B; for `local`, B listens. */
 export class ConnectorPair implements Path, AsyncDisposable {
-  readonly name: "connector" | "mTLS";
+  readonly name: PathName;
   readonly dialler: ConnectorProcess;
   readonly acceptor: ConnectorProcess;
   readonly #type: ServiceType;
 
   private constructor(
-    name: "connector" | "mTLS",
+    name: PathName,
     { dialler, acceptor, type }: {
       dialler: ConnectorProcess;
       acceptor: ConnectorProcess;
@@ -139,17 +142,16 @@ export class ConnectorPair implements Path, AsyncDisposable {
     this.#type = type;
   }
 
-  /** Starts both; with certificates they speak mTLS. */
+  /** Starts both, as the path that they are; with certificates they speak mTLS. */
   static async start(
     processes: ProcessGroup,
-    options: Launch & { certificates?: Certificates; type: ServiceType },
+    options: Launch & { name: PathName; certificates?: Certificates; type: ServiceType },
   ): Promise<ConnectorPair> {
     await using started = new AsyncDisposableStack();
     const acceptor = started.use(await ConnectorProcess.start(processes, options));
     const dialler = started.use(await ConnectorProcess.start(processes, options));
     started.move();
-    const name = options.certificates === undefined ? "connector" : "mTLS";
-    return new ConnectorPair(name, { dialler, acceptor, type: options.type });
+    return new ConnectorPair(options.name, { dialler, acceptor, type: options.type });
   }
 
   /** @param via the port of something between the two, which leads to the acceptor. */

@@ -22,6 +22,7 @@ interface Flags {
   stuck: boolean;
   slowPath: boolean;
   connector: boolean;
+  denoSockets: boolean;
   executable?: string;
   json?: string;
 }
@@ -105,6 +106,7 @@ function readFlags(): Flags {
     .option("--stuck", "echo times beside a reader that is stuck", false)
     .option("--slow-path", "echo times beside downloads that fill a slow path", false)
     .option("--no-connector", "only the direct path and the relay")
+    .option("--no-deno-sockets", "without the column of connectors with --sockets=deno")
     .option("--executable <path>", "measure a compiled connector instead of this source")
     .option("--json <file>", "write everything measured there too")
     .addHelpText(

@@ -5,7 +5,7 @@ import type { ProcessGroup } from "./processes.ts";
 import { startPrinting } from "./upstreams.ts";
 
 /** What carries the bytes; each is a column of the table. */
-export type PathName = "direct" | "relay" | "connector" | "mTLS" | "ssh -R";
+export type PathName = "direct" | "relay" | "connector" | "Deno sockets" | "mTLS" | "ssh -R";
 
 /** A way from a visitor to upstreams, all on this machine. */
 export interface Path {

@@ -36,7 +36,14 @@ export interface Figure {
 }
 
 /** The order of the columns. */
-const PATHS: readonly PathName[] = ["direct", "relay", "connector", "mTLS", "ssh -R"];
+const PATHS: readonly PathName[] = [
+  "direct",
+  "relay",
+  "connector",
+  "Deno sockets",
+  "mTLS",
+  "ssh -R",
+];
 /** These are the ground that the ratios stand on, and have none themselves. */
 const GROUND: ReadonlySet<PathName> = new Set(["direct", "relay"]);
 const ABSENT = "-";
