@@ -50,7 +50,7 @@ export class Listener {
     }
   }
 
-  /** Stops listening; accepted connections live on. Others can have the port from the next turn on. Idempotent. */
+  /** Stops listening; accepted connections live on. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -26,7 +26,7 @@ export interface AttemptWaiter {
 /** A socket that listens on one IP address. */
 export interface ListeningSocket {
   readonly port: number;
-  /** Stops listening; accepted connections live on. Others can have the port from the next turn on. */
+  /** Stops listening; accepted connections live on. The port is free for `listen` at once. */
   close(): void;
 }
 

@@ -18,7 +18,6 @@ import {
   randomBytes,
   readAll,
   serveTcp,
-  settle,
   until,
   writeAll,
 } from "../support/world.ts";
@@ -395,7 +394,6 @@ export function networkContract(network: Network): void {
     await until(() => accepted.length === 1, "the visitor is accepted");
     listener.close();
     listener.close();
-    await settle();
     network.listen(listener.port, (conn) => conn.close()).close();
     const [conn] = accepted;
     if (conn === undefined) throw new TypeError("it was accepted");

@@ -293,6 +293,8 @@ export async function turnsAway(port: number): Promise<boolean> {
 
 /** Whether nobody listens on a port of this machine. One who is turned away at once was let in before. */
 export async function refuses(port: number): Promise<boolean> {
+  // Deno's sockets give a port back a turn of the event loop after it was closed.
+  await delay(0);
   try {
     (await Deno.connect({ port })).close();
     return false;

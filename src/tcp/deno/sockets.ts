@@ -1,6 +1,7 @@
 // Sockets made of `Deno.listen` and `Deno.connect`: they work on every version of the runtime, and cannot reset a
 // connection.
 
+import { clearImmediate, setImmediate } from "node:timers";
 import { delay } from "../../delay.ts";
 import type { Conn } from "../conn.ts";
 import { Network } from "../network.ts";
@@ -30,7 +31,7 @@ export const denoSockets: Sockets = {
   kind: "deno",
   canReset: false,
   connect: (address, waiter) => new DenoAttempt(address, waiter),
-  listen: (address, onConn) => new DenoListener(address, onConn),
+  listen: (address, onConn) => DenoListener.listen(address, onConn),
 };
 
 /** Listens and dials with Deno's own sockets. */
@@ -62,35 +63,66 @@ class DenoAttempt implements Attempt {
   }
 }
 
+/**
+ * Listeners that were closed in this turn of the event loop, by address and port. The runtime gives a port back when the
+ * accept that is under way has ended, a turn later; whoever wants it before gets the listener.
+ */
+const closing = new Map<string, DenoListener>();
+
 /** A `Deno.Listener` and the loop that accepts. */
 class DenoListener implements ListeningSocket {
   readonly port: number;
+  readonly #key: string;
   readonly #listener: Deno.TcpListener;
   readonly #closed = new AbortController();
+  /** Undefined once it is to be closed. */
+  #onConn: ((conn: Conn) => void) | undefined;
+  #closing: ReturnType<typeof setImmediate> | undefined;
 
-  constructor({ address, port }: SocketAddress, onConn: (conn: Conn) => void) {
+  private constructor({ address, port }: SocketAddress) {
     this.#listener = Deno.listen({ hostname: address, port, tcpBacklog: BACKLOG });
     this.port = this.#listener.addr.port;
-    void this.#accept(onConn);
+    this.#key = `${address} ${this.port}`;
+    void this.#accept();
+  }
+
+  static listen(address: SocketAddress, onConn: (conn: Conn) => void): DenoListener {
+    const key = `${address.address} ${address.port}`;
+    const listener = closing.get(key) ?? new DenoListener(address);
+    closing.delete(key);
+    clearImmediate(listener.#closing);
+    listener.#onConn = onConn;
+    return listener;
   }
 
   close(): void {
-    this.#closed.abort();
-    this.#listener.close();
+    this.#onConn = undefined;
+    closing.set(this.#key, this);
+    this.#closing = setImmediate(() => {
+      closing.delete(this.#key);
+      this.#closed.abort();
+      this.#listener.close();
+    });
   }
 
-  async #accept(onConn: (conn: Conn) => void): Promise<void> {
-    const { signal } = this.#closed;
-    while (!signal.aborted) {
-      try {
-        const conn = await this.#listener.accept();
-        if (signal.aborted) conn.close();
-        else onConn(DenoConn.over(conn));
-      } catch (error) {
-        // Who is gone again before being accepted holds nobody up.
-        if (GONE.some((type) => error instanceof type)) continue;
-        await delay(ACCEPT_PAUSE_MS, { signal });
-      }
+  async #accept(): Promise<void> {
+    while (!this.#closed.signal.aborted) {
+      const conn = await this.#next();
+      if (conn === undefined) continue;
+      if (this.#onConn === undefined) conn.close();
+      else this.#onConn(DenoConn.over(conn));
+    }
+  }
+
+  /** The next connection; undefined when accepting it has failed. */
+  async #next(): Promise<Deno.TcpConn | undefined> {
+    try {
+      return await this.#listener.accept();
+    } catch (error) {
+      // Who is gone again before being accepted holds nobody up.
+      if (GONE.some((type) => error instanceof type)) return undefined;
+      await delay(ACCEPT_PAUSE_MS, { signal: this.#closed.signal });
+      return undefined;
     }
   }
 }
