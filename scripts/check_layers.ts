@@ -46,7 +46,19 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
   ["src/mux/", ["src/wire/"]],
   ["src/wire/", ["proto/gen/"]],
   ["src/tcp/", []],
-  ["src/certs/", []],
+  // The reader decides nothing. Own files are checked by the judge, whose signatures and names are nobody else's.
+  ["src/certs/reader/", []],
+  ["src/certs/judge/", ["src/certs/reader/"]],
+  ["src/certs/identity/", ["src/certs/reader/"]],
+  ["src/certs/files/", ["src/certs/reader/"]],
+  ["src/certs/own/", [
+    "src/certs/reader/",
+    "src/certs/judge/chain.ts",
+    "src/certs/judge/peers.ts",
+    "src/certs/identity/",
+    "src/certs/files/",
+  ]],
+  ["src/certs/issue/", ["src/certs/reader/", "src/certs/files/"]],
   ["src/integrations/", []],
   ["src/state/", []],
   // Workarounds know what they work around, and leaves; any layer may use them.
@@ -74,7 +86,7 @@ const LEAVES_FOR_LEAVES: readonly string[] = [
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "npm:@grpc/grpc-js": ["src/grpc/", PLATFORM],
   "node:buffer": ["src/grpc/"],
-  "npm:@peculiar/x509": ["src/certs/"],
+  "npm:@peculiar/x509": ["src/certs/issue/"],
 };
 
 /**

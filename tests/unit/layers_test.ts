@@ -39,6 +39,8 @@ const MAY: [string, string][] = [
   ["src/wire/reference_codec.ts", "proto/gen/connector.ts"],
   ["src/certs/issue/issue.ts", "npm:@peculiar/x509"],
   ["src/certs/issue/issue.ts", "node:crypto"],
+  ["src/certs/judge/chain.ts", "src/certs/reader/certificate.ts"],
+  ["src/certs/own/check.ts", "src/certs/judge/chain.ts"],
   ["src/address.ts", "src/errors.ts"],
   ["src/log.ts", "npm:@logtape/logtape"],
 ];
@@ -64,7 +66,31 @@ const MAY_NOT: [string, string, string][] = [
   ["src/mux/session.ts", "proto/gen/x.ts", "src/mux/ may not import proto/gen/x.ts"],
   ["src/wire/frame.ts", "src/mux/link.ts", "src/wire/ may not import src/mux/link.ts"],
   ["src/tcp/conn.ts", "src/wire/frame.ts", "src/tcp/ may not import src/wire/frame.ts"],
-  ["src/certs/issue/issue.ts", "src/tcp/conn.ts", "src/certs/ may not import src/tcp/conn.ts"],
+  [
+    "src/certs/issue/issue.ts",
+    "src/tcp/conn.ts",
+    "src/certs/issue/ may not import src/tcp/conn.ts",
+  ],
+  [
+    "src/certs/reader/certificate.ts",
+    "src/certs/judge/chain.ts",
+    "src/certs/reader/ may not import src/certs/judge/chain.ts",
+  ],
+  [
+    "src/certs/judge/chain.ts",
+    "src/certs/own/check.ts",
+    "src/certs/judge/ may not import src/certs/own/check.ts",
+  ],
+  [
+    "src/certs/own/check.ts",
+    "src/certs/judge/signature.ts",
+    "src/certs/own/ may not import src/certs/judge/signature.ts",
+  ],
+  [
+    "src/certs/judge/chain.ts",
+    "npm:@peculiar/x509",
+    "npm:@peculiar/x509 stays in src/certs/issue/",
+  ],
   ["src/retry.ts", "src/limits.ts", "a leaf may not import src/limits.ts"],
   ["src/log.ts", "src/tcp/conn.ts", "a leaf may not import src/tcp/conn.ts"],
   ["src/tcp/conn.ts", "tests/support/w.ts", "src/tcp/ may not import tests/support/w.ts"],
@@ -75,7 +101,7 @@ const MAY_NOT: [string, string, string][] = [
   ],
   ["src/cli/run.ts", "npm:@grpc/grpc-js", "npm:@grpc/grpc-js stays in src/grpc/, src/platform/"],
   ["src/mux/session.ts", "node:buffer", "node:buffer stays in src/grpc/"],
-  ["src/api/app.ts", "npm:@peculiar/x509", "npm:@peculiar/x509 stays in src/certs/"],
+  ["src/api/app.ts", "npm:@peculiar/x509", "npm:@peculiar/x509 stays in src/certs/issue/"],
   [
     "src/api/app.ts",
     "https://x.example/y.ts",

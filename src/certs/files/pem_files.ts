@@ -5,7 +5,6 @@ import { dirname, join } from "node:path";
 import { ConnectorError } from "../../errors.ts";
 import { type OpenFile, openToOthers } from "../../file_access.ts";
 import type { PemText } from "../reader/certificate.ts";
-import type { Issued } from "../issue/issue.ts";
 
 /** A file to be written. */
 export interface PemFile {
@@ -151,7 +150,7 @@ export async function writePemFiles(
 
 /** Writes `<name>.cert` and `<name>.key`, as `writePemFiles` does, and returns their paths. */
 export async function writeIssued(
-  { certificate, privateKey }: Issued,
+  { certificate, privateKey }: { certificate: string; privateKey: string },
   options: { name: string; folder: string; force?: boolean },
 ): Promise<{ certificate: string; privateKey: string }> {
   const { name, ...rest } = options;

@@ -1,5 +1,6 @@
 // What a certificate proves of its holder, for decisions: which of its names say who that is, and its key, both of the
-// bytes as they stand. The certificate was verified before; what else people are shown of it is in identity.ts.
+// bytes as they stand. The certificate was verified before; what else people are shown of it is in
+// description.ts.
 // docs/PROTOCOL.md, "Whose service it is".
 
 import { createHash } from "node:crypto";
