@@ -50,7 +50,8 @@ Deno.test(`${DAMAGED} damaged certificates: none is let in, each is refused soon
     ok(!isLetIn(judge, chain, row) || isSameCertificate(bytes, original), `it is let in: ${what}`);
     if (millisecondsOf(judge, chain, row) <= LIMIT_MS) continue;
     // Something else used the machine, or it does take long.
-    const again = Math.min(...[1, 2, 3].map(() => millisecondsOf(judge, chain, row)));
+    const tries = Array.from({ length: 20 }, () => millisecondsOf(judge, chain, row));
+    const again = Math.min(...tries);
     ok(again <= LIMIT_MS, `it takes ${again} ms: ${what}`);
   }
   // Damage reaches all depths: some is noticed by the reader, some by the judge alone.
