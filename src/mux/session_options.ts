@@ -2,10 +2,8 @@
 
 import type { SessionLimits } from "../limits.ts";
 import type { ControlFrame } from "../wire/frame.ts";
+import type { DialectName, Role } from "./dialect.ts";
 import type { OnStream } from "./stream.ts";
-
-/** How data travels. */
-export type DialectName = "reference" | "native";
 
 /** Why a session takes no more streams, and what is to be expected of the peer. */
 export interface Leaving {
@@ -17,7 +15,7 @@ export interface Leaving {
 
 /** What a session is made of. */
 export interface SessionOptions {
-  role: "dialler" | "acceptor";
+  role: Role;
   limits: SessionLimits;
   /** The peer sent a control frame. May not block or throw. */
   onControl: (frame: ControlFrame) => void;

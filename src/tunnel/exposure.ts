@@ -5,7 +5,7 @@
 // `TRANSITIONS` has an answer for every pair of a state and an event.
 
 import type { ErrorCode } from "../errors.ts";
-import type { DialectName } from "../mux/session_options.ts";
+import type { DialectName } from "../mux/dialect.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import type { ServiceStatus, ServiceType } from "../service.ts";
 

@@ -6,7 +6,7 @@ import { type Address, formatAddress } from "../address.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
-import type { DialectName } from "../mux/session_options.ts";
+import type { DialectName } from "../mux/dialect.ts";
 import { names } from "../names.ts";
 import { type Route, unreachable } from "../proxies.ts";
 import { Backoff, RENEWAL_BACKOFF, RETRY_BACKOFF } from "../retry.ts";

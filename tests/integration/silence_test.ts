@@ -10,7 +10,7 @@ import { ConnectorError } from "../../src/errors.ts";
 import { CLIENT_PINGS, dialLink } from "../../src/grpc/dial.ts";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
-import { encodeFrame } from "../../src/wire/reference_codec.ts";
+import { encodeFrame } from "../../src/wire/open_data_codec.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { startReferenceAcceptor } from "../support/reference_link.ts";
 import { soon } from "../support/soon.ts";

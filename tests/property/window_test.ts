@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { ReceiveWindow, SendWindow, WindowBudget } from "../../src/mux/window.ts";
+import { ReceiveWindow, SendWindow, WindowBudget } from "../../src/mux/native/window.ts";
 
 const ROUND_TRIP = 10;
 

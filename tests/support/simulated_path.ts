@@ -1,7 +1,7 @@
 // A path between two ends that send all they may, on a clock that only the simulation moves: so many bytes a millisecond, a
 // delay, a queue without bounds. It tells how long what is sent waits, and what is carried. For the arithmetic of windows.
 
-import { LinkWindow } from "../../src/mux/link_window.ts";
+import { LinkWindow } from "../../src/mux/native/link_window.ts";
 
 /** One direction. */
 export interface Way {

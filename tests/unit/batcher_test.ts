@@ -2,9 +2,10 @@
 
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
 import { ConnectorError } from "../../src/errors.ts";
-import { Batcher } from "../../src/mux/batcher.ts";
+import { Batcher } from "../../src/mux/native/batcher.ts";
 import type { Link } from "../../src/mux/link.ts";
-import { newShare } from "../../src/mux/turn_queue.ts";
+import { Outbox } from "../../src/mux/outbox.ts";
+import { newShare } from "../../src/mux/native/turn_queue.ts";
 import { decodeBatch } from "../../src/wire/native_codec.ts";
 import { type DataFrame, MAX_BATCH_BYTES, type NativeFrame } from "../../src/wire/native_frame.ts";
 import { memoryLinks, seeded, turn } from "../support/memory_link.ts";
@@ -12,12 +13,19 @@ import { memoryLinks, seeded, turn } from "../support/memory_link.ts";
 const ALWAYS = () => true;
 
 /** A batcher over a link that takes one message at a time. */
-function overLink(bound = 1000): { batcher: Batcher; acceptor: Link; overflows: ConnectorError[] } {
+function overLink(bound = 1000): {
+  batcher: Batcher;
+  outbox: Outbox;
+  acceptor: Link;
+  overflows: ConnectorError[];
+} {
   const { dialler, acceptor } = memoryLinks({ bound });
   const overflows: ConnectorError[] = [];
-  const batcher = new Batcher(dialler, (error) => overflows.push(error));
+  const onOverflow = (error: ConnectorError) => overflows.push(error);
+  const outbox = new Outbox(dialler, onOverflow);
+  const batcher = new Batcher(outbox, onOverflow);
   senders.set(acceptor, batcher);
-  return { batcher, acceptor, overflows };
+  return { batcher, outbox, acceptor, overflows };
 }
 
 /** Who has sent what arrives at a link: its pings are answered, as a peer does. */
@@ -252,9 +260,9 @@ Deno.test("data is not taken at once that is large, or when a batch has much alr
 });
 
 Deno.test("no data is taken at once while the link is full, or once it has ended", async () => {
-  const { batcher, acceptor } = overLink(1);
+  const { batcher, outbox, acceptor } = overLink(1);
   await send(batcher, data(1));
-  strictEqual(batcher.full, true);
+  strictEqual(outbox.full, true);
   strictEqual(batcher.sendSmallData(data(2), newShare()), false);
   batcher.send({ kind: "pong", nonce: 1 });
   await nextBatch(acceptor);
@@ -330,4 +338,36 @@ Deno.test("a peer that answers a ping now and then, and many never, is reported"
   }
   ok(rounds > 200, `after ${rounds}`);
   match(overflows[0]?.message ?? "", /pings unanswered/);
+});
+
+Deno.test("the last frame leaves even when the link is full, and nothing after it", async () => {
+  const { batcher, outbox, acceptor } = overLink(1);
+  await send(batcher, data(1));
+  const waiting = queue(batcher, data(3));
+  batcher.send({ kind: "finish", stream: 1 });
+  batcher.sendLast({ kind: "goAway", code: "breach", reason: "x" });
+  outbox.end();
+  deepStrictEqual(names(await nextBatch(acceptor)), ["data 1"]);
+  deepStrictEqual(names(await nextBatch(acceptor)), ["goAway"]);
+  strictEqual(waiting.done, true);
+});
+
+Deno.test("control that is a message of its own goes ahead of a batch that waits", async () => {
+  const { batcher, outbox, acceptor } = overLink(1);
+  await send(batcher, data(1));
+  queue(batcher, data(3));
+  outbox.sendControl(new Uint8Array([7]));
+  deepStrictEqual(names(await nextBatch(acceptor)), ["data 1"]);
+  deepStrictEqual(await acceptor.receive(), new Uint8Array([7]));
+  deepStrictEqual(names(await nextBatch(acceptor)), ["data 3"]);
+});
+
+Deno.test("a batch waits while control has filled the link", async () => {
+  const { batcher, outbox, acceptor } = overLink(1);
+  outbox.send(new Uint8Array([7]));
+  const waiting = queue(batcher, data(3));
+  await turn();
+  strictEqual(waiting.done, false);
+  await acceptor.receive();
+  deepStrictEqual(names(await nextBatch(acceptor)), ["data 3"]);
 });

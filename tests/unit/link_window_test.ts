@@ -2,8 +2,8 @@
 
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
-import { IncomingQueue } from "../../src/mux/incoming_queue.ts";
-import { LinkWindow } from "../../src/mux/link_window.ts";
+import { IncomingQueue } from "../../src/mux/native/incoming_queue.ts";
+import { LinkWindow } from "../../src/mux/native/link_window.ts";
 import { quantile } from "../support/quantile.ts";
 import { type Sample, simulate, type Way } from "../support/simulated_path.ts";
 

@@ -1,7 +1,12 @@
 // Who is given up and when, on a clock that the test moves.
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { Liveness, PING_INTERVAL_MS, SILENCE_MS, UNANSWERED_MS } from "../../src/mux/liveness.ts";
+import {
+  Liveness,
+  PING_INTERVAL_MS,
+  SILENCE_MS,
+  UNANSWERED_MS,
+} from "../../src/mux/native/liveness.ts";
 import { LOOK_MS } from "../../src/silence.ts";
 import { FakeTime } from "../support/fake_time.ts";
 

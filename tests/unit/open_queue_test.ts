@@ -1,7 +1,7 @@
 // Opens that wait: services take turns, order within a service is kept, and visitors that leave are removed.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import { OpenQueue } from "../../src/mux/open_queue.ts";
+import { OpenQueue } from "../../src/mux/native/open_queue.ts";
 import { Share } from "../../src/share.ts";
 
 /** A queue before so many places, shares of two for each name, and what was opened. */

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { newShare, TurnQueue } from "../../src/mux/turn_queue.ts";
+import { newShare, TurnQueue } from "../../src/mux/native/turn_queue.ts";
 
 /** A stream that always wants to send pieces of one size. */
 class Sender {

@@ -1,7 +1,7 @@
 // The arithmetic of flow control, step by step.
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { ReceiveWindow, SendWindow, WindowBudget } from "../../src/mux/window.ts";
+import { ReceiveWindow, SendWindow, WindowBudget } from "../../src/mux/native/window.ts";
 
 /** A round trip of 10 ms: half a window in less than 20 ms makes it grow. */
 const ROUND_TRIP = 10;

@@ -1,10 +1,10 @@
-// Sends native frames over a link in batches: what is queued within one turn of the event loop leaves in one
+// Makes batches of native frames for the outbox: what is queued within one turn of the event loop leaves in one
 // message, control before data, streams in turns. It holds no data: bytes stay in their reader's buffer
 // until their batch is made, and while the link or its window is full they wait there. Pings leave from here, since they mark
 // how far the peer has received what was sent.
 
-import { ConnectorError } from "../errors.ts";
-import { encodeSmallFrame } from "../wire/native_bodies.ts";
+import { ConnectorError } from "../../errors.ts";
+import { encodeSmallFrame } from "../../wire/native_bodies.ts";
 import {
   encodeBatch,
   MAX_SMALL_FRAME_BYTES,
@@ -12,9 +12,9 @@ import {
   sizeInBatch,
   writeFrame,
   writeSmallFrame,
-} from "../wire/native_codec.ts";
-import type { DataFrame, NativeFrame } from "../wire/native_frame.ts";
-import type { Link } from "./link.ts";
+} from "../../wire/native_codec.ts";
+import type { DataFrame, NativeFrame } from "../../wire/native_frame.ts";
+import type { DataSource, Outbox } from "../outbox.ts";
 import { LinkWindow } from "./link_window.ts";
 import { type Share, TurnQueue } from "./turn_queue.ts";
 
@@ -60,8 +60,8 @@ interface QueuedData {
 }
 
 /** The sending side of a native session. */
-export class Batcher {
-  readonly #link: Link;
+export class Batcher implements DataSource {
+  readonly #outbox: Outbox;
   readonly #onOverflow: (error: ConnectorError) => void;
   /** The front of the next batch, as far as `#writtenLength`. */
   readonly #written = new Uint8Array(WRITTEN_BYTES + MAX_SMALL_FRAME_BYTES);
@@ -73,18 +73,13 @@ export class Batcher {
   #unwanted = 0;
   readonly #window = new LinkWindow();
   #scheduled = false;
-  #full = false;
   #ended = false;
 
   /** `onOverflow` is told when too much waits because the peer does not read, or too much is unanswered. */
-  constructor(link: Link, onOverflow: (error: ConnectorError) => void) {
-    this.#link = link;
+  constructor(outbox: Outbox, onOverflow: (error: ConnectorError) => void) {
+    this.#outbox = outbox;
     this.#onOverflow = onOverflow;
-  }
-
-  /** Whether what is queued waits until the link takes messages again. */
-  get full(): boolean {
-    return this.#full && !this.#ended;
+    outbox.attach(this);
   }
 
   /** The round trip to the peer without a queue, in milliseconds. */
@@ -168,18 +163,25 @@ export class Batcher {
   /** Sends what is queued and fits, now. */
   flush(): void {
     this.#scheduled = false;
-    while (!this.#full && !this.#ended) {
-      const { frames, turns } = this.#nextBatch();
-      if (frames.length === 0 && this.#writtenLength === 0) return;
-      const message = encodeBatch(frames, this.#written.subarray(0, this.#writtenLength));
-      this.#writtenLength = 0;
-      this.#full = !this.#link.send(message);
-      for (const { done } of turns) done();
-      if (this.#full) this.#link.writable().then(() => this.#resume());
-    }
+    this.#outbox.pump();
   }
 
-  /** Sends nothing more, and lets everybody go who waits. */
+  /** Sends a last frame, even if the link is full: behind what is queued and fits, in front of all else. */
+  sendLast(frame: Exclude<NativeFrame, DataFrame>): void {
+    this.flush();
+    this.#outbox.send(encodeBatch([encodeSmallFrame(frame)]));
+  }
+
+  next(): Uint8Array | undefined {
+    if (this.#ended) return undefined;
+    const { frames, turns } = this.#nextBatch();
+    if (frames.length === 0 && this.#writtenLength === 0) return undefined;
+    const message = encodeBatch(frames, this.#written.subarray(0, this.#writtenLength));
+    this.#writtenLength = 0;
+    for (const { done } of turns) done();
+    return message;
+  }
+
   end(): void {
     this.#ended = true;
     this.#writtenLength = 0;
@@ -191,7 +193,7 @@ export class Batcher {
 
   /** Whether a frame can be written into the next batch, behind everything that was sent before. */
   get #writesNow(): boolean {
-    return !this.#full && this.#control.length === 0 && this.#writtenLength < WRITTEN_BYTES;
+    return !this.#outbox.full && this.#control.length === 0 && this.#writtenLength < WRITTEN_BYTES;
   }
 
   /** Whether the window takes data, and whether it takes that of streams that have had little. */
@@ -206,11 +208,6 @@ export class Batcher {
   #giveUp(reason: string): void {
     this.end();
     this.#onOverflow(new ConnectorError("resource_exhausted", reason));
-  }
-
-  #resume(): void {
-    this.#full = false;
-    this.flush();
   }
 
   #nextBatch(): { frames: QueuedFrame[]; turns: DataTurn[] } {
@@ -257,7 +254,7 @@ export class Batcher {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#full) return;
+    if (this.#scheduled || this.#outbox.full) return;
     this.#scheduled = true;
     queueMicrotask(() => this.flush());
   }

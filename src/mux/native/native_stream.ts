@@ -1,14 +1,14 @@
 // One tunnelled connection in the native dialect: half-close each way, resets with a reason, credit by
 // absolute offsets. It checks what the peer does with it; a breach is thrown to the session.
 
-import { type ResetCode, TAKEN } from "../byte_channel.ts";
-import { ConnectorError } from "../errors.ts";
-import { CHUNK_OVERHEAD_BYTES } from "../limits.ts";
-import type { SwapSetMember } from "../swap_set.ts";
-import type { Dialled } from "../wire/native_frame.ts";
+import { type ResetCode, TAKEN } from "../../byte_channel.ts";
+import { ConnectorError } from "../../errors.ts";
+import { CHUNK_OVERHEAD_BYTES } from "../../limits.ts";
+import type { SwapSetMember } from "../../swap_set.ts";
+import type { Dialled } from "../../wire/native_frame.ts";
 import { Inbox } from "./inbox.ts";
 import type { NativeCarrier, NativeStreamOptions, OpenState } from "./native_carrier.ts";
-import type { Stream } from "./stream.ts";
+import type { Stream } from "../stream.ts";
 import { newShare } from "./turn_queue.ts";
 import type { ReceiveWindow, SendWindow } from "./window.ts";
 
@@ -20,7 +20,7 @@ export class NativeStream implements SwapSetMember, Stream {
   readonly passages: number;
   /** Whether this side opened it. */
   readonly ours: boolean;
-  readonly #carrier: NativeCarrier;
+  readonly #carrier: NativeCarrier<NativeStream>;
   readonly #sendWindow: SendWindow;
   readonly #receiveWindow: ReceiveWindow;
   readonly #inbox = new Inbox();
@@ -40,7 +40,7 @@ export class NativeStream implements SwapSetMember, Stream {
   #sent: "nothing" | "finish" | "reset" = "nothing";
   #received: "nothing" | "finish" | "reset" = "nothing";
 
-  constructor(options: NativeStreamOptions, carrier: NativeCarrier) {
+  constructor(options: NativeStreamOptions, carrier: NativeCarrier<NativeStream>) {
     this.serviceId = options.serviceId;
     this.visitor = options.visitor;
     this.passages = options.passages;

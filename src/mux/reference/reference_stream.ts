@@ -2,11 +2,11 @@
 // from the peer ends its bytes, and our own `closed` is held back while an answer may still come, because
 // a reference peer that receives it closes both directions. docs/PROTOCOL.md, "Reference dialect".
 
-import type { ResetCode } from "../byte_channel.ts";
-import { ConnectorError } from "../errors.ts";
-import { CHUNK_OVERHEAD_BYTES } from "../limits.ts";
-import { MAX_DATA_BYTES } from "../wire/frame.ts";
-import type { Stream } from "./stream.ts";
+import type { ResetCode } from "../../byte_channel.ts";
+import { ConnectorError } from "../../errors.ts";
+import { CHUNK_OVERHEAD_BYTES } from "../../limits.ts";
+import { MAX_DATA_BYTES } from "../../wire/frame.ts";
+import type { Stream } from "../stream.ts";
 
 /** Which side of the service a stream's user is on. */
 export type StreamRole = "ingress" | "egress";

@@ -1,17 +1,17 @@
 // The streams of one session in the native dialect: numbers, limits, the table, and which frame goes where.
 // Everything that a peer may not do is refused here or in the stream, by throwing: the session ends then.
 
-import { ConnectorError } from "../errors.ts";
-import { decodeBatch } from "../wire/native_codec.ts";
-import { breach, MAX_STREAM_ID, type NativeFrame } from "../wire/native_frame.ts";
+import { ConnectorError } from "../../errors.ts";
+import { breach, MAX_STREAM_ID, type NativeFrame } from "../../wire/native_frame.ts";
 import type { Batcher, DataTurn } from "./batcher.ts";
-import type { PeerLimits, SessionLimits } from "../limits.ts";
-import { SwapSet } from "../swap_set.ts";
+import type { Role } from "../dialect.ts";
+import type { PeerLimits, SessionLimits } from "../../limits.ts";
+import { SwapSet } from "../../swap_set.ts";
 import type { NativeCarrier } from "./native_carrier.ts";
 import { NativeStream } from "./native_stream.ts";
 import { OpenQueue } from "./open_queue.ts";
-import { Places } from "./service_places.ts";
-import type { OnStream, OpenOptions, Stream } from "./stream.ts";
+import { Places } from "../service_places.ts";
+import type { OnStream, OpenOptions, Stream } from "../stream.ts";
 import { StreamTable } from "./stream_table.ts";
 import type { Share } from "./turn_queue.ts";
 import { ReceiveWindow, SendWindow, WindowBudget } from "./window.ts";
@@ -25,25 +25,24 @@ const CROWDED_PART = 7 / 8;
 const WAITED = "too many visitors wait for the destination of this service";
 const SILENT = "the destination has not answered, and other visitors wait";
 
+/** A frame about one stream. */
+export type StreamFrame = Exclude<NativeFrame, { kind: "ping" | "pong" | "goAway" }>;
+
 /** What a session's streams need. */
 export interface NativeStreamsOptions {
-  role: "dialler" | "acceptor";
+  role: Role;
   /** What we let the peer do. */
   limits: SessionLimits;
   /** What the peer lets us do. */
   peerLimits: PeerLimits;
   batcher: Batcher;
   onStream: OnStream;
-  /** The peer answers a ping. May throw. */
-  onPong: (nonce: number) => void;
-  /** The peer ends the session. */
-  onGoAway: (frame: NativeFrame & { kind: "goAway" }) => void;
   /** The numbers are used up: a new link is needed. */
   onExhausted: () => void;
 }
 
 /** The data half of a session with a peer that negotiated the native dialect. */
-export class NativeStreams implements NativeCarrier {
+export class NativeStreams implements NativeCarrier<NativeStream> {
   readonly #maxFrameBytes: number;
   readonly #options: NativeStreamsOptions;
   readonly #budget: WindowBudget;
@@ -118,12 +117,29 @@ export class NativeStreams implements NativeCarrier {
   }
 
   /**
-   * Takes a batch of the peer.
+   * Takes a frame of the peer.
    *
-   * @throws {ConnectorError} when anything in it is not allowed.
+   * @throws {ConnectorError} when it is not allowed.
    */
-  receive(message: Uint8Array): void {
-    decodeBatch(message, (frame) => this.#dispatch(frame));
+  receive(frame: StreamFrame): void {
+    switch (frame.kind) {
+      case "data":
+        return this.#receiveData(frame);
+      case "open":
+        return this.#receiveOpen(frame);
+      case "opened":
+        return this.#find(frame).receiveOpened(frame.dialled);
+      case "finish":
+        return this.#find(frame).receiveFinish();
+      case "reset":
+        return this.#findOrCrossed(frame)?.receiveReset(frame.reason);
+      case "grant":
+        return this.#findOrCrossed(frame)?.receiveGrant(frame.offset);
+    }
+  }
+
+  /** Resets streams until no more bytes wait for slow readers than may; after each batch. */
+  keepToBudget(): void {
     while (this.#waitingBytes > this.#options.limits.budget) this.#resetLargest();
   }
 
@@ -209,29 +225,6 @@ export class NativeStreams implements NativeCarrier {
       } else if (crowded && opens.taken > opens.limit) stream.reset("limit", SILENT);
     }
     if (this.#waiting.size > 0 || this.#isCrowded) this.#lookSoon();
-  }
-
-  #dispatch(frame: NativeFrame): void {
-    switch (frame.kind) {
-      case "data":
-        return this.#receiveData(frame);
-      case "open":
-        return this.#receiveOpen(frame);
-      case "opened":
-        return this.#find(frame).receiveOpened(frame.dialled);
-      case "finish":
-        return this.#find(frame).receiveFinish();
-      case "reset":
-        return this.#findOrCrossed(frame)?.receiveReset(frame.reason);
-      case "grant":
-        return this.#findOrCrossed(frame)?.receiveGrant(frame.offset);
-      case "ping":
-        return this.#options.batcher.answerPing(frame.nonce);
-      case "pong":
-        return this.#options.onPong(frame.nonce);
-      case "goAway":
-        return this.#options.onGoAway(frame);
-    }
   }
 
   #receiveData(frame: NativeFrame & { kind: "data" }): void {

@@ -1,13 +1,12 @@
 // What a stream of the native dialect asks of its session: the seam between native_stream.ts and native_streams.ts.
 
-import type { NativeFrame } from "../wire/native_frame.ts";
+import type { NativeFrame } from "../../wire/native_frame.ts";
 import type { DataTurn } from "./batcher.ts";
-import type { NativeStream } from "./native_stream.ts";
 import type { Share } from "./turn_queue.ts";
 import type { ReceiveWindow, SendWindow } from "./window.ts";
 
-/** What a stream asks of the session that carries it. */
-export interface NativeCarrier {
+/** What a stream asks of the session that carries it; `Stream` is its own class. */
+export interface NativeCarrier<Stream> {
   /** The most bytes of one data frame: that the peer takes, and that leave other streams their turn soon. It changes. */
   readonly maxFrameBytes: number;
   /** The round trip to the peer, in milliseconds. */
@@ -23,11 +22,11 @@ export interface NativeCarrier {
   /** Data that waits for its turn is not wanted any more. */
   unwanted(): void;
   /** Received bytes of the stream were consumed or dropped. */
-  release(stream: NativeStream, count: number): void;
+  release(stream: Stream, count: number): void;
   /** Our open was answered, or needs no answer any more. */
-  answered(stream: NativeStream): void;
+  answered(stream: Stream): void;
   /** Both directions have ended on both sides. */
-  forget(stream: NativeStream): void;
+  forget(stream: Stream): void;
 }
 
 /** Who opened a stream, and whether its open was answered. */

@@ -2,7 +2,7 @@
 // each service. The queues take turns as answers arrive. Pure: the session opens the streams, and checks which have
 // waited too long.
 
-import type { Share } from "../share.ts";
+import type { Share } from "../../share.ts";
 
 /** Queues by the share that they wait for. */
 export class OpenQueue<T> {

@@ -6,7 +6,7 @@ import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import { ConnectorError } from "../../src/errors.ts";
 import { type ControlFrame, MAX_MESSAGE_BYTES, type ReferenceFrame } from "../../src/wire/frame.ts";
-import { decodeFrame, encodeFrame } from "../../src/wire/reference_codec.ts";
+import { decodeFrame, encodeFrame } from "../../src/wire/open_data_codec.ts";
 
 /** The longest that one message may take, in milliseconds: a wide margin, to find what is not linear. */
 const DECODE_LIMIT_MS = 10_000;

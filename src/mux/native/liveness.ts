@@ -2,7 +2,7 @@
 // then; but whatever arrives proves that the peer lives, and the answer to a ping may wait behind much on a slow path. How
 // long a ping takes is link_window.ts's business. docs/PROTOCOL.md, "Liveness".
 
-import { LOOK_MS, Silence } from "../silence.ts";
+import { LOOK_MS, Silence } from "../../silence.ts";
 
 /** Between two pings, in milliseconds. They are sent whether earlier ones were answered or not: the peer hears us by them. */
 export const PING_INTERVAL_MS = 5_000;

@@ -1,0 +1,73 @@
+// The seam between a session and how its data travels. The session negotiates a dialect, opens streams through it and
+// passes every message of the peer to it; it knows nothing of frames. native/ and reference/ implement it.
+
+import type { ConnectorError } from "../errors.ts";
+import type { SessionLimits } from "../limits.ts";
+import type { ControlFrame } from "../wire/frame.ts";
+import type { Outbox } from "./outbox.ts";
+import type { OnStream, OpenOptions, Stream } from "./stream.ts";
+import type { WireIds } from "./wire_ids.ts";
+
+/** The dialects that are spoken here. */
+export type DialectName = "reference" | "native";
+
+/** Which side of the link a session is on. */
+export type Role = "dialler" | "acceptor";
+
+/** How data travels over one session. */
+export interface Dialect {
+  readonly name: DialectName;
+  /** How many streams are open. */
+  readonly streamCount: number;
+  /** Begins to speak: sends what the dialect sends unasked. Called once, before anything else. */
+  start(): void;
+  /**
+   * Opens a stream to the destination of a service at the peer, for the visitor at `visitor` (host:port).
+   *
+   * @throws {ConnectorError} `resource_exhausted` when a limit is reached.
+   */
+  open(serviceId: string, visitor: string, options: OpenOptions): Stream;
+  /**
+   * Takes a message of the peer. A promise holds the peer back: the session reads on once it has resolved.
+   *
+   * @throws {ConnectorError} when the peer has broken the protocol: the session ends then.
+   */
+  receive(message: Uint8Array): Promise<void> | undefined;
+  /** Tells the peer, if there is a word for it, that no more streams are taken. `returns`: whether our services will come back. */
+  drain(returns: boolean): void;
+  /** Tells the peer, if there is a word for it, that the session ends in order. Returns who has to end the link first. */
+  close(): "ours" | "theirs";
+  /** Tells the peer why the session ends now. False if there is no word for it: then only the end of the link can tell. */
+  abort(reason: ConnectorError): boolean;
+  /** The link is gone: ends every stream, and releases everything. Idempotent. */
+  end(reason: ConnectorError): void;
+}
+
+/** What a dialect is made of, and what it tells its session. None of the functions may throw. */
+export interface DialectOptions {
+  role: Role;
+  /** What we let the peer do. */
+  limits: SessionLimits;
+  /** Everything that is sent leaves through it. */
+  outbox: Outbox;
+  /** The ids of services on the wire. */
+  ids: WireIds;
+  /** Resolves when the link has ended, though messages that have arrived may still be read. */
+  linkEnded: Promise<unknown>;
+  /** The peer opened a stream. */
+  onStream: OnStream;
+  /** The peer sent a control frame. */
+  onControl: (frame: ControlFrame) => void;
+  /** The peer has answered a ping: all that was sent before has arrived. */
+  onPong: () => void;
+  /** The peer takes no more streams. `returns`: whether its services may come back. */
+  onDrain: (returns: boolean) => void;
+  /** The peer ends the session: in order, or for a reason. */
+  onClose: (reason: ConnectorError | undefined) => void;
+  /** Another link is needed: this one can open no more streams. */
+  onExhausted: () => void;
+  /** The session has to end. `returns`: whether the peer may be back with its services. */
+  onFailure: (reason: ConnectorError, options?: { returns?: boolean }) => void;
+  /** Whether we dial the destination of a service. */
+  connects: (serviceId: string) => boolean;
+}
