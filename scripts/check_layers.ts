@@ -1,5 +1,5 @@
-// Fails the build when a source file breaks a rule of the layout: who may import whom, which packages stay where, who may
-// open sockets and files, and what a file may be. The rules are the tables below; docs/ARCHITECTURE.md gives
+// Fails the build when a source file breaks a rule of the layout: who may import whom and that nobody imports itself, which
+// packages stay where, who may open sockets and files, and what a file may be. The rules are the tables below; docs/ARCHITECTURE.md gives
 // their reasons. `checkLayers` is pure; around it, `deno info --json` says what is imported.
 
 import * as path from "node:path";
@@ -82,6 +82,12 @@ const LEAVES_FOR_LEAVES: readonly string[] = [
   "src/service.ts",
 ];
 
+/** Folders behind a seam, and the one file besides their own that may import them: who uses the seam does not know them. */
+const BEHIND_SEAMS: readonly (readonly [folder: string, door: string])[] = [
+  ["src/mux/native/", "src/mux/dialects.ts"],
+  ["src/mux/reference/", "src/mux/dialects.ts"],
+];
+
 /** Packages that few layers know. Generated code is not checked. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "npm:@grpc/grpc-js": ["src/grpc/", PLATFORM],
@@ -100,14 +106,22 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
     ["src/tcp/deno/", "src/tcp/interfaces.ts", "src/tcp/own_listeners.ts"],
   ],
   [
-    /\bDeno\.((Tls|Unix|Quic)?Conn|(Tls|Unix|Quic)?Listener|listen(Tls|Datagram)|connect(Tls|Quic)|startTls|serve|createHttpClient)\b/g,
+    /\bDeno\.((Tls|Unix|Vsock|Datagram)?(Conn|Listener)|Quic\w+|listen(Tls|Datagram)|connect(Tls|Quic)|startTls|serve|createHttpClient|HttpClient|upgradeWeb\w+|openKv)\b/g,
     [],
   ],
   [/\bDeno\.resolveDns\b/g, ["src/names.ts"]],
-  [/(?<![.#\w]|async )(fetch\(|(new )?(WebSocket|EventSource|Worker)\()/g, []],
-  [/\b(process\.binding|binding\(|internalBinding|getBuiltinModule)/g, [
-    "src/tcp/handles/handle.ts",
-  ]],
+  [
+    /(?<![.#\w]|async )(fetch\(|(new )?(WebSocket|WebSocketStream|WebTransport|EventSource|Worker)\()/g,
+    [],
+  ],
+  [
+    /(?<![.#\w])(process\b(?!:)(\.binding)?|binding\(|internalBinding)|\bgetBuiltinModule/g,
+    ["src/tcp/handles/handle.ts"],
+  ],
+  // What would reach any of these under another name.
+  [/\bDeno\b(?!\.)/g, ["src/cli/program.ts"]],
+  [/\b(globalThis|self)\b(?=[.[])/g, []],
+  [/(?<!\.|static )\bimport\((?!"")/g, []],
   [
     /\b_handle\b/g,
     ["src/platform/"],
@@ -118,6 +132,9 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
   ],
   [/\bDeno\.(Command|dlopen|UnsafePointer\w*)\b/g, []],
 ];
+
+/** The same as texts: members that are asked for by name. */
+const GUARDED_NAMES = /["'`](_handle|binding|internalBinding)["'`]/g;
 
 /** Modules that do the same, and who may import more than their types. */
 const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
@@ -137,11 +154,15 @@ const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:process": ["src/tcp/handles/handle.ts"],
   "node:fs": ["src/descriptors.ts", "src/state/"],
   "node:fs/promises": ["src/state/"],
-  "node:child_process": [],
-  "node:dgram": [],
-  "node:module": [],
-  "node:worker_threads": [],
 };
+/** Modules that open nothing. Of the rest none may be used. */
+const HARMLESS_MODULES: readonly string[] = [
+  "node:buffer",
+  "node:crypto",
+  "node:path",
+  "node:stream",
+  "node:timers",
+];
 
 /** Names that say nothing of what is inside. */
 const EMPTY_NAME = /^(utils?|helpers?|common|types?|misc)(\.ts)?$/;
@@ -149,13 +170,34 @@ const EMPTY_NAME = /^(utils?|helpers?|common|types?|misc)(\.ts)?$/;
 /** Files that nothing needs and that may stay all the same. */
 const ALLOWED_ORPHANS: readonly string[] = [];
 
-/** Every breach of every file, in the order of the files. */
+/** Every breach of every file, in the order of the files; then the circles. */
 export function checkLayers(files: readonly SourceFile[]): Breach[] {
-  return files.flatMap((file) => [
-    ...checkImports(file),
-    ...checkGuarded(file),
-    ...checkFile(file),
-  ]);
+  return [
+    ...files.flatMap((file) => [
+      ...checkImports(file),
+      ...checkGuarded(file),
+      ...checkFile(file),
+    ]),
+    ...checkCircles(files),
+  ];
+}
+
+/** Files that import each other, for values or types: none of them can be read, tested or moved without the others. */
+function checkCircles(files: readonly SourceFile[]): Breach[] {
+  const importsOf = new Map(files.map(({ path, imports }) => [path, imports]));
+  const breaches: Breach[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]) => {
+    if (way.includes(path)) {
+      const circle = [...way.slice(way.indexOf(path)), path].join(" -> ");
+      breaches.push({ path, rule: `it imports itself: ${circle}` });
+    }
+    if (done.has(path) || way.includes(path)) return;
+    for (const target of new Set(importsOf.get(path))) visit(target, [...way, path]);
+    done.add(path);
+  };
+  for (const { path } of files) visit(path, []);
+  return breaches;
 }
 
 function checkImports(file: SourceFile): Breach[] {
@@ -186,6 +228,11 @@ function checkImports(file: SourceFile): Breach[] {
       const layer = leaf ? "a leaf" : own;
       breaches.push(error(file, `${layer} may not import ${target}`));
     }
+    for (const [folder, door] of BEHIND_SEAMS) {
+      if (reaches(target, folder) && !reaches(file.path, folder) && file.path !== door) {
+        breaches.push(error(file, `only ${door} may import ${target}`));
+      }
+    }
   }
   return breaches;
 }
@@ -201,11 +248,15 @@ function checkGuarded(file: SourceFile): Breach[] {
       [use, homes] as const
     )
   );
-  const modules = [...new Set(file.values)].flatMap((name) => {
-    const homes = Object.hasOwn(GUARDED_MODULES, name) ? GUARDED_MODULES[name] : undefined;
-    return homes === undefined ? [] : [[name, homes] as const];
-  });
-  return [...uses, ...modules]
+  const names = [...new Set(stripComments(file.text, { texts: true }).match(GUARDED_NAMES))]
+    .map((name) => [name, []] as const);
+  const modules = [...new Set(file.values)]
+    .filter((name) => name.startsWith("node:") && !HARMLESS_MODULES.includes(name))
+    .map((name) => {
+      const homes = Object.hasOwn(GUARDED_MODULES, name) ? GUARDED_MODULES[name] : undefined;
+      return [name, homes ?? []] as const;
+    });
+  return [...uses, ...names, ...modules]
     .filter(([, homes]) => !homes.some((home) => reaches(file.path, home)))
     .map(([use, homes]) =>
       error(
@@ -238,11 +289,11 @@ function isBarrel(text: string): boolean {
   return /\bexport\b/.test(code) && rest.trim() === "";
 }
 
-/** The code without comments and without what stands in quotes; templates stay, for they hold code. */
-function stripComments(text: string): string {
+/** The code without comments and, but for `texts`, without what stands in quotes; templates stay, for they hold code. */
+function stripComments(text: string, { texts = false } = {}): string {
   return text.replaceAll(
     /\/\*[^]*?\*\/|\/\/[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`/g,
-    (match) => match.startsWith("`") ? match : match.startsWith("/") ? " " : '""',
+    (match) => match.startsWith("/") ? " " : texts || match.startsWith("`") ? match : '""',
   );
 }
 

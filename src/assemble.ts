@@ -7,7 +7,7 @@ import { createApp } from "./api/app.ts";
 import type { Address } from "./address.ts";
 import { AuditLog, BoundedLog } from "./bounded_log.ts";
 import { type HttpServer, serveHttp } from "./cli/serve_http.ts";
-import type { LoadedTls } from "./cli/tls.ts";
+import type { LoadedTls, TlsPaths } from "./cli/tls.ts";
 import { delay } from "./delay.ts";
 import { descriptors } from "./descriptors.ts";
 import { ConnectorError } from "./errors.ts";
@@ -59,13 +59,6 @@ export interface AssembleOptions {
   stateFile?: string;
   /** The sockets of services. Default: whichever works best. */
   sockets?: SocketKind;
-}
-
-/** PEM files of mTLS; all three or none. */
-export interface TlsPaths {
-  rootCertPath: string;
-  serverCertPath: string;
-  serverKeyPath: string;
 }
 
 /** What a connector is given by the process that it runs in. */

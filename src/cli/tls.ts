@@ -2,7 +2,6 @@
 // then and not a failed handshake later. Loaded only when there are any: reading certificates costs start-up.
 
 import type { Logger } from "@logtape/logtape";
-import type { TlsPaths } from "../assemble.ts";
 import { certificatePem, type PemText } from "../certs/reader/certificate.ts";
 import { describePeer } from "../certs/identity/description.ts";
 import { type LeafIssuer, openLeafIssuer } from "../certs/issue/leaf_issuer.ts";
@@ -19,6 +18,13 @@ import {
 import { ConnectorError, reasonOf } from "../errors.ts";
 import type { DescribePeer } from "../grpc/call_link.ts";
 import type { TlsIdentity } from "../grpc/credentials.ts";
+
+/** PEM files of mTLS; all three or none. */
+export interface TlsPaths {
+  rootCertPath: string;
+  serverCertPath: string;
+  serverKeyPath: string;
+}
 
 const RENEW_HINT = "Replace the file, then restart the connector: it reads its files at start";
 

@@ -10,7 +10,7 @@ import * as path from "node:path";
 import type { Duplex } from "node:stream";
 import tls, { type SecureVersion, type TLSSocket } from "node:tls";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
-import type { TlsPaths } from "../../src/assemble.ts";
+import type { TlsPaths } from "../../src/cli/tls.ts";
 import { parseCertificates } from "../../src/certs/reader/certificate.ts";
 import { createPeerJudge } from "../../src/certs/judge/peers.ts";
 import { certificateIdOf, identifyPeer } from "../../src/certs/identity/principal.ts";

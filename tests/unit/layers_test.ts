@@ -36,7 +36,7 @@ const MAY: [string, string][] = [
   ["src/platform/x.ts", "npm:@grpc/grpc-js"],
   ["src/grpc/server.ts", "node:buffer"],
   ["src/mux/session.ts", "src/wire/frame.ts"],
-  ["src/wire/reference_codec.ts", "proto/gen/connector.ts"],
+  ["src/wire/open_data_codec.ts", "proto/gen/connector.ts"],
   ["src/certs/issue/issue.ts", "npm:@peculiar/x509"],
   ["src/certs/issue/issue.ts", "node:crypto"],
   ["src/certs/judge/chain.ts", "src/certs/reader/certificate.ts"],
@@ -148,14 +148,14 @@ Deno.test("TCP sockets of the runtime stay in the files that are made of them", 
 Deno.test("what is only said of sockets in a comment or a text is no breach", () => {
   const text = `// Deno.listen\n/* Deno.Conn\n Deno.connect */\nexport const x = "Deno.listen";\n` +
     `export const y = Deno.connectivity;\nexport const z = app.fetch(request);\n` +
-    `export const rebinding = 1;\nexport class A {\n  async fetch(): Promise<void> {}\n}\n`;
+    `export const rebinding = 1;\nexport const z2 = { process: x.process };\n` +
+    `export const z3 = await import("./a.ts");\nexport const z4 = A.import(z);\n` +
+    `export class A {\n  async fetch(): Promise<void> {}\n}\n`;
   assert.deepEqual(breachesOf("src/tunnel/ingress.ts", { text }), []);
 });
 
 /** Code, what of it is found, who may, and who may not. */
 const GUARDED: [code: string, use: string, may: string, mayNot: string][] = [
-  ["Deno.serve({}, f)", "Deno.serve", "src/tcp/listener.ts", "src/cli/serve_http.ts"],
-  ["Deno.listenDatagram(a)", "Deno.listenDatagram", "src/tcp/x.ts", "src/tunnel/peer.ts"],
   [
     'process.binding("tcp_wrap")',
     "process.binding",
@@ -165,6 +165,10 @@ const GUARDED: [code: string, use: string, may: string, mayNot: string][] = [
   ['binding("tcp_wrap")', "binding(", "src/tcp/handles/handle.ts", "src/grpc/gates.ts"],
   ["socket._handle", "_handle", "src/platform/stalled_accept.ts", "src/tcp/handles/conn.ts"],
   ["{ _handle: handle } = s", "_handle", "src/platform/tls_socket.ts", "src/api/exchange.ts"],
+  ["process", "process", "src/tcp/handles/handle.ts", "src/tcp/handles/conn.ts"],
+  ["process[k]", "process", "src/tcp/handles/handle.ts", "src/grpc/gates.ts"],
+  ["Deno[name]", "Deno", "src/cli/program.ts", "src/cli/run.ts"],
+  ["{ const { listen } = Deno }", "Deno", "src/cli/program.ts", "src/tunnel/ingress.ts"],
   ["await Deno.open(p)", "Deno.open", "src/state/state_file.ts", "src/tunnel/peer.ts"],
   [
     "Deno.readTextFileSync(p)",
@@ -190,6 +194,16 @@ Deno.test("what opens sockets or files, or reaches into the runtime, is used whe
       ["Deno.serve({}, f)", "Deno.serve"],
       ["Deno.listenDatagram(a)", "Deno.listenDatagram"],
       ["Deno.startTls(c)", "Deno.startTls"],
+      ["Deno.connectQuic(a)", "Deno.connectQuic"],
+      ["new Deno.QuicEndpoint()", "Deno.QuicEndpoint"],
+      ["Deno.upgradeWebSocket(r)", "Deno.upgradeWebSocket"],
+      ["new WebTransport(url)", "new WebTransport("],
+      ["globalThis.fetch(url)", "globalThis"],
+      ["globalThis[name]", "globalThis"],
+      ["import(name)", "import("],
+      ["import(`node:${name}`)", "import("],
+      [`Reflect.get(socket, "_handle")`, `"_handle"`],
+      [`Reflect.get(p, "binding")`, `"binding"`],
     ]
   ) {
     assert.deepEqual(breachesOf("src/tcp/conn.ts", { text: `export const x = ${code};\n` }), [
@@ -215,10 +229,22 @@ Deno.test("modules that open sockets or files are imported for more than types w
     assert.match(breachesOf(mayNot, whole).join(), new RegExp(`: ${module} stays in src/`));
     assert.deepEqual(breachesOf(mayNot, { imports: [module] }), []);
   }
-  const none = { imports: ["node:child_process"], values: ["node:child_process"] };
-  assert.deepEqual(breachesOf("src/tcp/conn.ts", none), [
-    "src/tcp/conn.ts: node:child_process has no place here",
-  ]);
+  for (
+    const module of [
+      "node:child_process",
+      "node:cluster",
+      "node:dgram",
+      "node:dns/promises",
+      "node:inspector",
+      "node:module",
+      "node:worker_threads",
+    ]
+  ) {
+    const none = { imports: [module], values: [module] };
+    assert.deepEqual(breachesOf("src/tcp/conn.ts", none), [
+      `src/tcp/conn.ts: ${module} has no place here`,
+    ]);
+  }
 });
 
 Deno.test("a file that only re-exports is refused", () => {
@@ -246,4 +272,47 @@ Deno.test("names that say nothing are refused, as files and as folders", () => {
   }
   assert.equal(breachesOf("src/mux/utils/sum.ts").length, 1);
   assert.deepEqual(breachesOf("src/mux/service_types.ts"), []);
+});
+
+/** Breaches of files that import only each other. */
+function circlesOf(imports: Record<string, string[]>): string[] {
+  const files = Object.entries(imports).map(([path, imports]): SourceFile => {
+    return { path, imports, values: [], text: "export const x = 1;\n", reachable: true };
+  });
+  return checkLayers(files).map(({ path, rule }) => `${path}: ${rule}`);
+}
+
+Deno.test("files that import each other are refused, each circle once, types too", () => {
+  assert.deepEqual(
+    circlesOf({
+      "src/wire/a.ts": ["src/wire/b.ts", "src/errors.ts"],
+      "src/wire/b.ts": ["src/wire/c.ts"],
+      "src/wire/c.ts": ["src/wire/a.ts", "src/errors.ts"],
+      "src/wire/d.ts": ["src/wire/a.ts", "src/wire/d.ts"],
+    }),
+    [
+      "src/wire/a.ts: it imports itself: " +
+      "src/wire/a.ts -> src/wire/b.ts -> src/wire/c.ts -> src/wire/a.ts",
+      "src/wire/d.ts: it imports itself: src/wire/d.ts -> src/wire/d.ts",
+    ],
+  );
+  assert.deepEqual(
+    circlesOf({
+      "src/wire/a.ts": ["src/wire/b.ts", "src/wire/c.ts"],
+      "src/wire/b.ts": ["src/wire/c.ts"],
+      "src/wire/c.ts": ["src/errors.ts"],
+    }),
+    [],
+  );
+});
+
+Deno.test("what is behind a seam is imported through its door alone", () => {
+  const native = ["src/mux/native/window.ts"];
+  assert.deepEqual(breachesOf("src/mux/dialects.ts", { imports: native }), []);
+  assert.deepEqual(breachesOf("src/mux/native/native_stream.ts", { imports: native }), []);
+  for (const path of ["src/mux/session.ts", "src/mux/reference/data_turns.ts", "src/assemble.ts"]) {
+    assert.deepEqual(breachesOf(path, { imports: native }), [
+      `${path}: only src/mux/dialects.ts may import src/mux/native/window.ts`,
+    ]);
+  }
 });
