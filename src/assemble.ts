@@ -16,6 +16,7 @@ import { dialLink } from "./grpc/dial.ts";
 import { type ControlCall, GrpcServer } from "./grpc/server.ts";
 import { InstanceSecret } from "./instance_secret.ts";
 import type { SessionLimits } from "./limits.ts";
+import type { Hello } from "./mux/link.ts";
 import { hello } from "./mux/negotiation.ts";
 import { whoFields } from "./peer_identity.ts";
 import { Proxies, type ProxyVariables } from "./proxies.ts";
@@ -78,6 +79,8 @@ export interface Replacements {
   tls?: LoadedTls | undefined;
   /** What proves to peers whose services these are. */
   instance?: InstanceSecret | undefined;
+  /** What it says of itself to peers. */
+  greeting?: Hello | undefined;
   connector?: Partial<ConnectorOptions>;
   /** Is told of each call of gRPC's control API, as the log is. */
   onControlCall?: (call: ControlCall) => void;
@@ -118,7 +121,7 @@ export async function assemble(
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
   const secure = secureChannels(tls?.identity);
-  const greeting = hello(options.limits);
+  const greeting = replace.greeting ?? hello(options.limits);
   const instance = replace.instance ?? stateFile?.instance ?? InstanceSecret.random();
   const network = replace.connector?.network ??
     await unlessAborted(chooseNetwork(options.sockets, { logger }), { signal });

@@ -26,21 +26,24 @@ export interface CallEnds {
 /** The metadata in which either side says what it speaks. docs/PROTOCOL.md, "Negotiation". */
 const VERSION_KEY = "connector-protocol";
 const LIMITS_KEY = "connector-limits";
+const FEATURES_KEY = "connector-features";
 
 /** What a side says of itself, as metadata. */
-export function helloToMetadata({ version, limits }: Hello): Metadata {
+export function helloToMetadata({ version, limits, features = "" }: Hello): Metadata {
   const metadata = new Metadata();
   metadata.set(VERSION_KEY, version);
   metadata.set(LIMITS_KEY, limits);
+  if (features !== "") metadata.set(FEATURES_KEY, features);
   return metadata;
 }
 
 /** What the peer said of itself; undefined when it said nothing. */
 export function helloFromMetadata(metadata: Metadata): Hello | undefined {
   const [version] = metadata.get(VERSION_KEY);
-  const [limits] = metadata.get(LIMITS_KEY);
+  const [limits = ""] = metadata.get(LIMITS_KEY);
+  const [features = ""] = metadata.get(FEATURES_KEY);
   if (version === undefined) return undefined;
-  return { version: String(version), limits: String(limits ?? "") };
+  return { version: String(version), limits: String(limits), features: String(features) };
 }
 
 /** A link over one gRPC call. */

@@ -327,9 +327,6 @@ function acceptLink(
     GrpcServerOptions,
   gates: Gates,
 ): CallLink {
-  // A peer that negotiates waits for the answer; one that does not gets what the reference sends.
-  const offer = helloFromMetadata(call.metadata);
-  call.sendMetadata(offer ? helloToMetadata(answerTo(offer, hello)) : new Metadata());
   const address = addressOfCall(call);
   const connection = connectionOfCall(call);
   const link = new CallLink(call, {
@@ -343,12 +340,23 @@ function acceptLink(
       },
     },
   });
+  const refuse = (error: unknown, what: string) => {
+    if (link.ended) return;
+    const refused = ConnectorError.from(error, what);
+    onRefused(link.peer.address, refused.message);
+    link.abort(refused);
+  };
   try {
     link.peer.principal = principalOfCall(call, tls);
   } catch (error) {
-    const refused = ConnectorError.from(error, "Cannot tell who the peer is");
-    onRefused(link.peer.address, refused.message);
-    link.abort(refused);
+    refuse(error, "Cannot tell who the peer is");
+  }
+  try {
+    // A peer that negotiates waits for the answer; one that does not gets what the reference sends.
+    const offer = helloFromMetadata(call.metadata);
+    call.sendMetadata(offer ? helloToMetadata(answerTo(offer, hello)) : new Metadata());
+  } catch (error) {
+    refuse(error, "Cannot agree with the peer");
   }
   link.greet(call.metadata, describePeer);
   expectMessage(call, { link, withinMs: requestMs, onMessage: () => gates.prove(address) });

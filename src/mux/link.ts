@@ -13,6 +13,8 @@ export interface Hello {
   version: string;
   /** The text of `connector-limits`. */
   limits: string;
+  /** The text of `connector-features`. Default: none, as of versions that know of no features. */
+  features?: string;
 }
 
 /** One bidirectional stream of messages to a peer. */

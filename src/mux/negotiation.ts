@@ -1,18 +1,36 @@
-// What two connectors agree on before they speak the native dialect: a version, and each side's limits. Pure
+// What two connectors agree on before they speak the native dialect: a version, each side's limits, and features. Pure
 // text to values; that it travels as gRPC metadata is grpc/'s business. docs/PROTOCOL.md, "Negotiation".
 
 import { ConnectorError } from "../errors.ts";
 import { LIMIT_RANGES, type PeerLimits } from "../limits.ts";
 import type { Hello } from "./link.ts";
 
-/** The version of the native dialect that is spoken here. */
+/** The version of the native dialect that is spoken here; whoever speaks it speaks all before it. */
 const PROTOCOL_VERSION = 1;
+
+/** A feature: the sender numbers its pings by its clock, in milliseconds. docs/PROTOCOL.md, "What is under way". */
+export const PING_CLOCK = "ping-clock";
+
+/** The features that are spoken here, besides what the version says. */
+const FEATURES: readonly string[] = [PING_CLOCK];
 
 /** A version as it is written: a number from 1. */
 const VERSION = /^[1-9]\d{0,8}$/;
 
 /** The longest list of limits that is read, in characters: room for many names of later versions. */
 const MAX_LIMITS_LENGTH = 2000;
+/** The longest list of features that is read, in characters: room for some fifty names. */
+const MAX_FEATURES_LENGTH = 1000;
+
+/** What two sides have agreed on. */
+export interface Terms {
+  /** The highest version that both speak. */
+  version: number;
+  /** What the peer lets us do. */
+  limits: PeerLimits;
+  /** The names that both have listed. */
+  features: readonly string[];
+}
 
 /** What we say of ourselves: our offer as dialler, and as acceptor what an offer is answered from. */
 export function hello(limits: PeerLimits): Hello {
@@ -20,46 +38,70 @@ export function hello(limits: PeerLimits): Hello {
   return {
     version: String(PROTOCOL_VERSION),
     limits: names.map((name) => `${name}=${limits[name]}`).join(","),
+    features: FEATURES.join(","),
   };
 }
 
 /**
- * What an acceptor answers an offer: the highest version that both speak, and what it says of itself. An offer that is
- * none gets its own version, and is refused by who reads it.
+ * What follows from what the peer says of itself, in an offer or in an answer, and from what we say. With the two in the
+ * other order it tells what the peer makes of it: the same version and the same features.
+ *
+ * @throws {ConnectorError} `invalid_argument` when one of the two is no offer.
  */
-export function answerTo(offer: Hello, ours: Hello): Hello {
-  if (!VERSION.test(offer.version)) return ours;
-  return { ...ours, version: String(Math.min(Number(offer.version), Number(ours.version))) };
+export function negotiate(offer: Hello, ours: Hello): Terms {
+  const theirs = readFeatures(offer);
+  return {
+    version: Math.min(readVersion(offer), readVersion(ours)),
+    limits: readLimits(offer.limits),
+    features: readFeatures(ours).filter((name) => theirs.includes(name)),
+  };
 }
 
 /**
- * Reads what a dialler offered. Whatever version it speaks, it speaks all below it, too.
+ * What an acceptor answers an offer: what both have agreed on, and its own limits.
  *
  * @throws {ConnectorError} `invalid_argument` when it is no offer.
  */
-export function readOffer({ version, limits }: Hello): PeerLimits {
-  if (!VERSION.test(version)) {
-    throw new ConnectorError(
-      "invalid_argument",
-      `"${version.slice(0, 50)}" is not a version of the protocol: want a number from 1`,
-    );
-  }
-  return readLimits(limits);
+export function answerTo(offer: Hello, ours: Hello): Hello {
+  const { version, features } = negotiate(offer, ours);
+  return { version: String(version), limits: ours.limits, features: features.join(",") };
 }
 
 /**
- * Reads what an acceptor answered.
+ * What follows from an acceptor's answer to our offer.
  *
  * @throws {ConnectorError} `failed_precondition` when it was not offered, `invalid_argument` when it is no answer.
  */
-export function readAnswer({ version, limits }: Hello): PeerLimits {
-  if (version !== String(PROTOCOL_VERSION)) {
+export function readAnswer(answer: Hello, ours: Hello): Terms {
+  if (!VERSION.test(answer.version) || readVersion(answer) > readVersion(ours)) {
     throw new ConnectorError(
       "failed_precondition",
-      `The peer wants protocol version "${version.slice(0, 50)}": ${PROTOCOL_VERSION} was offered`,
+      `The peer wants protocol version "${answer.version.slice(0, 50)}": ` +
+        `${ours.version} was offered`,
     );
   }
-  return readLimits(limits);
+  return negotiate(answer, ours);
+}
+
+function readVersion({ version }: Hello): number {
+  if (VERSION.test(version)) return Number(version);
+  throw new ConnectorError(
+    "invalid_argument",
+    `"${version.slice(0, 50)}" is not a version of the protocol: want a number from 1`,
+  );
+}
+
+/** The names in a list, each once. What is no name is like one that nobody knows. */
+function readFeatures({ features = "" }: Hello): string[] {
+  if (features.length > MAX_FEATURES_LENGTH) {
+    throw new ConnectorError(
+      "invalid_argument",
+      `The peer's features are ${features.length} characters long: ` +
+        `want at most ${MAX_FEATURES_LENGTH}`,
+    );
+  }
+  const names = features.split(",").map((name) => name.trim());
+  return [...new Set(names)].filter((name) => name !== "");
 }
 
 function readLimits(text: string): PeerLimits {

@@ -10,7 +10,7 @@ import { CutOff } from "./cut_off.ts";
 import type { Dialect, DialectName } from "./dialect.ts";
 import { createDialect } from "./dialects.ts";
 import type { Hello, Link, LinkEnd } from "./link.ts";
-import { readAnswer, readOffer } from "./negotiation.ts";
+import { hello, negotiate, readAnswer } from "./negotiation.ts";
 import { Outbox } from "./outbox.ts";
 import type { Leaving, SessionOptions } from "./session_options.ts";
 import type { OpenOptions, Stream } from "./stream.ts";
@@ -185,8 +185,9 @@ export class Session {
   /** @throws {ConnectorError} when what the peer says of itself makes no sense. */
   #negotiate(said: Hello | undefined): Dialect {
     const { role, limits, connects } = this.#options;
-    const peerLimits = said && (role === "acceptor" ? readOffer(said) : readAnswer(said));
-    const dialect = createDialect(peerLimits, {
+    const ours = hello(limits);
+    const agreed = said && (role === "acceptor" ? negotiate(said, ours) : readAnswer(said, ours));
+    const dialect = createDialect(agreed, {
       role,
       limits,
       outbox: this.#outbox,

@@ -6,6 +6,7 @@ import { ServiceStatus, ServiceType } from "../../proto/gen/connector.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { MAX_PASSAGES } from "../../src/tunnel/passages.ts";
 import { dialHostile, GREETING, startWorld } from "../support/attacked_connector.ts";
+import { startAnsweringAcceptor } from "../support/answering_acceptor.ts";
 import { type Attack, ATTACKED_LIMITS, BREACHES } from "../support/breaches.ts";
 import { listenForLinks } from "../support/grpc_links.ts";
 import { finish, goodByeAfterBreach, HostilePeer, open } from "../support/hostile_peer.ts";
@@ -117,7 +118,11 @@ Deno.test("over gRPC: an offer that is none is refused with INVALID_ARGUMENT, an
   for (
     const [greeting, mentions] of [
       [{ version: "zero", limits }, /"zero"/],
+      [{ version: "NaN", limits }, /"NaN"/],
+      [{ version: "-1", limits }, /"-1"/],
       [{ version: "1", limits: "streams=none" }, /"streams" is "none"/],
+      [{ version: "1", limits, features: "x,".repeat(1_000) }, /features are 2000 characters long/],
+      [{ version: "2", limits, features: "x".repeat(2_000) }, /features are 2000 characters long/],
     ] as const
   ) {
     await using hostile = dialHostile(world.victim.address, { greeting });
@@ -143,10 +148,14 @@ Deno.test("over gRPC: an acceptor that answers what was not offered is given up 
   for (
     const [answer, mentions] of [
       [{ ...GREETING, version: "0" }, /version "0"/],
+      [{ ...GREETING, version: "2" }, /version "2"/],
       [{ ...GREETING, limits: "" }, /"streams"/],
     ] as const
   ) {
-    await using acceptor = await listenForLinks({ answer });
+    await using acceptor = await startAnsweringAcceptor({
+      "connector-protocol": answer.version,
+      "connector-limits": answer.limits,
+    });
     const id = await exposeTo(world.victim, acceptor.address);
     await until(
       () => mentions.test(reportOf(world.victim, id)?.message ?? ""),

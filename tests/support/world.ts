@@ -13,6 +13,7 @@ import type { TlsIdentity } from "../../src/grpc/credentials.ts";
 import type { ControlCall, GrpcServer } from "../../src/grpc/server.ts";
 import type { InstanceSecret } from "../../src/instance_secret.ts";
 import type { ProxyVariables } from "../../src/proxies.ts";
+import type { Hello } from "../../src/mux/link.ts";
 import type { ServiceReport, ServiceType } from "../../src/service.ts";
 import { EventStream } from "../../src/events.ts";
 import { Admission, type Rule, withinLimits } from "../../src/tunnel/admission.ts";
@@ -50,11 +51,13 @@ export async function startConnector(
     bind?: string;
     tls?: TlsIdentity;
     instance?: InstanceSecret;
+    /** What it says of itself. Default: the truth. */
+    greeting?: Hello;
     /** The variables that name a proxy. Default: none. */
     environment?: ProxyVariables;
   } = {},
 ): Promise<TestConnector> {
-  const { bind, tls, instance, environment = {}, ...connector } = options;
+  const { bind, tls, instance, greeting, environment = {}, ...connector } = options;
   const { limits = TEST_OPTIONS.limits, logger = getLogger(["test"]) } = connector;
   const controlCalls: ControlCall[] = [];
   const running = await assemble({
@@ -67,6 +70,7 @@ export async function startConnector(
     replace: {
       tls: tls && { identity: tls, describePeer, issuer: undefined },
       instance,
+      greeting,
       connector: { network, ...connector },
       onControlCall: (call) => controlCalls.push(call),
     },

@@ -8,12 +8,13 @@ import { Outbox } from "../../src/mux/outbox.ts";
 import { newShare } from "../../src/mux/native/turn_queue.ts";
 import { decodeBatch } from "../../src/wire/native_codec.ts";
 import { type DataFrame, MAX_BATCH_BYTES, type NativeFrame } from "../../src/wire/native_frame.ts";
+import { FakeTime } from "../support/fake_time.ts";
 import { memoryLinks, seeded, turn } from "../support/memory_link.ts";
 
 const ALWAYS = () => true;
 
 /** A batcher over a link that takes one message at a time. */
-function overLink(bound = 1000): {
+function overLink(bound = 1000, { hearsClock = true } = {}): {
   batcher: Batcher;
   outbox: Outbox;
   acceptor: Link;
@@ -23,7 +24,7 @@ function overLink(bound = 1000): {
   const overflows: ConnectorError[] = [];
   const onOverflow = (error: ConnectorError) => overflows.push(error);
   const outbox = new Outbox(dialler, onOverflow);
-  const batcher = new Batcher(outbox, onOverflow);
+  const batcher = new Batcher(outbox, { onOverflow, hearsClock });
   senders.set(acceptor, batcher);
   return { batcher, outbox, acceptor, overflows };
 }
@@ -338,6 +339,22 @@ Deno.test("a peer that answers a ping now and then, and many never, is reported"
   }
   ok(rounds > 200, `after ${rounds}`);
   match(overflows[0]?.message ?? "", /pings unanswered/);
+});
+
+Deno.test("the numbers of a peer's pings are its clock only if that was agreed on", () => {
+  for (const hearsClock of [false, true]) {
+    using time = new FakeTime();
+    const { batcher } = overLink(1000, { hearsClock });
+    // Counted, as by an older peer: for a clock, the second has waited in a queue for 299 ms.
+    batcher.answerPing(1);
+    time.jump(300);
+    batcher.answerPing(2);
+    const before = batcher.roundTrip;
+    batcher.ping();
+    time.jump(42);
+    batcher.pong(300);
+    strictEqual(batcher.roundTrip, hearsClock ? before : 42);
+  }
 });
 
 Deno.test("the last frame leaves even when the link is full, and nothing after it", async () => {

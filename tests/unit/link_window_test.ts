@@ -216,12 +216,7 @@ Deno.test("an incoming queue is known after months, too", () => {
   strictEqual(ping(end, 450), 400);
 });
 
-Deno.test("pings that are merely counted tell of no queue, and what was told is soon forgotten", () => {
-  const counted = new IncomingQueue();
-  for (let count = 1; count < 100; count += 1) {
-    counted.ping(count, count * 5_000);
-    strictEqual(counted.length(count * 5_000), 0);
-  }
+Deno.test("what a ping told of a queue is soon forgotten", () => {
   const clock = new IncomingQueue();
   for (const [sent, at] of [[0, 0], [1000, 1000], [2000, 2400]] as const) clock.ping(sent, at);
   strictEqual(clock.length(2500), 400);

@@ -2,27 +2,37 @@
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { DEFAULT_LIMITS, type PeerLimits } from "../../src/limits.ts";
-import { answerTo, hello, readAnswer, readOffer } from "../../src/mux/negotiation.ts";
+import type { Hello } from "../../src/mux/link.ts";
+import { answerTo, hello, negotiate, PING_CLOCK, readAnswer } from "../../src/mux/negotiation.ts";
 
 const LIMITS: PeerLimits = { streams: 10, opens: 5, frame: 2048, window: 4096 };
 const TEXT = "streams=10,opens=5,frame=2048,window=4096";
+
+const OURS = hello(DEFAULT_LIMITS);
+
+/** What an acceptor makes of an offer. */
+function readOffer(offer: Hello): PeerLimits {
+  return negotiate(offer, OURS).limits;
+}
 
 /** The text with one limit changed. */
 function withLimit(name: keyof PeerLimits, value: string): string {
   return TEXT.replace(new RegExp(`${name}=\\d+`), `${name}=${value}`);
 }
 
-Deno.test("a hello is a version and all four limits", () => {
-  deepStrictEqual(hello(LIMITS), { version: "1", limits: TEXT });
+Deno.test("a hello is a version, all four limits, and the features that are spoken", () => {
+  deepStrictEqual(hello(LIMITS), { version: "1", limits: TEXT, features: "ping-clock" });
   deepStrictEqual(hello(DEFAULT_LIMITS), {
     version: "1",
     limits: "streams=16000,opens=1000,frame=65536,window=65536",
+    features: "ping-clock",
   });
 });
 
 Deno.test("what either side says is read by the other", () => {
-  deepStrictEqual(readOffer(hello(LIMITS)), LIMITS);
-  deepStrictEqual(readAnswer(hello(LIMITS)), LIMITS);
+  const terms = { version: 1, limits: LIMITS, features: [PING_CLOCK] };
+  deepStrictEqual(negotiate(hello(LIMITS), OURS), terms);
+  deepStrictEqual(readAnswer(hello(LIMITS), OURS), terms);
 });
 
 Deno.test("an acceptor answers with the highest version that both speak, and its own limits", () => {
@@ -35,17 +45,13 @@ Deno.test("an acceptor answers with the highest version that both speak, and its
       ["2", "3", "2"],
       ["3", "3", "3"],
       ["4", "3", "3"],
-      // No offers: they are refused by who reads them.
-      ["0", "3", "3"],
-      ["", "3", "3"],
-      ["1e0", "3", "3"],
-      ["-1", "3", "3"],
     ] as const
   ) {
-    const offer = { version: offered, limits: "of the peer" };
+    const offer = { version: offered, limits: OURS.limits };
     deepStrictEqual(answerTo(offer, { version: ours, limits: TEXT }), {
       version: answered,
       limits: TEXT,
+      features: "",
     });
   }
 });
@@ -56,10 +62,62 @@ Deno.test("an offer of a later version is taken: whoever speaks it speaks all be
   }
 });
 
+Deno.test("the features are the names that both have listed, each once, whatever else stands there", () => {
+  for (
+    const [theirs, ours, agreed] of [
+      ["ping-clock", "ping-clock", ["ping-clock"]],
+      ["resume,ping-clock", "ping-clock", ["ping-clock"]],
+      ["ping-clock", "resume,ping-clock", ["ping-clock"]],
+      ["b,c,a", "a,b", ["a", "b"]],
+      [" a ,\tb,, a,a ,", "a,b", ["a", "b"]],
+      ["A,ab,a-b,__proto__,constructor", "a,b", []],
+      ["", "a", []],
+      [undefined, "a", []],
+      ["a", "", []],
+    ] as const
+  ) {
+    const { version, limits } = OURS;
+    const said = theirs === undefined ? { version, limits } : { version, limits, features: theirs };
+    const own = { ...hello(LIMITS), features: ours };
+    deepStrictEqual(negotiate(said, own).features, agreed);
+    strictEqual(answerTo(said, own).features, agreed.join(","));
+  }
+});
+
+Deno.test("features without end are refused in short, 1,000 characters of them are not", () => {
+  const most = `${"x,".repeat(495)}ping-clock`;
+  deepStrictEqual(negotiate({ ...OURS, features: most }, OURS).features, [PING_CLOCK]);
+  const endless = ["x,".repeat(10_000), "x".repeat(100_000), `${PING_CLOCK},`.repeat(1_000)];
+  for (const features of endless) {
+    for (const read of [negotiate, readAnswer, answerTo]) {
+      throws(() => read({ ...OURS, features }, OURS), {
+        code: "invalid_argument",
+        message: new RegExp(
+          `^The peer's features are ${features.length} characters long: want at most 1000$`,
+        ),
+      });
+    }
+  }
+});
+
 Deno.test("an offer that is not a number from 1 is refused, and quoted", () => {
-  const offers = ["", "0", "-1", "01", "1.0", "1e3", "0x1", " 1", "1 ", "one", "9".repeat(10), "١"];
+  const offers = [
+    "",
+    "0",
+    "-1",
+    "01",
+    "1.0",
+    "1e3",
+    "0x1",
+    " 1",
+    "1 ",
+    "one",
+    "9".repeat(10),
+    "NaN",
+    "١",
+  ];
   for (const version of offers) {
-    throws(() => readOffer({ version, limits: TEXT }), {
+    throws(() => answerTo({ version, limits: TEXT }, OURS), {
       code: "invalid_argument",
       message: new RegExp(`"${version}" is not a version of the protocol: want a number from 1`),
     });
@@ -68,7 +126,7 @@ Deno.test("an offer that is not a number from 1 is refused, and quoted", () => {
 
 Deno.test("an answer that was not offered is refused, and quoted", () => {
   for (const version of ["", "0", "2", "01", "1 ", "one"]) {
-    throws(() => readAnswer({ version, limits: TEXT }), {
+    throws(() => readAnswer({ version, limits: TEXT }, OURS), {
       code: "failed_precondition",
       message: new RegExp(`version "${version}": 1 was offered`),
     });
@@ -116,7 +174,7 @@ for (const [name, lowest, highest] of RANGES) {
   Deno.test(`limit ${name}: absent or there twice, it is refused`, () => {
     const others = TEXT.split(",").filter((member) => !member.startsWith(name)).join(",");
     for (const limits of [others, `${TEXT},${name}=5000`]) {
-      throws(() => readAnswer({ version: "1", limits }), {
+      throws(() => readAnswer({ version: "1", limits }, OURS), {
         code: "invalid_argument",
         message: new RegExp(`"${name}"`),
       });

@@ -59,10 +59,19 @@ interface QueuedData {
   turn: DataTurn;
 }
 
+/** What a batcher needs. */
+export interface BatcherOptions {
+  /** Told when too much waits because the peer does not read, or too much is unanswered. */
+  onOverflow: (error: ConnectorError) => void;
+  /** Whether the numbers of the peer's pings are its clock. */
+  hearsClock: boolean;
+}
+
 /** The sending side of a native session. */
 export class Batcher implements DataSource {
   readonly #outbox: Outbox;
-  readonly #onOverflow: (error: ConnectorError) => void;
+  readonly #onOverflow: BatcherOptions["onOverflow"];
+  readonly #hearsClock: boolean;
   /** The front of the next batch, as far as `#writtenLength`. */
   readonly #written = new Uint8Array(WRITTEN_BYTES + MAX_SMALL_FRAME_BYTES);
   #writtenLength = 0;
@@ -75,10 +84,10 @@ export class Batcher implements DataSource {
   #scheduled = false;
   #ended = false;
 
-  /** `onOverflow` is told when too much waits because the peer does not read, or too much is unanswered. */
-  constructor(outbox: Outbox, onOverflow: (error: ConnectorError) => void) {
+  constructor(outbox: Outbox, { onOverflow, hearsClock }: BatcherOptions) {
     this.#outbox = outbox;
     this.#onOverflow = onOverflow;
+    this.#hearsClock = hearsClock;
     outbox.attach(this);
   }
 
@@ -103,7 +112,7 @@ export class Batcher implements DataSource {
 
   /** Answers a ping of the peer. */
   answerPing(nonce: number): void {
-    this.#window.ping(nonce, performance.now());
+    if (this.#hearsClock) this.#window.ping(nonce, performance.now());
     this.send({ kind: "pong", nonce });
   }
 

@@ -2,11 +2,11 @@
 // in native_streams.ts, and what leaves when in batcher.ts. docs/PROTOCOL.md, "Native dialect".
 
 import { ConnectorError } from "../../errors.ts";
-import type { PeerLimits } from "../../limits.ts";
 import { decodeBatch, isBatch } from "../../wire/native_codec.ts";
 import type { NativeFrame } from "../../wire/native_frame.ts";
 import { decodeFrame } from "../../wire/open_data_codec.ts";
 import type { Dialect, DialectOptions } from "../dialect.ts";
+import { PING_CLOCK, type Terms } from "../negotiation.ts";
 import type { OpenOptions, Stream } from "../stream.ts";
 import { Batcher } from "./batcher.ts";
 import { Liveness } from "./liveness.ts";
@@ -22,10 +22,13 @@ export class NativeDialect implements Dialect {
   /** Kept, so that no batch makes one anew. */
   readonly #onFrame = (frame: NativeFrame) => this.#take(frame);
 
-  constructor(peerLimits: PeerLimits, options: DialectOptions) {
+  constructor({ limits: peerLimits, features }: Terms, options: DialectOptions) {
     const { role, limits, outbox, onStream, onExhausted, onFailure } = options;
     this.#options = options;
-    this.#batcher = new Batcher(outbox, onFailure);
+    this.#batcher = new Batcher(outbox, {
+      onOverflow: onFailure,
+      hearsClock: features.includes(PING_CLOCK),
+    });
     this.#liveness = new Liveness({
       ping: () => this.#batcher.ping(),
       onSilence: () => {
