@@ -1,4 +1,4 @@
-// The program as it was at a former commit, which speaks version 1 of the native dialect, against this one: users who
+// The program as it was at former commits, which speak version 1 of the native dialect, against this one: users who
 // run two connectors do not replace both at once. Its source comes out of the repository's history, by git and tar.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
@@ -28,15 +28,23 @@ import {
 } from "../support/world.ts";
 import { tempFolder } from "./tunnels.ts";
 
-/** The last commit before strangers were kept out, limits divided and negotiation changed. */
-const FORMER = "d20fb6c";
+const FORMERS = [
+  // The last commit before strangers were kept out, limits divided and negotiation changed.
+  "d20fb6c",
+  // The last commit before features were negotiated.
+  "e0f4f01",
+];
 const MIB = 1024 * 1024;
 
-for (const security of SECURITIES) {
+for (
+  const [commit, security] of FORMERS.flatMap((commit) =>
+    SECURITIES.map((each) => [commit, each] as const)
+  )
+) {
   for (const dialler of ["the former", "this one"] as const) {
-    Deno.test(`${security}, ${dialler} dials: both types of service carry everything, and come back`, async () => {
+    Deno.test(`${commit}, ${security}, ${dialler} dials: both types of service carry everything, and come back`, async () => {
       await using folder = await tempFolder();
-      const former: ConnectorProcessOptions = { root: await unpack(folder.file("former")) };
+      const former: ConnectorProcessOptions = { root: await unpack(commit, folder.file("former")) };
       await using certificates = await secured(security);
       const own = { ...certificates.options };
       const [local, remote] = dialler === "the former" ? [former, {}] : [{}, former];
@@ -103,15 +111,15 @@ for (const security of SECURITIES) {
   }
 }
 
-/** Takes the former version out of the history. */
-async function unpack(folder: string): Promise<string> {
+/** Takes a former version out of the history. */
+async function unpack(commit: string, folder: string): Promise<string> {
   await Deno.mkdir(folder);
   const archive = `${folder}.tar`;
   const run = async (command: string, args: string[]) => {
     const { code, stderr } = await runProgram(command, { args, cwd: ROOT });
     strictEqual(code, 0, stderr);
   };
-  await run("git", ["archive", `--output=${archive}`, FORMER]);
+  await run("git", ["archive", `--output=${archive}`, commit]);
   await run("tar", ["-xf", archive, "-C", folder]);
   // Its packages, by whatever way to the registry this machine has: a user's shell may have none.
   const args = ["cache", "--quiet", "main.ts"];
