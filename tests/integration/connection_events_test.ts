@@ -146,13 +146,13 @@ Deno.test("a rule of ten lines refuses one visitor at the ingress before it wait
 
   allowed = false;
   strictEqual(await turnsAway(port), true);
-  deepStrictEqual([web.stats.lastClose, web.stats.open], ["this visitor may not", 0]);
+  deepStrictEqual([web.stats.failed, web.stats.open], [1, 0]);
 
   allowed = true;
   const waits = turnsAway(port);
   await until(() => web.stats.open === 1, "it waits");
   allowed = false;
-  // Of a session, an ingress asks this first.
+  // Nothing is opened over it.
   const session = { peer: { address: "192.0.2.1:1", principal: {} } } as unknown as Session;
   ingress.attach(session);
   strictEqual(await waits, true);
@@ -162,5 +162,6 @@ Deno.test("a rule of ten lines refuses one visitor at the ingress before it wait
     "connect ingress somebody",
   ]);
   deepStrictEqual([web.stats.total, web.stats.failed, web.stats.open], [2, 2, 0]);
+  strictEqual(web.stats.lastClose, "this visitor may not");
   web.close();
 });

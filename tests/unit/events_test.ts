@@ -79,13 +79,16 @@ Deno.test("one that takes its time gets one event at a time, and the gap where i
   });
   for (let n = 0; n < 2; n += 1) events.publish(link(`${n}`));
   await turns();
-  for (let n = 2; n < 6; n += 1) events.publish(link(`${n}`));
+  for (let n = 2; n < 5; n += 1) events.publish(link(`${n}`));
   deepStrictEqual(got, ["0"]);
+  settle();
+  await turns();
+  // There is room for one, and it would stand before what was lost.
+  events.publish(link("5"));
   for (let turn = 0; turn < 6; turn += 1) {
     settle();
     await turns();
   }
-  // 1 and 2 waited; room for one more was of no use: 3, 4 and 5 are one gap.
   deepStrictEqual(got, ["0", "1", "2", "lost 3"]);
 });
 
