@@ -14,8 +14,9 @@ import { echo, freePort, roundTrip, serveTcp, until } from "../support/world.ts"
 
 /** What a visitor of the port reads once it has asked for the list of services; nothing when it was cut off. */
 async function ask(port: number): Promise<string> {
-  using conn = await Deno.connect({ port });
   try {
+    // Who is refused may be so before it has connected.
+    using conn = await Deno.connect({ port });
     await conn.write(new TextEncoder().encode("GET /list HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     const buffer = new Uint8Array(1000);
     return new TextDecoder().decode(buffer.subarray(0, await conn.read(buffer) ?? 0));

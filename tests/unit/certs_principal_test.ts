@@ -5,6 +5,8 @@ import { decodePem } from "../../src/certs/reader/pem.ts";
 import { describePeer } from "../../src/certs/identity/description.ts";
 import { identifyPeer } from "../../src/certs/identity/principal.ts";
 import { type Made, makeCertificate, referenceFile, type Shape } from "../support/certificates.ts";
+import { writeCertificate } from "../support/certificate_writer.ts";
+import { oid, sequence, set, tlv } from "../support/der_writer.ts";
 import { leafIdOf } from "../support/mtls.ts";
 
 const root = await makeCertificate({ ca: true });
@@ -133,6 +135,22 @@ Deno.test("a principal is shown as the names that were counted, all of them and 
     if (typeof wanted === "string") strictEqual(displayName, wanted);
     else match(displayName, wanted);
   }
+});
+
+Deno.test("a subject whose text is damaged has no other's text", () => {
+  const subjectWith = (tag: number, ...bytes: number[]) => {
+    const value = tlv(tag, Uint8Array.from(bytes));
+    const subjectName = sequence(set(sequence(oid("2.5.4.3"), value)));
+    return identifyPeer(writeCertificate({ subjectName, names: null }).der).subject;
+  };
+  strictEqual(subjectWith(0x0c, 0x61), "CN=a");
+  strictEqual(subjectWith(0x0c, 0x61, 0xff), "CN=#0c0261ff");
+  strictEqual(subjectWith(0x0c, 0x61, 0xfe), "CN=#0c0261fe");
+  strictEqual(subjectWith(0x1e, 0x00, 0x61), "CN=a");
+  strictEqual(subjectWith(0x1e, 0xd8, 0x00), "CN=#1e02d800");
+  strictEqual(subjectWith(0x1c, 0, 0, 0, 0x61), "CN=a");
+  strictEqual(subjectWith(0x1c, 0, 0, 0xd8, 0), "CN=#1c040000d800");
+  strictEqual(subjectWith(0x1c, 0, 0, 0), "CN=#1c03000000");
 });
 
 Deno.test("no alternative names are names of their own", async () => {

@@ -79,23 +79,30 @@ function describeValue(value: Element): string {
   return text === undefined ? `#${value.whole.toHex()}` : escape(text);
 }
 
-/** Undefined for what is no text. */
+/** Undefined for what is no text, and for text that is damaged: shown as it stands, it is like no other. */
 function readText({ tag, content }: Element): string | undefined {
-  if (tag === TEXT_TAGS.utf8) return UTF8.decode(content);
   if (ONE_BYTE_TAGS.includes(tag)) return readLatin1(content);
-  if (tag === BMP_TAG) return UTF16.decode(content);
-  if (tag !== UNIVERSAL_TAG) return undefined;
-  const view = new DataView(content.buffer, content.byteOffset, content.length);
-  let text = "";
-  for (let offset = 0; offset + 4 <= content.length; offset += 4) {
-    const point = view.getUint32(offset);
-    text += point <= 0x10ffff ? String.fromCodePoint(point) : "\ufffd";
+  try {
+    if (tag === TEXT_TAGS.utf8) return UTF8.decode(content);
+    if (tag === BMP_TAG) return UTF16.decode(content);
+    return tag === UNIVERSAL_TAG ? readUniversal(content) : undefined;
+  } catch {
+    return undefined;
   }
-  return text;
 }
 
-const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
-const UTF16 = new TextDecoder("utf-16be", { ignoreBOM: true });
+/** Four bytes a character. @throws {RangeError} */
+function readUniversal(content: Uint8Array): string | undefined {
+  const view = new DataView(content.buffer, content.byteOffset, content.length);
+  let text = "";
+  for (let offset = 0; offset < content.length; offset += 4) {
+    text += String.fromCodePoint(view.getUint32(offset));
+  }
+  return text.isWellFormed() ? text : undefined;
+}
+
+const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+const UTF16 = new TextDecoder("utf-16be", { ignoreBOM: true, fatal: true });
 
 function escape(text: string): string {
   return text
