@@ -8,7 +8,7 @@ import { ROOT } from "./build_run.ts";
 const DENO_TEST = ["test", "-P=tests", "--no-check", "--quiet"];
 const GROUPS = [
   ["tests/e2e", "--ignore=tests/e2e/slow", "tests/fuzz", "tests/contract"],
-  ["tests/unit", "tests/property", "tests/integration"],
+  ["tests/unit", "tests/property", "tests/integration", "tests/platform"],
 ];
 
 const codes = Deno.args.some(isPath) ? [await run(Deno.args)] : await runGroups(Deno.args);

@@ -8,10 +8,9 @@ import http2, {
   type Http2Session,
 } from "node:http2";
 import type { Duplex } from "node:stream";
-import { Breach, tellCalls } from "../platform/grpc_end_reasons.ts";
 import { watchAnswers } from "../platform/grpc_foreign_answers.ts";
 import { pingWhileClosing } from "../platform/http2_ping_after_goaway.ts";
-import { deferEnd } from "../platform/http2_session_end.ts";
+import { Breach, deferEnd, tellCalls } from "../platform/http2_session_end.ts";
 import { foreignReason } from "./foreign_words.ts";
 import { FLOOD } from "./frame_meter.ts";
 import { watchGoAway } from "./go_away.ts";

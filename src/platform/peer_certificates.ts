@@ -1,6 +1,11 @@
-// The certificates that a peer has shown over TLS, as the bytes that came. The runtime's own view of them is for people,
-// and making it throws in the middle of an event where a certificate behind the first cannot be read: the process would
-// end, for anybody who connects (Deno 2.9.6, `buildPeerLegacyCertificate` of node:tls).
+// The certificates that a peer has shown over TLS, as the bytes that came. Used on both sides of a handshake.
+//
+// What is wrong: the runtime's own view of them is for people (`getPeerCertificate`), and making it throws in the middle of
+// an event where a certificate behind the first cannot be read (`buildPeerLegacyCertificate` of node:tls). The process would
+// end, for anybody who connects. Seen in Deno 2.9.6.
+// Upstream: no report found. To reproduce: show a good certificate to a server with `requestCert`, and behind it one whose
+// version is -1.
+// Once mended: `raw` and `issuerCertificate` of `getPeerCertificate(true)` do, and nothing needs to be hidden.
 
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 

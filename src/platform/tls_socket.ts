@@ -1,10 +1,11 @@
-// The TLS socket around a TCP socket while the handshake is under way, and the other way round. An HTTP/2 server tells of a
-// connection before TLS, and then only of those that TLS has accepted: whom it refuses has no certificate any more by the
-// time that the server hears of it.
+// The TLS socket around a TCP socket while the handshake is under way, and the other way round. Used by what says why a
+// handshake was refused.
 //
-// What is wrong: nothing public leads from one socket to the other. Seen in Deno 2.9.6; node has the same events.
-// Upstream: https://github.com/nodejs/node/issues/35317 has the discussion of who is told what.
-// Once mended: take the certificate from the event, and delete this file.
+// What is wrong: a server tells of a connection before TLS, and then only of those that TLS has accepted. Whom it refuses has
+// no certificate any more by the time that "tlsClientError" tells of it, and nothing public leads to its socket earlier.
+// Seen in Deno 2.9.6.
+// Upstream: no report found. To reproduce: print `socket.getPeerCertificate()` in a listener of "tlsClientError".
+// Once mended: take the certificate from that event, and delete `tlsSocketOf`.
 
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
