@@ -144,7 +144,7 @@ function connectTls(
       ...options,
       ALPNProtocols: ["h2"],
       rejectUnauthorized: false,
-      // Names are the judge's business: the runtime compares them in a text that can be forged.
+      // Names are the judge's business: the runtime compares them in a text that can be forged (CVE-2021-44532 of node).
       checkServerIdentity: () => undefined,
     });
     const showPeerCertificate = hidePeerCertificate(tls);

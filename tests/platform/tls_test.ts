@@ -5,7 +5,12 @@ import { once } from "node:events";
 import type { AddressInfo, Server, Socket } from "node:net";
 import tls, { type TLSSocket } from "node:tls";
 import { BarePeer } from "../support/bare_peer.ts";
-import { DIGITAL_SIGNATURE, type Made, makeCertificate } from "../support/certificates.ts";
+import {
+  DIGITAL_SIGNATURE,
+  type Made,
+  makeCertificate,
+  type Shape,
+} from "../support/certificates.ts";
 import { Child } from "../support/child.ts";
 import { runBare, stillNeeded } from "../support/platform.ts";
 import type { Presented } from "../support/tls_peer.ts";
@@ -186,6 +191,24 @@ stillNeeded("TLS certificates that are let through", async () => {
   const leaf = await makeCertificate({ names: [...NAMES] }, issuer);
   const said = await sayOf(root, { chain: [derOf(leaf), derOf(issuer)], key: leaf.key });
   return { wrong: /authorized true/.test(said), seen: said };
+});
+
+stillNeeded("TLS names in a text that can be forged", async () => {
+  const root = await makeCertificate({ ca: true });
+  // One name, with a comma in it. Only a CA can be made to sign it, and constraints of names do not see the second.
+  const names: Shape["names"] = [{ type: "dns", value: "forged.example, DNS:localhost" }];
+  const leaf = await makeCertificate({ names }, root);
+  const server = tls.createServer({ cert: leaf.certificate, key: leaf.key });
+  await using listening = await listen(server);
+  const client = tls.connect({
+    port: listening.port,
+    host: "127.0.0.1",
+    servername: "localhost",
+    ca: root.certificate,
+  });
+  const seen = await once(client, "secureConnect").then(() => "trusted", (error) => error.message);
+  client.destroy();
+  return { wrong: seen === "trusted", seen };
 });
 
 function derOf({ certificate }: Made): Uint8Array {
