@@ -1,5 +1,6 @@
 // A peer that leaves in order ends its link and nothing else: the other connector lives on, whichever of the
-// two had dialled. What this guards against is in src/grpc/session_guard.ts.
+// two had dialled. What this guards against is in
+// src/platform/http2_session_end.ts.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { exposeService, spawnPair } from "../support/processes.ts";
