@@ -58,6 +58,7 @@ export class CallLink implements Link {
   #settle: (end: LinkEnd) => void = () => {};
   #settleGoingAway: () => void = () => {};
   #settleHello: (hello: Hello | undefined) => void = () => {};
+  #arrivals = 0;
   #ended = false;
   #closing = false;
   #wakeReader: (() => void) | undefined;
@@ -82,6 +83,10 @@ export class CallLink implements Link {
     this.hello = new Promise((resolve) => this.#settleHello = resolve);
     call.on("readable", () => this.#wakeReaders());
     call.on("drain", () => this.#wakeWriters());
+  }
+
+  get arrivals(): number {
+    return this.#arrivals;
   }
 
   /** Whether we have ended our half in order: whatever ends the call then is no failure. */
@@ -110,7 +115,10 @@ export class CallLink implements Link {
     for (;;) {
       // The stream is in object mode: it holds what the deserializer returned.
       const message = this.#call.read() as Uint8Array | null;
-      if (message !== null) return message;
+      if (message !== null) {
+        this.#arrivals += 1;
+        return message;
+      }
       if (this.#ended) return null;
       await new Promise<void>((resolve) => this.#wakeReader = resolve);
     }
@@ -138,6 +146,11 @@ export class CallLink implements Link {
       return this.abort(ConnectorError.from(error, "Cannot tell who the peer is"));
     }
     this.#settleHello(helloFromMetadata(metadata));
+  }
+
+  /** A piece of a message has arrived: told by whoever watches for it. */
+  arrived(): void {
+    this.#arrivals += 1;
   }
 
   /** The connection takes no more calls, and this one may go on for now: told by whoever watches for it. */

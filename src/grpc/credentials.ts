@@ -13,6 +13,7 @@ import type { JudgePeer } from "../peer_judge.ts";
 import { type Connect, connectOnce } from "../platform/grpc_connect_once.ts";
 import { hidePeerCertificate, shownCertificates } from "../platform/peer_certificates.ts";
 import type { IdentifyPeer } from "../principal.ts";
+import { tellOfArrivals } from "./arrivals.ts";
 import type { Certificates } from "./caller.ts";
 import { type GoAway, tellOfGoAway } from "./go_away.ts";
 
@@ -48,6 +49,8 @@ export interface ChannelHooks {
   onConnected?: (socket: Socket) => Promise<void> | void;
   /** The other end of one takes no more calls. */
   onGoAway?: (goAway: GoAway) => void;
+  /** A piece of a message has arrived over one. */
+  onArrival?: () => void;
 }
 
 /** Makes the security of a channel to a host: an IP address, or a name. */
@@ -114,13 +117,14 @@ function createContext(options: Parameters<typeof createSecureContext>[0]): Secu
 function connecting(
   credentials: ChannelCredentials,
   secure: (socket: Socket, connect: Connect) => ReturnType<Connect>,
-  { onConnected, onGoAway }: ChannelHooks,
+  { onConnected, onGoAway, onArrival }: ChannelHooks,
 ): ChannelCredentials {
   return connectOnce(credentials, async (socket, connect) => {
     keepAlive(socket);
     await onConnected?.(socket);
     const secured = await secure(socket, connect);
     if (onGoAway) tellOfGoAway(secured.socket, onGoAway);
+    if (onArrival) tellOfArrivals(secured.socket, onArrival);
     return secured;
   });
 }

@@ -69,6 +69,7 @@ export function dialLink(
       // The runtime ends the connection, and the call with it, when something was wrong.
       if (said.error === undefined) link.goAway();
     },
+    onArrival: () => link.arrived(),
   });
   const client = new Client(target(proxy?.address ?? address), credentials, {
     ...options,

@@ -41,6 +41,7 @@ import {
   serviceFromMessage,
   serviceToMessage,
 } from "../wire/service_message.ts";
+import { onArrivalOver } from "./arrivals.ts";
 import { describeCaller, principalOfCall } from "./caller.ts";
 import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
 import { serverCredentials, type TlsIdentity } from "./credentials.ts";
@@ -340,6 +341,7 @@ function acceptLink(
       },
     },
   });
+  onArrivalOver(call, () => link.arrived());
   const refuse = (error: unknown, what: string) => {
     if (link.ended) return;
     const refused = ConnectorError.from(error, what);

@@ -11,6 +11,7 @@ import type { Duplex } from "node:stream";
 import { watchAnswers } from "../platform/grpc_foreign_answers.ts";
 import { pingWhileClosing } from "../platform/http2_ping_after_goaway.ts";
 import { Breach, deferEnd, tellCalls } from "../platform/http2_session_end.ts";
+import { watchArrivals } from "./arrivals.ts";
 import { foreignReason } from "./foreign_words.ts";
 import { FLOOD } from "./frame_meter.ts";
 import { watchGoAway } from "./go_away.ts";
@@ -69,7 +70,10 @@ function bounded(make: typeof connect): typeof connect {
         session.once("connect", () => boundSession(session, { onExcess }));
       }
       watchAnswers(session, (why) => session.destroy(new Breach(why)));
-      if (socket) watchGoAway(session, socket);
+      if (socket) {
+        watchGoAway(session, socket);
+        watchArrivals(session, socket);
+      }
       return session;
     },
   });

@@ -54,6 +54,8 @@ export interface DialectOptions {
   ids: WireIds;
   /** Resolves when the link has ended, though messages that have arrived may still be read. */
   linkEnded: Promise<unknown>;
+  /** Grows whenever something of the peer arrives. */
+  arrivals: () => number;
   /** The peer opened a stream. */
   onStream: OnStream;
   /** The peer sent a control frame. */

@@ -28,6 +28,8 @@ export interface Link {
   readonly peer: PeerInfo;
   /** What the peer said of itself; undefined when it said nothing. Known before its first message. Never rejects. */
   readonly hello: Promise<Hello | undefined>;
+  /** Grows whenever something of the peer arrives: a message, and where that can be told a piece of one. */
+  readonly arrivals: number;
   /**
    * Takes over one message. Returns false when the caller must wait for `writable` before the next one;
    * the message is taken all the same. On an ended link the message is dropped.

@@ -193,6 +193,7 @@ export class Session {
       outbox: this.#outbox,
       ids: this.#ids,
       linkEnded: this.#link.closed,
+      arrivals: () => this.#link.arrivals,
       onStream: (stream) => this.#take(stream),
       onControl: (frame) => this.#onControl(frame),
       onPong: () => this.#options.onPong?.(),

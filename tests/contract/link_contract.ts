@@ -78,6 +78,14 @@ export function linkContract(kind: string, open: OpenLinks): void {
   });
 
   for (const { from, to } of ENDS) {
+    Deno.test(`${kind}: ${from} to ${to}: it is told that something has arrived`, async () => {
+      await using pair = await open(HELLOS);
+      const before = pair[to].arrivals;
+      pair[from].send(new Uint8Array(10));
+      await soon(pair[to].receive(), "the message has arrived");
+      ok(pair[to].arrivals > before);
+    });
+
     Deno.test(`${kind}: ${from} to ${to}: messages arrive whole and in order`, async () => {
       await using pair = await open(HELLOS);
       const lengths = [1, 0, 3, 70_000, 2, 300_000, 1, 16_384, 65_536];

@@ -87,6 +87,18 @@ Deno.test("a path that falls from 100 Mbit/s to 256 kbit/s in the middle of a do
   unharmed(path);
 });
 
+Deno.test("a path that falls to 40 kbit/s: a message of 120 KB takes 24 s, and its peer is not silent meanwhile", async () => {
+  await using path = await startSlowPath();
+  const { relay, visitors, port } = path;
+  relay.bytesPerSecond = 12_500_000;
+  relay.delayMs = 20;
+  await visitors.start(port, { downloads: 4, uploads: 4 });
+  await delay(4_000);
+  relay.bytesPerSecond = 5_000;
+  await delay(40_000);
+  unharmed(path);
+});
+
 Deno.test("a long path that pauses for 11 s now and then: nothing is cut", async () => {
   await using path = await startSlowPath();
   const { relay, visitors, port } = path;

@@ -144,6 +144,7 @@ class MemoryLink implements Link {
   readonly #out: Pipe;
   readonly #in: Pipe;
   #settle: (end: LinkEnd) => void = () => {};
+  arrivals = 0;
   #ended = false;
   #wakeReader: (() => void) | undefined;
   /** For all who wait until there is room. */
@@ -183,7 +184,10 @@ class MemoryLink implements Link {
   async receive(): Promise<Uint8Array | null> {
     for (;;) {
       const message = this.#in.shift();
-      if (message !== undefined) return message;
+      if (message !== undefined) {
+        this.arrivals += 1;
+        return message;
+      }
       if (this.#ended) return null;
       await new Promise<void>((resolve) => this.#wakeReader = resolve);
     }

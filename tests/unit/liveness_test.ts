@@ -10,15 +10,17 @@ import {
 import { LOOK_MS } from "../../src/silence.ts";
 import { FakeTime } from "../support/fake_time.ts";
 
-/** Liveness with a record of what it did. */
-function watched(): { liveness: Liveness; pings: number[]; silences: () => number } {
+/** Liveness with a record of what it did, and a peer that is heard when the test says. */
+function watched() {
   const pings: number[] = [];
-  let count = 0;
+  let [count, arrivals] = [0, 0];
   const liveness = new Liveness({
     ping: () => pings.push(performance.now()),
+    arrivals: () => arrivals,
     onSilence: () => count += 1,
   });
-  return { liveness, pings, silences: () => count };
+  const hear = () => void (arrivals += 1);
+  return { liveness, pings, hear, silences: () => count };
 }
 
 Deno.test("the first ping leaves at once, each further one an interval later, answered or not", async () => {
@@ -45,11 +47,11 @@ Deno.test("a peer of which nothing arrives is given up, once", async () => {
 
 Deno.test("whatever arrives proves that the peer lives, however late the answers to pings are", async () => {
   using time = new FakeTime();
-  const { liveness, silences } = watched();
+  const { liveness, hear, silences } = watched();
   liveness.start();
   for (let waited = 0; waited < 300_000; waited += 12_000) {
     await time.advance(12_000);
-    liveness.heard();
+    hear();
   }
   strictEqual(silences(), 0);
   await time.advance(SILENCE_MS + LOOK_MS);
@@ -59,10 +61,10 @@ Deno.test("whatever arrives proves that the peer lives, however late the answers
 Deno.test("a silent path is noticed within 14 s, whenever it became silent", async () => {
   for (const heardAt of [1, 499, 999, 1000, 1001, 4999, 12_999]) {
     using time = new FakeTime();
-    const { liveness, silences } = watched();
+    const { liveness, hear, silences } = watched();
     liveness.start();
     await time.advance(heardAt);
-    liveness.heard();
+    hear();
     await time.advance(SILENCE_MS - 1);
     strictEqual(silences(), 0, `heard at ${heardAt}`);
     await time.advance(LOOK_MS + 1);
@@ -73,11 +75,11 @@ Deno.test("a silent path is noticed within 14 s, whenever it became silent", asy
 
 Deno.test("a pause of 8 s is no silence, even if TCP takes until 12.6 s to send again", async () => {
   using time = new FakeTime();
-  const { liveness, silences } = watched();
+  const { liveness, hear, silences } = watched();
   liveness.start();
   for (const pause of [8_000, 12_600, 8_000, 12_600]) {
     await time.advance(pause);
-    liveness.heard();
+    hear();
   }
   strictEqual(silences(), 0);
   liveness.stop();
@@ -86,16 +88,16 @@ Deno.test("a pause of 8 s is no silence, even if TCP takes until 12.6 s to send 
 Deno.test("time in which this process did not run is no silence: what waits in the socket is read first", async () => {
   for (const stoppedMs of [20_000, 60_000, 8 * 3600_000]) {
     using time = new FakeTime();
-    const { liveness, silences } = watched();
+    const { liveness, hear, silences } = watched();
     liveness.start();
-    liveness.heard();
+    hear();
     await time.advance(5_500);
     // Stopped: the timer that was due fires as the process runs again, ahead of what has arrived.
     time.jump(stoppedMs);
     strictEqual(silences(), 0);
     await time.advance(1);
     strictEqual(silences(), 0);
-    liveness.heard();
+    hear();
     await time.advance(SILENCE_MS - LOOK_MS);
     strictEqual(silences(), 0, `stopped for ${stoppedMs} ms`);
     await time.advance(2 * LOOK_MS);
@@ -116,11 +118,11 @@ Deno.test("an event loop that is blocked now and then does not hide a silence", 
 
 Deno.test("a peer that speaks and answers no ping for ten minutes is given up, too", async () => {
   using time = new FakeTime();
-  const { liveness, silences } = watched();
+  const { liveness, hear, silences } = watched();
   liveness.start();
   const speak = async (ms: number) => {
     for (let spoken = 0; spoken < ms; spoken += 5_000) {
-      liveness.heard();
+      hear();
       await time.advance(5_000);
     }
   };

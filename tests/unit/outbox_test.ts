@@ -13,6 +13,7 @@ function fullLink(): { link: Link; sent: Uint8Array[]; drain: () => void } {
   const link: Link = {
     peer: { address: "test" },
     hello: Promise.resolve(undefined),
+    arrivals: 0,
     closed: new Promise(() => {}),
     send(message) {
       sent.push(message);

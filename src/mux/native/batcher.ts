@@ -30,7 +30,7 @@ const BATCH_BYTES = 120 * 1024;
 const WRITTEN_BYTES = 32 * 1024;
 /** The largest data that is written at once, in bytes: a copy costs less than to wait. */
 const SMALL_DATA_BYTES = 2 * 1024;
-/** Batches of a window, at least, and the smallest that one is made for that, in bytes: a message proves life once it is whole. */
+/** Batches of a window, at least, and the smallest that one is made for that, in bytes: to versions up to 0.1.0 a message proves life once it is whole. */
 const BATCHES_PER_WINDOW = 4;
 const MIN_BATCH_BYTES = 2 * 1024;
 /** Turns that are not wanted any more and still wait, before all of them are let go. */

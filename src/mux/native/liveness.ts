@@ -21,6 +21,8 @@ export const UNANSWERED_MS = 600_000;
 export interface LivenessHooks {
   /** Sends a ping. */
   ping: () => void;
+  /** A number that grows whenever something of the peer arrives, if only a piece of a message. */
+  arrivals: () => number;
   /** Nothing is heard any more, or no answer. */
   onSilence: () => void;
 }
@@ -28,7 +30,6 @@ export interface LivenessHooks {
 /** Watches over a peer, from `start` to `stop`. */
 export class Liveness {
   readonly #hooks: LivenessHooks;
-  #heard = false;
   #answered = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = false;
@@ -42,12 +43,15 @@ export class Liveness {
     const now = performance.now();
     const silence = new Silence(now);
     const unanswered = new Silence(now);
+    let arrivals = this.#hooks.arrivals();
     let untilPing = PING_INTERVAL_MS;
     const look = () => {
       const now = performance.now();
-      const silentMs = silence.look(this.#heard, now);
+      const heard = this.#hooks.arrivals() !== arrivals;
+      arrivals = this.#hooks.arrivals();
+      const silentMs = silence.look(heard, now);
       const unansweredMs = unanswered.look(this.#answered, now);
-      this.#heard = this.#answered = false;
+      this.#answered = false;
       if (silentMs >= SILENCE_MS || unansweredMs >= UNANSWERED_MS) return this.#hooks.onSilence();
       untilPing -= LOOK_MS;
       if (untilPing <= 0) {
@@ -58,11 +62,6 @@ export class Liveness {
     };
     this.#timer = setTimeout(look, LOOK_MS);
     this.#hooks.ping();
-  }
-
-  /** Something of the peer has arrived. */
-  heard(): void {
-    this.#heard = true;
   }
 
   /** An answer to a ping has arrived. */

@@ -31,6 +31,7 @@ export class NativeDialect implements Dialect {
     });
     this.#liveness = new Liveness({
       ping: () => this.#batcher.ping(),
+      arrivals: options.arrivals,
       onSilence: () => {
         const silent = "the peer no longer answers";
         onFailure(new ConnectorError("deadline_exceeded", silent), { returns: true });
@@ -59,7 +60,6 @@ export class NativeDialect implements Dialect {
   }
 
   receive(message: Uint8Array): undefined {
-    this.#liveness.heard();
     if (!isBatch(message)) return this.#receiveControl(message);
     decodeBatch(message, this.#onFrame);
     this.#streams.keepToBudget();
