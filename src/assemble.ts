@@ -197,7 +197,7 @@ export async function assemble(
   stack.defer(() => http.abort());
   listeners.add(http.address);
   refuseIfAborted(signal);
-  stack.use(descriptors.countSoon());
+  stack.use(descriptors.countAhead());
   return new RunningConnector({ connector, grpc, http, resources: stack.move() });
 }
 

@@ -32,9 +32,9 @@ const MAX_PEERS = { count: 2000, part: 1 / 4 };
 const MAX_API = { count: 256, part: 1 / 8 };
 /** So many are tried at least, which the system is quick to give; and then twice as many each time. */
 const FIRST_COUNT = 256;
-/** How many are counted beforehand, enough for all peers, a little at a time, and how long lies between, in milliseconds. */
-const SOON_COUNT = 8192;
-const SOON_MS = 100;
+/** How many are counted ahead of need, enough for all peers, a little at a time, and how long lies between, in milliseconds. */
+const AHEAD_COUNT = 8192;
+const AHEAD_MS = 100;
 /** No more are counted: enough for the largest `--max-connections`, 1,000,000. */
 const MAX_COUNT = 2 ** 20;
 /** How many there are when they cannot be counted: the least that systems give to programs. */
@@ -46,6 +46,7 @@ const ANY_FILE = "/dev/null";
 export class Descriptors {
   readonly #count: CountDescriptors;
   #known: DescriptorCount = { count: 0, all: false };
+  #countMore: (() => void) | undefined;
 
   constructor({ count = countDescriptors }: { count?: CountDescriptors } = {}) {
     this.#count = count;
@@ -66,18 +67,34 @@ export class Descriptors {
       this.#known = this.#count(Math.min(count, MAX_COUNT));
       share = shareOf(use, this.#known.count);
     }
+    // Tunnelled connections ask for twice as many each time, and most connectors never have that many.
+    if (use !== "connections" && 2 * useful > share) this.#countMore?.();
     return Math.min(share, useful);
   }
 
-  /** Counts what strangers may soon take, a little at a time, so that nobody waits for it then. Disposing stops it. */
-  countSoon(): Disposable {
+  /**
+   * From now on counts ahead: once peers or the REST API want half of what is known to be theirs, a little more every
+   * while, so that nobody waits for it when they want the rest. Not before: to count 8,192 leaves 8 MB behind in the
+   * process. Disposing stops it.
+   */
+  countAhead(): Disposable {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const isEnough = () => this.#known.all || this.#known.count >= AHEAD_COUNT;
     const step = () => {
-      if (this.#known.all || this.#known.count >= SOON_COUNT) return;
-      this.#known = this.#count(Math.max(FIRST_COUNT, 2 * this.#known.count));
-      timer = setTimeout(step, SOON_MS);
+      timer = undefined;
+      if (!isEnough()) this.#known = this.#count(2 * this.#known.count);
+      schedule();
     };
-    let timer = setTimeout(step, SOON_MS);
-    return { [Symbol.dispose]: () => clearTimeout(timer) };
+    const schedule = () => {
+      if (!isEnough()) timer ??= setTimeout(step, AHEAD_MS);
+    };
+    this.#countMore = schedule;
+    return {
+      [Symbol.dispose]: () => {
+        this.#countMore = undefined;
+        clearTimeout(timer);
+      },
+    };
   }
 }
 

@@ -70,25 +70,36 @@ Deno.test("the largest --max-connections can be counted", () => {
   strictEqual(limited(Infinity).descriptors.share("connections", 1_000_000), 1_000_000);
 });
 
-Deno.test("what strangers may soon take is counted little by little, and then no more", async () => {
+Deno.test("an idle connector counts few; once strangers want half of that, more is counted little by little", async () => {
   using time = new FakeTime();
   const { descriptors, asked } = limited(100_000);
-  const counting = descriptors.countSoon();
+  using _ahead = descriptors.countAhead();
+  for (const use of ["peers", "api"] as const) descriptors.share(use, 10);
+  descriptors.share("connections", 128);
+  await time.advance(60_000);
+  deepStrictEqual(asked, [256]);
+  strictEqual(time.timerCount, 0);
+  descriptors.share("peers", 28);
   await time.advance(60_000);
   deepStrictEqual(asked, [256, 512, 1024, 2048, 4096, 8192]);
   descriptors.share("peers", 2000);
   strictEqual(asked.length, 6);
   strictEqual(time.timerCount, 0);
-  counting[Symbol.dispose]();
 });
 
-Deno.test("counting stops when it is told to", async () => {
-  using time = new FakeTime();
-  const { descriptors, asked } = limited(100_000);
-  descriptors.countSoon()[Symbol.dispose]();
-  await time.advance(60_000);
-  deepStrictEqual(asked, []);
-});
+for (const use of ["peers", "api"] as const) {
+  Deno.test(`counting ahead for ${use} stops when it is told to`, async () => {
+    using time = new FakeTime();
+    const { descriptors, asked } = limited(100_000);
+    const ahead = descriptors.countAhead();
+    descriptors.share(use, 27);
+    ahead[Symbol.dispose]();
+    descriptors.share(use, 27);
+    await time.advance(60_000);
+    deepStrictEqual(asked, [256]);
+    strictEqual(time.timerCount, 0);
+  });
+}
 
 Deno.test("once all are counted, none are counted again", () => {
   const { descriptors, asked } = limited(300);
