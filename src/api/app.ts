@@ -19,7 +19,7 @@ import { oneLine, quoteValue } from "./quote.ts";
 import { errorResponse, jsonResponse, textResponse, withCommonHeaders } from "./responses.ts";
 import { SharedAnswer, SharedResponse, shareText } from "./shared_answer.ts";
 import { Turns } from "./turns.ts";
-import { parseCertificateBody, parseExposeBody, parseWait, serviceToJson } from "./schemas.ts";
+import { parseWait, serviceToJson } from "./schemas.ts";
 
 /** What the API is made of. */
 export interface AppOptions {
@@ -137,7 +137,9 @@ function createRoutes(
 
   routes.post("/expose", async (c) => {
     const waitMs = parseWait(c.req.query("wait"));
-    const request = parseExposeBody(await bodies.read(c.req.raw));
+    const body = await bodies.read(c.req.raw);
+    const { parseExposeBody } = await import("./request_bodies.ts");
+    const request = parseExposeBody(body);
     if (waitMs === 0) return c.text(await control.expose(request, {}));
     if (waiting >= maxWaiting()) {
       throw new HTTPException(429, {
@@ -172,7 +174,9 @@ function createRoutes(
     routes.post("/certificate", async (c) => {
       const refusal = certificateRefusalOf(c.req.raw, c.env.client);
       if (refusal !== undefined) throw new HTTPException(403, { message: refusal });
-      const request = parseCertificateBody(await bodies.read(c.req.raw));
+      const body = await bodies.read(c.req.raw);
+      const { parseCertificateBody } = await import("./request_bodies.ts");
+      const request = parseCertificateBody(body);
       const { ca, certificate, privateKey, notAfter } = await issuer.issue(request);
       logger.info("certificate issued", { ...request, notAfter, ...from(c.env.client) });
       return c.json({ ca, certificate, private_key: privateKey });

@@ -10,8 +10,10 @@ import {
   type RefusalCode,
 } from "../../src/events.ts";
 import type { PeerInfo } from "../../src/peer_identity.ts";
+import { Principal } from "../../src/principal.ts";
 import type { Service, Side } from "../../src/service.ts";
 import { EventLog } from "../../src/tunnel/event_log.ts";
+import { certificateId } from "../support/principals.ts";
 
 const service: Service = {
   id: "7f",
@@ -21,11 +23,17 @@ const service: Service = {
   destinationAddr: "db.example:5432",
   type: "local",
 };
+const KEY = "5f".repeat(32);
 const peer: PeerInfo = {
   address: "192.0.2.1:30001",
   identity: { subject: "CN=a", dnsNames: ["a.example"], ipAddresses: [] },
+  principal: new Principal({
+    host: "192.0.2.1",
+    certificate: certificateId({ name: "a.example", key: KEY }),
+  }),
 };
 const IDENTITY = {
+  principal: "a.example",
   subject: "CN=a",
   spiffe: undefined,
   dnsNames: ["a.example"],
@@ -87,7 +95,7 @@ Deno.test("lines about a service of ours: exposed, each status, and removed", ()
 Deno.test("lines about a peer's service: exposed, waiting for its peer, and removed, with who it is", () => {
   const about = { kind: "service", origin: "peer", service, side: "ingress", peer } as const;
   const since = new Date();
-  const who = { peer: "192.0.2.1:30001", principal: "a.example" };
+  const who = { peer: "192.0.2.1:30001", principal: "a.example", key: KEY.slice(0, 16) };
   const lines = linesOf([
     { ...about, change: "exposed", restored: false },
     { ...about, change: "status", status: "complete", message: undefined, since },
@@ -192,6 +200,7 @@ Deno.test("lines about refused connections: each reason has one, but for a visit
   deepStrictEqual(line?.[2], {
     peer: "192.0.2.1:30001",
     principal: "a.example",
+    key: KEY.slice(0, 16),
     service: "web",
     reason: "because of address",
   });

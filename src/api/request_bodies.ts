@@ -1,0 +1,152 @@
+// The bodies of requests, checked field by field. Pure: nothing here knows HTTP beyond the status of a refusal. app.ts
+// loads it with the first request that has a body: zod takes 6 MB.
+
+import { HTTPException } from "hono/http-exception";
+import * as z from "zod";
+import { hasZone, isAddress, MAX_ADDRESS_LENGTH } from "../address.ts";
+import type { LeafRequest } from "../certs/issue/leaf_issuer.ts";
+import { MAX_COMMON_NAME_LENGTH } from "../certs/issue/subject_names.ts";
+import { isServiceName, MAX_NAME_LENGTH, type ServiceRequest } from "../service.ts";
+import { quoteValue } from "./quote.ts";
+
+const port = z.int().min(1).max(65535);
+const name = z.string().refine(isServiceName);
+const address = z.string().max(MAX_ADDRESS_LENGTH, { abort: true }).refine(isAddress);
+
+/** The body of `POST /expose`, read as what the tunnel takes. Other keys are ignored. */
+const exposeBody = z.object({
+  name,
+  source_port: port,
+  remote_connector_addr: address,
+  destination_addr: address,
+  type: z.enum(["local", "remote"]),
+}).transform((body): ServiceRequest => ({
+  name: body.name,
+  sourcePort: body.source_port,
+  remoteConnectorAddr: body.remote_connector_addr,
+  destinationAddr: body.destination_addr,
+  type: body.type,
+}));
+
+/** The most names of one kind that a certificate is issued for. */
+const MAX_CERTIFICATE_NAMES = 100;
+
+/** A DNS name may carry a port here, so it is as long as an address. What a name may be is the issuer's to say. */
+const subjectNames = z.array(z.string().min(1).max(MAX_ADDRESS_LENGTH)).max(MAX_CERTIFICATE_NAMES)
+  .optional().default([]);
+
+/** The body of `POST /certificate`, read as what the issuer takes. Other keys are ignored. */
+const certificateBody = z.object({
+  name,
+  ip_addresses: subjectNames,
+  dns_names: subjectNames,
+}).transform((body): LeafRequest => ({
+  name: body.name,
+  ipAddresses: body.ip_addresses,
+  dnsNames: body.dns_names,
+}));
+
+type Field = keyof z.input<typeof exposeBody> | keyof z.input<typeof certificateBody>;
+
+/** What each field must be, in words; the lines of an answer have this order. */
+const WANTED: Readonly<Record<Field, string>> = {
+  name: `text of 1 to ${MAX_NAME_LENGTH} characters without control characters`,
+  source_port: "a whole number from 1 to 65535",
+  remote_connector_addr: 'host:port of the other connector, as "server1:9090"',
+  destination_addr: 'host:port of the service, as "localhost:8080"',
+  type: '"local" or "remote"',
+  ip_addresses: `a list of at most ${MAX_CERTIFICATE_NAMES} IP addresses`,
+  dns_names: `a list of at most ${MAX_CERTIFICATE_NAMES} DNS names`,
+};
+
+/**
+ * Reads the body of `POST /expose`.
+ *
+ * @throws {HTTPException} 400 when it is no JSON object; 422 with a line for each wrong field.
+ */
+export function parseExposeBody(bytes: Uint8Array): ServiceRequest {
+  return parseBody(exposeBody, bytes);
+}
+
+/**
+ * Reads the body of `POST /certificate`.
+ *
+ * @throws {HTTPException} as above.
+ */
+export function parseCertificateBody(bytes: Uint8Array): LeafRequest {
+  return parseBody(certificateBody, bytes, {
+    ...WANTED,
+    name: `text of 1 to ${MAX_COMMON_NAME_LENGTH} characters without control characters`,
+  });
+}
+
+function parseBody<T>(
+  schema: z.ZodType<T>,
+  bytes: Uint8Array,
+  wants: Readonly<Record<Field, string>> = WANTED,
+): T {
+  const body = parseObject(bytes);
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const wrong = new Set(result.error.issues.map((issue) => issue.path[0]));
+  const lines = Object.entries(wants)
+    .filter(([field]) => wrong.has(field))
+    .map(([field, wanted]) =>
+      Object.hasOwn(body, field)
+        ? `${field}: got ${quoteValue(body[field])}, want ${wanted}${noteOn(body[field])}`
+        : `${field}: missing, want ${wanted}`
+    );
+  throw new HTTPException(422, { message: lines.join("\n") });
+}
+
+/** What else there is to say of a value that looks like what is wanted. */
+function noteOn(value: unknown): string {
+  return typeof value === "string" && hasZone(value) ? ", without a zone" : "";
+}
+
+/** Lists and objects inside one another in a body: no key that is known has more than two. */
+const MAX_NESTING = 32;
+
+/** Whether it is: to parse a megabyte of brackets keeps the only thread for a tenth of a second. */
+function isNestedDeeply(bytes: Uint8Array): boolean {
+  let depth = 0;
+  let isText = false;
+  for (let index = 0; index < bytes.length; index += 1) {
+    const byte = bytes[index];
+    if (isText) {
+      // A backslash takes the character after it along.
+      if (byte === 0x5c) index += 1;
+      else if (byte === 0x22) isText = false;
+    } else if (byte === 0x22) {
+      isText = true;
+    } else if (byte === 0x5b || byte === 0x7b) {
+      depth += 1;
+      if (depth > MAX_NESTING) return true;
+    } else if (byte === 0x5d || byte === 0x7d) {
+      depth -= 1;
+    }
+  }
+  return false;
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  if (isNestedDeeply(bytes)) throw malformed(`it is nested more than ${MAX_NESTING} levels deep`);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw malformed(bytes.length === 0 ? "it is empty" : "it cannot be parsed", error);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw malformed(`got ${quoteValue(value)}`);
+  }
+  // JSON.parse makes plain objects, whose keys are text.
+  return value as Record<string, unknown>;
+}
+
+function malformed(problem: string, cause?: unknown): HTTPException {
+  return new HTTPException(400, {
+    message: `The request body is not a JSON object: ${problem}`,
+    cause,
+  });
+}
