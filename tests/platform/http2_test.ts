@@ -85,7 +85,7 @@ stillNeeded("HTTP/2 output without back-pressure", async () => {
   await once(transport as Socket, "data").catch(() => {});
   // The client's machine takes no more.
   (transport as Socket & { _handle: { readStop(): void } })._handle.readStop();
-  const timer = setTimeout(stalled.resolve, 1000);
+  const timer = setTimeout(stalled.resolve, 5000);
   await stalled.promise;
   clearTimeout(timer);
   const unsent = accepted?.writableLength ?? 0;
@@ -153,13 +153,21 @@ const REFUSED_HEADERS = `
   const again = Array(200).fill(0x80 | 62);
   async function attack() {
     const socket = net.connect(port, "127.0.0.1");
-    socket.on("error", () => {}).resume();
+    socket.on("error", () => {});
     await once(socket, "connect");
     socket.write("PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n");
     socket.write(frame(4, 0, 0, []));
     socket.write(frame(1, 5, 1, [...kept, ...again]));
     for (let stream = 3; stream < 80; stream += 2) socket.write(frame(1, 5, stream, again));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    // All of that was read once this is answered, or the connection ended.
+    const answered = new Promise((resolve) => {
+      let received = "";
+      socket.on("data", (bytes) => (received += bytes.toString("hex")).includes("0000080601") && resolve());
+      socket.on("close", resolve);
+    });
+    socket.write(frame(6, 0, 0, Array(8).fill(0)));
+    await answered;
+    if (socket.destroyed) return;
     socket.destroy();
     await once(socket, "close");
   }

@@ -15,7 +15,7 @@ stillNeeded("signals that are ignored", async () => {
       `trap "" HUP; exec "$0" eval "$1"`,
       Deno.execPath(),
       // As soon as it listens to any signal.
-      'Deno.addSignalListener("SIGINT", () => {}); console.log("up"); setTimeout(() => Deno.exit(0), 500)',
+      'Deno.addSignalListener("SIGINT", () => {}); console.log("up"); setTimeout(() => Deno.exit(0), 5000)',
     ],
   });
   await child.waitFor(/up/);

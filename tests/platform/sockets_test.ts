@@ -68,7 +68,7 @@ stillNeeded("HTTP servers that do not listen", async () => {
   client.once("end", () => ended = true);
   await Promise.race([
     once(client, "end"),
-    new Promise((resolve) => client.setTimeout(300, () => resolve(0))),
+    new Promise((resolve) => client.setTimeout(2000, () => resolve(0))),
   ]);
   client.destroy();
   return { wrong: ended && /keep-alive/i.test(answer), seen: { ended, answer } };

@@ -59,7 +59,7 @@ const PAUSED = `
   let taken = 0;
   const send = () => taken < 8 ? client.write(new Uint8Array(1e6), () => { taken += 1; send(); }) : end();
   const end = () => { console.log(JSON.stringify({ taken, called })); Deno.exit(); };
-  setTimeout(end, 1500);
+  setTimeout(end, 5000);
   send();
 `;
 
