@@ -231,7 +231,7 @@ stillNeeded("grpc-js GOAWAY", async () => {
 stillNeeded("grpc-js proxies", async () => {
   // What a proxy answers is not in the reason.
   const program = `
-    import * as grpc from "npm:@grpc/grpc-js@1.14.7";
+    import * as grpc from "@grpc/grpc-js";
     import net from "node:net";
     import { once } from "node:events";
     const proxy = net.createServer((socket) => socket.on("error", () => {}).once("data", () =>
@@ -273,7 +273,7 @@ stillNeeded("grpc-js server names", async () => {
 
 /** A server of grpc-js leaves an idle connection in order. */
 const LEAVING = `
-  import * as grpc from "npm:@grpc/grpc-js@1.14.7";
+  import * as grpc from "@grpc/grpc-js";
   import { once } from "node:events";
   import { Buffer } from "node:buffer";
   const pass = (bytes) => bytes;

@@ -1,6 +1,7 @@
 // Tests of the bare platform: each shows that what a workaround is for is still wrong, and fails once it is not, saying what
 // can go. The workarounds are those of the table in docs/ARCHITECTURE.md, "Platform workarounds".
 
+import { fileURLToPath } from "node:url";
 import { runProgram } from "./child.ts";
 
 /** A row of the table. */
@@ -80,5 +81,6 @@ export async function runBare(
   const [executable = "", ...rest] = shell === undefined
     ? command
     : ["sh", "-c", `${shell} && exec "$@"`, "sh", ...command];
-  return await runProgram(executable, { args: rest, env });
+  // There deno.json says which version of a package is meant.
+  return await runProgram(executable, { args: rest, env, cwd: fileURLToPath(ROOT) });
 }
