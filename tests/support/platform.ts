@@ -52,17 +52,21 @@ export function stillNeeded(
     async fn() {
       const row = workarounds().find((each) => each.name === name);
       if (row === undefined) throw new Error(`${DOCUMENT} has no workaround "${name}"`);
-      const { wrong, seen } = await look();
-      if (wrong) return;
-      throw new Error(
-        `Deno ${Deno.version.deno} and the packages of deno.json need no workaround "${name}" any more: ` +
-          `seen was ${
-            JSON.stringify(seen)
-          }. What ${row.file} says of it can go, with its row in ${DOCUMENT} ` +
-          `and this test (${row.upstream})`,
-      );
+      demandWrong(row, await look());
     },
   });
+}
+
+/** @throws {Error} saying what can go, unless the platform is still wrong. */
+export function demandWrong({ name, file, upstream }: Workaround, { wrong, seen }: Sighting): void {
+  if (wrong) return;
+  const what = file.startsWith("src/platform/") ? file : `What ${file} does about it`;
+  throw new Error(
+    `Deno ${Deno.version.deno} and the packages of deno.json need no workaround "${name}" any more: ` +
+      `seen was ${
+        JSON.stringify(seen)
+      }. ${what} can go, with its row in ${DOCUMENT} and this test (${upstream})`,
+  );
 }
 
 /** Runs a program with the bare runtime and every permission; a shell's words may stand before it. */

@@ -1,8 +1,8 @@
 // The table of platform workarounds in docs/ARCHITECTURE.md, held to what there is: the files, and the tests that show that
 // each is still needed.
 
-import { deepStrictEqual, match, ok } from "node:assert/strict";
-import { workarounds } from "../support/platform.ts";
+import { deepStrictEqual, doesNotThrow, match, ok, throws } from "node:assert/strict";
+import { demandWrong, workarounds } from "../support/platform.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const FOLDER = "src/platform/";
@@ -59,4 +59,19 @@ Deno.test("tests of the bare platform import nothing of src/", () => {
   for (const path of [...list("tests/platform/"), "tests/support/platform.ts"]) {
     deepStrictEqual(read(path).match(/from "[^"]*\bsrc\/[^"]*"/g), null, path);
   }
+});
+
+Deno.test("a fault that is mended fails its test, which says what can go", () => {
+  const row = { name: "a fault", upstream: "no report found", test: "tests/platform/x_test.ts" };
+  const apart = { ...row, file: "src/platform/x.ts" };
+  const inside = { ...row, file: "src/grpc/x.ts" };
+  doesNotThrow(() => demandWrong(apart, { wrong: true, seen: "the fault" }));
+  throws(
+    () => demandWrong(apart, { wrong: false, seen: "what is right" }),
+    /"a fault" any more: seen was "what is right"\. src\/platform\/x\.ts can go, with its row/,
+  );
+  throws(
+    () => demandWrong(inside, { wrong: false, seen: 1 }),
+    /What src\/grpc\/x\.ts does about it can go/,
+  );
 });
