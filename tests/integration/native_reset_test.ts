@@ -119,7 +119,7 @@ for (const kind of PATH_KINDS) {
         await using it = visitor;
         return await it.ended;
       }, () => "refused");
-    // Type remote listens where it dials from, and keeps its port; type local listens at the peer, as its guest.
+    // Type remote listens where it dials from, and keeps its port; type local listens at the peer.
     if (kind.type === "remote") strictEqual(await soon(turnedAway(), "it is told"), CUT);
     else await until(async () => await turnedAway() === "refused", "the port refuses");
   });

@@ -1,5 +1,5 @@
 // Who a peer is for decisions: what counts as the local user, under what key bounds are counted, and that a proof is never
-// shown. Who may have whose service is a table in tests/integration/guest_services_test.ts.
+// shown. Who may have whose service is a table in tests/integration/exposures_test.ts.
 
 import { deepStrictEqual, doesNotMatch, notStrictEqual, strictEqual } from "node:assert/strict";
 import { inspect } from "node:util";
