@@ -2,8 +2,7 @@
 //
 // What is wrong: the runtime emits "response" in the turn after the headers have arrived, and "data" at once. Whoever
 // decides by the headers what the data is has it before. Seen in Deno 2.9.6.
-// Upstream: no report found. To reproduce: let a server answer with `respond()` and `end("x")` in one turn, and note the
-// order of "response" and "data" at the client.
+// Upstream: https://github.com/denoland/deno/issues/35947
 // Once mended: delete this file and its call.
 
 import type { ClientHttp2Stream } from "node:http2";
