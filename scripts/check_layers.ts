@@ -152,6 +152,8 @@ const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:http2": ["src/grpc/", PLATFORM],
   "node:dns": ["src/names.ts"],
   "node:process": ["src/tcp/handles/handle.ts"],
+  "node:v8": [PLATFORM],
+  "node:vm": [PLATFORM],
   "node:fs": ["src/descriptors.ts", "src/state/"],
   "node:fs/promises": ["src/state/"],
 };

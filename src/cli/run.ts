@@ -9,6 +9,7 @@ import { configureLogging } from "../log.ts";
 import { PROXY_VARIABLES } from "../proxies.ts";
 import config from "../../deno.json" with { type: "json" };
 import { reserveMemory } from "../platform/external_memory.ts";
+import { collectStartGarbage } from "../platform/start_garbage.ts";
 import type { RunOptions } from "./run_options.ts";
 import { type StopRequests, stopSignals } from "./stop_signals.ts";
 
@@ -50,6 +51,7 @@ async function run(
     grpc: formatAddress(running.grpc.address),
     http: formatAddress(running.httpAddress),
   });
+  using _collecting = collectStartGarbage();
   const { drainMs } = options;
   logger.info("connector stopping", { signal: await stop.first, drainMs });
   stop.second.addEventListener("abort", () => logger.info("connector stops waiting"));

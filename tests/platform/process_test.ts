@@ -219,3 +219,23 @@ stillNeeded("look-ups that cannot be ended", async () => {
   });
   return { wrong: error === null, seen: error?.message };
 });
+
+/** How many bytes of the heap a collection gives back, seconds after a program has dropped most of what it had. */
+const DROPPED = `
+  const kept = [];
+  let garbage = [];
+  for (let count = 0; count < 300_000; count += 1) {
+    const made = { text: "x" + count };
+    (count % 10 === 0 ? kept : garbage).push(made);
+  }
+  garbage = undefined;
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  const before = Deno.memoryUsage().heapTotal;
+  gc();
+  console.log(before - Deno.memoryUsage().heapTotal, kept.length);
+`;
+
+stillNeeded("a heap that stays large after the start", async () => {
+  const { stdout, stderr } = await runBare(DROPPED, { flags: ["--v8-flags=--expose-gc"] });
+  return { wrong: parseInt(stdout) > 2 ** 21, seen: `${stdout.trim()} bytes come back${stderr}` };
+});
