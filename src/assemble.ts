@@ -155,7 +155,7 @@ export async function assemble(
     disableRemoteExpose: options.disableRemoteExpose,
     ...replace.connector,
   });
-  stack.defer(() => connector.close({ drainMs: 0 }));
+  stack.use(connector);
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
 
@@ -178,7 +178,7 @@ export async function assemble(
     onLink: (link) => connector.accept(link),
   });
   stack.defer(() => grpc.close());
-  listeners.add(grpc.address);
+  stack.use(listeners.add(grpc.address));
   const app = createApp({
     control: connector,
     issuer: tls?.issuer,
@@ -194,8 +194,8 @@ export async function assemble(
     tls: tls?.identity,
     logger,
   });
-  stack.defer(() => http.abort());
-  listeners.add(http.address);
+  stack.use(http);
+  stack.use(listeners.add(http.address));
   refuseIfAborted(signal);
   stack.use(descriptors.countAhead());
   return new RunningConnector({ connector, grpc, http, resources: stack.move() });

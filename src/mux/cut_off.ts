@@ -4,7 +4,7 @@ import { ConnectorError } from "../errors.ts";
 import type { Link } from "./link.ts";
 
 /** The patience with one link that is about to end. */
-export class CutOff {
+export class CutOff implements Disposable {
   readonly #link: Link;
   readonly #reason: () => ConnectorError | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -14,10 +14,6 @@ export class CutOff {
   constructor(link: Link, reason: () => ConnectorError | undefined) {
     this.#link = link;
     this.#reason = reason;
-    link.closed.then(() => {
-      this.#deadline = -Infinity;
-      clearTimeout(this.#timer);
-    });
   }
 
   /** Cuts it off in so many milliseconds, or when it was said before, whichever is sooner. */
@@ -30,5 +26,11 @@ export class CutOff {
       const late = new ConnectorError("deadline_exceeded", "the peer did not end the link");
       this.#link.abort(this.#reason() ?? late);
     }, graceMs);
+  }
+
+  /** The link has ended: there is nothing to cut off. */
+  [Symbol.dispose](): void {
+    this.#deadline = -Infinity;
+    clearTimeout(this.#timer);
   }
 }

@@ -21,8 +21,7 @@ const CLOSE_GRACE_MS = 1000;
 
 /** A session with a peer, for as long as its link lives. */
 export class Session {
-  /** Resolves with the reason when the session has ended and every stream was told. Never rejects. */
-  readonly closed: Promise<LinkEnd>;
+  readonly #closed = Promise.withResolvers<LinkEnd>();
   readonly #link: Link;
   readonly #options: SessionOptions;
   readonly #outbox: Outbox;
@@ -40,13 +39,24 @@ export class Session {
   /** Set when we take no more streams of the peer. */
   #draining = false;
 
-  constructor(link: Link, options: SessionOptions) {
+  private constructor(link: Link, options: SessionOptions) {
     this.#link = link;
     this.#options = options;
     this.#outbox = new Outbox(link, (error) => this.abort(error));
     this.#cutOff = new CutOff(link, () => this.#reason);
-    link.closed.then(() => this.#linkEnded = true);
-    this.closed = this.#run();
+  }
+
+  /** Begins to speak over a link, which is the session's from now on. */
+  static start(link: Link, options: SessionOptions): Session {
+    const session = new Session(link, options);
+    link.closed.then(() => session.#onLinkEnded());
+    void session.#run();
+    return session;
+  }
+
+  /** Resolves with the reason when the session has ended and every stream was told. Never rejects. */
+  get closed(): Promise<LinkEnd> {
+    return this.#closed.promise;
   }
 
   /** Who is at the other end. */
@@ -162,7 +172,12 @@ export class Session {
     this.#link.close();
   }
 
-  async #run(): Promise<LinkEnd> {
+  #onLinkEnded(): void {
+    this.#linkEnded = true;
+    this.#cutOff[Symbol.dispose]();
+  }
+
+  async #run(): Promise<void> {
     try {
       const said = await this.#link.hello;
       const dialect = this.#negotiate(said);
@@ -179,7 +194,7 @@ export class Session {
     const reason = this.#reason ?? end;
     this.#leave({ reason: reason?.message ?? "the peer has closed the link", returns: true });
     this.#dialect?.end(reason ?? new ConnectorError("unavailable", "the link was closed"));
-    return reason;
+    this.#closed.resolve(reason);
   }
 
   /** @throws {ConnectorError} when what the peer says of itself makes no sense. */

@@ -9,7 +9,7 @@ import { systemCodeOf } from "./system_code.ts";
 const WITHOUT_IPV6 = ["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"];
 
 /** Accepts connections until it is closed. `Network.listen` opens it. */
-export class Listener {
+export class Listener implements Disposable {
   /** The port that it listens on. */
   readonly port: number;
   readonly #sockets: readonly ListeningSocket[];
@@ -55,5 +55,9 @@ export class Listener {
     if (this.#closed) return;
     this.#closed = true;
     for (const socket of this.#sockets) socket.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 }

@@ -10,18 +10,17 @@ export class OwnListeners {
   /** The hosts that are listened on, by port, each as often as it was added. */
   readonly #hosts = new Map<number, string[]>();
 
-  /** Somebody listens on an address. An empty host means every interface. Returns what ends that. */
-  add({ host, port }: Address): () => void {
+  /** Somebody listens on an address, until it is disposed. An empty host means every interface. */
+  add({ host, port }: Address): Disposable {
     const hosts = this.#hosts.get(port) ?? [];
     hosts.push(host);
     this.#hosts.set(port, hosts);
-    let added = true;
-    return () => {
-      if (!added) return;
-      added = false;
+    const added = new DisposableStack();
+    added.defer(() => {
       hosts.splice(hosts.indexOf(host), 1);
       if (hosts.length === 0 && this.#hosts.get(port) === hosts) this.#hosts.delete(port);
-    };
+    });
+    return added;
   }
 
   /** Why no tunnel leads to this IP address and port; undefined when one may. */

@@ -31,20 +31,30 @@ export async function becomesReachable(
     before?: Reachability | undefined;
     intervalMs?: number;
     /** Waits for the turn to look. */
-    turn?: (signal: AbortSignal) => Promise<{ end(): void } | undefined>;
+    turn?: (signal: AbortSignal) => Promise<Disposable | undefined>;
   },
 ): Promise<Reachability> {
   let refused = before === "refusing";
   while (!signal.aborted) {
-    const looking = await turn(signal);
-    const refusal = await refusalOf(address, { signal, timeoutMs: TIMEOUT_MS });
-    looking?.end();
+    const refusal = await look(address, { signal, turn });
     if (refusal === undefined) return refused ? "opened" : "open";
     // Whatever the reason, other than that nobody wants to know any more: what matters is that it ends.
     refused ||= !signal.aborted;
     await delay(intervalMs, { signal });
   }
   return refused ? "refusing" : "open";
+}
+
+/** One look, which is over when this resolves. */
+async function look(
+  address: Address,
+  { signal, turn }: {
+    signal: AbortSignal;
+    turn: (signal: AbortSignal) => Promise<Disposable | undefined>;
+  },
+): Promise<string | undefined> {
+  using _turn = await turn(signal);
+  return await refusalOf(address, { signal, timeoutMs: TIMEOUT_MS });
 }
 
 /** Why an address takes no TCP connection, in words; undefined when it takes one. Never rejects. */

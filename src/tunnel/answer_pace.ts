@@ -11,7 +11,7 @@ const ANSWER_INTERVAL_MS = 1000;
 type Answer = ControlFrame & { kind: "status" };
 
 /** Passes answers on: at once, or the last of many in a while. */
-export class AnswerPace {
+export class AnswerPace implements Disposable {
   readonly #apply: (answer: Answer, over: Session) => void;
   /** How many may count now; grows with time. */
   #left = ANSWERS_AT_ONCE;
@@ -40,7 +40,7 @@ export class AnswerPace {
   }
 
   /** What is held is dropped. */
-  close(): void {
+  [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#held = undefined;
@@ -48,7 +48,7 @@ export class AnswerPace {
 
   #applyHeld(): void {
     const held = this.#held;
-    this.close();
+    this[Symbol.dispose]();
     this.#left -= 1;
     if (held) this.#apply(held.answer, held.over);
   }

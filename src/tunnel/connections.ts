@@ -68,7 +68,7 @@ const FIRST_DESCRIPTORS = 128;
 const LOGGED_CHANGES = { burst: 2000, perSecond: 20 };
 
 /** The connections of all services. */
-export class Connections {
+export class Connections implements Disposable {
   /** What strangers can have logged, of all services together. */
   readonly log: BoundedLog;
   /** What the peers that we dial can have logged of our own services and of links to them. */
@@ -153,12 +153,12 @@ export class Connections {
   }
 
   /**
-   * Takes a descriptor for a port or a link of a holder, and returns what gives it back, which is to be called once.
-   * `action` begins the message when that cannot be.
+   * Takes a descriptor for a port or a link of a holder, until it is disposed, once. `action` begins the message when that
+   * cannot be.
    *
    * @throws {ConnectorError} `resource_exhausted` when there are none left for more of them.
    */
-  hold(holder: string, action: string): () => void {
+  hold(holder: string, action: string): Disposable {
     const share = this.#held.within(holder, { reserve: PEER_RESERVE });
     while (!share.take()) {
       if (this.#findMore()) continue;
@@ -168,20 +168,23 @@ export class Connections {
       throw new ConnectorError("resource_exhausted", reason);
     }
     this.#divide();
-    return () => {
-      share.give();
-      share.release();
-      this.#divide();
+    return {
+      [Symbol.dispose]: () => {
+        share.give();
+        share.release();
+        this.#divide();
+      },
     };
   }
 
   /** Resets every connection. */
-  closeAll(): void {
-    for (const service of [...this.#services]) service.close("the connector is closing");
+  abort(): void {
+    for (const service of [...this.#services]) service.abort("the connector is closing");
   }
 
-  /** Writes what is left of the log. */
+  /** Resets every connection, and writes what is left of the log. */
   [Symbol.dispose](): void {
+    this.abort();
     this.log[Symbol.dispose]();
     this.changes[Symbol.dispose]();
   }

@@ -58,8 +58,8 @@ const CLOSE_GRACE_MS = 1000;
 /** The same for somebody in a hurry. */
 const HURRIED_GRACE_MS = 200;
 
-/** A connector, without its servers. */
-export class Connector implements Control {
+/** A connector, without its servers. Disposing aborts it. */
+export class Connector implements Control, AsyncDisposable {
   /** What happens here, for whoever subscribes. */
   readonly events: EventStream;
   readonly #options: ConnectorOptions;
@@ -79,6 +79,8 @@ export class Connector implements Control {
   /** Ids of services that are not kept: their exposure is not answered yet, or they are about to be removed. */
   readonly #unkept = new Set<string>();
   readonly #closing = new AbortController();
+  readonly #aborted = new AbortController();
+  #closed: Promise<void> | undefined;
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
@@ -164,7 +166,7 @@ export class Connector implements Control {
   }
 
   async destroy(id: string, { of }: AskOptions = {}): Promise<void> {
-    if (this.#exposures.closed) this.#refuseWhenClosing();
+    if (this.#exposures.ended) this.#refuseWhenClosing();
     // What was exposed here is nobody's but the user's.
     const ours = of === undefined ? [...this.#outbound].filter(([, peer]) => peer.has(id)) : [];
     for (const [text, peer] of ours) {
@@ -208,42 +210,59 @@ export class Connector implements Control {
 
   /**
    * Stops listening, tells every peer, and lets open connections finish for up to `drainMs`; then resets what is
-   * left and ends every link. Aborting the signal ends it at once. Resolves when all has ended.
+   * left and ends every link. Aborting the signal ends it at once. Resolves when all has ended. A further call waits for
+   * the same end; only `abort` hastens it.
    */
-  async close({ drainMs, signal }: { drainMs: number; signal?: AbortSignal }): Promise<void> {
-    this.#closing.abort();
-    const deadline = performance.now() + drainMs;
-    const outbound = [...this.#outbound.values()];
-    const inbound = [...this.#inbound];
-    const peers = [...outbound, ...inbound];
-    this.#exposures.stop();
-    // Who dialled us may be back whatever we do.
-    for (const peer of inbound) peer.drain({ returns: true });
-    for (const peer of outbound) peer.drain({ returns: this.#options.save !== undefined });
-    const waited = new AbortController();
-    const hurried = signal ? AbortSignal.any([signal, waited.signal]) : waited.signal;
-    await Promise.race([this.#connections.idle(), delay(drainMs, { signal: hurried })]);
-    waited.abort();
-    // Before the links end: a service is not down or removed because its process ends.
-    this.#exposures.close();
-    this.#connections.closeAll();
-    const graceMs = signal?.aborted
-      ? HURRIED_GRACE_MS
-      : Math.max(CLOSE_GRACE_MS, deadline - performance.now());
-    const ended = Promise.all(peers.map((peer) => peer.ended()));
-    for (const peer of peers) peer.close({ graceMs });
-    const hurry = () => peers.forEach((peer) => peer.close({ graceMs: HURRIED_GRACE_MS }));
-    signal?.addEventListener("abort", hurry);
-    await ended;
-    signal?.removeEventListener("abort", hurry);
-    this.#keeper?.[Symbol.dispose]();
-    this.#eventLog[Symbol.dispose]();
-    this.#connections[Symbol.dispose]();
+  close({ drainMs, signal }: { drainMs: number; signal?: AbortSignal }): Promise<void> {
+    const aborted = this.#aborted.signal;
+    const hurry = signal === undefined ? aborted : AbortSignal.any([signal, aborted]);
+    return this.#closed ??= this.#close({ drainMs, signal: hurry });
+  }
+
+  /** Ends it at once: connections are reset, and peers get a fifth of a second to hear of it. Resolves as `close` does. */
+  abort(): Promise<void> {
+    this.#aborted.abort();
+    return this.close({ drainMs: 0 });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.abort();
   }
 
   /** What was counted of all connections, those of removed services too. */
   get counters(): Readonly<CountersOfSides> {
     return this.#connections.counters;
+  }
+
+  async #close({ drainMs, signal }: { drainMs: number; signal: AbortSignal }): Promise<void> {
+    this.#closing.abort();
+    const deadline = performance.now() + drainMs;
+    const outbound = [...this.#outbound.values()];
+    const inbound = [...this.#inbound];
+    const peers = [...outbound, ...inbound];
+    this.#exposures.drain();
+    // Who dialled us may be back whatever we do.
+    for (const peer of inbound) peer.drain({ returns: true });
+    for (const peer of outbound) peer.drain({ returns: this.#options.save !== undefined });
+    const waited = new AbortController();
+    const hurried = AbortSignal.any([signal, waited.signal]);
+    await Promise.race([this.#connections.idle(), delay(drainMs, { signal: hurried })]);
+    waited.abort();
+    // Before the links end: a service is not down or removed because its process ends.
+    this.#exposures.abort();
+    this.#connections.abort();
+    const graceMs = signal.aborted
+      ? HURRIED_GRACE_MS
+      : Math.max(CLOSE_GRACE_MS, deadline - performance.now());
+    const ended = Promise.all(peers.map((peer) => peer.ended()));
+    for (const peer of peers) peer.close({ graceMs });
+    const hurry = () => peers.forEach((peer) => peer.close({ graceMs: HURRIED_GRACE_MS }));
+    signal.addEventListener("abort", hurry);
+    await ended;
+    signal.removeEventListener("abort", hurry);
+    this.#keeper?.[Symbol.dispose]();
+    this.#eventLog[Symbol.dispose]();
+    this.#connections[Symbol.dispose]();
   }
 
   /** @throws {ConnectorError} when it does not become complete in time, or nobody waits any more. */
@@ -292,7 +311,7 @@ export class Connector implements Control {
     const known = this.#outbound.get(text);
     if (known) return known;
     const { dial, routeTo } = this.#options;
-    const peer: Outbound = new Outbound({
+    const peer: Outbound = Outbound.start({
       ...this.#peerParts,
       address,
       dial,

@@ -50,7 +50,8 @@ export async function carryToDestination(
       await connection.carry({ socket: conn, stream, remote: conn.remote });
     }
   }
-  passage.end();
+  // Not by `using`: that takes memory for as long as the connection is open.
+  passage[Symbol.dispose]();
 }
 
 /**

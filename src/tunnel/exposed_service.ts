@@ -292,11 +292,11 @@ export class ExposedService {
 
   #end({ cut, reason }: { cut: boolean; reason: string | undefined }): void {
     this.#stopTrying();
-    this.#answers.close();
+    this.#answers[Symbol.dispose]();
     this.#stopListening();
     this.#peer.services.delete(this);
-    if (cut) this.connections.close(reason);
-    else this.connections.retire();
+    if (cut) this.connections.abort(reason);
+    else this.connections.close();
     this.#options.onEnd(this);
   }
 
@@ -312,8 +312,7 @@ export class ExposedService {
   async #retry(): Promise<void> {
     const retrying = new AbortController();
     this.#retrying = retrying;
-    const turn = await this.#options.pace.services.turn(retrying.signal);
-    turn?.end();
+    using _turn = await this.#options.pace.services.turn(retrying.signal);
     if (!retrying.signal.aborted) this.tell({ kind: "due" });
   }
 

@@ -54,18 +54,18 @@ export class Exposures {
    */
   readonly #removed = new Map<string, Principal[]>();
   #stopped = false;
-  #closed = false;
+  #ended = false;
 
   constructor(options: ExposuresOptions) {
     this.#options = options;
   }
 
   /** Whether every service has ended with the connector. */
-  get closed(): boolean {
-    return this.#closed;
+  get ended(): boolean {
+    return this.#ended;
   }
 
-  /** Those that were exposed here: once it is closed, those that were until then. */
+  /** Those that were exposed here: once they have ended, those that were until then. */
   get own(): Service[] {
     return [...this.#own.values()].map(({ service }) => service);
   }
@@ -193,14 +193,14 @@ export class Exposures {
   }
 
   /** Takes no new visitors of peers' services, and none up any more; open connections go on. */
-  stop(): void {
+  drain(): void {
     this.#stopped = true;
     for (const each of this.#peers.values()) each.tell({ kind: "stop" });
   }
 
-  /** Ends every service, with the connector: nobody is told, and nothing is removed. */
-  close(): void {
-    this.#closed = true;
+  /** Ends every service, with the connector: connections are reset, nobody is told, and nothing is removed. */
+  abort(): void {
+    this.#ended = true;
     const reason = "the connector is closing";
     for (const each of [...this.#own.values(), ...this.#peers.values()]) {
       each.tell({ kind: "withdraw", tell: false, cut: true, reason });
@@ -223,13 +223,13 @@ export class Exposures {
     const { service: { id, sourcePort } } = ended;
     // One that never was open, or that another one has replaced, is not there. One that ends with the connector stays in the
     // list, which may be about to be saved.
-    if (among.get(id) === ended && !this.#closed) among.delete(id);
+    if (among.get(id) === ended && !this.#ended) among.delete(id);
     if (this.#ports.get(sourcePort) === ended) this.#ports.delete(sourcePort);
     const place = this.#places.get(ended);
     this.#places.delete(ended);
     place?.give();
     place?.release();
-    if (!this.#closed) ended.publishRemoved();
+    if (!this.#ended) ended.publishRemoved();
   }
 
   /** The service of a peer that listens on a port now. */

@@ -5,7 +5,6 @@ import { reasonOf } from "../errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../peer_identity.ts";
 import type { Conn } from "../tcp/conn.ts";
-import type { Listener } from "../tcp/listener.ts";
 import type { OwnListeners } from "../tcp/own_listeners.ts";
 import type { Refusal } from "./admission.ts";
 import type { ServiceConnections, TunnelledConnection } from "./service_connections.ts";
@@ -33,14 +32,12 @@ interface Waiter {
 }
 
 /** A listening service. */
-export class Ingress {
+export class Ingress implements Disposable {
   #connections: ServiceConnections;
   /** The peer of the last link. */
   #peer: PeerInfo | undefined;
-  #listener: Listener | undefined;
-  #unlist: () => void = () => {};
-  /** Gives the port's descriptor back. */
-  #letPortGo: (() => void) | undefined;
+  /** The listener, and what is held for it. */
+  #listening = new DisposableStack();
   #state: State = { kind: "waiting" };
   #waiting: Waiter[] = [];
   #patience: ReturnType<typeof setTimeout> | undefined;
@@ -56,18 +53,16 @@ export class Ingress {
    */
   static open({ connections, listeners }: IngressOptions): Ingress {
     const ingress = new Ingress(connections);
-    const letPortGo = connections.holdPort();
-    try {
-      ingress.#listener = connections.network.listen(
+    using listening = new DisposableStack();
+    listening.use(connections.holdPort());
+    const { port } = listening.use(
+      connections.network.listen(
         connections.service.sourcePort,
         (conn) => ingress.#receive(conn),
-      );
-    } catch (error) {
-      letPortGo();
-      throw error;
-    }
-    ingress.#letPortGo = letPortGo;
-    ingress.#unlist = listeners.add({ host: "", port: ingress.#listener.port });
+      ),
+    );
+    listening.use(listeners.add({ host: "", port }));
+    ingress.#listening = listening.move();
     return ingress;
   }
 
@@ -111,10 +106,11 @@ export class Ingress {
     clearTimeout(this.#patience);
     this.#state = { kind: "absent", refusal: CLOSED };
     this.#dismissAll(CLOSED);
-    this.#listener?.close();
-    this.#unlist();
-    this.#letPortGo?.();
-    this.#letPortGo = undefined;
+    this.#listening.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   #receive(conn: Conn): void {
@@ -154,9 +150,9 @@ export class Ingress {
       const carried = connection.carry({ socket: conn, stream, remote });
       if (passage === undefined) return;
       stream.onDialled((how) => passage.dialled(how));
-      carried.then(() => passage.end());
+      carried.then(() => passage[Symbol.dispose]());
     } catch (error) {
-      passage?.end();
+      passage?.[Symbol.dispose]();
       this.#dismiss({ conn, connection }, { code: "no_link", reason: reasonOf(error) });
     }
   }

@@ -64,7 +64,7 @@ export class Outbound {
   #farewell: ReturnType<typeof setTimeout> | undefined;
   readonly #closing = new AbortController();
   readonly #pause: RedialPause;
-  readonly #running: Promise<void>;
+  readonly #ended = Promise.withResolvers<void>();
   /** The link in use. */
   #session: Session | undefined;
   /** Links that were answered and take streams, the latest last: one of them is in use when a newer one fails. */
@@ -86,12 +86,18 @@ export class Outbound {
   /** Whether the last try came to nothing before anything was heard of the peer. */
   #unheard = false;
 
-  constructor(options: OutboundOptions) {
+  private constructor(options: OutboundOptions) {
     this.#options = options;
     const info = { address: formatAddress(options.address) };
     this.#peer = new Peer({ ...options, direction: "outbound", info });
     this.#pause = new RedialPause(nextHop(options), options.pace);
-    this.#running = this.#run();
+  }
+
+  /** Begins to dial a peer, and goes on until it is closed. */
+  static start(options: OutboundOptions): Outbound {
+    const outbound = new Outbound(options);
+    void outbound.#run();
+    return outbound;
   }
 
   /** Whether nothing is exposed to it. */
@@ -160,7 +166,7 @@ export class Outbound {
   /** Takes no new visitors and tells the peer so; open connections go on. `returns`: whether its services will be back. */
   drain({ returns }: { returns: boolean }): void {
     this.#closing.abort();
-    this.#pause.close();
+    this.#pause[Symbol.dispose]();
     this.#peer.tellServices({ kind: "stop" });
     this.#peer.drain({ returns });
   }
@@ -169,13 +175,13 @@ export class Outbound {
   close(options: { graceMs?: number } = {}): void {
     clearTimeout(this.#farewell);
     this.#closing.abort();
-    this.#pause.close();
+    this.#pause[Symbol.dispose]();
     this.#peer.close(options);
   }
 
   /** Resolves when it was closed and every link has ended. */
   ended(): Promise<void> {
-    return this.#running;
+    return this.#ended.promise;
   }
 
   #expose(service: Service, { known }: { known: boolean }): ExposedService {
@@ -184,7 +190,7 @@ export class Outbound {
   }
 
   #link(added: ExposedService): void {
-    if (this.#session === undefined) return this.#pause.end();
+    if (this.#session === undefined) return this.#pause.hurry();
     added.tell({ kind: "linkUp", over: this.#session, dialect: this.#dialect });
   }
 
@@ -196,7 +202,7 @@ export class Outbound {
       if (turn === undefined) break;
       const started = performance.now();
       const reason = await this.#tryOnce(turn);
-      turn.end();
+      turn[Symbol.dispose]();
       const livedMs = performance.now() - started;
       const peer = this.#peer.info.address;
       if (this.#session && !this.#closing.signal.aborted) {
@@ -217,6 +223,7 @@ export class Outbound {
       this.#peer.tellServices({ kind: "linkRetry", at: undefined });
     }
     await this.#peer.ended();
+    this.#ended.resolve();
   }
 
   /** Waits so long, in milliseconds, and until there may be another link; not once none is left that takes streams. */
@@ -245,16 +252,16 @@ export class Outbound {
     const refusal = await this.#knock(turn);
     if (refusal !== undefined) return this.#away(refusal);
     const { connections, address } = this.#options;
-    let letGo: () => void;
+    let held: Disposable;
     try {
-      letGo = connections.hold(dialledHolder(address), "Cannot open a link");
+      held = connections.hold(dialledHolder(address), "Cannot open a link");
     } catch (error) {
       return this.#away(reasonOf(error));
     }
     this.#unheard = true;
     const heard = () => {
       this.#unheard = false;
-      turn.end();
+      turn[Symbol.dispose]();
     };
     const due = Promise.withResolvers<string>();
     const { sessions } = this.#peer;
@@ -276,7 +283,7 @@ export class Outbound {
     this.#session = session;
     this.#stranded = new AbortController();
     this.#awaitAnswer(session);
-    session.closed.then(letGo);
+    session.closed.then(() => held[Symbol.dispose]());
     session.send({ kind: "ping" });
     for (const serviceId of this.#removed) session.send({ kind: "destroy", serviceId });
     this.#peer.tellServices({ kind: "linkUp", over: session, dialect: this.#dialect });

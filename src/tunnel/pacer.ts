@@ -11,12 +11,10 @@ export interface PacerOptions {
   burst: number;
 }
 
-/** An attempt that is under way. */
-export interface Turn {
+/** An attempt that is under way, until it is disposed: then another one may begin. */
+export interface Turn extends Disposable {
   /** Whether there was a wait for it: others are away too. */
   readonly waited: boolean;
-  /** The attempt is over: another one may begin. Idempotent. */
-  end(): void;
 }
 
 interface Waiter {
@@ -97,7 +95,7 @@ export class Pacer {
     let over = false;
     return {
       waited,
-      end: () => {
+      [Symbol.dispose]: () => {
         if (over) return;
         over = true;
         this.#underWay -= 1;

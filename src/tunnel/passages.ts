@@ -25,8 +25,8 @@ export interface PassageOptions {
   visitor: string;
 }
 
-/** A connection that passes a service, until `end`. */
-export interface Passage {
+/** A connection that passes a service, until it is disposed. */
+export interface Passage extends Disposable {
   /** How many services it is known to have passed, this one included. */
   readonly count: number;
   /** The last of them that are known here. */
@@ -35,8 +35,6 @@ export interface Passage {
   readonly watched: boolean;
   /** The destination is connected. */
   dialled(how: Dialled): void;
-  /** It is over. Idempotent. */
-  end(): void;
 }
 
 /** The connections that pass one connector. */
@@ -128,7 +126,7 @@ class Unwatched implements Passage {
 
   dialled(): void {}
 
-  end(): void {
+  [Symbol.dispose](): void {
     this.#leave?.();
     this.#leave = undefined;
   }
@@ -188,7 +186,7 @@ class Leg implements Passage {
     this.#passages.dialled(this);
   }
 
-  end(): void {
+  [Symbol.dispose](): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#former = undefined;

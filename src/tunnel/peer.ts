@@ -89,7 +89,7 @@ export class Peer implements ServicePeer {
   take(link: Link, hooks: LinkHooks = {}): Session {
     const { direction, limits } = this.#options;
     let returns = true;
-    const session: Session = new Session(link, {
+    const session: Session = Session.start(link, {
       role: direction === "outbound" ? "dialler" : "acceptor",
       limits,
       onControl: (frame) => {

@@ -11,7 +11,7 @@ import type { Pacer, Turn } from "./pacer.ts";
 const PATIENT_WAIT_MS = 1000;
 
 /** Waits between the tries to open a link to one peer. */
-export class RedialPause {
+export class RedialPause implements Disposable {
   readonly #address: Address;
   readonly #pace: DialPace;
   /** Ends what somebody in a hurry does not wait for. */
@@ -27,7 +27,7 @@ export class RedialPause {
     this.#pace = pace;
   }
 
-  /** Waits for this peer's turn to be dialled; `known`: it has answered before. Undefined once it was closed. */
+  /** Waits for this peer's turn to be dialled; `known`: it has answered before. Undefined once it was disposed. */
   async turn({ known }: { known: boolean }): Promise<Turn | undefined> {
     for (;;) {
       // Those that are in the quick lanes already keep their place when somebody is in a hurry.
@@ -59,21 +59,21 @@ export class RedialPause {
       turn: (signal) => this.#lane(known).turn(signal),
     }).then((seen) => {
       this.#seen = seen;
-      if (seen === "opened") this.end();
+      if (seen === "opened") this.hurry();
     });
     await delay(ms, { signal });
     waited.abort();
     await watched;
   }
 
-  /** Ends the wait that is under way, if any: the next try is due. */
-  end(): void {
+  /** Somebody is in a hurry: the wait that is under way, if any, is over, and the next try is due. */
+  hurry(): void {
     this.#hurried = true;
     this.#hurry.abort();
   }
 
-  /** Ends everything for good. */
-  close(): void {
+  /** Nobody waits any more, for good. */
+  [Symbol.dispose](): void {
     this.#closing.abort();
     this.#hurry.abort();
   }

@@ -39,7 +39,7 @@ export interface ServiceConnectionsOptions {
   /** Takes one of a share, if it may. */
   take: (share: Share) => boolean;
   /** Takes a descriptor for a port. @throws {ConnectorError} `resource_exhausted` */
-  holdPort: () => () => void;
+  holdPort: () => Disposable;
   /** One connection less. */
   onLeave: () => void;
   onClose: () => void;
@@ -126,7 +126,7 @@ interface Carrier {
 }
 
 /** The connections of one service, on one side. */
-export class ServiceConnections {
+export class ServiceConnections implements Disposable {
   readonly #options: ServiceConnectionsOptions;
   readonly #carrier: Carrier = {
     refusalOf: (connection, action, ip) => this.#refusalOf(connection, action, ip),
@@ -135,8 +135,8 @@ export class ServiceConnections {
     carry: (connection, between) => this.#carry(connection, between),
     fail: (connection, refusal) => this.#fail(connection, refusal),
   };
-  #closed = false;
-  #retired = false;
+  #closing = false;
+  #aborted = false;
   #ended = false;
   readonly #open = new SwapSet<TunnelledConnection>();
   readonly #splicing: SpliceOptions;
@@ -206,26 +206,30 @@ export class ServiceConnections {
   }
 
   /**
-   * Takes a descriptor for a port of the service, and returns what gives it back.
+   * Takes a descriptor for a port of the service, until it is disposed.
    *
    * @throws {ConnectorError} `resource_exhausted` when there is none for it.
    */
-  holdPort(): () => void {
+  holdPort(): Disposable {
     return this.#options.holdPort();
   }
 
   /** Takes no more connections; those that are open end by themselves. */
-  retire(): void {
-    this.#retired = true;
-    if (this.#open.size === 0) this.close();
+  close(): void {
+    this.#closing = true;
+    if (this.#open.size === 0) this.abort();
   }
 
   /** Resets every connection: whoever removes a service means to cut it off. Idempotent. */
-  close(reason = REMOVED): void {
-    this.#closed = true;
+  abort(reason = REMOVED): void {
+    this.#aborted = true;
     this.#options.onClose();
     for (const { cut } of this.#open.all()) cut?.(reason);
     if (this.#open.size === 0) this.#finish();
+  }
+
+  [Symbol.dispose](): void {
+    this.abort();
   }
 
   #refusalOf(
@@ -273,7 +277,7 @@ export class ServiceConnections {
       socket.reset("closing", reason);
       stream.reset("closing", reason);
     };
-    if (this.#closed) {
+    if (this.#aborted) {
       connection.cut(REMOVED);
       this.#fail(connection, { code: "removed", reason: REMOVED });
       return Promise.resolve();
@@ -335,8 +339,8 @@ export class ServiceConnections {
       onLeave();
     }
     if (this.#open.size > 0) return;
-    if (this.#retired) this.close();
-    else if (this.#closed) this.#finish();
+    if (this.#closing) this.abort();
+    else if (this.#aborted) this.#finish();
   }
 
   #finish(): void {

@@ -34,7 +34,7 @@ class TestPeer {
     const { dialler, acceptor } = memoryLinks(native ? { offer: GREETING, answer: GREETING } : {});
     acceptor.peer.address = `${host}:1234`;
     accept(acceptor);
-    this.session = new Session(dialler, {
+    this.session = Session.start(dialler, {
       role: "dialler",
       limits: DEFAULT_LIMITS,
       onControl: (frame) => this.answers.push(frame),

@@ -162,7 +162,7 @@ async function run({ seed, role, batches }: Scenario): Promise<void> {
   const greeting = hello(ATTACKED_LIMITS);
   const links = memoryLinks({ offer: greeting, answer: greeting, turns: () => random(2) });
   const used: Promise<void>[] = [];
-  const session = new Session(links[role], {
+  const session = Session.start(links[role], {
     role,
     limits: ATTACKED_LIMITS,
     onControl: () => {},

@@ -140,9 +140,8 @@ Deno.test("a rule of ten lines refuses one visitor at the ingress before it wait
   }, connectionParts({ rules: [rule] }));
   const port = freePort();
   const service = { id: "1", name: "web", sourcePort: port, destinationAddr: "host:1" };
-  const web = connections.openService(service, "ingress");
-  const ingress = Ingress.open({ connections: web, listeners: new OwnListeners() });
-  using _open = { [Symbol.dispose]: () => ingress.close() };
+  using web = connections.openService(service, "ingress");
+  using ingress = Ingress.open({ connections: web, listeners: new OwnListeners() });
 
   allowed = false;
   strictEqual(await turnsAway(port), true);
@@ -163,5 +162,4 @@ Deno.test("a rule of ten lines refuses one visitor at the ingress before it wait
   ]);
   deepStrictEqual([web.stats.total, web.stats.failed, web.stats.open], [2, 2, 0]);
   strictEqual(web.stats.lastClose, "this visitor may not");
-  web.close();
 });

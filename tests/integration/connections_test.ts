@@ -63,7 +63,7 @@ Deno.test("connections of a service that was removed count until they have ended
   const removed = open("1");
   const opened = admitAll(removed);
   strictEqual(opened.length, 575);
-  removed.close();
+  removed.abort();
   const beside = admitAll(open("2"));
   ok(beside.length < 100, `${beside.length}`);
   for (const connection of [...opened, ...beside]) connection.fail(OVER);
@@ -82,11 +82,11 @@ Deno.test("what is open keeps to the descriptors beside ports and links, which k
   const ports = Array.from({ length: 75 }, listen);
   throws(listen, /Cannot listen for service "web": 75 ports and links are open already/);
   // Another one has its share.
-  const letGo = connections.hold("two", "Cannot open a link");
+  const held = connections.hold("two", "Cannot open a link");
   // Of 124, three quarters; an eighth is for services that have few, and of the rest seven eighths.
   const opened = admitAll(web);
   strictEqual(opened.length, 72);
-  letGo();
+  held[Symbol.dispose]();
   for (const { ingress } of ports) {
     ingress.close();
     ingress.close();

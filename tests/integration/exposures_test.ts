@@ -41,7 +41,7 @@ class World implements Disposable {
   });
 
   [Symbol.dispose](): void {
-    this.services.close();
+    this.services.abort();
   }
 }
 
@@ -293,7 +293,7 @@ Deno.test("a connector that is shutting down has no port open, and opens none", 
   const owner = new TestPeer();
   const early = service();
   world.services.takeUp(early, owner);
-  world.services.stop();
+  world.services.drain();
   const late = service();
   throws(() => world.services.takeUp(late, owner), /shutting down/);
   for (const { sourcePort } of [early, late]) strictEqual(await refuses(sourcePort), true);
@@ -325,7 +325,7 @@ Deno.test("who takes a port over from a peer that drains does not cut off what i
   world.services.takeUp(anew, new TestPeer());
   deepStrictEqual(world.services.list().map(({ id }) => id), [anew.id]);
   deepStrictEqual(former.resets, []);
-  world.connections.closeAll();
+  world.connections.abort();
   await until(() => former.resets.length > 0, "it is reset");
   match(former.resets[0] ?? "", /closing/);
   await visitor.read(new Uint8Array(1)).catch(() => null);

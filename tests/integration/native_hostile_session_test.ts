@@ -50,7 +50,7 @@ function attack(
 ): Attack & { session: Session; streams: Stream[] } {
   const links = memoryLinks({ offer: greeting, answer: greeting, bound, lingering });
   const streams: Stream[] = [];
-  const session = new Session(links[role], {
+  const session = Session.start(links[role], {
     role,
     limits: ATTACKED_LIMITS,
     onControl: () => {},
@@ -287,7 +287,7 @@ Deno.test("an answer that was not offered ends the dialler's session with its re
 
 Deno.test("a batch to a session that negotiated nothing is ignored", async () => {
   const links = memoryLinks();
-  const session = new Session(links.acceptor, {
+  const session = Session.start(links.acceptor, {
     role: "acceptor",
     limits: ATTACKED_LIMITS,
     onControl: () => {},

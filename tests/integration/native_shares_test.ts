@@ -119,7 +119,7 @@ Deno.test("of the peer's opens those give way that wait longest, of services tha
   const greeting = hello(DEFAULT_LIMITS);
   const links = memoryLinks({ offer: greeting, answer: greeting });
   const taken: Stream[] = [];
-  const session = new Session(links.acceptor, {
+  const session = Session.start(links.acceptor, {
     role: "acceptor",
     limits: DEFAULT_LIMITS,
     onControl: () => {},
@@ -166,7 +166,7 @@ Deno.test("a peer that gives one service more streams than its part is told, and
   const greeting = hello({ ...DEFAULT_LIMITS, streams: 100 });
   const links = memoryLinks({ offer: greeting, answer: greeting });
   let taken = 0;
-  const session = new Session(links.acceptor, {
+  const session = Session.start(links.acceptor, {
     role: "acceptor",
     limits: { ...DEFAULT_LIMITS, streams: 100 },
     onControl: () => {},
@@ -189,7 +189,7 @@ Deno.test("a peer that gives one service more streams than its part is told, and
 
 Deno.test("reference dialect: one service at its maximum leaves streams of the link for others", async () => {
   const links = memoryLinks({});
-  const session = new Session(links.dialler, {
+  const session = Session.start(links.dialler, {
     role: "dialler",
     limits: DEFAULT_LIMITS,
     onControl: () => {},

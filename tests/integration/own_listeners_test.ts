@@ -62,17 +62,17 @@ for (const [listened, refused, dialled] of CASES) {
 
 Deno.test("a listener that has ended is refused no more, and others on its port are", () => {
   const listeners = new OwnListeners();
-  const end = listeners.add({ host: "", port: PORT });
-  const endOther = listeners.add({ host: "", port: PORT });
-  end();
-  end();
+  const added = listeners.add({ host: "", port: PORT });
+  const other = listeners.add({ host: "", port: PORT });
+  added[Symbol.dispose]();
+  added[Symbol.dispose]();
   ok(listeners.refusalOf("127.0.0.1", PORT));
-  endOther();
+  other[Symbol.dispose]();
   strictEqual(listeners.refusalOf("127.0.0.1", PORT), undefined);
-  const endAgain = listeners.add({ host: "", port: PORT });
-  endOther();
+  const again = listeners.add({ host: "", port: PORT });
+  other[Symbol.dispose]();
   ok(listeners.refusalOf("127.0.0.1", PORT));
-  endAgain();
+  again[Symbol.dispose]();
 });
 
 Deno.test("only IP addresses can be judged", () => {

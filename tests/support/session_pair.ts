@@ -34,7 +34,7 @@ export function sessionPair({ limits, onStream, ...link }: SessionPairOptions): 
   const greeting = hello(all);
   const links = memoryLinks({ offer: greeting, answer: greeting, ...link });
   const session = (role: SessionOptions["role"]) =>
-    new Session(links[role], {
+    Session.start(links[role], {
       role,
       limits: all,
       onControl: () => {},

@@ -46,8 +46,8 @@ Deno.test("pacer: so many are under way at once; an end lets the next begin, twi
   const { turns } = ask(new Pacer({ atOnce: 2, perSecond: 1000, burst: 1000 }), 5);
   await time.advance(10_000);
   strictEqual(turns.length, 2);
-  turns[0]?.end();
-  turns[0]?.end();
+  turns[0]?.[Symbol.dispose]();
+  turns[0]?.[Symbol.dispose]();
   await time.advance(10_000);
   strictEqual(turns.length, 3);
 });
@@ -63,7 +63,7 @@ Deno.test("pacer: whoever leaves takes no turn, and no timer is left for nobody"
   leaving.abort();
   strictEqual(pacer.waiting, 1);
   deepStrictEqual(await Promise.all(left), Array(100).fill(undefined));
-  first?.end();
+  first?.[Symbol.dispose]();
   await time.advance(1000);
   strictEqual((await last)?.waited, true);
   strictEqual(time.timerCount, 0);

@@ -100,13 +100,13 @@ Deno.test("what has ended is forgotten, and nothing is left of it", () => {
   const passages = new Passages();
   const chain = loop(passages, { services: [A, B], length: 6 });
   for (const passage of chain.toReversed()) {
-    passage.end();
-    passage.end();
+    passage[Symbol.dispose]();
+    passage[Symbol.dispose]();
   }
   const [again] = loop(passages, { services: [A], length: 1 });
   deepStrictEqual(again?.services, ["a"]);
   // No service is known any more whose port it was.
-  again?.end();
+  again?.[Symbol.dispose]();
   strictEqual(enter(passages, { ...B, visitor: "127.0.0.1:40000" }).watched, false);
 });
 
