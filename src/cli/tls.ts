@@ -60,7 +60,7 @@ export async function loadTls(
     subject: checked.identity.subject,
     notAfter: checked.notAfter.toISOString(),
   });
-  const watch = new ValidityWatch({
+  const watch = ValidityWatch.start({
     ...checked,
     onSoon: (warning) => logger.warn("certificate ends soon", { warning, hint: RENEW_HINT }),
     onProblem: (problem) => {

@@ -19,7 +19,7 @@ import { decodePem } from "../../src/certs/reader/pem.ts";
 function elementOf(hex: string): Element {
   const reader = new DerReader(Uint8Array.fromHex(hex.replaceAll(" ", "")));
   const element = reader.next();
-  reader.end();
+  reader.expectEnd();
   return element;
 }
 

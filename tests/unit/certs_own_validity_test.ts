@@ -21,7 +21,7 @@ function lasting(label: string, days: number): OwnCertificate {
 function watch(path: OwnCertificate[]) {
   const said: string[] = [];
   const clock = { offset: 0 };
-  const started = new ValidityWatch({
+  const started = ValidityWatch.start({
     path,
     problemAt: (now) =>
       path.find(({ notBefore, notAfter }) => now > notAfter || now < notBefore)?.label,

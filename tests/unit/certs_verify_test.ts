@@ -317,7 +317,7 @@ function inDays(days: number): Date {
 async function warningsOf(files: Files, now: Date): Promise<string[]> {
   const warnings: string[] = [];
   const checked = await check(files, { now });
-  using _watch = new ValidityWatch({
+  using _watch = ValidityWatch.start({
     ...checked,
     onSoon: (warning) => warnings.push(warning),
     onProblem: () => assert.fail("they are valid"),

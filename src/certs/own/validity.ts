@@ -49,10 +49,15 @@ export class ValidityWatch implements Disposable {
   #problem: string | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Tells at once what there is to tell. */
-  constructor(options: ValidityWatchOptions) {
+  private constructor(options: ValidityWatchOptions) {
     this.#options = options;
-    this.#look();
+  }
+
+  /** Tells at once what there is to tell, and goes on. */
+  static start(options: ValidityWatchOptions): ValidityWatch {
+    const watch = new ValidityWatch(options);
+    watch.#look();
+    return watch;
   }
 
   [Symbol.dispose](): void {

@@ -190,11 +190,11 @@ export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
   }
   const file = new DerReader(der);
   const signed = file.enter(TAG.sequence);
-  file.end();
+  file.expectEnd();
   const signedContent = signed.next(TAG.sequence);
   const outerAlgorithm = signed.next(TAG.sequence);
   const signature = readWholeBytes(signed.next(TAG.bitString));
-  signed.end();
+  signed.expectEnd();
 
   const content = new DerReader(signedContent.content);
   const version = readVersion(content.optional(VERSION_TAG));
@@ -212,13 +212,13 @@ export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
   const validity = content.enter(TAG.sequence);
   const notBefore = readTime(validity.next());
   const notAfter = readTime(validity.next());
-  validity.end();
+  validity.expectEnd();
   const subject = content.next(TAG.sequence);
   const publicKeyInfo = content.next(TAG.sequence);
   checkPublicKeyInfo(publicKeyInfo);
   // Unique ids of issuer and subject, which nobody writes, are refused with everything else that does not belong here.
   const extensions = readExtensions(content.optional(EXTENSIONS_TAG));
-  content.end();
+  content.expectEnd();
 
   const constraints = readBasicConstraints(extensions.values.get(EXTENSION.basicConstraints));
   const usages = readKeyUsage(extensions.values.get(EXTENSION.keyUsage));
@@ -264,7 +264,7 @@ function readVersion(member: Element | undefined): number {
   if (member === undefined) return 1;
   const content = new DerReader(member.content);
   const number = readUnsigned(content.next(TAG.integer));
-  content.end();
+  content.expectEnd();
   // Version 1 is what is meant where nothing is said, so DER does not say it.
   if (number.length !== 1 || number[0] === undefined || number[0] === 0) {
     throw new SyntaxError("a version that cannot be");
@@ -278,9 +278,9 @@ function checkPublicKeyInfo({ content }: Element): void {
   const algorithm = info.enter(TAG.sequence);
   readOid(algorithm.next(TAG.oid));
   if (!algorithm.done) algorithm.next();
-  algorithm.end();
+  algorithm.expectEnd();
   readWholeBytes(info.next(TAG.bitString));
-  info.end();
+  info.expectEnd();
 }
 
 /** The value of each extension, by its OID. */
@@ -292,7 +292,7 @@ function readExtensions(
   if (member === undefined) return { values, unknownCritical };
   const content = new DerReader(member.content);
   const list = content.enter(TAG.sequence);
-  content.end();
+  content.expectEnd();
   if (list.done) throw new SyntaxError("a list of extensions without any");
   while (!list.done) {
     if (values.size >= MAX_EXTENSIONS) {
@@ -306,7 +306,7 @@ function readExtensions(
       throw new SyntaxError("a truth value that is left out when it is false");
     }
     const value = extension.enter(TAG.octetString);
-    extension.end();
+    extension.expectEnd();
     if (values.has(oid)) throw new SyntaxError(`two extensions ${oid}`);
     values.set(oid, value);
     if (critical !== undefined && !KNOWN_EXTENSIONS.includes(oid)) unknownCritical.push(oid);
@@ -317,14 +317,14 @@ function readExtensions(
 function readBasicConstraints(value: DerReader | undefined): { ca: boolean; pathLength?: number } {
   if (value === undefined) return { ca: false };
   const constraints = value.enter(TAG.sequence);
-  value.end();
+  value.expectEnd();
   const member = constraints.optional(TAG.boolean);
   const ca = member !== undefined && readBoolean(member);
   if (member !== undefined && !ca) {
     throw new SyntaxError("a truth value that is left out when it is false");
   }
   const length = constraints.optional(TAG.integer);
-  constraints.end();
+  constraints.expectEnd();
   if (length === undefined) return { ca };
   const digits = readUnsigned(length);
   // More than any chain has; how much more does not matter.
@@ -337,18 +337,18 @@ function readBasicConstraints(value: DerReader | undefined): { ca: boolean; path
 function readKeyUsage(value: DerReader | undefined): number | undefined {
   if (value === undefined) return undefined;
   const bits = readNamedBits(value.next(TAG.bitString));
-  value.end();
+  value.expectEnd();
   return bits;
 }
 
 function checkDistributionPoints(value: DerReader | undefined): void {
   value?.next(TAG.sequence);
-  value?.end();
+  value?.expectEnd();
 }
 
 function readOids(value: DerReader): string[] {
   const list = value.enter(TAG.sequence);
-  value.end();
+  value.expectEnd();
   if (list.done) throw new SyntaxError("a list of usages without any");
   const oids: string[] = [];
   while (!list.done) {
@@ -361,7 +361,7 @@ function readOids(value: DerReader): string[] {
 function readAlternativeNames(value: DerReader | undefined): GeneralName[] {
   if (value === undefined) return [];
   const list = value.enter(TAG.sequence);
-  value.end();
+  value.expectEnd();
   if (list.done) throw new SyntaxError("a list of names without any");
   const names: GeneralName[] = [];
   while (!list.done) {
@@ -385,7 +385,7 @@ function readGeneralName({ tag, content }: Element): GeneralName {
     case NAME_TAG.directory: {
       const name = new DerReader(content);
       const inner = name.next(TAG.sequence);
-      name.end();
+      name.expectEnd();
       describeName(inner);
       return { tag, content };
     }
@@ -406,10 +406,10 @@ const EXCLUDED_TAG = 0xa1;
 
 function readNameConstraints(value: DerReader): NameConstraints {
   const constraints = value.enter(TAG.sequence);
-  value.end();
+  value.expectEnd();
   const permitted = readSubtrees(constraints.optional(PERMITTED_TAG));
   const excluded = readSubtrees(constraints.optional(EXCLUDED_TAG));
-  constraints.end();
+  constraints.expectEnd();
   if (permitted.length + excluded.length === 0) {
     throw new SyntaxError("constraints on names without any");
   }
@@ -425,7 +425,7 @@ function readSubtrees(member: Element | undefined): GeneralName[] {
     const subtree = list.enter(TAG.sequence);
     const base = readGeneralName(subtree.next());
     // Its minimum is 0 and its maximum absent in all that anybody uses, and then DER has neither.
-    subtree.end();
+    subtree.expectEnd();
     if (base.tag === NAME_TAG.ip && base.content.length !== 8 && base.content.length !== 32) {
       throw new SyntaxError("a range of IP addresses that is none");
     }

@@ -69,7 +69,7 @@ export class DerReader {
   }
 
   /** Makes sure that everything was read. */
-  end(): void {
+  expectEnd(): void {
     if (!this.done) throw new SyntaxError("an element that does not belong there");
   }
 

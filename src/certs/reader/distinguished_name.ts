@@ -53,7 +53,7 @@ export function readName({ content }: Element): NameAttribute[][] {
       const attribute = set.enter(TAG.sequence);
       const oid = readOid(attribute.next(TAG.oid));
       part.push({ oid, value: attribute.next() });
-      attribute.end();
+      attribute.expectEnd();
     }
     parts.push(part);
   }
