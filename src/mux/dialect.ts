@@ -36,11 +36,11 @@ export interface Dialect {
   /** Tells the peer, if there is a word for it, that no more streams are taken. `returns`: whether our services will come back. */
   drain(returns: boolean): void;
   /** Tells the peer, if there is a word for it, that the session ends in order. Returns who has to end the link first. */
-  close(): "ours" | "theirs";
+  tellClose(): "ours" | "theirs";
   /** Tells the peer why the session ends now. False if there is no word for it: then only the end of the link can tell. */
-  abort(reason: ConnectorError): boolean;
-  /** The link is gone: ends every stream, and releases everything. Idempotent. */
-  end(reason: ConnectorError): void;
+  tellAbort(reason: ConnectorError): boolean;
+  /** Ends every stream, and releases everything: nothing more can be sent. Idempotent. */
+  abort(reason: ConnectorError): void;
 }
 
 /** What a dialect is made of, and what it tells its session. None of the functions may throw. */

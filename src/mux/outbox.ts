@@ -18,7 +18,7 @@ export interface DataSource {
   /** The next message; undefined when nothing is to be sent now. The outbox is told to `pump` when there is something. */
   next(): Uint8Array | undefined;
   /** Nothing more is sent: lets everybody go who waits. Idempotent. */
-  end(): void;
+  abort(): void;
 }
 
 /** Sends over a link. Control goes ahead of all data that waits. */
@@ -32,7 +32,7 @@ export class Outbox {
   #full = false;
   #ended = false;
 
-  /** `onOverflow` is told when too much control waits because the peer does not read. It has to end the outbox. */
+  /** `onOverflow` is told when too much control waits because the peer does not read. It has to abort the outbox. */
   constructor(link: Link, onOverflow: (error: ConnectorError) => void) {
     this.#link = link;
     this.#onOverflow = onOverflow;
@@ -78,10 +78,10 @@ export class Outbox {
   }
 
   /** Sends nothing more, and lets everybody go who waits. Idempotent. */
-  end(): void {
+  abort(): void {
     this.#ended = true;
     this.#control = [];
-    this.#source?.end();
+    this.#source?.abort();
   }
 
   #resume(): void {

@@ -134,7 +134,7 @@ export class Session {
   close({ graceMs = CLOSE_GRACE_MS }: { graceMs?: number } = {}): void {
     if (this.#closing) return this.#cutOff.in(graceMs);
     this.#leave({ reason: "this connector has closed the link", returns: true });
-    this.#closeLink(graceMs, { first: this.#dialect?.close() ?? "ours" });
+    this.#closeLink(graceMs, { first: this.#dialect?.tellClose() ?? "ours" });
   }
 
   /**
@@ -145,9 +145,9 @@ export class Session {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#leave({ reason: reason.message, returns });
-    const told = this.#dialect?.abort(reason) ?? false;
-    this.#outbox.end();
-    this.#dialect?.end(reason);
+    const told = this.#dialect?.tellAbort(reason) ?? false;
+    this.#outbox.abort();
+    this.#dialect?.abort(reason);
     if (told) this.#closeLink(CLOSE_GRACE_MS);
     else this.#link.abort(reason);
   }
@@ -190,10 +190,10 @@ export class Session {
       this.abort(ConnectorError.from(error, "The peer broke the protocol"));
     }
     const end = await this.#link.closed;
-    this.#outbox.end();
+    this.#outbox.abort();
     const reason = this.#reason ?? end;
     this.#leave({ reason: reason?.message ?? "the peer has closed the link", returns: true });
-    this.#dialect?.end(reason ?? new ConnectorError("unavailable", "the link was closed"));
+    this.#dialect?.abort(reason ?? new ConnectorError("unavailable", "the link was closed"));
     this.#closed.resolve(reason);
   }
 

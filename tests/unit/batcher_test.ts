@@ -202,7 +202,7 @@ Deno.test("the end lets everybody go who waits, and nothing is sent after it", a
   await send(batcher, data(1));
   const waiting = [queue(batcher, data(3)), queue(batcher, data(5))];
   batcher.send({ kind: "pong", nonce: 1 });
-  batcher.end();
+  batcher.abort();
   await send(batcher, data(7));
   batcher.send({ kind: "pong", nonce: 2 });
   deepStrictEqual(waiting, [{ done: true }, { done: true }]);
@@ -217,7 +217,7 @@ Deno.test("what is flushed leaves at once", async () => {
   const { batcher, acceptor } = overLink();
   batcher.send({ kind: "goAway", code: "breach", reason: "x" });
   batcher.flush();
-  batcher.end();
+  batcher.abort();
   deepStrictEqual(names(await nextBatch(acceptor)), ["goAway"]);
 });
 
@@ -268,7 +268,7 @@ Deno.test("no data is taken at once while the link is full, or once it has ended
   batcher.send({ kind: "pong", nonce: 1 });
   await nextBatch(acceptor);
   deepStrictEqual(names(await nextBatch(acceptor)), ["pong"]);
-  batcher.end();
+  batcher.abort();
   strictEqual(batcher.sendSmallData(data(2), newShare()), false);
 });
 
@@ -363,7 +363,7 @@ Deno.test("the last frame leaves even when the link is full, and nothing after i
   const waiting = queue(batcher, data(3));
   batcher.send({ kind: "finish", stream: 1 });
   batcher.sendLast({ kind: "goAway", code: "breach", reason: "x" });
-  outbox.end();
+  outbox.abort();
   deepStrictEqual(names(await nextBatch(acceptor)), ["data 1"]);
   deepStrictEqual(names(await nextBatch(acceptor)), ["goAway"]);
   strictEqual(waiting.done, true);

@@ -29,7 +29,7 @@ Deno.test("the first ping leaves at once, each further one an interval later, an
   liveness.start();
   await time.advance(2 * PING_INTERVAL_MS);
   deepStrictEqual(pings, [0, PING_INTERVAL_MS, 2 * PING_INTERVAL_MS]);
-  liveness.stop();
+  liveness[Symbol.dispose]();
 });
 
 Deno.test("a peer of which nothing arrives is given up, once", async () => {
@@ -82,7 +82,7 @@ Deno.test("a pause of 8 s is no silence, even if TCP takes until 12.6 s to send 
     hear();
   }
   strictEqual(silences(), 0);
-  liveness.stop();
+  liveness[Symbol.dispose]();
 });
 
 Deno.test("time in which this process did not run is no silence: what waits in the socket is read first", async () => {
@@ -138,7 +138,7 @@ Deno.test("once stopped it leaves no timer", async () => {
   using time = new FakeTime();
   const { liveness, pings, silences } = watched();
   liveness.start();
-  liveness.stop();
+  liveness[Symbol.dispose]();
   strictEqual(time.timerCount, 0);
   await time.advance(10 * SILENCE_MS);
   deepStrictEqual([silences(), pings.length], [0, 1]);

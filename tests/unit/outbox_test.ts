@@ -55,7 +55,7 @@ Deno.test("a peer that reads nothing is given up once too much control waits for
   const errors: ConnectorError[] = [];
   const outbox = new Outbox(link, (error) => {
     errors.push(error);
-    outbox.end();
+    outbox.abort();
   });
   const turns = new DataTurns(outbox);
   for (let count = 0; count < 20_000; count += 1) outbox.sendControl(new Uint8Array(1000));
@@ -73,7 +73,7 @@ Deno.test("the end lets everybody go who waits for a turn, and nothing is sent a
   await turns.send(() => new Uint8Array([1]));
   const waiting = turns.send(() => new Uint8Array([2]));
   outbox.sendControl(new Uint8Array([3]));
-  outbox.end();
+  outbox.abort();
   await waiting;
   outbox.send(new Uint8Array([4]));
   drain();

@@ -191,7 +191,7 @@ export class Batcher implements DataSource {
     return message;
   }
 
-  end(): void {
+  abort(): void {
     this.#ended = true;
     this.#writtenLength = 0;
     this.#control = [];
@@ -215,7 +215,7 @@ export class Batcher implements DataSource {
   }
 
   #giveUp(reason: string): void {
-    this.end();
+    this.abort();
     this.#onOverflow(new ConnectorError("resource_exhausted", reason));
   }
 

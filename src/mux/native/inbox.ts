@@ -51,7 +51,7 @@ export class Inbox {
   }
 
   /** Nothing more comes, in order or for a reason. What has come can still be read. The first end counts. */
-  end(error?: () => Error): void {
+  finish(error?: () => Error): void {
     this.#ending ??= { error };
     this.#serve();
   }

@@ -27,12 +27,12 @@ export interface LivenessHooks {
   onSilence: () => void;
 }
 
-/** Watches over a peer, from `start` to `stop`. */
-export class Liveness {
+/** Watches over a peer, from `start` until it is disposed. */
+export class Liveness implements Disposable {
   readonly #hooks: LivenessHooks;
   #answered = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #stopped = false;
+  #disposed = false;
 
   constructor(hooks: LivenessHooks) {
     this.#hooks = hooks;
@@ -58,7 +58,7 @@ export class Liveness {
         untilPing = PING_INTERVAL_MS;
         this.#hooks.ping();
       }
-      if (!this.#stopped) this.#timer = setTimeout(look, LOOK_MS);
+      if (!this.#disposed) this.#timer = setTimeout(look, LOOK_MS);
     };
     this.#timer = setTimeout(look, LOOK_MS);
     this.#hooks.ping();
@@ -70,8 +70,8 @@ export class Liveness {
   }
 
   /** Looks no more. */
-  stop(): void {
-    this.#stopped = true;
+  [Symbol.dispose](): void {
+    this.#disposed = true;
     clearTimeout(this.#timer);
   }
 }

@@ -73,7 +73,7 @@ export class NativeDialect implements Dialect {
     });
   }
 
-  close(): "ours" | "theirs" {
+  tellClose(): "ours" | "theirs" {
     this.#batcher.send({ kind: "goAway", code: "shutdown", reason: "" });
     this.#batcher.flush();
     // The go-away is read after everything before it: once the dialler ends the call, all has been delivered. An
@@ -81,14 +81,14 @@ export class NativeDialect implements Dialect {
     return this.#options.role === "dialler" ? "ours" : "theirs";
   }
 
-  abort(reason: ConnectorError): true {
+  tellAbort(reason: ConnectorError): true {
     this.#batcher.sendLast({ kind: "goAway", code: "breach", reason: reason.message });
     return true;
   }
 
-  end(reason: ConnectorError): void {
-    this.#liveness.stop();
-    this.#streams.end(reason);
+  abort(reason: ConnectorError): void {
+    this.#liveness[Symbol.dispose]();
+    this.#streams.abort(reason);
   }
 
   #receiveControl(message: Uint8Array): undefined {

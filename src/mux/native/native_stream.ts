@@ -169,7 +169,7 @@ export class NativeStream implements SwapSetMember, Stream {
     if (this.#received !== "nothing") throw this.#breach(`finish after ${this.#received}`);
     if (this.#tooEarly) throw this.#breach("finish before opened");
     this.#received = "finish";
-    this.#inbox.end();
+    this.#inbox.finish();
     this.#settle();
   }
 
@@ -196,7 +196,7 @@ export class NativeStream implements SwapSetMember, Stream {
   linkLost(error: ConnectorError): void {
     this.#linkFailure = error;
     this.#receiveWindow.release();
-    this.#inbox.end(() => error);
+    this.#inbox.finish(() => error);
     this.#wakeWaitingWriter();
     this.#onLost?.(error.message);
   }

@@ -143,8 +143,8 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
     while (this.#waitingBytes > this.#options.limits.budget) this.#resetLargest();
   }
 
-  /** Ends every stream: the link is gone. */
-  end(reason: ConnectorError): void {
+  /** Ends every stream: nothing more can be sent. */
+  abort(reason: ConnectorError): void {
     clearTimeout(this.#looking);
     for (const stream of [...this.#streams.all(), ...this.#waiting.all()]) stream.linkLost(reason);
     this.#streams.clear();

@@ -35,7 +35,7 @@ export class DataTurns implements DataSource {
     return undefined;
   }
 
-  end(): void {
+  abort(): void {
     this.#ended = true;
     for (const { done } of this.#waiting.splice(0)) done();
   }

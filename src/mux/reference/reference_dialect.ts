@@ -43,11 +43,6 @@ export class ReferenceDialect implements Dialect, ReferenceCarrier {
   constructor(options: DialectOptions) {
     this.#options = options;
     this.#turns = new DataTurns(options.outbox);
-    // What the link still holds when it ends is taken without holding back: nobody is left to hold.
-    options.linkEnded.then(() => {
-      this.#holding = false;
-      this.#wakeReceiver?.();
-    });
   }
 
   /** How many streams are open, or wait for the peer's `closed`. */
@@ -56,7 +51,13 @@ export class ReferenceDialect implements Dialect, ReferenceCarrier {
   }
 
   /** Nothing is said unasked. */
-  start(): void {}
+  start(): void {
+    // What the link still holds when it ends is taken without holding back: nobody is left to hold.
+    this.#options.linkEnded.then(() => {
+      this.#holding = false;
+      this.#wakeReceiver?.();
+    });
+  }
 
   /** The empty first data makes the peer dial at once. */
   open(serviceId: string, _visitor: string): Stream {
@@ -92,16 +93,16 @@ export class ReferenceDialect implements Dialect, ReferenceCarrier {
   drain(): void {}
 
   /** Nor for this. */
-  close(): "ours" {
+  tellClose(): "ours" {
     return "ours";
   }
 
   /** Nor for this. */
-  abort(): false {
+  tellAbort(): false {
     return false;
   }
 
-  end(reason: ConnectorError): void {
+  abort(reason: ConnectorError): void {
     for (const stream of this.#streams.values()) stream.linkLost(reason);
     this.#streams.clear();
   }
