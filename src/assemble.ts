@@ -8,7 +8,6 @@ import type { Address } from "./address.ts";
 import { AuditLog, BoundedLog } from "./bounded_log.ts";
 import { type HttpServer, serveHttp } from "./cli/serve_http.ts";
 import type { LoadedTls, TlsPaths } from "./cli/tls.ts";
-import { delay } from "./delay.ts";
 import { descriptors } from "./descriptors.ts";
 import { ConnectorError } from "./errors.ts";
 import { secureChannels } from "./grpc/credentials.ts";
@@ -177,7 +176,7 @@ export async function assemble(
     },
     onLink: (link) => connector.accept(link),
   });
-  stack.defer(() => grpc.close());
+  stack.use(grpc);
   stack.use(listeners.add(grpc.address));
   const app = createApp({
     control: connector,
@@ -257,14 +256,11 @@ export class RunningConnector implements AsyncDisposable {
     await using _resources = this.#resources;
     // Nothing new is let in before anything is ended.
     const httpClosed = this.#http.close({ signal });
-    this.grpc.stopAccepting();
+    this.grpc.drain();
     await this.connector.close({ drainMs, signal });
     await httpClosed;
     // The last bytes of a call may still be under way when it has ended here.
-    const ended = new AbortController();
-    const waiting = delay(GRPC_GRACE_MS, { signal: AbortSignal.any([signal, ended.signal]) });
-    await Promise.race([this.grpc.ended(), waiting]);
-    ended.abort();
+    await this.grpc.close({ graceMs: GRPC_GRACE_MS, signal });
   }
 }
 

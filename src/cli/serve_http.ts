@@ -127,11 +127,11 @@ export async function serveHttp(
       "error",
       (error) => logger.warn("REST API interrupted", { reason: reasonOf(error) }),
     );
-    const stopRearming = keepAccepting(() => handleOf(listener));
+    const rearming = keepAccepting(() => handleOf(listener));
     return {
       port,
       close() {
-        stopRearming();
+        rearming[Symbol.dispose]();
         listener.close();
       },
     };

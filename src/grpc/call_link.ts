@@ -46,6 +46,14 @@ export function helloFromMetadata(metadata: Metadata): Hello | undefined {
   return { version: String(version), limits: String(limits), features: String(features) };
 }
 
+/** What a link is made of, besides its call. */
+export interface CallLinkOptions {
+  peer: PeerInfo;
+  ends: CallEnds;
+  /** The TCP connections that it may run over: of a link that we open, as they come about. */
+  connections?: readonly string[];
+}
+
 /** A link over one gRPC call. */
 export class CallLink implements Link {
   readonly connections: readonly string[];
@@ -65,15 +73,7 @@ export class CallLink implements Link {
   /** For all who wait until there is room. */
   #room: PromiseWithResolvers<void> | undefined;
 
-  constructor(
-    call: RawCall,
-    { peer, ends, connections = [] }: {
-      peer: PeerInfo;
-      ends: CallEnds;
-      /** Those that it may run over: of a link that we open, as they come about. */
-      connections?: readonly string[];
-    },
-  ) {
+  private constructor(call: RawCall, { peer, ends, connections = [] }: CallLinkOptions) {
     this.connections = connections;
     this.peer = peer;
     this.#call = call;
@@ -81,12 +81,18 @@ export class CallLink implements Link {
     this.closed = new Promise((resolve) => this.#settle = resolve);
     this.goingAway = new Promise((resolve) => this.#settleGoingAway = resolve);
     this.hello = new Promise((resolve) => this.#settleHello = resolve);
-    call.on("readable", () => this.#wakeReaders());
-    call.on("drain", () => this.#wakeWriters());
   }
 
   get arrivals(): number {
     return this.#arrivals;
+  }
+
+  /** Takes over a call, and begins to read it. */
+  static over(call: RawCall, options: CallLinkOptions): CallLink {
+    const link = new CallLink(call, options);
+    call.on("readable", () => link.#wakeReaders());
+    call.on("drain", () => link.#wakeWriters());
+    return link;
   }
 
   /** Whether we have ended our half in order: whatever ends the call then is no failure. */
@@ -132,7 +138,7 @@ export class CallLink implements Link {
 
   abort(reason: ConnectorError): void {
     if (this.#ended) return;
-    this.end(reason);
+    this.onEnd(reason);
     this.#ends.abort(reason);
   }
 
@@ -159,7 +165,7 @@ export class CallLink implements Link {
   }
 
   /** The call has ended: told by whoever watches its events. Idempotent. */
-  end(reason: LinkEnd): void {
+  onEnd(reason: LinkEnd): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#settleHello(undefined);

@@ -51,7 +51,7 @@ export class Deadlines {
   }
 
   /** Looks no more, until it is started again. Idempotent. */
-  stop(): void {
+  pause(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

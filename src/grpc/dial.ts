@@ -93,13 +93,13 @@ export function dialLink(
     (bytes: Uint8Array) => bytes,
     metadata,
   );
-  const link = new CallLink(call, {
+  const link = CallLink.over(call, {
     peer: { address: formatAddress(address) },
     connections,
     ends: { abort: () => call.cancel(), release: () => client.close() },
   });
-  const way = proxy && new ProxiedWay(proxy, address, (error) => link.abort(error));
-  link.closed.then(() => way?.close());
+  const way = proxy && ProxiedWay.start(proxy, address, (error) => link.abort(error));
+  link.closed.then(() => way?.[Symbol.dispose]());
   call.on("metadata", (metadata) => {
     way?.heard();
     try {
@@ -117,7 +117,7 @@ export function dialLink(
   call.on("error", () => {});
   call.on("status", (status) => {
     const error = withOwnProblem(fromStatus(status, security, goAway), ownProblem?.());
-    link.end(way ? way.explain(error) : error);
+    link.onEnd(way ? way.explain(error) : error);
   });
   return link;
 }

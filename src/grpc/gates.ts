@@ -39,14 +39,15 @@ export interface GatesOptions {
 }
 
 /** The gates of one gRPC server, which may listen on several addresses. */
-export class Gates {
+export class Gates implements Disposable {
   readonly #judge: JudgePeer | undefined;
   readonly #onRefused: GatesOptions["onRefused"];
-  readonly #table = new ConnectionTable({ onEmpty: () => this.#deadlines.stop() });
+  readonly #table = new ConnectionTable({ onEmpty: () => this.#deadlines.pause() });
   readonly #connectionGate: ConnectionGate;
   readonly #callGate: CallGate;
   readonly #deadlines: Deadlines;
-  readonly #cutHandshakes: (() => void)[] = [];
+  /** Connections that have not spoken HTTP/2 yet, of each server. */
+  readonly #handshakes: Disposable[] = [];
 
   constructor(
     {
@@ -68,7 +69,7 @@ export class Gates {
   /** Stands before a server: whatever listens to its connections and calls by now only learns of those that are let in. */
   guard(server: Http2Server): void {
     const judge = this.#judge;
-    this.#cutHandshakes.push(guardHandshakes(server, { judge, onRefused: this.#onRefused }));
+    this.#handshakes.push(guardHandshakes(server, { judge, onRefused: this.#onRefused }));
     // Ahead of the handshake's gate.
     filter(server, "connection", (socket: Socket) => {
       const admitted = this.#connectionGate.admit(socket);
@@ -100,12 +101,17 @@ export class Gates {
 
   /** Looks at no deadlines any more; whoever calls it ends the connections. Idempotent. */
   close(): void {
-    this.#deadlines.stop();
+    this.#deadlines.pause();
   }
 
-  /** Cuts the connections that have not spoken HTTP/2 yet. */
-  cutHandshakes(): void {
-    for (const cut of this.#cutHandshakes) cut();
+  /** Cuts the connections that have not spoken HTTP/2 yet, too. Idempotent. */
+  abort(): void {
+    this.close();
+    for (const handshakes of this.#handshakes) handshakes[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    this.abort();
   }
 
   #bound(session: ServerHttp2Session): void {

@@ -29,8 +29,8 @@ export interface HandshakeGateOptions {
   handshakeTimeoutMs?: number;
 }
 
-/** Guards a server. Returns what cuts the connections that have not spoken HTTP/2 yet. */
-export function guardHandshakes(server: Http2Server, options: HandshakeGateOptions): () => void {
+/** Guards a server. Disposing what it returns cuts the connections that have not spoken HTTP/2 yet. */
+export function guardHandshakes(server: Http2Server, options: HandshakeGateOptions): Disposable {
   const { judge } = options;
   const handshakes = new Handshakes(options);
   // Some events are emitted by secure servers only; a secure server is an Http2Server in grpc-js's eyes.
@@ -69,7 +69,7 @@ export function guardHandshakes(server: Http2Server, options: HandshakeGateOptio
     session.once("remoteSettings", () => handshake?.forget());
   });
 
-  return () => handshakes.cut();
+  return handshakes;
 }
 
 /** @throws {ConnectorError} unless TLS and the judge both say yes. */
@@ -90,7 +90,7 @@ interface Handshake {
 }
 
 /** The connections that have not spoken HTTP/2 yet, each with its deadline. */
-class Handshakes {
+class Handshakes implements Disposable {
   readonly #onRefused: HandshakeGateOptions["onRefused"];
   readonly #timeoutMs: number;
   readonly #byKey = new Map<string, Handshake>();
@@ -133,7 +133,7 @@ class Handshakes {
   }
 
   /** Cuts them all. */
-  cut(): void {
+  [Symbol.dispose](): void {
     for (const handshake of this.#byKey.values()) handshake.cut();
   }
 }

@@ -24,26 +24,29 @@ const STATUS_LINE = /^HTTP\/1\.[01] ([1-5]\d\d)(?: ([^\r\n]*))?\r\n/;
 const ANSWER_START = "HTTP/1.";
 
 /** The way of one link through a proxy, and what is said when it does not come up. */
-export class ProxiedWay {
+export class ProxiedWay implements Disposable {
   readonly #proxy: HttpProxy;
   readonly #to: Address;
-  readonly #timer: ReturnType<typeof setTimeout>;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   /** Sockets to the proxy that has not answered yet: a name has several addresses, of which two may be tried at a time. */
   readonly #asking = new Set<Socket>();
   #state: "away" | "asking" | "open" | "up" = "away";
   #failure: ConnectorError | undefined;
 
-  /** `onLate` is told when the proxy is not reached, or does not answer, in time. */
-  constructor(proxy: HttpProxy, to: Address, onLate: (error: ConnectorError) => void) {
+  private constructor(proxy: HttpProxy, to: Address) {
     this.#proxy = proxy;
     this.#to = to;
-    this.#timer = setTimeout(() => {
-      const time = `in ${PROXY_TIMEOUT_MS / 1000} s`;
-      const text = this.#state === "away"
-        ? unreachable(proxy, `no answer ${time}`)
-        : `${nameOf(proxy)} did not answer ${time}`;
-      onLate(new ConnectorError("deadline_exceeded", text));
-    }, PROXY_TIMEOUT_MS);
+  }
+
+  /** The time begins in which the proxy has to be reached, and to answer: `onLate` is told when it is over. */
+  static start(
+    proxy: HttpProxy,
+    to: Address,
+    onLate: (error: ConnectorError) => void,
+  ): ProxiedWay {
+    const way = new ProxiedWay(proxy, to);
+    way.#timer = setTimeout(() => onLate(way.#lateness()), PROXY_TIMEOUT_MS);
+    return way;
   }
 
   /** Opens a tunnel over a socket that has connected to the proxy. @throws {ConnectorError} when the proxy has none. */
@@ -79,9 +82,17 @@ export class ProxiedWay {
   }
 
   /** The link has ended. Idempotent. */
-  close(): void {
+  [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     for (const socket of this.#asking) socket.destroy();
+  }
+
+  #lateness(): ConnectorError {
+    const time = `in ${PROXY_TIMEOUT_MS / 1000} s`;
+    const text = this.#state === "away"
+      ? unreachable(this.#proxy, `no answer ${time}`)
+      : `${nameOf(this.#proxy)} did not answer ${time}`;
+    return new ConnectorError("deadline_exceeded", text);
   }
 }
 

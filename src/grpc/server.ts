@@ -22,6 +22,7 @@ import {
 } from "../../proto/gen/connector.ts";
 import { type Address, formatAddress } from "../address.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
+import { delay } from "../delay.ts";
 import { ConnectorError, reasonOf } from "../errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { Hello, Link } from "../mux/link.ts";
@@ -103,29 +104,29 @@ export interface GrpcServerOptions {
   gates?: Omit<GatesOptions, "judge" | "onRefused">;
 }
 
-/** A listening gRPC server. */
-export class GrpcServer {
+/** A listening gRPC server. Disposing aborts it. */
+export class GrpcServer implements Disposable {
   /** Where it listens; the port is the real one. */
   readonly address: Address;
   readonly #server: Server;
   readonly #sessions: Set<ServerHttp2Session>;
   readonly #gates: Gates;
-  /** End what keeps it accepting. */
-  readonly #stops: (() => void)[];
+  /** What keeps it accepting, and its deadlines. */
+  readonly #accepting: DisposableStack;
 
   private constructor(
     server: Server,
-    { sessions, gates, stops, address }: {
+    { sessions, gates, accepting, address }: {
       sessions: Set<ServerHttp2Session>;
       gates: Gates;
-      stops: (() => void)[];
+      accepting: DisposableStack;
       address: Address;
     },
   ) {
     this.#server = server;
     this.#sessions = sessions;
     this.#gates = gates;
-    this.#stops = stops;
+    this.#accepting = accepting;
     this.address = address;
   }
 
@@ -144,7 +145,8 @@ export class GrpcServer {
       judge: tls?.judge,
       onRefused: options.onRefused,
     });
-    const stops: (() => void)[] = [() => gates.close()];
+    using accepting = new DisposableStack();
+    accepting.defer(() => gates.close());
     const server = withHttp2Options(
       new Server({
         "grpc.max_concurrent_streams": MAX_CALLS_PER_CONNECTION,
@@ -158,7 +160,7 @@ export class GrpcServer {
           // Once it listens, it has a handle, and an end.
           http2Server.once(
             "listening",
-            () => stops.push(keepAccepting(() => handleOf(http2Server))),
+            () => accepting.use(keepAccepting(() => handleOf(http2Server))),
           );
           // Last, so that they stand before all others.
           gates.guard(http2Server);
@@ -173,33 +175,51 @@ export class GrpcServer {
         bindOne: (address) => bindOne(server, address, credentials),
       });
       const address = { host: bind.host, port: first.port };
-      return new GrpcServer(server, { sessions, gates, stops, address });
+      return new GrpcServer(server, { sessions, gates, accepting: accepting.move(), address });
     } catch (error) {
       server.forceShutdown();
       throw bindError(error, { what: "listen for gRPC", bind, flag: "--grpc-bind" });
     }
   }
 
-  /** Takes no new connections; open ones live on. */
-  stopAccepting(): void {
-    for (const stop of this.#stops) stop();
+  /** Takes no new connections; open ones live on. Idempotent. */
+  drain(): void {
+    if (this.#accepting.disposed) return;
+    this.#accepting.dispose();
     this.#server.tryShutdown(() => {});
   }
 
-  /** Resolves when the connections that are open now have ended. Never rejects. */
-  async ended(): Promise<void> {
+  /**
+   * Takes no new connections, and gives open ones `graceMs` milliseconds, or until the signal is aborted, to end; then cuts
+   * them. Resolves when that is done. Never rejects.
+   */
+  async close({ graceMs, signal }: { graceMs: number; signal?: AbortSignal }): Promise<void> {
+    this.drain();
+    const ended = new AbortController();
+    const waiting = AbortSignal.any([ended.signal, ...(signal ? [signal] : [])]);
+    await Promise.race([this.#ended(), delay(graceMs, { signal: waiting })]);
+    ended.abort();
+    this.abort();
+  }
+
+  /** Ends every connection at once. Idempotent. */
+  abort(): void {
+    this.#accepting.dispose();
+    this.#server.forceShutdown();
+    for (const session of this.#sessions) session.destroy();
+    this.#gates.abort();
+  }
+
+  [Symbol.dispose](): void {
+    this.abort();
+  }
+
+  /** Resolves when the connections that are open now have ended. */
+  async #ended(): Promise<void> {
     const open = [...this.#sessions];
     await Promise.all(
       open.map((session) => new Promise((resolve) => session.once("close", resolve))),
     );
-  }
-
-  /** Ends every connection at once. */
-  close(): void {
-    for (const stop of this.#stops) stop();
-    this.#server.forceShutdown();
-    for (const session of this.#sessions) session.destroy();
-    this.#gates.cutHandshakes();
   }
 }
 
@@ -330,7 +350,7 @@ function acceptLink(
 ): CallLink {
   const address = addressOfCall(call);
   const connection = connectionOfCall(call);
-  const link = new CallLink(call, {
+  const link = CallLink.over(call, {
     peer: { address },
     connections: connection === undefined ? [] : [connection],
     ends: {
@@ -362,15 +382,15 @@ function acceptLink(
   }
   link.greet(call.metadata, describePeer);
   expectMessage(call, { link, withinMs: requestMs, onMessage: () => gates.prove(address) });
-  call.on("error", (error) => link.end(ConnectorError.from(error, "The call failed")));
+  call.on("error", (error) => link.onEnd(ConnectorError.from(error, "The call failed")));
   call.on("cancelled", () => {
     // Our own orderly end is reported like this, too.
     const lost = new ConnectorError("unavailable", "the peer's connection was lost");
-    link.end(link.closing ? undefined : lost);
+    link.onEnd(link.closing ? undefined : lost);
   });
   call.on("end", () => {
     call.end();
-    link.end(undefined);
+    link.onEnd(undefined);
   });
   return link;
 }

@@ -30,17 +30,19 @@ const AT_ONCE = 100;
 const kept = new Set<() => ListeningHandle | null>();
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Keeps what listens accepting, as long as there is something. Returns what ends that at once. */
-export function keepAccepting(listening: () => ListeningHandle | null): () => void {
+/** Keeps what listens accepting, as long as there is something, until it is disposed. */
+export function keepAccepting(listening: () => ListeningHandle | null): Disposable {
   // The same function twice would be one entry.
   const entry = () => listening();
   kept.add(entry);
   timer ??= setTimeout(rearmSome, REARM_MS);
-  return () => {
-    kept.delete(entry);
-    if (kept.size > 0) return;
-    clearTimeout(timer);
-    timer = undefined;
+  return {
+    [Symbol.dispose]() {
+      kept.delete(entry);
+      if (kept.size > 0) return;
+      clearTimeout(timer);
+      timer = undefined;
+    },
   };
 }
 

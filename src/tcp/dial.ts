@@ -25,11 +25,17 @@ export interface DialParts {
   names?: Pick<Names, "find">;
 }
 
+interface DialOptions {
+  address: Address;
+  timeoutMs: number;
+  parts: DialParts;
+}
+
 /**
  * Connects to an address, and can be given up. `Network.dial` makes it. One for each connection: a signal and a timer each
  * would cost more.
  */
-export class Dial implements AttemptWaiter, Swept {
+export class Dial implements AttemptWaiter, Swept, Disposable {
   /**
    * The connection.
    *
@@ -43,7 +49,7 @@ export class Dial implements AttemptWaiter, Swept {
   readonly #deadline: number;
   readonly #refuse: DialParts["refuse"];
   /** Waits for the addresses of the name no longer. */
-  readonly #leaveNames: (() => void) | undefined;
+  #leaveNames: (() => void) | undefined;
   /** IP addresses that were not tried yet. */
   #untried: string[] = [];
   readonly #attempts = new Set<Attempt>();
@@ -52,15 +58,10 @@ export class Dial implements AttemptWaiter, Swept {
   #resolve: (conn: Conn) => void = () => {};
   #reject: (error: ConnectorError) => void = () => {};
   #over = false;
-  #cancelled = false;
+  #aborted = false;
   #refused = false;
 
-  /** Begins. It may take `timeoutMs` milliseconds, which are looked at twice a second. */
-  constructor(
-    sockets: Sockets,
-    { address, timeoutMs, parts }: { address: Address; timeoutMs: number; parts: DialParts },
-  ) {
-    const { refuse, asker = "", names = namesOfProcess } = parts;
+  private constructor(sockets: Sockets, { address, timeoutMs, parts: { refuse } }: DialOptions) {
     this.#sockets = sockets;
     this.#refuse = refuse;
     this.#address = address;
@@ -70,16 +71,23 @@ export class Dial implements AttemptWaiter, Swept {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    sweep(this);
-    this.#leaveNames = names.find(address.host, (answer) => {
-      if (answer instanceof ConnectorError) this.#fail(ConnectorError.from(answer, this.#action));
-      else this.#tryAll([...answer]);
+  }
+
+  /** Begins. It may take `timeoutMs` milliseconds, which are looked at twice a second. */
+  static start(sockets: Sockets, options: DialOptions): Dial {
+    const { address, parts: { asker = "", names = namesOfProcess } } = options;
+    const dial = new Dial(sockets, options);
+    sweep(dial);
+    dial.#leaveNames = names.find(address.host, (answer) => {
+      if (answer instanceof ConnectorError) dial.#fail(ConnectorError.from(answer, dial.#action));
+      else dial.#tryAll([...answer]);
     }, { asker });
+    return dial;
   }
 
   /** Whether it was given up before it had connected or failed. */
-  get cancelled(): boolean {
-    return this.#cancelled;
+  get aborted(): boolean {
+    return this.#aborted;
   }
 
   /** Whether an address was not dialled because it was refused, and that is why it failed. */
@@ -88,10 +96,14 @@ export class Dial implements AttemptWaiter, Swept {
   }
 
   /** Gives up. Idempotent. */
-  cancel(): void {
+  abort(): void {
     if (this.#over) return;
-    this.#cancelled = true;
+    this.#aborted = true;
     this.#fail(new ConnectorError("cancelled", `${this.#action}: cancelled`));
+  }
+
+  [Symbol.dispose](): void {
+    this.abort();
   }
 
   /** Gives up when the time is over. */
@@ -170,7 +182,7 @@ export class Dial implements AttemptWaiter, Swept {
     this.#leaveNames?.();
     unsweep(this);
     clearTimeout(this.#nextAddress);
-    for (const attempt of this.#attempts) attempt.giveUp();
+    for (const attempt of this.#attempts) attempt.abort();
     this.#attempts.clear();
   }
 }

@@ -2,7 +2,7 @@
 
 import { ConnectorError } from "../errors.ts";
 import type { Conn } from "./conn.ts";
-import type { ListeningSocket, Sockets } from "./sockets.ts";
+import type { Sockets } from "./sockets.ts";
 import { systemCodeOf } from "./system_code.ts";
 
 /** What the system says of "::" where there is no IPv6. */
@@ -12,12 +12,11 @@ const WITHOUT_IPV6 = ["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"];
 export class Listener implements Disposable {
   /** The port that it listens on. */
   readonly port: number;
-  readonly #sockets: readonly ListeningSocket[];
-  #closed = false;
+  readonly #sockets: DisposableStack;
 
-  private constructor(first: ListeningSocket, others: readonly ListeningSocket[]) {
-    this.port = first.port;
-    this.#sockets = [first, ...others];
+  private constructor(port: number, sockets: DisposableStack) {
+    this.port = port;
+    this.#sockets = sockets;
   }
 
   /** @throws {ConnectorError} `already_exists`, `permission_denied` or what else keeps it from listening. */
@@ -29,32 +28,30 @@ export class Listener implements Disposable {
       onConn: (conn: Conn) => void;
     },
   ): Listener {
-    const opened: ListeningSocket[] = [];
+    using opened = new DisposableStack();
+    let bound: number | undefined;
     let withoutIpv6: unknown = new TypeError("a port is listened on by an address");
     try {
       for (const address of hosts) {
         try {
-          opened.push(sockets.listen({ address, port: opened[0]?.port ?? port }, onConn));
+          const socket = opened.use(sockets.listen({ address, port: bound ?? port }, onConn));
+          bound ??= socket.port;
         } catch (error) {
           // A machine without IPv6 has no "::".
           if (address !== "::" || !WITHOUT_IPV6.includes(systemCodeOf(error))) throw error;
           withoutIpv6 = error;
         }
       }
-      const [first, ...others] = opened;
-      if (first === undefined) throw withoutIpv6;
-      return new Listener(first, others);
+      if (bound === undefined) throw withoutIpv6;
+      return new Listener(bound, opened.move());
     } catch (error) {
-      for (const socket of opened) socket.close();
       throw ConnectorError.from(error, `Cannot listen on port ${port}`);
     }
   }
 
   /** Stops listening; accepted connections live on. Idempotent. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const socket of this.#sockets) socket.close();
+    this.#sockets.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -42,6 +42,6 @@ export class Network {
 
   /** Begins to dial an address. It may take `timeoutMs` milliseconds, which are looked at twice a second. */
   dial(address: Address, timeoutMs: number, parts: DialParts = {}): Dial {
-    return new Dial(this.#sockets, { address, timeoutMs, parts });
+    return Dial.start(this.#sockets, { address, timeoutMs, parts });
   }
 }

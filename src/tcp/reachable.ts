@@ -64,7 +64,7 @@ export async function refusalOf(
 ): Promise<string | undefined> {
   // Deno's sockets do: nothing is sent, and they need no choice.
   const dial = denoNetwork.dial(address, timeoutMs);
-  const onAbort = () => dial.cancel();
+  const onAbort = () => dial.abort();
   signal.addEventListener("abort", onAbort);
   if (signal.aborted) onAbort();
   try {

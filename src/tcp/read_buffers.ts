@@ -100,8 +100,8 @@ export class ReadBuffers {
     return true;
   }
 
-  /** The other side has finished. */
-  end(): void {
+  /** The other side has finished: what has arrived can still be read. */
+  finish(): void {
     this.#ended = true;
     this.#dismissReader();
   }

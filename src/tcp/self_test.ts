@@ -4,8 +4,6 @@
 
 import { reasonOf } from "../errors.ts";
 import type { Conn } from "./conn.ts";
-import type { Dial } from "./dial.ts";
-import type { Listener } from "./listener.ts";
 import type { Network } from "./network.ts";
 
 /**
@@ -37,10 +35,7 @@ class SelfTest implements Disposable {
   step = "listen";
   readonly #network: Network;
   readonly #timeoutMs: number;
-  #listener: Listener | undefined;
-  #dial: Dial | undefined;
-  #ended = false;
-  readonly #conns: Conn[] = [];
+  readonly #opened = new DisposableStack();
 
   constructor(network: Network, timeoutMs: number) {
     this.#network = network;
@@ -50,15 +45,18 @@ class SelfTest implements Disposable {
   /** @throws what kept `step` from working. */
   async run(): Promise<void> {
     const accepted = Promise.withResolvers<Conn>();
-    this.#listener = this.#network.listen(
-      0,
-      (conn) => accepted.resolve(this.#own(conn)),
-      { hosts: [LOOPBACK] },
+    const { port } = this.#opened.use(
+      this.#network.listen(
+        0,
+        (conn) => accepted.resolve(this.#own(conn)),
+        { hosts: [LOOPBACK] },
+      ),
     );
     this.step = "connect";
-    const address = { host: LOOPBACK, port: this.#listener.port };
-    this.#dial = this.#network.dial(address, this.#timeoutMs);
-    const client = this.#own(await this.#dial.conn);
+    const dial = this.#opened.use(
+      this.#network.dial({ host: LOOPBACK, port }, this.#timeoutMs),
+    );
+    const client = this.#own(await dial.conn);
     this.step = "accept";
     const server = await accepted.promise;
     this.step = "write and read";
@@ -77,15 +75,12 @@ class SelfTest implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#ended = true;
-    this.#dial?.cancel();
-    for (const conn of this.#conns) conn.close();
-    this.#listener?.close();
+    this.#opened.dispose();
   }
 
   #own(conn: Conn): Conn {
-    this.#conns.push(conn);
-    if (this.#ended) conn.close();
+    if (this.#opened.disposed) conn.close();
+    else this.#opened.defer(() => conn.close());
     return conn;
   }
 }

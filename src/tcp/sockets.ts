@@ -12,8 +12,8 @@ export interface SocketAddress {
 
 /** An attempt to connect to one IP address. */
 export interface Attempt {
-  /** Gives up: nobody is told any more. */
-  giveUp(): void;
+  /** Nobody is told any more. */
+  abort(): void;
 }
 
 /** Who waits for an attempt. Told once, after `connect` has returned. */
@@ -23,11 +23,12 @@ export interface AttemptWaiter {
   failed(attempt: Attempt, error: unknown): void;
 }
 
-/** A socket that listens on one IP address. */
-export interface ListeningSocket {
+/**
+ * A socket that listens on one IP address, until it is disposed: accepted connections live on, and the port is free for
+ * `listen` at once.
+ */
+export interface ListeningSocket extends Disposable {
   readonly port: number;
-  /** Stops listening; accepted connections live on. The port is free for `listen` at once. */
-  close(): void;
 }
 
 /** What a kind of sockets does itself. */

@@ -35,12 +35,11 @@ export function splice(
   b: ByteChannel,
   options: SpliceOptions,
 ): Promise<SpliceResult> {
-  return new Splice(a, b, options).done;
+  return new Splice(a, b, options).run();
 }
 
 /** One for each connection, so it makes no closure that it can do without. */
 class Splice {
-  readonly done: Promise<SpliceResult>;
   readonly #a: ByteChannel;
   readonly #b: ByteChannel;
   readonly #options: SpliceOptions;
@@ -63,12 +62,16 @@ class Splice {
     this.#a = a;
     this.#b = b;
     this.#options = options;
-    this.done = new Promise((resolve) => this.#resolve = resolve);
+  }
+
+  run(): Promise<SpliceResult> {
+    const result = new Promise<SpliceResult>((resolve) => this.#resolve = resolve);
     const onLost = (reason: string) => this.#lose(reason);
-    a.onLost(onLost);
-    b.onLost(onLost);
-    this.#copy(a, b, "up");
-    this.#copy(b, a, "down");
+    this.#a.onLost(onLost);
+    this.#b.onLost(onLost);
+    this.#copy(this.#a, this.#b, "up");
+    this.#copy(this.#b, this.#a, "down");
+    return result;
   }
 
   async #copy(from: ByteChannel, to: ByteChannel, direction: "up" | "down"): Promise<void> {
@@ -148,8 +151,8 @@ class Splice {
   }
 
   #close(): void {
-    this.#idle?.stop();
-    this.#lost?.stop();
+    this.#idle?.[Symbol.dispose]();
+    this.#lost?.[Symbol.dispose]();
     this.#a.close();
     this.#b.close();
     this.#resolve(this.#result);
@@ -160,14 +163,14 @@ class Splice {
 const MIN_SWEPT_MS = 60_000;
 
 /** Fires once after a time without a touch, counted from `start`. */
-class IdleTimer implements Swept {
+class IdleTimer implements Swept, Disposable {
   place = -1;
   readonly #ms: number;
   readonly #onIdle: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #started = false;
   #touched = 0;
-  #stopped = false;
+  #disposed = false;
 
   constructor(ms: number, onIdle: () => void) {
     this.#ms = ms;
@@ -175,7 +178,7 @@ class IdleTimer implements Swept {
   }
 
   start(): void {
-    if (this.#stopped) return;
+    if (this.#disposed) return;
     this.#touched = performance.now();
     if (this.#started) return;
     this.#started = true;
@@ -188,8 +191,8 @@ class IdleTimer implements Swept {
   }
 
   /** It fires no more, and is not started any more. */
-  stop(): void {
-    this.#stopped = true;
+  [Symbol.dispose](): void {
+    this.#disposed = true;
     if (!this.#started) return;
     if (this.#timer === undefined) unsweep(this);
     else clearTimeout(this.#timer);

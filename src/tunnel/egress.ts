@@ -72,12 +72,12 @@ async function connect(
     },
     asker: connections.holder,
   });
-  stream.onLost(() => dial.cancel());
-  connection.cut = () => dial.cancel();
+  stream.onLost(() => dial.abort());
+  connection.cut = () => dial.abort();
   try {
     return await dial.conn;
   } catch (error) {
-    if (dial.cancelled) {
+    if (dial.aborted) {
       connection.fail({ code: "left", reason: LEFT });
       stream.reset("connection_reset", LEFT);
       return undefined;

@@ -93,9 +93,9 @@ export function dialContract(network: Network): void {
       void answered.then(() => found(null, [{ address: "127.0.0.1", family: 4 }]));
     const attempt = dial(server.port, slow);
     const failed = rejects(attempt.conn, /: cancelled$/);
-    attempt.cancel();
+    attempt.abort();
     await failed;
-    strictEqual(attempt.cancelled, true);
+    strictEqual(attempt.aborted, true);
     answer();
     await delay(100);
     strictEqual(server.count(), 0);
@@ -210,7 +210,7 @@ export function dialContract(network: Network): void {
     const dials = hosts.map((host) => network.dial({ host, port: 1 }, TIMEOUT_MS, { names }));
     deepStrictEqual(names.load, { running: 13, queued: 27 });
     const failed = dials.map(({ conn }) => rejects(conn, /: cancelled$/));
-    for (const each of dials) each.cancel();
+    for (const each of dials) each.abort();
     await Promise.all(failed);
     // Those that the system was asked for keep their places until it has answered.
     deepStrictEqual(names.load, { running: 13, queued: 0 });

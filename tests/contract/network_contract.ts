@@ -106,9 +106,9 @@ export function networkContract(network: Network): void {
       dialling.conn,
       isError("cancelled", `Cannot connect to ${host}:${port}: cancelled`),
     );
-    dialling.cancel();
+    dialling.abort();
     await failed;
-    strictEqual(dialling.cancelled, true);
+    strictEqual(dialling.aborted, true);
   });
 
   test("a reset by the other side is an error of the read, not an end", async () => {

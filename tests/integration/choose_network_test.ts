@@ -112,7 +112,7 @@ const FAILURES: [what: string, handles: Network | Error, reason: RegExp][] = [
   ],
   [
     "never tell that they have connected",
-    broken({ connect: (): Attempt => ({ giveUp() {} }) }),
+    broken({ connect: (): Attempt => ({ abort() {} }) }),
     /connect: nothing in 0.2 s$/,
   ],
   [

@@ -267,7 +267,7 @@ for (const secure of [true, false]) {
 Deno.test("two connections from one port of a peer, to two addresses of ours, are told apart", async () => {
   const server = new EventEmitter();
   // What the gate asks of a server are its events.
-  const stop = guardHandshakes(server as unknown as http2.Http2Server, {
+  const guard = guardHandshakes(server as unknown as http2.Http2Server, {
     judge: undefined,
     onRefused: () => {},
     handshakeTimeoutMs: 100,
@@ -286,7 +286,7 @@ Deno.test("two connections from one port of a peer, to two addresses of ours, ar
   // One of them has gone; the other still has its deadline.
   sockets[0]?.destroy();
   await until(() => sockets.every(({ destroyed }) => destroyed), "each is cut");
-  stop();
+  guard[Symbol.dispose]();
 });
 
 Deno.test("a server that closes waits for no handshake", async () => {

@@ -87,7 +87,7 @@ Deno.test("a server is bound to the addresses of its name, or says that there ar
   };
   const server = await GrpcServer.listen({ bind: { host: "web.localhost", port: 0 }, ...options });
   (await Deno.connect({ hostname: "127.0.0.1", port: server.address.port })).close();
-  server.close();
+  server.abort();
   await settle();
   await rejects(GrpcServer.listen({ bind: { host: NO_NAME, port: 0 }, ...options }), (error) => {
     strictEqual(

@@ -92,7 +92,7 @@ for (const kind of PATH_KINDS) {
 
   Deno.test(`${name}: losing the link resets both ends`, async () => {
     await using ends = await connected(kind);
-    ends.path.remote.server.close();
+    ends.path.remote.server.abort();
     strictEqual(await soon(ends.visitor.ended, "the visitor has ended"), CUT);
     strictEqual(await soon(ends.upstream.ended, "the upstream has ended"), CUT);
   });
@@ -112,7 +112,7 @@ for (const kind of PATH_KINDS) {
   Deno.test(`${name}: a visitor of a link that is gone is turned away, not left waiting`, async () => {
     await using server = await serveWatched();
     await using path = await startPath(kind, { destination: server.port, graceMs: 100 });
-    path.remote.server.close();
+    path.remote.server.abort();
     await until(() => path.local.connector.list()[0]?.status === "pending", "the link is gone");
     const turnedAway = () =>
       visit(path.port).then(async (visitor) => {

@@ -57,7 +57,7 @@ Deno.test("an acceptor that speaks version 3 answers each dialler with what it c
     strictEqual((await link.hello)?.version, answered, `${offered} was offered`);
     link.abort(new ConnectorError("cancelled", "it was asked"));
   }
-  server.close();
+  server.abort();
   await settle();
 });
 

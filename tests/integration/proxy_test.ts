@@ -257,7 +257,7 @@ Deno.test("of several addresses of a proxy, one that has no answer is forgotten 
   await using server = serveTcp(echo);
   const to = { host: "127.0.0.1", port: server.port };
   const named = { address: to, url: "http://proxy:1", variable: "http_proxy" };
-  const way = new ProxiedWay(named, to, () => {});
+  using way = ProxiedWay.start(named, to, () => {});
   // As with names: the next is tried while the first is silent.
   const sockets = [broken, proxy].map(({ port }) => net.connect(port, "127.0.0.1"));
   const [first, second] = await Promise.allSettled(sockets.map((socket) => way.open(socket)));
@@ -267,7 +267,6 @@ Deno.test("of several addresses of a proxy, one that has no answer is forgotten 
     way.explain(new ConnectorError("unavailable", "it is no connector"))?.message,
     "it is no connector (through the proxy http://proxy:1)",
   );
-  way.close();
   for (const socket of sockets) socket.destroy();
   await settle();
 });
@@ -276,11 +275,11 @@ Deno.test("every address of a proxy that is being asked is left when the link ha
   await using proxy = await startConnectProxy({ answer: "HTTP/1.1 100 Continue\r\n\r\n" });
   const to = { host: "127.0.0.1", port: 9 };
   const named = { address: to, url: "http://proxy:1", variable: "http_proxy" };
-  const way = new ProxiedWay(named, to, () => {});
+  const way = ProxiedWay.start(named, to, () => {});
   const sockets = [1, 2].map(() => net.connect(proxy.port, "127.0.0.1"));
   const opened = Promise.allSettled(sockets.map((socket) => way.open(socket)));
   await until(() => proxy.asked.length === 2, "both are asked");
-  way.close();
+  way[Symbol.dispose]();
   deepStrictEqual(sockets.map(({ destroyed }) => destroyed), [true, true]);
   for (const socket of sockets) socket.destroy();
   deepStrictEqual((await opened).map(({ status }) => status), ["rejected", "rejected"]);

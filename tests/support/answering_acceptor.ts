@@ -36,18 +36,18 @@ export async function startAnsweringAcceptor(
       const metadata = new Metadata();
       for (const [key, value] of Object.entries(answer)) metadata.set(key, value);
       call.sendMetadata(metadata);
-      const link = new CallLink(call, {
+      const link = CallLink.over(call, {
         peer: { address: "the dialler" },
         ends: { abort: () => call.end() },
       });
       link.greet(call.metadata, () => {
         throw new TypeError("there are no certificates");
       });
-      call.on("error", (error) => link.end(ConnectorError.from(error, "The call failed")));
-      call.on("cancelled", () => link.end(undefined));
+      call.on("error", (error) => link.onEnd(ConnectorError.from(error, "The call failed")));
+      call.on("cancelled", () => link.onEnd(undefined));
       call.on("end", () => {
         call.end();
-        link.end(undefined);
+        link.onEnd(undefined);
       });
       links.push(link);
     },

@@ -73,7 +73,7 @@ export async function listenForLinks(
     },
     async [Symbol.asyncDispose]() {
       for (const link of links) link.abort(new ConnectorError("cancelled", "the test is over"));
-      server.close();
+      server.abort();
       await Promise.all(links.map((link) => link.closed));
       await settle();
     },

@@ -129,7 +129,7 @@ export async function startServer(tls?: TlsIdentity): Promise<BareServer> {
     refused,
     links,
     async [Symbol.asyncDispose]() {
-      server.close();
+      server.abort();
       await settle();
     },
   };

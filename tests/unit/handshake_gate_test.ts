@@ -48,7 +48,7 @@ function openGate() {
   const entered: unknown[] = [];
   const refused: { address: string; reason: string }[] = [];
   server.on("secureConnection", (socket) => entered.push(socket));
-  const cut = guardHandshakes(server as unknown as Http2Server, {
+  const guard = guardHandshakes(server as unknown as Http2Server, {
     judge: (shown) => {
       if (shown.length === 0) throw new ConnectorError("permission_denied", "it shows nothing");
     },
@@ -57,7 +57,7 @@ function openGate() {
   return {
     entered,
     refused,
-    cut,
+    guard,
     /** A connection, and what its TLS says of it. */
     come(event: string, socket: Pretended): Pretended {
       server.emit("connection", socket);
@@ -72,7 +72,7 @@ Deno.test("who shows a certificate that TLS and the judge accept gets in", () =>
   const gate = openGate();
   const socket = gate.come("secureConnection", new Pretended({ shown: [Uint8Array.of(48)] }));
   deepStrictEqual([gate.entered, gate.refused], [[socket], []]);
-  gate.cut();
+  gate.guard[Symbol.dispose]();
   strictEqual(socket.destroyed, true);
 });
 

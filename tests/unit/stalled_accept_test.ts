@@ -9,7 +9,7 @@ for (const count of [1, 100, 250, 10_000]) {
     using time = new FakeTime();
     const calls = Array<number>(count).fill(0);
     const times = new Map<number, number>();
-    const stops = calls.map((_, index) =>
+    const kept = calls.map((_, index) =>
       keepAccepting(() => ({
         listen() {
           calls[index] = (calls[index] ?? 0) + 1;
@@ -22,7 +22,7 @@ for (const count of [1, 100, 250, 10_000]) {
     await time.advance(2100);
     for (const called of calls) ok(called >= 1 && called <= 2, `${called} times`);
     for (const atOnce of times.values()) ok(atOnce <= 100, `${atOnce} at once`);
-    for (const stop of stops) stop();
+    for (const each of kept) each[Symbol.dispose]();
     strictEqual(time.timerCount, 0);
   });
 }

@@ -116,7 +116,7 @@ export class DenoConn implements Conn, Swept {
     // A write that has met it fails in this turn of the event loop.
     if (this.#unfinished > 0) await delay(0);
     const failure = this.#writeFailure;
-    if (failure === undefined) this.#reads.end();
+    if (failure === undefined) this.#reads.finish();
     else this.#reads.fail(() => failure);
   }
 

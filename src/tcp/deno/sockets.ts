@@ -30,7 +30,7 @@ const GONE = [
 export const denoSockets: Sockets = {
   kind: "deno",
   canReset: false,
-  connect: (address, waiter) => new DenoAttempt(address, waiter),
+  connect: (address, waiter) => DenoAttempt.begin(address, waiter),
   listen: (address, onConn) => DenoListener.listen(address, onConn),
 };
 
@@ -41,11 +41,13 @@ export const denoNetwork = new Network(denoSockets);
 class DenoAttempt implements Attempt {
   readonly #giveUp = new AbortController();
 
-  constructor(address: SocketAddress, waiter: AttemptWaiter) {
-    void this.#run(address, waiter);
+  static begin(address: SocketAddress, waiter: AttemptWaiter): DenoAttempt {
+    const attempt = new DenoAttempt();
+    void attempt.#run(address, waiter);
+    return attempt;
   }
 
-  giveUp(): void {
+  abort(): void {
     this.#giveUp.abort();
   }
 
@@ -79,23 +81,30 @@ class DenoListener implements ListeningSocket {
   #onConn: ((conn: Conn) => void) | undefined;
   #closing: ReturnType<typeof setImmediate> | undefined;
 
-  private constructor({ address, port }: SocketAddress) {
-    this.#listener = Deno.listen({ hostname: address, port, tcpBacklog: BACKLOG });
-    this.port = this.#listener.addr.port;
+  private constructor(listener: Deno.TcpListener, address: string) {
+    this.#listener = listener;
+    this.port = listener.addr.port;
     this.#key = `${address} ${this.port}`;
-    void this.#accept();
   }
 
-  static listen(address: SocketAddress, onConn: (conn: Conn) => void): DenoListener {
-    const key = `${address.address} ${address.port}`;
-    const listener = closing.get(key) ?? new DenoListener(address);
+  static listen(
+    { address, port }: SocketAddress,
+    onConn: (conn: Conn) => void,
+  ): DenoListener {
+    const key = `${address} ${port}`;
+    let listener = closing.get(key);
+    if (listener === undefined) {
+      const opened = Deno.listen({ hostname: address, port, tcpBacklog: BACKLOG });
+      listener = new DenoListener(opened, address);
+      void listener.#accept();
+    }
     closing.delete(key);
     clearImmediate(listener.#closing);
     listener.#onConn = onConn;
     return listener;
   }
 
-  close(): void {
+  [Symbol.dispose](): void {
     this.#onConn = undefined;
     closing.set(this.#key, this);
     this.#closing = setImmediate(() => {

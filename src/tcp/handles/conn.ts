@@ -163,7 +163,7 @@ export class HandleConn implements Conn, HandleReader, Swept {
   /** The system tells of a reset once. When a write has met it, the read sees an end, which it is not. */
   #endReading(): void {
     const failure = this.#writeFailure;
-    if (failure === undefined) this.#reads.end();
+    if (failure === undefined) this.#reads.finish();
     else this.#reads.fail(() => failure);
   }
 

@@ -30,7 +30,7 @@ export const handleSockets: Sockets = {
   kind: "handles",
   canReset: true,
   connect: (address, waiter) => HandleAttempt.begin(address, waiter),
-  listen: (address, onConn) => new ListeningHandle(address, onConn),
+  listen: (address, onConn) => ListeningHandle.listen(address, onConn),
 };
 
 /** Listens and dials with the runtime's handles. */
@@ -63,7 +63,7 @@ class HandleAttempt implements Attempt, Waiter {
     }
   }
 
-  giveUp(): void {
+  abort(): void {
     this.#over = true;
     this.#socket.close();
   }
@@ -86,9 +86,18 @@ class HandleAttempt implements Attempt, Waiter {
 class ListeningHandle implements ListeningSocket {
   readonly port: number;
   readonly #handle: TcpHandle;
-  readonly #stop: () => void;
+  readonly #accepting: Disposable;
 
-  constructor({ address, port }: SocketAddress, onConn: (conn: Conn) => void) {
+  private constructor(handle: TcpHandle, port: number, accepting: Disposable) {
+    this.#handle = handle;
+    this.port = port;
+    this.#accepting = accepting;
+  }
+
+  static listen(
+    { address, port }: SocketAddress,
+    onConn: (conn: Conn) => void,
+  ): ListeningHandle {
     const listener = newListener();
     try {
       const bound = address.includes(":")
@@ -105,17 +114,16 @@ class ListeningHandle implements ListeningSocket {
       check(listener.listen(BACKLOG));
       const local: Partial<SocketAddress> = {};
       check(listener.getsockname(local));
-      this.port = local.port ?? port;
+      const accepting = keepAccepting(() => listener);
+      return new ListeningHandle(listener, local.port ?? port, accepting);
     } catch (error) {
       listener.close();
       throw error;
     }
-    this.#handle = listener;
-    this.#stop = keepAccepting(() => listener);
   }
 
-  close(): void {
-    this.#stop();
+  [Symbol.dispose](): void {
+    this.#accepting[Symbol.dispose]();
     this.#handle.close();
   }
 }
