@@ -112,6 +112,23 @@ Deno.test("assemble: close lets nobody in and waits for who is there; abort ends
   await rejects(visitor.read(new Uint8Array(1)), Deno.errors.ConnectionReset);
 });
 
+Deno.test("assemble: the connector by itself can be aborted while it waits, too", async () => {
+  await using server = serveTcp(echo);
+  await using remote = await startConnector();
+  await using local = await startConnector();
+  const { port } = await exposeThrough({ local, remote }, {
+    type: "local",
+    destination: server.port,
+  });
+  using visitor = await Deno.connect({ port });
+  await visitor.write(Uint8Array.of(1));
+  strictEqual(await visitor.read(new Uint8Array(1)), 1);
+  const closed = local.connector.close({ drainMs: 60_000 });
+  await soon(local.connector.abort(), "it has ended");
+  await closed;
+  await rejects(visitor.read(new Uint8Array(1)), Deno.errors.ConnectionReset);
+});
+
 Deno.test("assemble: what is exposed as it is told to end is in the file when it has ended", async () => {
   await using folder = await tempFolder();
   const stateFile = path.join(folder.path, "services.json");
