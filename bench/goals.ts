@@ -19,7 +19,10 @@ export const GOALS: Readonly<Record<string, Partial<Record<PathName, Goal>>>> = 
   "keep-alive, 64 connections": { connector: ratio(0.95), mTLS: ratio(0.85) },
   "new connections": { connector: ratio(1.1) },
   "start to healthy": bothAtMost(500),
-  "idle memory": bothAtMost(90),
+  "idle memory": {
+    connector: { of: "value", at: "most", bound: 75 },
+    mTLS: { of: "value", at: "most", bound: 78 },
+  },
   "share of no delay (up to 1 Gbit/s), visitor to upstream": bothAtLeast(0.6),
   "share of no delay (up to 1 Gbit/s), upstream to visitor": bothAtLeast(0.6),
   "memory per idle visitor, listening side": bothAtMost(20),
