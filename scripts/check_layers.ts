@@ -37,15 +37,15 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
     "src/api/",
     "src/grpc/",
     "src/certs/",
-    "src/tcp/socket_kinds.ts",
+    "src/net/socket_kinds.ts",
     "deno.json",
   ]],
   ["src/api/", ["src/tunnel/", "src/certs/"]],
-  ["src/tunnel/", ["src/mux/", "src/tcp/", "src/wire/"]],
+  ["src/tunnel/", ["src/mux/", "src/net/", "src/wire/"]],
   ["src/grpc/", ["src/mux/link.ts", "src/mux/negotiation.ts", "src/wire/", "proto/gen/"]],
   ["src/mux/", ["src/wire/"]],
   ["src/wire/", ["proto/gen/"]],
-  ["src/tcp/", []],
+  ["src/net/", []],
   // The reader decides nothing. Own files are checked by the judge, whose signatures and names are nobody else's.
   ["src/certs/reader/", []],
   ["src/certs/judge/", ["src/certs/reader/"]],
@@ -63,6 +63,7 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
   ["src/state/", []],
   // Workarounds know what they work around, and leaves; any layer may use them.
   ["src/platform/", []],
+  ["src/model/", []],
 ];
 
 /**
@@ -71,16 +72,10 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
  */
 const LEAF = /^src\/(?!assemble\.ts$)[^/]+$/;
 const PLATFORM = "src/platform/";
-/** What leaves may import of each other: errors, and the words that services are described with. */
-const LEAVES_FOR_LEAVES: readonly string[] = [
-  "src/address.ts",
-  "src/errors.ts",
-  "src/ip.ts",
-  "src/peer_identity.ts",
-  "src/plain_text.ts",
-  "src/principal.ts",
-  "src/service.ts",
-];
+/** What is spoken of: values that do no I/O. They know each other, and every layer and leaf may import them. */
+const MODEL = "src/model/";
+/** What leaves may import of each other. */
+const LEAVES_FOR_LEAVES: readonly string[] = ["src/plain_text.ts"];
 
 /** Folders behind a seam, and the one file besides their own that may import them: who uses the seam does not know them. */
 const BEHIND_SEAMS: readonly (readonly [folder: string, door: string])[] = [
@@ -103,7 +98,7 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
   [
     /\bDeno\.(listen|connect|Tcp(Conn|Listener))\b/g,
     // The last two ask what this machine's addresses are.
-    ["src/tcp/deno/", "src/tcp/interfaces.ts", "src/tcp/own_listeners.ts"],
+    ["src/net/deno/", "src/net/interfaces.ts", "src/net/own_listeners.ts"],
   ],
   [
     /\bDeno\.((Tls|Unix|Vsock|Datagram)?(Conn|Listener)|Quic\w+|listen(Tls|Datagram)|connect(Tls|Quic)|startTls|serve|createHttpClient|HttpClient|upgradeWeb\w+|openKv)\b/g,
@@ -116,7 +111,7 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
   ],
   [
     /(?<![.#\w])(process\b(?!:)(\.binding)?|binding\(|internalBinding)|\bgetBuiltinModule/g,
-    ["src/tcp/handles/handle.ts"],
+    ["src/net/handles/handle.ts"],
   ],
   // What would reach any of these under another name.
   [/\bDeno\b(?!\.)/g, ["src/cli/program.ts"]],
@@ -141,17 +136,17 @@ const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
   "node:net": [
     "src/grpc/",
     PLATFORM,
-    "src/cli/serve_http.ts",
+    "src/api/serve_http.ts",
     // For the syntax of IP addresses.
-    "src/address.ts",
+    "src/model/address.ts",
     "src/cli/health.ts",
   ],
-  "node:tls": ["src/grpc/", PLATFORM, "src/cli/health.ts", "src/cli/serve_http.ts"],
-  "node:http": ["src/cli/health.ts", "src/cli/serve_http.ts"],
+  "node:tls": ["src/grpc/", PLATFORM, "src/cli/health.ts", "src/api/serve_http.ts"],
+  "node:http": ["src/cli/health.ts", "src/api/serve_http.ts"],
   "node:https": ["src/cli/health.ts"],
   "node:http2": ["src/grpc/", PLATFORM],
   "node:dns": ["src/names.ts"],
-  "node:process": ["src/tcp/handles/handle.ts"],
+  "node:process": ["src/net/handles/handle.ts"],
   "node:v8": [PLATFORM],
   "node:vm": [PLATFORM],
   "node:fs": ["src/descriptors.ts", "src/state/"],
@@ -202,6 +197,11 @@ function checkCircles(files: readonly SourceFile[]): Breach[] {
   return breaches;
 }
 
+/** Whether every layer may import it. */
+function isForAll(path: string): boolean {
+  return LEAF.test(path) || path.startsWith(PLATFORM) || path.startsWith(MODEL);
+}
+
 function checkImports(file: SourceFile): Breach[] {
   const leaf = LEAF.test(file.path);
   const [own, mayImport] = LAYERS.find(([prefix]) => file.path.startsWith(prefix)) ??
@@ -223,8 +223,8 @@ function checkImports(file: SourceFile): Breach[] {
       continue;
     }
     const allowed = leaf
-      ? LEAVES_FOR_LEAVES.includes(target)
-      : (LEAF.test(target) || target.startsWith(PLATFORM)) && own !== "main.ts" ||
+      ? LEAVES_FOR_LEAVES.includes(target) || target.startsWith(MODEL)
+      : isForAll(target) && own !== "main.ts" && own !== MODEL ||
         [own ?? "", ...mayImport].some((prefix) => reaches(target, prefix));
     if (!allowed) {
       const layer = leaf ? "a leaf" : own;

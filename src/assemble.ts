@@ -4,26 +4,26 @@
 
 import type { Logger } from "@logtape/logtape";
 import { createApp } from "./api/app.ts";
-import type { Address } from "./address.ts";
+import type { Address } from "./model/address.ts";
 import { AuditLog, BoundedLog } from "./bounded_log.ts";
-import { type HttpServer, serveHttp } from "./cli/serve_http.ts";
+import { type HttpServer, serveHttp } from "./api/serve_http.ts";
 import type { LoadedTls, TlsPaths } from "./cli/tls.ts";
 import { descriptors } from "./descriptors.ts";
-import { ConnectorError } from "./errors.ts";
+import { ConnectorError } from "./model/errors.ts";
 import { secureChannels } from "./grpc/credentials.ts";
 import { dialLink } from "./grpc/dial.ts";
 import { type ControlCall, GrpcServer } from "./grpc/server.ts";
 import { InstanceSecret } from "./instance_secret.ts";
-import type { SessionLimits } from "./limits.ts";
+import type { SessionLimits } from "./model/limits.ts";
 import type { Hello } from "./mux/link.ts";
 import { hello } from "./mux/negotiation.ts";
-import { whoFields } from "./peer_identity.ts";
+import { whoFields } from "./model/peer_identity.ts";
 import { Proxies, type ProxyVariables } from "./proxies.ts";
 import type { StateFile } from "./state/state_file.ts";
-import { chooseNetwork } from "./tcp/choose_network.ts";
-import { addressesOf } from "./tcp/interfaces.ts";
-import { OwnListeners } from "./tcp/own_listeners.ts";
-import type { SocketKind } from "./tcp/socket_kinds.ts";
+import { chooseNetwork } from "./net/choose_network.ts";
+import { addressesOf } from "./net/interfaces.ts";
+import { OwnListeners } from "./net/own_listeners.ts";
+import type { SocketKind } from "./net/socket_kinds.ts";
 import { Connector, type ConnectorOptions } from "./tunnel/connector.ts";
 import { summaryOf } from "./tunnel/counters.ts";
 

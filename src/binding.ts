@@ -1,9 +1,9 @@
 // Listens on every address that a user's bind address means, all with one port: both address families for "every
 // interface", each address of a host name. Builds the errors for when that fails. Used by the gRPC server and the REST
-// API; tcp/interfaces.ts finds the addresses.
+// API; net/interfaces.ts finds the addresses.
 
-import { type Address, formatAddress } from "./address.ts";
-import { ConnectorError } from "./errors.ts";
+import { type Address, formatAddress } from "./model/address.ts";
+import { ConnectorError } from "./model/errors.ts";
 
 /** A socket that listens. */
 export interface BoundSocket {

@@ -1,5 +1,5 @@
 // Bytes in both directions: what a TCP connection and a tunnelled stream have in common, so that a splice
-// can copy between any two of them. A leaf: tcp/conn.ts and the streams of mux/ implement it.
+// can copy between any two of them. A leaf: net/conn.ts and the streams of mux/ implement it.
 
 /** Why a channel was reset. */
 export type ResetCode =

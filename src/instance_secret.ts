@@ -2,8 +2,8 @@
 // each peer gets a derivative of its own, so that none can use what it was sent at another. A leaf.
 
 import { createHmac, randomBytes } from "node:crypto";
-import { type Address, formatAddress } from "./address.ts";
-import { ConnectorError } from "./errors.ts";
+import { type Address, formatAddress } from "./model/address.ts";
+import { ConnectorError } from "./model/errors.ts";
 
 /** Bytes of the secret, and of a proof. */
 const LENGTH = 32;

@@ -10,7 +10,7 @@ import {
   type LogRecord,
   reset,
 } from "@logtape/logtape";
-import { reasonOf } from "./errors.ts";
+import { reasonOf } from "./model/errors.ts";
 import { plainJson } from "./plain_text.ts";
 
 /** How much is logged: a level includes all before it. */

@@ -5,9 +5,9 @@
 // wait, DNS queries, which need no thread, find out whether the name server answers.
 
 import { lookup } from "node:dns";
-import { isIpv4, isIpv6 } from "./address.ts";
-import { ConnectorError, reasonOf } from "./errors.ts";
-import { canonicalIp } from "./ip.ts";
+import { isIpv4, isIpv6 } from "./model/address.ts";
+import { ConnectorError, reasonOf } from "./model/errors.ts";
+import { canonicalIp } from "./model/ip.ts";
 
 /**
  * How long a name server may take, in milliseconds: more than the 5 s after which most systems ask again, or another one, and

@@ -1,9 +1,9 @@
 // Chooses the HTTP proxy for a peer by environment variables: those that gRPC and curl read, and their exceptions. Pure.
 // grpc/proxy_tunnel.ts speaks to the proxy; cli/run.ts reads the environment.
 
-import { type Address, formatAddress, parseAddress } from "./address.ts";
-import { ConnectorError } from "./errors.ts";
-import { type Ip, parseIp } from "./ip.ts";
+import { type Address, formatAddress, parseAddress } from "./model/address.ts";
+import { ConnectorError } from "./model/errors.ts";
+import { type Ip, parseIp } from "./model/ip.ts";
 import { plainText } from "./plain_text.ts";
 
 /** The first that is set and not empty names the proxy: gRPC's order, and in either spelling as curl has it. */

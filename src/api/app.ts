@@ -1,4 +1,4 @@
-// The REST API: a thin skin over `Control`, from Request to Response. It owns no socket; cli/serve_http.ts serves it.
+// The REST API: a thin skin over `Control`, from Request to Response. It owns no socket; api/serve_http.ts serves it.
 // What holds for every answer (guard, headers, one log line, never a rejection) is around Hono, so that it
 // holds whatever happens inside.
 
@@ -6,12 +6,12 @@ import { getLogger, type Logger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { LeafIssuer } from "../certs/issue/leaf_issuer.ts";
-import { unmapIpv4 } from "../address.ts";
+import { unmapIpv4 } from "../model/address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import { plainJson } from "../plain_text.ts";
-import type { Control, ServiceReport } from "../service.ts";
+import type { Control, ServiceReport } from "../model/service.ts";
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import type { Client } from "./client.ts";
 import { certificateRefusalOf, refusalOf } from "./guards.ts";

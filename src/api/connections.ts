@@ -1,11 +1,11 @@
 // The TCP connections of the REST API, from their accept to their end, so that strangers who only hold them open shut
 // nobody out: how many there are, how long each may take for what, and which is cut when a new one needs room. It knows
-// no HTTP: exchange.ts tells it how far each connection is. Used by cli/serve_http.ts.
+// no HTTP: exchange.ts tells it how far each connection is. Used by api/serve_http.ts.
 
 import type { Socket } from "node:net";
-import { unmapIpv4 } from "../address.ts";
+import { unmapIpv4 } from "../model/address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
-import { addressKey } from "../principal.ts";
+import { addressKey } from "../model/principal.ts";
 import type { Client } from "./client.ts";
 
 /**

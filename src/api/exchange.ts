@@ -1,6 +1,6 @@
 // One request and its answer, between node:http and the API, which speaks Request and Response. What the guard, the
 // router and the log see of a request is made here, in one place, from what was sent; where that is ambiguous, the
-// request is refused. Used by cli/serve_http.ts.
+// request is refused. Used by api/serve_http.ts.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { App } from "./app.ts";

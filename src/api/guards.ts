@@ -3,7 +3,7 @@
 // Whoever comes from this machine may be a browser, whatever it says of itself, so all must use a name that no
 // stranger's DNS can point here. Programs on other machines may use any. Used by app.ts for every request.
 
-import { isIpv4, isIpv6 } from "../address.ts";
+import { isIpv4, isIpv6 } from "../model/address.ts";
 import { type Client, isOnThisMachine } from "./client.ts";
 import { quoteValue } from "./quote.ts";
 

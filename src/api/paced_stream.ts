@@ -1,6 +1,6 @@
 // A connection as the HTTP server sees it: what the client sends comes in pieces, each in a turn of its own, and no more
 // is received before it was taken. Given a socket itself, the runtime's HTTP server reads as much as there is in one turn
-// of the event loop. Used by cli/serve_http.ts.
+// of the event loop. Used by api/serve_http.ts.
 
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";

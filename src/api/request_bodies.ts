@@ -3,10 +3,10 @@
 
 import { HTTPException } from "hono/http-exception";
 import * as z from "zod";
-import { hasZone, isAddress, MAX_ADDRESS_LENGTH } from "../address.ts";
+import { hasZone, isAddress, MAX_ADDRESS_LENGTH } from "../model/address.ts";
 import type { LeafRequest } from "../certs/issue/leaf_issuer.ts";
 import { MAX_COMMON_NAME_LENGTH } from "../certs/issue/subject_names.ts";
-import { isServiceName, MAX_NAME_LENGTH, type ServiceRequest } from "../service.ts";
+import { isServiceName, MAX_NAME_LENGTH, type ServiceRequest } from "../model/service.ts";
 import { quoteValue } from "./quote.ts";
 
 const port = z.int().min(1).max(65535);

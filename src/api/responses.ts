@@ -2,7 +2,7 @@
 // only HTTP knows (a body too large, a wrong method) are Hono's own `HTTPException`.
 
 import { HTTPException } from "hono/http-exception";
-import { ConnectorError, type ErrorCode } from "../errors.ts";
+import { ConnectorError, type ErrorCode } from "../model/errors.ts";
 import { plainJson } from "../plain_text.ts";
 import { oneLine } from "./quote.ts";
 

@@ -2,8 +2,8 @@
 // refusal. request_bodies.ts reads bodies.
 
 import { HTTPException } from "hono/http-exception";
-import type { PeerInfo } from "../peer_identity.ts";
-import type { ConnectionStats, ServiceReport } from "../service.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
+import type { ConnectionStats, ServiceReport } from "../model/service.ts";
 import { oneLine, quoteValue } from "./quote.ts";
 
 /** The longest that a caller may wait for a service to be complete, in seconds. */

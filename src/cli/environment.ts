@@ -2,7 +2,7 @@
 // undo what this program promises; and variables that cannot be read. docs/permissions.md lists what else the runtime
 // takes from the environment.
 
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import { PROXY_VARIABLES } from "../proxies.ts";
 import { UsageError } from "./usage_error.ts";
 

@@ -10,7 +10,7 @@ import {
 } from "../certs/issue/defaults.ts";
 import { checkSpiffeId } from "../certs/issue/spiffe.ts";
 import { normalizeDnsNames, normalizeIpAddresses } from "../certs/issue/subject_names.ts";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What was asked for, checked. */

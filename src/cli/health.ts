@@ -5,7 +5,7 @@ import type { IncomingMessage } from "node:http";
 import { isIPv6, type LookupFunction, type Socket } from "node:net";
 import { Command } from "commander";
 import { connectReason } from "../connect_reasons.ts";
-import { ConnectorError, reasonOf } from "../errors.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
 import { names } from "../names.ts";
 import { plainText } from "../plain_text.ts";
 import { refuseKeyLog } from "./environment.ts";

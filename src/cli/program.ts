@@ -2,7 +2,7 @@
 // What a command does is in its own file; here nothing listens, dials or logs.
 
 import { Command, CommanderError, Option } from "commander";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import { paint, type Style, wantsColor } from "./color.ts";
 import { completionCommand } from "./completion.ts";
 import { cleanEnvironment, readVariable, refuseKeyLog } from "./environment.ts";

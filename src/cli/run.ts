@@ -2,9 +2,9 @@
 // made of is in assemble.ts.
 
 import { getLogger, type Logger } from "@logtape/logtape";
-import { formatAddress } from "../address.ts";
+import { formatAddress } from "../model/address.ts";
 import { assemble } from "../assemble.ts";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import { configureLogging } from "../log.ts";
 import { PROXY_VARIABLES } from "../proxies.ts";
 import config from "../../deno.json" with { type: "json" };

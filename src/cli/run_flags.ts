@@ -1,6 +1,6 @@
 // The flags of `connector run`: what each is called, which variable stands for it, its help and its default.
 
-import { DEFAULT_LIMITS } from "../limits.ts";
+import { DEFAULT_LIMITS } from "../model/limits.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
 import { formatSize } from "./quantities.ts";
 

@@ -1,12 +1,12 @@
 // The options of `connector run`: which there are, and from what was written (flags, environment variables)
 // to typed values. Pure: nothing is opened or read here, so whether a file exists shows when it runs.
 
-import { type Address, parseAddress } from "../address.ts";
+import { type Address, parseAddress } from "../model/address.ts";
 import type { AssembleOptions } from "../assemble.ts";
-import { ConnectorError } from "../errors.ts";
-import { LIMIT_RANGES, type SessionLimits } from "../limits.ts";
+import { ConnectorError } from "../model/errors.ts";
+import { LIMIT_RANGES, type SessionLimits } from "../model/limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
-import { SOCKET_KINDS } from "../tcp/socket_kinds.ts";
+import { SOCKET_KINDS } from "../net/socket_kinds.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./quantities.ts";
 import type { RunFlagName } from "./run_flags.ts";
 import type { TlsPaths } from "./tls.ts";

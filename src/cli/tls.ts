@@ -15,7 +15,7 @@ import {
   checkServerCertificates,
   type ServerPems,
 } from "../certs/own/check.ts";
-import { ConnectorError, reasonOf } from "../errors.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
 import type { DescribePeer } from "../grpc/call_link.ts";
 import type { TlsIdentity } from "../grpc/credentials.ts";
 

@@ -3,9 +3,9 @@
 
 import "./session_guard.ts";
 import { type ClientDuplexStream, Metadata, type ServerDuplexStream } from "@grpc/grpc-js";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import type { Hello, Link, LinkEnd } from "../mux/link.ts";
-import type { PeerIdentity, PeerInfo } from "../peer_identity.ts";
+import type { PeerIdentity, PeerInfo } from "../model/peer_identity.ts";
 
 /** The call of either side, with messages as raw bytes. */
 export type RawCall =

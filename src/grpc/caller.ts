@@ -2,11 +2,11 @@
 // from, and the proof in its metadata. Every call of the server is judged here before anything is done for it.
 
 import { Metadata, type ServerDuplexStream, type ServerUnaryCall } from "@grpc/grpc-js";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import { decodeProof, encodeProof } from "../instance_secret.ts";
-import type { PeerInfo } from "../peer_identity.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
 import { addressOfCall } from "../platform/grpc_call_address.ts";
-import { type CertificateId, type IdentifyPeer, Principal } from "../principal.ts";
+import { type CertificateId, type IdentifyPeer, Principal } from "../model/principal.ts";
 
 /** The metadata in which a dialler proves which instance it is. docs/PROTOCOL.md, "Instance". */
 const INSTANCE_KEY = "connector-instance";

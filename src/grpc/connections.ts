@@ -5,8 +5,8 @@
 
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { unmapIpv4 } from "../address.ts";
-import { addressKey } from "../principal.ts";
+import { unmapIpv4 } from "../model/address.ts";
+import { addressKey } from "../model/principal.ts";
 import type { BoundedSession } from "./http2_bounds.ts";
 import { connectionKeyOf, peerAddressOf } from "./socket_address.ts";
 

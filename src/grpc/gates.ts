@@ -12,7 +12,7 @@ import http2, {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { descriptors } from "../descriptors.ts";
-import type { JudgePeer } from "../peer_judge.ts";
+import type { JudgePeer } from "../model/peer_judge.ts";
 import { CallGate } from "./call_gate.ts";
 import { ConnectionGate, NEW_GRACE_MS } from "./connection_gate.ts";
 import { ConnectionTable } from "./connections.ts";

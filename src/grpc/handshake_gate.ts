@@ -9,8 +9,8 @@
 import type { Http2Server, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { ConnectorError, reasonOf } from "../errors.ts";
-import type { JudgePeer } from "../peer_judge.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
+import type { JudgePeer } from "../model/peer_judge.ts";
 import { shownCertificates } from "../platform/peer_certificates.ts";
 import { type AcceptedTls, tcpSocketOf, tlsSocketOf } from "../platform/tls_socket.ts";
 import { explainRefusals, NO_CERTIFICATE, NO_HTTP2 } from "./refusals.ts";

@@ -3,7 +3,7 @@
 // does the retries. Imported for its side effect by modules that open links or listen.
 
 import { experimental, status } from "@grpc/grpc-js";
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../model/errors.ts";
 import { names } from "../names.ts";
 
 const { registerResolver, splitHostPort, statusOrFromError, statusOrFromValue } = experimental;

@@ -3,8 +3,8 @@
 
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
-import { type Address, formatAddress } from "../address.ts";
-import { ConnectorError } from "../errors.ts";
+import { type Address, formatAddress } from "../model/address.ts";
+import { ConnectorError } from "../model/errors.ts";
 import { plainText } from "../plain_text.ts";
 import { type HttpProxy, unreachable } from "../proxies.ts";
 import { protocolOf } from "./foreign_words.ts";

@@ -20,21 +20,21 @@ import {
   type NullMessage,
   RemoteConnectionService,
 } from "../../proto/gen/connector.ts";
-import { type Address, formatAddress } from "../address.ts";
+import { type Address, formatAddress } from "../model/address.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { delay } from "../delay.ts";
-import { ConnectorError, reasonOf } from "../errors.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { Hello, Link } from "../mux/link.ts";
 import { answerTo } from "../mux/negotiation.ts";
-import type { PeerInfo } from "../peer_identity.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
 import { withSystemCode } from "../platform/grpc_bind_error.ts";
 import { addressOfCall, connectionOfCall } from "../platform/grpc_call_address.ts";
 import { pingOptions, type PingTimes, watchSilence } from "../platform/grpc_keepalive.ts";
 import { withHttp2Options } from "../platform/grpc_server_options.ts";
 import { handleOf, keepAccepting } from "../platform/stalled_accept.ts";
-import { isLocalUser, principalOf } from "../principal.ts";
-import { type Control, MAX_NAME_LENGTH } from "../service.ts";
+import { isLocalUser, principalOf } from "../model/principal.ts";
+import { type Control, MAX_NAME_LENGTH } from "../model/service.ts";
 import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import {
   checkAddress,

@@ -1,7 +1,7 @@
 // Names of accepted connections: where the peer is, for people and decisions, and which connection it is, for tables.
 
 import type { Socket } from "node:net";
-import { formatAddress, unmapIpv4 } from "../address.ts";
+import { formatAddress, unmapIpv4 } from "../model/address.ts";
 
 type Ends = Pick<Socket, "remoteAddress" | "remotePort" | "localAddress" | "localPort">;
 

@@ -2,7 +2,7 @@
 
 import { status, type StatusObject } from "@grpc/grpc-js";
 import { connectReason, type Security } from "../connect_reasons.ts";
-import { CODE_NUMBERS, codeOfNumber, ConnectorError } from "../errors.ts";
+import { CODE_NUMBERS, codeOfNumber, ConnectorError } from "../model/errors.ts";
 import { plainText } from "../plain_text.ts";
 import type { GoAway } from "./go_away.ts";
 

@@ -1,6 +1,6 @@
 // Cuts a link off whose peer does not end it in time, once we have.
 
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import type { Link } from "./link.ts";
 
 /** The patience with one link that is about to end. */

@@ -1,8 +1,8 @@
 // The seam between a session and how its data travels. The session negotiates a dialect, opens streams through it and
 // passes every message of the peer to it; it knows nothing of frames. native/ and reference/ implement it.
 
-import type { ConnectorError } from "../errors.ts";
-import type { SessionLimits } from "../limits.ts";
+import type { ConnectorError } from "../model/errors.ts";
+import type { SessionLimits } from "../model/limits.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import type { Outbox } from "./outbox.ts";
 import type { OnStream, OpenOptions, Stream } from "./stream.ts";

@@ -1,8 +1,8 @@
 // The seam between the multiplexer and whatever carries its messages: a gRPC call, or a pair in memory.
 // A link keeps messages whole, in order, and tells when to hold back; it knows nothing of their content.
 
-import type { ConnectorError } from "../errors.ts";
-import type { PeerInfo } from "../peer_identity.ts";
+import type { ConnectorError } from "../model/errors.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
 
 /** Why a link ended: `undefined` when either side ended it in order. */
 export type LinkEnd = ConnectorError | undefined;

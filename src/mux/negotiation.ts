@@ -1,8 +1,8 @@
 // What two connectors agree on before they speak the native dialect: a version, each side's limits, and features. Pure
 // text to values; that it travels as gRPC metadata is grpc/'s business. docs/PROTOCOL.md, "Negotiation".
 
-import { ConnectorError } from "../errors.ts";
-import { LIMIT_RANGES, type PeerLimits } from "../limits.ts";
+import { ConnectorError } from "../model/errors.ts";
+import { LIMIT_RANGES, type PeerLimits } from "../model/limits.ts";
 import type { Hello } from "./link.ts";
 
 /** The version of the native dialect that is spoken here; whoever speaks it speaks all before it. */

@@ -2,7 +2,7 @@
 // into messages when there is room for them. It holds no data: while the link is full, bytes wait in the buffer that they
 // were read into, and so the sender's TCP socket is held back.
 
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import type { Link } from "./link.ts";
 
 /**

@@ -2,8 +2,8 @@
 // sides have agreed on. The same engine on both ends; who dialled matters to its owner, and to the parity of stream
 // numbers. It owns the link, its outbox and its dialect.
 
-import { ConnectorError } from "../errors.ts";
-import type { PeerInfo } from "../peer_identity.ts";
+import { ConnectorError } from "../model/errors.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
 import { type ControlFrame, MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import { encodeFrame } from "../wire/open_data_codec.ts";
 import { CutOff } from "./cut_off.ts";

@@ -1,6 +1,6 @@
 // What a session is made of, and what it tells its owner.
 
-import type { SessionLimits } from "../limits.ts";
+import type { SessionLimits } from "../model/limits.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import type { DialectName, Role } from "./dialect.ts";
 import type { OnStream } from "./stream.ts";

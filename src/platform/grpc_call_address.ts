@@ -6,7 +6,7 @@
 // Once mended: `getPeer` can be used as it is, and `getConnectionInfo` of the call itself.
 
 import type { ServerInterceptingCall, ServerUnaryCall } from "@grpc/grpc-js";
-import { connectionText, formatAddress, unmapIpv4 } from "../address.ts";
+import { connectionText, formatAddress, unmapIpv4 } from "../model/address.ts";
 
 /** Where a call comes from: host:port, or `unknown` when its connection was lost. */
 export function addressOfCall(call: Pick<ServerUnaryCall<unknown, unknown>, "getPeer">): string {

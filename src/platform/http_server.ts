@@ -1,4 +1,4 @@
-// An HTTP server that never listens itself: it is given its connections. Used by cli/serve_http.ts.
+// An HTTP server that never listens itself: it is given its connections. Used by api/serve_http.ts.
 //
 // What is wrong: a server of node:http that does not listen ends every connection after its first answer, though it has
 // told the client that it keeps it. Seen in Deno 2.9.6.

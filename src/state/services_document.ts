@@ -2,10 +2,10 @@
 // state_file.ts reads and writes it.
 
 import * as z from "zod";
-import { isAddress, MAX_ADDRESS_LENGTH } from "../address.ts";
-import { ConnectorError } from "../errors.ts";
+import { isAddress, MAX_ADDRESS_LENGTH } from "../model/address.ts";
+import { ConnectorError } from "../model/errors.ts";
 import { InstanceSecret } from "../instance_secret.ts";
-import { isServiceName, type Service } from "../service.ts";
+import { isServiceName, type Service } from "../model/service.ts";
 
 /** The version that is written, and the only one that is read. */
 const VERSION = 1;

@@ -3,10 +3,10 @@
 // mount point, is written in place (in_place.ts).
 
 import { basename, dirname, join, resolve } from "node:path";
-import { ConnectorError, reasonOf } from "../errors.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
 import { type OpenFile, openToOthers } from "../file_access.ts";
 import { InstanceSecret } from "../instance_secret.ts";
-import type { Service } from "../service.ts";
+import type { Service } from "../model/service.ts";
 import { contentOf, overwrite } from "./in_place.ts";
 import { formatState, type KeptState, parseState } from "./services_document.ts";
 

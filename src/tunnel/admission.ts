@@ -1,14 +1,14 @@
 // Who may do what here. Every service that is exposed or taken up, every tunnelled connection, at its ingress and at its
 // egress, and every IP address that is about to be dialled is asked about here. The rules are functions, in order.
 
-import { type Address, parseAddress } from "../address.ts";
+import { type Address, parseAddress } from "../model/address.ts";
 import type { ResetCode } from "../byte_channel.ts";
-import { ConnectorError, type ErrorCode } from "../errors.ts";
-import type { RefusalCode } from "../events.ts";
-import type { PeerInfo } from "../peer_identity.ts";
-import type { Principal } from "../principal.ts";
-import type { ServiceRequest, Side } from "../service.ts";
-import { type OwnListeners, refusalOfRange } from "../tcp/own_listeners.ts";
+import { ConnectorError, type ErrorCode } from "../model/errors.ts";
+import type { RefusalCode } from "../model/events.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
+import type { Principal } from "../model/principal.ts";
+import type { ServiceRequest, Side } from "../model/service.ts";
+import { type OwnListeners, refusalOfRange } from "../net/own_listeners.ts";
 
 /** What is to be decided on. */
 export interface Subject {

@@ -3,13 +3,13 @@
 // descriptors that there are. What one service has of them is in service_connections.ts.
 
 import type { Logger } from "@logtape/logtape";
-import { parseAddress } from "../address.ts";
+import { parseAddress } from "../model/address.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
-import { ConnectorError } from "../errors.ts";
-import type { EventStream } from "../events.ts";
-import type { Service, Side } from "../service.ts";
-import type { Network } from "../tcp/network.ts";
+import { ConnectorError } from "../model/errors.ts";
+import type { EventStream } from "../model/events.ts";
+import type { Service, Side } from "../model/service.ts";
+import type { Network } from "../net/network.ts";
 import { Share } from "../share.ts";
 import type { Admission } from "./admission.ts";
 import { type CountersOfSides, newCounters } from "./counters.ts";

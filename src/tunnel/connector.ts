@@ -1,10 +1,10 @@
 // The connector: what REST, gRPC and the command line drive. It owns the peers on both sides, whoever dialled, the services
 // that go over their links, and every tunnelled connection.
 
-import { type Address, parseAddress } from "../address.ts";
+import { type Address, parseAddress } from "../model/address.ts";
 import { delay } from "../delay.ts";
-import { ConnectorError } from "../errors.ts";
-import type { SessionLimits } from "../limits.ts";
+import { ConnectorError } from "../model/errors.ts";
+import type { SessionLimits } from "../model/limits.ts";
 import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
 import type { Route } from "../proxies.ts";
@@ -15,9 +15,9 @@ import type {
   Service,
   ServiceReport,
   ServiceRequest,
-} from "../service.ts";
-import { EventStream } from "../events.ts";
-import type { OwnListeners } from "../tcp/own_listeners.ts";
+} from "../model/service.ts";
+import { EventStream } from "../model/events.ts";
+import type { OwnListeners } from "../net/own_listeners.ts";
 import { Admission, notDisabled, notDraining, notOwnAddress, withinLimits } from "./admission.ts";
 import type { CountersOfSides } from "./counters.ts";
 import { EventLog } from "./event_log.ts";

@@ -1,7 +1,7 @@
 // What was counted of all connections of one side since the connector began, whatever has become of their services.
 
-import { REFUSAL_CODES, type RefusalCode } from "../events.ts";
-import type { Side } from "../service.ts";
+import { REFUSAL_CODES, type RefusalCode } from "../model/events.ts";
+import type { Side } from "../model/service.ts";
 
 /** Numbers that only grow, but for `open`. */
 export interface ConnectionCounters {

@@ -1,10 +1,10 @@
 // The dialling side: connects a stream that the peer opened to a service's destination. What is dialled is the address that
 // Admission was asked about.
 
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../model/errors.ts";
 import type { Stream } from "../mux/stream.ts";
-import type { PeerInfo } from "../peer_identity.ts";
-import type { Conn } from "../tcp/conn.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
+import type { Conn } from "../net/conn.ts";
 import { type Refusal, resetOf } from "./admission.ts";
 import { MAX_PASSAGES, type Passage } from "./passages.ts";
 import type { ServiceConnections, TunnelledConnection } from "./service_connections.ts";

@@ -9,8 +9,8 @@ import type {
   RefusalEvent,
   ServiceEvent,
   Subscription,
-} from "../events.ts";
-import { identityFields, whoFields } from "../peer_identity.ts";
+} from "../model/events.ts";
+import { identityFields, whoFields } from "../model/peer_identity.ts";
 import { IN_ORDER } from "./service_connections.ts";
 
 /** Where lines are written. */

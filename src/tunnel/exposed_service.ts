@@ -1,13 +1,13 @@
 // An exposed service of either origin: its exposure, and what carries that out, such as its port, its connections, its timers
 // and what is sent to its peer. What it may become is decided in exposure.ts.
 
-import { ConnectorError, type ErrorCode } from "../errors.ts";
-import type { EventStream } from "../events.ts";
+import { ConnectorError, type ErrorCode } from "../model/errors.ts";
+import type { EventStream } from "../model/events.ts";
 import type { Session } from "../mux/session.ts";
-import type { PeerInfo } from "../peer_identity.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
 import { RETRY_BACKOFF, waitMs } from "../retry.ts";
-import type { Service, ServiceReport, Side } from "../service.ts";
-import type { OwnListeners } from "../tcp/own_listeners.ts";
+import type { Service, ServiceReport, Side } from "../model/service.ts";
+import type { OwnListeners } from "../net/own_listeners.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { serviceToMessage } from "../wire/service_message.ts";
 import { AnswerPace } from "./answer_pace.ts";

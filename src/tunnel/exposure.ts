@@ -4,10 +4,10 @@
 //
 // `TRANSITIONS` has an answer for every pair of a state and an event.
 
-import type { ErrorCode } from "../errors.ts";
+import type { ErrorCode } from "../model/errors.ts";
 import type { DialectName } from "../mux/dialect.ts";
-import type { PeerInfo } from "../peer_identity.ts";
-import type { ServiceStatus, ServiceType } from "../service.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
+import type { ServiceStatus, ServiceType } from "../model/service.ts";
 
 /** Who exposed a service here: our user, to a peer that we dial, or a peer that dialled us. */
 export type Origin = "own" | "peer";

@@ -2,11 +2,11 @@
 // Whose a peer's service is, who gets which port, and how many there may be is decided here; where each stands, in
 // exposure.ts.
 
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import type { Session } from "../mux/session.ts";
-import type { PeerInfo } from "../peer_identity.ts";
-import { boundKey, mayClaim, mayInherit, type Principal, principalOf } from "../principal.ts";
-import type { Service, ServiceReport, ServiceRequest } from "../service.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
+import { boundKey, mayClaim, mayInherit, type Principal, principalOf } from "../model/principal.ts";
+import type { Service, ServiceReport, ServiceRequest } from "../model/service.ts";
 import { Share } from "../share.ts";
 import {
   ExposedService,

@@ -1,8 +1,8 @@
 // Which links of peers that dial us are held: so many in all, so many of one peer, and none for long over which nothing is
 // exposed. When there is no room, links that are of no use to anybody give way.
 
-import { ConnectorError } from "../errors.ts";
-import type { PeerInfo } from "../peer_identity.ts";
+import { ConnectorError } from "../model/errors.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
 import { shareOfPeer } from "./peer_share.ts";
 import { Share } from "../share.ts";
 

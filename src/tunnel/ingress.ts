@@ -1,11 +1,11 @@
 // The listening side of one service: accepts visitors and opens a stream to the peer for each. While there is no
 // link, visitors wait for a limited time: a peer that returns soon finds its port and its visitors.
 
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../model/errors.ts";
 import type { Session } from "../mux/session.ts";
-import type { PeerInfo } from "../peer_identity.ts";
-import type { Conn } from "../tcp/conn.ts";
-import type { OwnListeners } from "../tcp/own_listeners.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
+import type { Conn } from "../net/conn.ts";
+import type { OwnListeners } from "../net/own_listeners.ts";
 import type { Refusal } from "./admission.ts";
 import type { ServiceConnections, TunnelledConnection } from "./service_connections.ts";
 

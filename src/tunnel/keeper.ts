@@ -2,8 +2,8 @@
 // writes the list as it is now, not what has changed. Where it is kept is not its business (src/state/).
 
 import type { Logger } from "@logtape/logtape";
-import type { EventStream, Subscription } from "../events.ts";
-import type { Service } from "../service.ts";
+import type { EventStream, Subscription } from "../model/events.ts";
+import type { Service } from "../model/service.ts";
 
 /** What it keeps, and where. */
 export interface KeeperOptions {

@@ -2,16 +2,16 @@
 // ever, `#tryOnce` is the life of one link, up to where another one is due: it takes no more streams, or something on the way
 // is about to end it. The other one is opened beside it then.
 
-import { type Address, formatAddress } from "../address.ts";
-import { ConnectorError, reasonOf } from "../errors.ts";
+import { type Address, formatAddress } from "../model/address.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
 import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
 import type { DialectName } from "../mux/dialect.ts";
 import { names } from "../names.ts";
 import { type Route, unreachable } from "../proxies.ts";
 import { Backoff, RENEWAL_BACKOFF, RETRY_BACKOFF } from "../retry.ts";
-import type { Service } from "../service.ts";
-import { refusalOf } from "../tcp/reachable.ts";
+import type { Service } from "../model/service.ts";
+import { refusalOf } from "../net/reachable.ts";
 import type { Connections } from "./connections.ts";
 import type { DialPace } from "./dial_pace.ts";
 import type { ExposedService } from "./exposed_service.ts";

@@ -3,15 +3,15 @@
 // inbound_links.ts (the peer does); what a peer may ask for, in exposures.ts.
 
 import type { Logger } from "@logtape/logtape";
-import { ConnectorError, reasonOf } from "../errors.ts";
-import type { EventStream } from "../events.ts";
-import type { SessionLimits } from "../limits.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
+import type { EventStream } from "../model/events.ts";
+import type { SessionLimits } from "../model/limits.ts";
 import type { Link } from "../mux/link.ts";
 import { Session } from "../mux/session.ts";
 import type { DialectName } from "../mux/dialect.ts";
 import type { Leaving } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
-import { type PeerInfo, whoFields } from "../peer_identity.ts";
+import { type PeerInfo, whoFields } from "../model/peer_identity.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";

@@ -1,7 +1,7 @@
 // What one peer that dials us may have of the links and services that there are for all of them.
 
-import type { PeerInfo } from "../peer_identity.ts";
-import { boundKey } from "../principal.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
+import { boundKey } from "../model/principal.ts";
 import type { Share } from "../share.ts";
 
 /**

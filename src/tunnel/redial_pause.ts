@@ -1,9 +1,9 @@
 // When a peer is dialled again: after a wait, which ends early when somebody is in a hurry or when the peer's port opens,
 // and when it is its turn among all peers.
 
-import type { Address } from "../address.ts";
+import type { Address } from "../model/address.ts";
 import { delay } from "../delay.ts";
-import { becomesReachable, type Reachability } from "../tcp/reachable.ts";
+import { becomesReachable, type Reachability } from "../net/reachable.ts";
 import type { DialPace } from "./dial_pace.ts";
 import type { Pacer, Turn } from "./pacer.ts";
 

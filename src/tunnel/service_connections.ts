@@ -1,15 +1,15 @@
 // The tunnelled connections of one service, on the side of it that is here: let in by Admission, counted, published as
 // events, and ended together when the service is removed.
 
-import type { Address } from "../address.ts";
+import type { Address } from "../model/address.ts";
 import type { ByteChannel } from "../byte_channel.ts";
-import type { ConnectionFacts, EventStream } from "../events.ts";
-import type { PeerInfo } from "../peer_identity.ts";
-import type { ConnectionStats, Service, Side } from "../service.ts";
+import type { ConnectionFacts, EventStream } from "../model/events.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
+import type { ConnectionStats, Service, Side } from "../model/service.ts";
 import type { Share } from "../share.ts";
 import { SwapSet, type SwapSetMember } from "../swap_set.ts";
-import type { Network } from "../tcp/network.ts";
-import { splice, type SpliceOptions } from "../tcp/splice.ts";
+import type { Network } from "../net/network.ts";
+import { splice, type SpliceOptions } from "../net/splice.ts";
 import type { Admission, Refusal } from "./admission.ts";
 import type { ConnectionCounters } from "./counters.ts";
 import type { Passages } from "./passages.ts";

@@ -2,8 +2,8 @@
 // here are those of the reference dialect. The codecs turn frames into messages and back.
 
 import type { Service as ServiceMessage } from "../../proto/gen/connector.ts";
-import type { ErrorCode } from "../errors.ts";
-import type { ServiceStatus } from "../service.ts";
+import type { ErrorCode } from "../model/errors.ts";
+import type { ServiceStatus } from "../model/service.ts";
 
 /** A frame about services, understood by every kind of peer. */
 export type ControlFrame =

@@ -14,7 +14,7 @@ import {
   ResetCode as ResetCodeMessage,
 } from "../../proto/gen/connector.ts";
 import type { ResetCode } from "../byte_channel.ts";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import {
   breach,
   type DataFrame,

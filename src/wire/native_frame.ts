@@ -1,7 +1,7 @@
 // Frames of the native dialect as plain values. docs/PROTOCOL.md, "Native dialect", says what each means.
 
 import type { ResetCode } from "../byte_channel.ts";
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 
 /** Why a session ends, and when. */
 export type GoAwayCode =

@@ -2,7 +2,7 @@
 // speak the reference dialect. Held to recorded traffic of the reference by its golden vectors.
 
 import { OpenData } from "../../proto/gen/connector.ts";
-import { CODE_NUMBERS, codeOfNumber, ConnectorError, type ErrorCode } from "../errors.ts";
+import { CODE_NUMBERS, codeOfNumber, ConnectorError, type ErrorCode } from "../model/errors.ts";
 import type { ControlFrame, Frame, ReferenceFrame } from "./frame.ts";
 import { MAX_ID_LENGTH, statusFromMessage, statusToMessage } from "./service_message.ts";
 

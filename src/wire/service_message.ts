@@ -1,8 +1,8 @@
 // A service as the contract's messages spell it, and back. Used by the codec of the tunnel and by the
 // gRPC control API; what a peer sends is checked here before anything else sees it.
 
-import { MAX_ADDRESS_LENGTH, parseAddress } from "../address.ts";
-import { ConnectorError } from "../errors.ts";
+import { MAX_ADDRESS_LENGTH, parseAddress } from "../model/address.ts";
+import { ConnectorError } from "../model/errors.ts";
 import {
   type Service as ServiceMessage,
   ServiceStatus as StatusMessage,
@@ -14,7 +14,7 @@ import {
   type Service,
   type ServiceRequest,
   type ServiceStatus,
-} from "../service.ts";
+} from "../model/service.ts";
 
 /** The longest id that a peer may choose, in characters; a UUID has 36. */
 export const MAX_ID_LENGTH = 128;

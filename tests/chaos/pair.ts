@@ -2,7 +2,7 @@
 // spoken to first, and to one that speaks first.
 
 import { delay } from "../../src/delay.ts";
-import type { ServiceType } from "../../src/service.ts";
+import type { ServiceType } from "../../src/model/service.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { ChaosConnector, type ConnectorOptions } from "./connector.ts";
 import { Disturbances } from "./disturbance.ts";

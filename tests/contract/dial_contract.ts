@@ -3,10 +3,10 @@
 
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { Names, type Resolve } from "../../src/names.ts";
-import type { Dial } from "../../src/tcp/dial.ts";
-import type { Network } from "../../src/tcp/network.ts";
+import type { Dial } from "../../src/net/dial.ts";
+import type { Network } from "../../src/net/network.ts";
 import { silentAddress } from "../support/silent_address.ts";
 import { soon } from "../support/soon.ts";
 import { freePort } from "../support/world.ts";

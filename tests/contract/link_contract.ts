@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import type { Hello, Link } from "../../src/mux/link.ts";
 import type { LinkPair } from "../support/memory_link.ts";
 import { soon } from "../support/soon.ts";

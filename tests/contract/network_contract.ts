@@ -4,12 +4,12 @@
 import { deepStrictEqual, match, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import { createServer } from "node:net";
 import { TAKEN } from "../../src/byte_channel.ts";
-import { ConnectorError, type ErrorCode } from "../../src/errors.ts";
+import { ConnectorError, type ErrorCode } from "../../src/model/errors.ts";
 import { delay } from "../../src/delay.ts";
-import type { Conn } from "../../src/tcp/conn.ts";
-import type { Network } from "../../src/tcp/network.ts";
-import { SWEEP_MS } from "../../src/tcp/sweep.ts";
-import { splice } from "../../src/tcp/splice.ts";
+import type { Conn } from "../../src/net/conn.ts";
+import type { Network } from "../../src/net/network.ts";
+import { SWEEP_MS } from "../../src/net/sweep.ts";
+import { splice } from "../../src/net/splice.ts";
 import { silentAddress } from "../support/silent_address.ts";
 import { soon } from "../support/soon.ts";
 import {

@@ -6,7 +6,7 @@ import { getLogger } from "@logtape/logtape";
 import { generateKeyPairSync } from "node:crypto";
 import * as path from "node:path";
 import { loadTls } from "../../src/cli/tls.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import type { TlsPem } from "../../src/grpc/credentials.ts";
 import { CLIENT_AUTH, DAY_MS, makeCertificate, SERVER_AUTH } from "../support/certificates.ts";
 import { LOOPBACK, makePki, pemOf, spawnSecure, tempFolder, writeTls } from "../support/mtls.ts";

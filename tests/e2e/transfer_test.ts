@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { createHash } from "node:crypto";
-import type { ServiceType } from "../../src/service.ts";
+import type { ServiceType } from "../../src/model/service.ts";
 import { exposeService, spawnPair } from "../support/processes.ts";
 import { echo, freePort, randomBytes, readAll, serveTcp, writeAll } from "../support/world.ts";
 

@@ -1,8 +1,8 @@
 // What one peer takes of what is meant for all: links, services, and turns to be dialled. Another peer finds its own.
 
 import { match, ok, strictEqual } from "node:assert/strict";
-import { ConnectorError } from "../../src/errors.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { Session } from "../../src/mux/session.ts";

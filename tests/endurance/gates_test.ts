@@ -3,7 +3,7 @@
 import { match, ok, strictEqual } from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { hello } from "../../src/mux/negotiation.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { type LinkListener, listenForLinks, type ListenOptions } from "../support/grpc_links.ts";
 import {
   beginCall,

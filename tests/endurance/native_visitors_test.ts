@@ -2,7 +2,7 @@
 // nothing behind.
 
 import { ok, strictEqual } from "node:assert/strict";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { soon } from "../support/soon.ts";
 import { network } from "../support/sockets.ts";
 import { nameOf, PATH_KINDS, startPath, visit } from "../support/tunnel_path.ts";

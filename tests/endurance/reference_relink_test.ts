@@ -2,7 +2,7 @@
 // answered, many services, several starts.
 
 import { deepStrictEqual, notStrictEqual, strictEqual } from "node:assert/strict";
-import type { Service, ServiceType } from "../../src/service.ts";
+import type { Service, ServiceType } from "../../src/model/service.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { startReferenceAcceptor } from "../support/reference_link.ts";
 import { exposedIds, untilComplete, visit } from "../support/reference_tunnel.ts";

@@ -3,8 +3,8 @@
 
 import { deepStrictEqual, ok } from "node:assert/strict";
 import { parseCertificate } from "../../src/certs/reader/certificate.ts";
-import { ConnectorError } from "../../src/errors.ts";
-import type { JudgePeer } from "../../src/peer_judge.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import type { JudgePeer } from "../../src/model/peer_judge.ts";
 import { type ChainCase, chainTable } from "../support/chains.ts";
 import { damage, Random } from "../support/damaged_certificates.ts";
 import { type Bytes, elementsOf } from "../support/der_writer.ts";

@@ -2,10 +2,10 @@
 // or nothing wrong at all.
 
 import { ok } from "node:assert/strict";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { checkTls, type TlsTexts } from "../../src/cli/tls.ts";
 import { InstanceSecret } from "../../src/instance_secret.ts";
-import type { Service } from "../../src/service.ts";
+import type { Service } from "../../src/model/service.ts";
 import { formatState, parseState } from "../../src/state/services_document.ts";
 import { labelled } from "../support/certificates.ts";
 import { makePki } from "../support/mtls.ts";

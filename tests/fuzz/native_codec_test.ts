@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import fc from "fast-check";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { decodeBatch } from "../../src/wire/native_codec.ts";
 import { MAX_TEXT_BYTES, type NativeFrame } from "../../src/wire/native_frame.ts";
 import { anyFrame, encodeNaively } from "../support/native_frames.ts";

@@ -4,7 +4,7 @@
 import { ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import type { Frame } from "../../proto/gen/connector.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { Session } from "../../src/mux/session.ts";
 import type { SessionOptions } from "../../src/mux/session_options.ts";

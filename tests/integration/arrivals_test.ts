@@ -2,13 +2,13 @@
 // is decided on.
 
 import { ok, strictEqual } from "node:assert/strict";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { describePeer } from "../../src/certs/identity/description.ts";
 import { delay } from "../../src/delay.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { listenForLinks, makeTls } from "../support/grpc_links.ts";

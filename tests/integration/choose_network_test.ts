@@ -3,15 +3,15 @@
 
 import { deepStrictEqual, match, rejects, strictEqual } from "node:assert/strict";
 import type { ByteChannel } from "../../src/byte_channel.ts";
-import { ConnectorError } from "../../src/errors.ts";
-import { chooseNetwork } from "../../src/tcp/choose_network.ts";
-import type { Conn } from "../../src/tcp/conn.ts";
-import { denoNetwork } from "../../src/tcp/deno/sockets.ts";
-import { handlesNetwork, handleSockets } from "../../src/tcp/handles/sockets.ts";
-import { Network } from "../../src/tcp/network.ts";
-import { selfTest } from "../../src/tcp/self_test.ts";
-import type { SocketKind } from "../../src/tcp/socket_kinds.ts";
-import type { Attempt, Sockets } from "../../src/tcp/sockets.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import { chooseNetwork } from "../../src/net/choose_network.ts";
+import type { Conn } from "../../src/net/conn.ts";
+import { denoNetwork } from "../../src/net/deno/sockets.ts";
+import { handlesNetwork, handleSockets } from "../../src/net/handles/sockets.ts";
+import { Network } from "../../src/net/network.ts";
+import { selfTest } from "../../src/net/self_test.ts";
+import type { SocketKind } from "../../src/net/socket_kinds.ts";
+import type { Attempt, Sockets } from "../../src/net/sockets.ts";
 
 /** Handles of which something is broken. */
 function broken(parts: Partial<Sockets>): Network {

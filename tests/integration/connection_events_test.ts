@@ -2,9 +2,9 @@
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
-import type { ConnectionEvent, RefusalEvent } from "../../src/events.ts";
+import type { ConnectionEvent, RefusalEvent } from "../../src/model/events.ts";
 import type { Session } from "../../src/mux/session.ts";
-import { OwnListeners } from "../../src/tcp/own_listeners.ts";
+import { OwnListeners } from "../../src/net/own_listeners.ts";
 import type { Rule } from "../../src/tunnel/admission.ts";
 import { Connections } from "../../src/tunnel/connections.ts";
 import { Ingress } from "../../src/tunnel/ingress.ts";

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
-import { OwnListeners } from "../../src/tcp/own_listeners.ts";
+import { OwnListeners } from "../../src/net/own_listeners.ts";
 import type { Refusal } from "../../src/tunnel/admission.ts";
 import { Connections, type ConnectionsOptions } from "../../src/tunnel/connections.ts";
 import { EventLog } from "../../src/tunnel/event_log.ts";

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { gzipSync } from "node:zlib";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import {
   concat,

@@ -3,9 +3,9 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import type { Logger } from "@logtape/logtape";
-import { type Address, formatAddress } from "../../src/address.ts";
+import { type Address, formatAddress } from "../../src/model/address.ts";
 import type { Stream } from "../../src/mux/stream.ts";
-import { OwnListeners } from "../../src/tcp/own_listeners.ts";
+import { OwnListeners } from "../../src/net/own_listeners.ts";
 import { notOwnAddress, type Rule, type Subject } from "../../src/tunnel/admission.ts";
 import { Connections } from "../../src/tunnel/connections.ts";
 import { carryToDestination } from "../../src/tunnel/egress.ts";

@@ -4,13 +4,13 @@
 import { deepStrictEqual, match, strictEqual, throws } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
 import type { Session } from "../../src/mux/session.ts";
-import type { PeerInfo } from "../../src/peer_identity.ts";
-import { Principal } from "../../src/principal.ts";
-import type { Service } from "../../src/service.ts";
+import type { PeerInfo } from "../../src/model/peer_identity.ts";
+import { Principal } from "../../src/model/principal.ts";
+import type { Service } from "../../src/model/service.ts";
 import { newDialPace } from "../../src/tunnel/dial_pace.ts";
 import type { ExposedService, ServicePeer } from "../../src/tunnel/exposed_service.ts";
 import { Exposures } from "../../src/tunnel/exposures.ts";
-import { OwnListeners } from "../../src/tcp/own_listeners.ts";
+import { OwnListeners } from "../../src/net/own_listeners.ts";
 import { Connections } from "../../src/tunnel/connections.ts";
 import type { ControlFrame } from "../../src/wire/frame.ts";
 import { certificateId } from "../support/principals.ts";

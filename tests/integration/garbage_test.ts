@@ -12,7 +12,7 @@ const source = (path: string) => new URL(`../../src/${path}`, import.meta.url).h
  */
 const program = (network: string, from: string) => `
   import { ${network} as network } from "${source(from)}";
-  import { splice } from "${source("tcp/splice.ts")}";
+  import { splice } from "${source("net/splice.ts")}";
   const turn = (ms = 5) => new Promise((resolve) => setTimeout(resolve, ms));
   const dial = (port) => network.dial({ host: "127.0.0.1", port }, 5000);
   const bytes = new Uint8Array(10);
@@ -64,8 +64,8 @@ const program = (network: string, from: string) => `
 
 for (
   const [network, from] of [
-    ["handlesNetwork", "tcp/handles/sockets.ts"],
-    ["denoNetwork", "tcp/deno/sockets.ts"],
+    ["handlesNetwork", "net/handles/sockets.ts"],
+    ["denoNetwork", "net/deno/sockets.ts"],
   ] as const
 ) {
   Deno.test(`${network}: connections that have ended are gone with the next collection of the young generation`, async () => {

@@ -2,11 +2,11 @@
 
 import { ok, rejects, strictEqual } from "node:assert/strict";
 import { describePeer } from "../../src/certs/identity/description.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { soon } from "../support/soon.ts";

@@ -3,9 +3,9 @@
 
 import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
 import type { Logger } from "@logtape/logtape";
-import { ConnectorError } from "../../src/errors.ts";
-import { EventStream, type ServiceEvent } from "../../src/events.ts";
-import type { Service } from "../../src/service.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import { EventStream, type ServiceEvent } from "../../src/model/events.ts";
+import type { Service } from "../../src/model/service.ts";
 import { Keeper } from "../../src/tunnel/keeper.ts";
 import { settle, until } from "../support/world.ts";
 

@@ -2,7 +2,7 @@
 
 import { ok } from "node:assert/strict";
 import { GoAwayCode } from "../../proto/gen/connector.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { memoryLinks } from "../support/memory_link.ts";
 import { HostilePeer } from "../support/hostile_peer.ts";

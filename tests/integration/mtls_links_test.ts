@@ -8,9 +8,9 @@ import { issueLeaf } from "../../src/certs/issue/issue.ts";
 import { describePeer } from "../../src/certs/identity/description.ts";
 import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
-import type { ServiceReport } from "../../src/service.ts";
+import type { ServiceReport } from "../../src/model/service.ts";
 import {
   CLIENT_AUTH,
   DAY_MS,

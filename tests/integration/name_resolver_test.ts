@@ -3,11 +3,11 @@
 import { match, rejects, strictEqual } from "node:assert/strict";
 import { createServer } from "node:http2";
 import { describePeer } from "../../src/certs/identity/description.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { GrpcServer, type GrpcServerOptions } from "../../src/grpc/server.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { listenForLinks } from "../support/grpc_links.ts";

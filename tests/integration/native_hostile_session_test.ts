@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { GoAwayCode } from "../../proto/gen/connector.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { SILENCE_MS } from "../../src/mux/native/liveness.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { Session } from "../../src/mux/session.ts";

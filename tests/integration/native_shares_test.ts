@@ -1,8 +1,8 @@
 // What one service of a link can take from the others: streams, and opens that nobody answers. Two sessions in memory.
 
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
-import { ConnectorError } from "../../src/errors.ts";
-import { DEFAULT_LIMITS, type SessionLimits } from "../../src/limits.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import { DEFAULT_LIMITS, type SessionLimits } from "../../src/model/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { Session } from "../../src/mux/session.ts";
 import type { Stream } from "../../src/mux/stream.ts";

@@ -2,11 +2,11 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { describePeer } from "../../src/certs/identity/description.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { GrpcServer } from "../../src/grpc/server.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { dialHostile, startWorld } from "../support/attacked_connector.ts";
 import { startAnsweringAcceptor } from "../support/answering_acceptor.ts";

@@ -2,7 +2,7 @@
 // addresses of the network link.
 
 import { match, ok, strictEqual } from "node:assert/strict";
-import { OwnListeners } from "../../src/tcp/own_listeners.ts";
+import { OwnListeners } from "../../src/net/own_listeners.ts";
 
 const PORT = 9091;
 

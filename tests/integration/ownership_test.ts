@@ -11,9 +11,9 @@ import {
   ServiceStatus,
   ServiceType,
 } from "../../proto/gen/connector.ts";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { InstanceSecret } from "../../src/instance_secret.ts";
-import type { Service } from "../../src/service.ts";
+import type { Service } from "../../src/model/service.ts";
 import { dialHostile } from "../support/attacked_connector.ts";
 import type { HostilePeer } from "../support/hostile_peer.ts";
 import { makePki, pemOf } from "../support/mtls.ts";

@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import net from "node:net";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { ProxiedWay } from "../../src/grpc/proxy_tunnel.ts";
 import { makePki, pemOf } from "../support/mtls.ts";
 import { makeCertificate } from "../support/certificates.ts";

@@ -1,7 +1,7 @@
 // Whether a port that refused takes connections again: seen while it is watched, and between two watches.
 
 import { strictEqual } from "node:assert/strict";
-import { becomesReachable } from "../../src/tcp/reachable.ts";
+import { becomesReachable } from "../../src/net/reachable.ts";
 import { freePort, serveTcp, settle } from "../support/world.ts";
 
 const never = new AbortController().signal;

@@ -6,7 +6,7 @@ import {
   type Service,
   ServiceStatus as StatusMessage,
 } from "../../proto/gen/connector.ts";
-import type { ServiceRequest, ServiceStatus } from "../../src/service.ts";
+import type { ServiceRequest, ServiceStatus } from "../../src/model/service.ts";
 import { pick, referenceDials, sameMessage } from "../fixtures/reference_traffic/recorded.ts";
 import { type ReferenceAcceptor, startReferenceAcceptor } from "../support/reference_link.ts";
 import { bytesOf } from "../support/reference_peer.ts";

@@ -2,7 +2,7 @@
 // that had it, though that call may have ended: an id that it has met once carries nobody again.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import type { ServiceType } from "../../src/service.ts";
+import type { ServiceType } from "../../src/model/service.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { startReferenceAcceptor } from "../support/reference_link.ts";
 import { exposedIds, untilComplete, visit } from "../support/reference_tunnel.ts";

@@ -1,7 +1,7 @@
 // Services of an earlier run: what may not be had any more is not had, whatever the file says.
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { Service, ServiceType } from "../../src/service.ts";
+import type { Service, ServiceType } from "../../src/model/service.ts";
 import {
   echo,
   exposeThrough,

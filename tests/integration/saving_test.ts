@@ -1,8 +1,8 @@
 // What is kept of what is exposed, when keeping it fails: what was answered is what is true, here and in the file.
 
 import { deepStrictEqual, rejects } from "node:assert/strict";
-import { ConnectorError } from "../../src/errors.ts";
-import type { Service, ServiceRequest } from "../../src/service.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import type { Service, ServiceRequest } from "../../src/model/service.ts";
 import { freePort, startConnector, until } from "../support/world.ts";
 
 /** A file that can be told to fail. Each list is written in its turn, as it was when it was given. */

@@ -2,8 +2,8 @@
 
 import { rejects, strictEqual } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
-import { ConnectorError } from "../../src/errors.ts";
-import { serveHttp } from "../../src/cli/serve_http.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import { serveHttp } from "../../src/api/serve_http.ts";
 
 const CONTENT = {
   fetch: () => Promise.resolve(new Response()),

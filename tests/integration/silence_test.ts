@@ -2,13 +2,13 @@
 // it there, and how soon it is noticed.
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { describePeer } from "../../src/certs/identity/description.ts";
 import { delay } from "../../src/delay.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { CLIENT_PINGS, dialLink } from "../../src/grpc/dial.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { encodeFrame } from "../../src/wire/open_data_codec.ts";
 import { FaultRelay } from "../support/fault_relay.ts";

@@ -3,8 +3,8 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import type { ByteChannel, ResetCode } from "../../src/byte_channel.ts";
 import { delay } from "../../src/delay.ts";
-import { ConnectorError } from "../../src/errors.ts";
-import { LOST_GRACE_MS, splice } from "../../src/tcp/splice.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import { LOST_GRACE_MS, splice } from "../../src/net/splice.ts";
 import { until } from "../support/world.ts";
 
 /** Longer than any test: the half-open timer does not fire. */

@@ -2,8 +2,8 @@
 
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
-import { ConnectorError } from "../../src/errors.ts";
-import type { Service } from "../../src/service.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import type { Service } from "../../src/model/service.ts";
 import { formatState } from "../../src/state/services_document.ts";
 import { StateFile } from "../../src/state/state_file.ts";
 import { tempFolder } from "../support/mtls.ts";

@@ -1,7 +1,7 @@
 // Whole connectors over real gRPC and real sockets, both types of service.
 
 import { deepStrictEqual, match, rejects, strictEqual } from "node:assert/strict";
-import type { ServiceType } from "../../src/service.ts";
+import type { ServiceType } from "../../src/model/service.ts";
 import { keptAlive } from "../support/tcp_timers.ts";
 import {
   echo,

@@ -6,7 +6,7 @@ import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { serveHttp } from "../../src/cli/serve_http.ts";
+import { serveHttp } from "../../src/api/serve_http.ts";
 import { getLogger } from "@logtape/logtape";
 import type { Made } from "../support/certificates.ts";
 import { LOOPBACK, makePki, pemOf, startServer } from "../support/mtls.ts";

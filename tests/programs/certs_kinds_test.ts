@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import * as path from "node:path";
 import tls from "node:tls";
 import { checkTls } from "../../src/cli/tls.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import type { TlsPem } from "../../src/grpc/credentials.ts";
 import { tempFolder } from "../support/mtls.ts";
 import { settle } from "../support/world.ts";

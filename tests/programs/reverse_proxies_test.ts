@@ -5,7 +5,7 @@
 import { match, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
 import { delay } from "../../src/delay.ts";
-import type { ServiceType } from "../../src/service.ts";
+import type { ServiceType } from "../../src/model/service.ts";
 import { Child, runProgram } from "../support/child.ts";
 import {
   makePki,

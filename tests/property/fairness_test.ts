@@ -3,7 +3,7 @@
 import { deepStrictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import type { ByteChannel } from "../../src/byte_channel.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import type { Stream } from "../../src/mux/stream.ts";
 import { seeded } from "../support/memory_link.ts";
 import { sessionPair, TINY_LIMITS, untilTurn } from "../support/session_pair.ts";

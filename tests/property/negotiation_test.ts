@@ -2,8 +2,8 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { ConnectorError } from "../../src/errors.ts";
-import { LIMIT_RANGES, type PeerLimits } from "../../src/limits.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import { LIMIT_RANGES, type PeerLimits } from "../../src/model/limits.ts";
 import type { Hello } from "../../src/mux/link.ts";
 import { answerTo, hello, negotiate, readAnswer } from "../../src/mux/negotiation.ts";
 

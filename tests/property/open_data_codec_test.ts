@@ -4,7 +4,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { type ControlFrame, MAX_MESSAGE_BYTES, type ReferenceFrame } from "../../src/wire/frame.ts";
 import { decodeFrame, encodeFrame } from "../../src/wire/open_data_codec.ts";
 

@@ -5,7 +5,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { parseCertificate } from "../../src/certs/reader/certificate.ts";
 import { certificateIdOf } from "../../src/certs/identity/principal.ts";
-import type { CertificateId } from "../../src/principal.ts";
+import type { CertificateId } from "../../src/model/principal.ts";
 import {
   dnsName,
   ipName,

@@ -4,7 +4,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import type { ByteChannel } from "../../src/byte_channel.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import type { Session } from "../../src/mux/session.ts";
 import type { SessionOptions } from "../../src/mux/session_options.ts";
 import type { Stream } from "../../src/mux/stream.ts";

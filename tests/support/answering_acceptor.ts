@@ -4,7 +4,7 @@
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { CallLink } from "../../src/grpc/call_link.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { settle, until } from "./world.ts";

@@ -1,9 +1,9 @@
 // A whole connector that a hostile peer attacks over real gRPC, and a good peer that must not notice.
 
 import { deepStrictEqual, ok } from "node:assert/strict";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { describePeer } from "../../src/certs/identity/description.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { secureChannels } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import type { Hello } from "../../src/mux/link.ts";

@@ -1,7 +1,7 @@
 // Every way to break the native dialect over a link that is up: what the peer does, and what the session must say.
 // docs/PROTOCOL.md, "Streams", "Ending", "Flow control" and "Limits".
 
-import type { SessionLimits } from "../../src/limits.ts";
+import type { SessionLimits } from "../../src/model/limits.ts";
 import {
   data,
   finish,

@@ -1,9 +1,9 @@
 // A pair of links over one real gRPC call, and the certificates for one that is secured. No connector is at either end: the
 // tests are, of links.
 
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { describePeer } from "../../src/certs/identity/description.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import { dialLink } from "../../src/grpc/dial.ts";
 import { GrpcServer, type GrpcServerOptions } from "../../src/grpc/server.ts";

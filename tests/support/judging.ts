@@ -4,8 +4,8 @@
 import { parseCertificate } from "../../src/certs/reader/certificate.ts";
 import { flawOfRoot } from "../../src/certs/judge/chain.ts";
 import { createPeerJudge } from "../../src/certs/judge/peers.ts";
-import { ConnectorError } from "../../src/errors.ts";
-import type { JudgePeer } from "../../src/peer_judge.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import type { JudgePeer } from "../../src/model/peer_judge.ts";
 import type { ChainCase } from "./chains.ts";
 
 /** Why a row is refused in a role; undefined when it is let in. */

@@ -2,9 +2,9 @@
 // seam as a gRPC call, held to the same contract (tests/contract/).
 
 import { setImmediate } from "node:timers";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import type { Hello, Link, LinkEnd } from "../../src/mux/link.ts";
-import type { PeerInfo } from "../../src/peer_identity.ts";
+import type { PeerInfo } from "../../src/model/peer_identity.ts";
 
 /** How a pair behaves. */
 export interface MemoryLinkOptions {

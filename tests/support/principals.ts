@@ -1,6 +1,6 @@
 // What a certificate proves, made up for tests that decide about peers and have no certificates.
 
-import type { CertificateId } from "../../src/principal.ts";
+import type { CertificateId } from "../../src/model/principal.ts";
 
 /** A certificate with this digest of its names and this fingerprint, and no names to show. */
 export function certificateId({ name, key }: Pick<CertificateId, "name" | "key">): CertificateId {

@@ -4,7 +4,7 @@
 
 import { strictEqual } from "node:assert/strict";
 import * as path from "node:path";
-import type { ServiceType } from "../../src/service.ts";
+import type { ServiceType } from "../../src/model/service.ts";
 import { Child, type ChildOptions, type Exit, runProgram } from "./child.ts";
 import { SOCKETS_FLAG } from "./sockets.ts";
 import { freePort, until } from "./world.ts";

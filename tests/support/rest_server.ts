@@ -4,8 +4,8 @@
 import { getLogger } from "@logtape/logtape";
 import { type AppOptions, createApp } from "../../src/api/app.ts";
 import type { ConnectionsOptions } from "../../src/api/connections.ts";
-import { serveHttp, type ServerPem } from "../../src/cli/serve_http.ts";
-import type { Control, ServiceReport } from "../../src/service.ts";
+import { serveHttp, type ServerPem } from "../../src/api/serve_http.ts";
+import type { Control, ServiceReport } from "../../src/model/service.ts";
 import { readAll, writeAll } from "./world.ts";
 
 /** A connector without services. */

@@ -1,6 +1,6 @@
 // Two sessions over a link in memory, with limits as tiny as a test wants them.
 
-import { DEFAULT_LIMITS, type SessionLimits } from "../../src/limits.ts";
+import { DEFAULT_LIMITS, type SessionLimits } from "../../src/model/limits.ts";
 import { hello } from "../../src/mux/negotiation.ts";
 import { Session } from "../../src/mux/session.ts";
 import type { SessionOptions } from "../../src/mux/session_options.ts";

@@ -2,10 +2,10 @@
 // says it, `handles` or `deno`: connectors that are processes get it as `--sockets`, those in the test's process as their
 // network. Without it, processes choose by themselves, and the others have the handles.
 
-import { denoNetwork } from "../../src/tcp/deno/sockets.ts";
-import { handlesNetwork } from "../../src/tcp/handles/sockets.ts";
-import type { Network } from "../../src/tcp/network.ts";
-import { SOCKET_KINDS } from "../../src/tcp/socket_kinds.ts";
+import { denoNetwork } from "../../src/net/deno/sockets.ts";
+import { handlesNetwork } from "../../src/net/handles/sockets.ts";
+import type { Network } from "../../src/net/network.ts";
+import { SOCKET_KINDS } from "../../src/net/socket_kinds.ts";
 
 const VARIABLE = "CONNECTOR_TEST_SOCKETS";
 const wanted = Deno.env.get(VARIABLE) || undefined;

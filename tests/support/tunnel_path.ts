@@ -3,7 +3,7 @@
 
 import { connect, createServer, type Socket } from "node:net";
 import type { TlsIdentity } from "../../src/grpc/credentials.ts";
-import type { ServiceType } from "../../src/service.ts";
+import type { ServiceType } from "../../src/model/service.ts";
 import type { ConnectorOptions } from "../../src/tunnel/connector.ts";
 import { makeTls } from "./grpc_links.ts";
 import { soon } from "./soon.ts";

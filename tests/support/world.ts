@@ -3,7 +3,7 @@
 
 import { deepStrictEqual } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { assemble, type AssembleOptions, type RunningConnector } from "../../src/assemble.ts";
 import { describePeer } from "../../src/certs/identity/description.ts";
 import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
@@ -14,8 +14,8 @@ import type { ControlCall, GrpcServer } from "../../src/grpc/server.ts";
 import type { InstanceSecret } from "../../src/instance_secret.ts";
 import type { ProxyVariables } from "../../src/proxies.ts";
 import type { Hello } from "../../src/mux/link.ts";
-import type { ServiceReport, ServiceType } from "../../src/service.ts";
-import { EventStream } from "../../src/events.ts";
+import type { ServiceReport, ServiceType } from "../../src/model/service.ts";
+import { EventStream } from "../../src/model/events.ts";
 import { Admission, type Rule, withinLimits } from "../../src/tunnel/admission.ts";
 import type { ConnectionsParts } from "../../src/tunnel/connections.ts";
 import type { Connector, ConnectorOptions } from "../../src/tunnel/connector.ts";

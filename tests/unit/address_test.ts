@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { formatAddress, isIpv4, isIpv6, parseAddress } from "../../src/address.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { formatAddress, isIpv4, isIpv6, parseAddress } from "../../src/model/address.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 
 const NO_ZONES = "addresses with a zone cannot be used: give another address of that machine";
 const WANTED_IPV4 = "an IPv4 address is four numbers from 0 to 255 without leading zeros";

@@ -1,9 +1,9 @@
 // Who is let in: each rule alone, their order, and what a refusal is for whoever is refused.
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { ConnectorError } from "../../src/errors.ts";
-import { Principal } from "../../src/principal.ts";
-import { OwnListeners } from "../../src/tcp/own_listeners.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import { Principal } from "../../src/model/principal.ts";
+import { OwnListeners } from "../../src/net/own_listeners.ts";
 import {
   Admission,
   notDisabled,

@@ -6,16 +6,16 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type AppOptions, createApp } from "../../src/api/app.ts";
 import type { LeafRequest } from "../../src/certs/issue/leaf_issuer.ts";
-import { ConnectorError, type ErrorCode } from "../../src/errors.ts";
-import type { PeerInfo } from "../../src/peer_identity.ts";
-import { Principal } from "../../src/principal.ts";
+import { ConnectorError, type ErrorCode } from "../../src/model/errors.ts";
+import type { PeerInfo } from "../../src/model/peer_identity.ts";
+import { Principal } from "../../src/model/principal.ts";
 import type {
   ConnectionStats,
   Control,
   ExposeOptions,
   ServiceReport,
   ServiceRequest,
-} from "../../src/service.ts";
+} from "../../src/model/service.ts";
 import { certificateId } from "../support/principals.ts";
 
 const BASE = "http://localhost:9091";

@@ -4,7 +4,7 @@ import { HTTPException } from "hono/http-exception";
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createApp } from "../../src/api/app.ts";
-import { serveHttp } from "../../src/cli/serve_http.ts";
+import { serveHttp } from "../../src/api/serve_http.ts";
 import { getLogger } from "@logtape/logtape";
 import {
   BodyReader,

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { createApp } from "../../src/api/app.ts";
 import type { Client } from "../../src/api/client.ts";
 import { certificateRefusalOf, refusalOf } from "../../src/api/guards.ts";
-import type { Control } from "../../src/service.ts";
+import type { Control } from "../../src/model/service.ts";
 
 /** The refusal of a request to `http://localhost:9091/list`, unless a Host or another URL is given. */
 function refusal(

@@ -1,7 +1,7 @@
 // The sending side of a native session: what leaves in which message, and what waits.
 
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { Batcher } from "../../src/mux/native/batcher.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { Outbox } from "../../src/mux/outbox.ts";

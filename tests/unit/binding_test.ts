@@ -1,7 +1,7 @@
 // Which addresses a listener ends up with, and the error when it gets none.
 
 import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
-import { type Address, formatAddress } from "../../src/address.ts";
+import { type Address, formatAddress } from "../../src/model/address.ts";
 import { bindEach, bindError } from "../../src/binding.ts";
 
 /** A machine on which some addresses cannot be bound. A port of 0 becomes 5001, then 5002. */

@@ -9,7 +9,7 @@ import { type Certificate, parseCertificates } from "../../src/certs/reader/cert
 import { issueLeaf, issueRoot } from "../../src/certs/issue/issue.ts";
 import { certificateIdOf } from "../../src/certs/identity/principal.ts";
 import { openLeafIssuer } from "../../src/certs/issue/leaf_issuer.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import {
   CLIENT_AUTH,
   DAY_MS,

@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, ok, throws } from "node:assert/strict";
 import { checkServerCertificates } from "../../src/certs/own/check.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import {
   type CertificateShape,
   directoryName,

@@ -7,7 +7,7 @@ import {
   NAME_TAG,
 } from "../../src/certs/reader/certificate.ts";
 import { isFor } from "../../src/certs/judge/host_names.ts";
-import { parseIp } from "../../src/ip.ts";
+import { parseIp } from "../../src/model/ip.ts";
 import { keepsTo } from "../../src/certs/judge/name_constraints.ts";
 
 const ascii = (text: string) => new TextEncoder().encode(text);

@@ -8,7 +8,7 @@ import {
   normalizeDnsNames,
   normalizeIpAddresses,
 } from "../../src/certs/issue/subject_names.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 
 function refused(action: () => unknown, message: RegExp): void {
   assert.throws(action, (error) => {

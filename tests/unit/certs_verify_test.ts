@@ -9,7 +9,7 @@ import { issueLeaf, issueRoot } from "../../src/certs/issue/issue.ts";
 import { openAuthority } from "../../src/certs/issue/authority.ts";
 import { ValidityWatch } from "../../src/certs/own/validity.ts";
 import { checkServerCertificates } from "../../src/certs/own/check.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { pem } from "../support/der_writer.ts";
 import {
   CLIENT_AUTH,

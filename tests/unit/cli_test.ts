@@ -6,8 +6,8 @@ import config from "../../deno.json" with { type: "json" };
 import { runCli } from "../../src/cli/program.ts";
 import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
 import { type RunOptions } from "../../src/cli/run_options.ts";
-import { ConnectorError } from "../../src/errors.ts";
-import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 
 interface Outcome {
   code: number;

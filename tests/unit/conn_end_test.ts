@@ -3,8 +3,8 @@
 
 import { rejects, strictEqual } from "node:assert/strict";
 import process from "node:process";
-import { HandleConn } from "../../src/tcp/handles/conn.ts";
-import { EOF, type Request, type TcpHandle } from "../../src/tcp/handles/handle.ts";
+import { HandleConn } from "../../src/net/handles/conn.ts";
+import { EOF, type Request, type TcpHandle } from "../../src/net/handles/handle.ts";
 
 const BROKEN_PIPE = -32;
 const NOT_CONNECTED = -107;

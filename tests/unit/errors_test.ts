@@ -1,7 +1,7 @@
 // ConnectorError, and that platform errors get the right code and words.
 
 import assert from "node:assert/strict";
-import { ConnectorError, type ErrorCode, reasonOf } from "../../src/errors.ts";
+import { ConnectorError, type ErrorCode, reasonOf } from "../../src/model/errors.ts";
 
 Deno.test("a ConnectorError keeps its code, message, cause and hint", () => {
   const cause = new Error("why");

@@ -8,10 +8,10 @@ import {
   EventStream,
   REFUSAL_CODES,
   type RefusalCode,
-} from "../../src/events.ts";
-import type { PeerInfo } from "../../src/peer_identity.ts";
-import { Principal } from "../../src/principal.ts";
-import type { Service, Side } from "../../src/service.ts";
+} from "../../src/model/events.ts";
+import type { PeerInfo } from "../../src/model/peer_identity.ts";
+import { Principal } from "../../src/model/principal.ts";
+import type { Service, Side } from "../../src/model/service.ts";
 import { EventLog } from "../../src/tunnel/event_log.ts";
 import { certificateId } from "../support/principals.ts";
 

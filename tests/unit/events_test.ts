@@ -1,7 +1,12 @@
 // The stream of events: who gets what, in which order, and what a subscriber that is slow, stuck or broken can do to others.
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
-import { type EventKind, type EventOf, EventStream, type LinkEvent } from "../../src/events.ts";
+import {
+  type EventKind,
+  type EventOf,
+  EventStream,
+  type LinkEvent,
+} from "../../src/model/events.ts";
 
 /** An event that can be told from others. */
 function link(reason: string): LinkEvent {

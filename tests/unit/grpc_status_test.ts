@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { status } from "@grpc/grpc-js";
 import type { Security } from "../../src/connect_reasons.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { fromStatus, toStatus } from "../../src/grpc/status.ts";
 
 function reasonOf(details: string, security: Security = "TLS"): string | undefined {

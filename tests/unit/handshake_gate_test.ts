@@ -3,7 +3,7 @@
 import { deepStrictEqual, doesNotMatch, strictEqual } from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import type { Http2Server } from "node:http2";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { guardHandshakes } from "../../src/grpc/handshake_gate.ts";
 import { FakeTime } from "../support/fake_time.ts";
 

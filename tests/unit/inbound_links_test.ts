@@ -1,7 +1,7 @@
 // Links that peers open: how many of one peer are held, which give way, and which are ended because they are of no use.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { Principal } from "../../src/principal.ts";
+import { Principal } from "../../src/model/principal.ts";
 import { type InboundLink, InboundLinks } from "../../src/tunnel/inbound_links.ts";
 import { FakeTime } from "../support/fake_time.ts";
 import { certificateId } from "../support/principals.ts";

@@ -7,7 +7,7 @@ import {
   strictEqual,
   throws,
 } from "node:assert/strict";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { decodeProof, encodeProof, InstanceSecret } from "../../src/instance_secret.ts";
 
 Deno.test("a secret proves itself to a peer each time alike, and to no other peer so", () => {

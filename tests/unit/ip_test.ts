@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { canonicalIp, meanings, parseIp } from "../../src/ip.ts";
+import { canonicalIp, meanings, parseIp } from "../../src/model/ip.ts";
 
 const SPELLINGS: [text: string, hex: string | undefined, canonical: string][] = [
   ["127.0.0.1", "7f000001", "127.0.0.1"],

@@ -14,17 +14,17 @@ const MAY: [string, string][] = [
   ["main.ts", "src/cli/program.ts"],
   ["src/assemble.ts", "src/tunnel/connector.ts"],
   ["src/assemble.ts", "src/mux/session.ts"],
-  ["src/assemble.ts", "src/tcp/conn.ts"],
-  ["src/assemble.ts", "src/cli/serve_http.ts"],
+  ["src/assemble.ts", "src/net/conn.ts"],
+  ["src/assemble.ts", "src/api/serve_http.ts"],
   ["src/cli/run.ts", "src/assemble.ts"],
   ["src/cli/program.ts", "deno.json"],
   ["src/cli/program.ts", "src/cli/run.ts"],
   ["src/cli/generate_certs.ts", "src/certs/issue/issue.ts"],
   ["src/api/app.ts", "src/tunnel/connector.ts"],
   ["src/api/app.ts", "src/certs/issue/issue.ts"],
-  ["src/api/app.ts", "src/errors.ts"],
+  ["src/api/app.ts", "src/model/errors.ts"],
   ["src/tunnel/peer.ts", "src/mux/session.ts"],
-  ["src/tunnel/peer.ts", "src/tcp/conn.ts"],
+  ["src/tunnel/peer.ts", "src/net/conn.ts"],
   ["src/tunnel/peer.ts", "src/wire/frame.ts"],
   ["src/tunnel/peer.ts", "src/retry.ts"],
   ["src/grpc/server.ts", "src/mux/link.ts"],
@@ -32,7 +32,7 @@ const MAY: [string, string][] = [
   ["src/grpc/server.ts", "src/wire/frame.ts"],
   ["src/grpc/server.ts", "proto/gen/connector.ts"],
   ["src/grpc/server.ts", "npm:@grpc/grpc-js"],
-  ["src/tcp/listener.ts", "src/platform/x.ts"],
+  ["src/net/listener.ts", "src/platform/x.ts"],
   ["src/platform/x.ts", "npm:@grpc/grpc-js"],
   ["src/grpc/server.ts", "node:buffer"],
   ["src/mux/session.ts", "src/wire/frame.ts"],
@@ -41,7 +41,9 @@ const MAY: [string, string][] = [
   ["src/certs/issue/issue.ts", "node:crypto"],
   ["src/certs/judge/chain.ts", "src/certs/reader/certificate.ts"],
   ["src/certs/own/check.ts", "src/certs/judge/chain.ts"],
-  ["src/address.ts", "src/errors.ts"],
+  ["src/model/address.ts", "src/model/errors.ts"],
+  ["src/share.ts", "src/model/limits.ts"],
+  ["src/certs/reader/der.ts", "src/model/errors.ts"],
   ["src/log.ts", "npm:@logtape/logtape"],
 ];
 
@@ -62,14 +64,14 @@ const MAY_NOT: [string, string, string][] = [
   ["src/tunnel/peer.ts", "proto/gen/x.ts", "src/tunnel/ may not import proto/gen/x.ts"],
   ["src/grpc/server.ts", "src/mux/session.ts", "src/grpc/ may not import src/mux/session.ts"],
   ["src/grpc/server.ts", "src/tunnel/peer.ts", "src/grpc/ may not import src/tunnel/peer.ts"],
-  ["src/mux/session.ts", "src/tcp/conn.ts", "src/mux/ may not import src/tcp/conn.ts"],
+  ["src/mux/session.ts", "src/net/conn.ts", "src/mux/ may not import src/net/conn.ts"],
   ["src/mux/session.ts", "proto/gen/x.ts", "src/mux/ may not import proto/gen/x.ts"],
   ["src/wire/frame.ts", "src/mux/link.ts", "src/wire/ may not import src/mux/link.ts"],
-  ["src/tcp/conn.ts", "src/wire/frame.ts", "src/tcp/ may not import src/wire/frame.ts"],
+  ["src/net/conn.ts", "src/wire/frame.ts", "src/net/ may not import src/wire/frame.ts"],
   [
     "src/certs/issue/issue.ts",
-    "src/tcp/conn.ts",
-    "src/certs/issue/ may not import src/tcp/conn.ts",
+    "src/net/conn.ts",
+    "src/certs/issue/ may not import src/net/conn.ts",
   ],
   [
     "src/certs/reader/certificate.ts",
@@ -91,9 +93,10 @@ const MAY_NOT: [string, string, string][] = [
     "npm:@peculiar/x509",
     "npm:@peculiar/x509 stays in src/certs/issue/",
   ],
-  ["src/retry.ts", "src/limits.ts", "a leaf may not import src/limits.ts"],
-  ["src/log.ts", "src/tcp/conn.ts", "a leaf may not import src/tcp/conn.ts"],
-  ["src/tcp/conn.ts", "tests/support/w.ts", "src/tcp/ may not import tests/support/w.ts"],
+  ["src/retry.ts", "src/share.ts", "a leaf may not import src/share.ts"],
+  ["src/model/service.ts", "src/share.ts", "src/model/ may not import src/share.ts"],
+  ["src/log.ts", "src/net/conn.ts", "a leaf may not import src/net/conn.ts"],
+  ["src/net/conn.ts", "tests/support/w.ts", "src/net/ may not import tests/support/w.ts"],
   [
     "src/tunnel/peer.ts",
     "npm:@grpc/grpc-js",
@@ -108,7 +111,7 @@ const MAY_NOT: [string, string, string][] = [
     "https://x.example/y.ts: only npm packages of deno.json's import map are used",
   ],
   ["src/platform/x.ts", "src/grpc/server.ts", "src/platform/ may not import src/grpc/server.ts"],
-  ["src/extra/x.ts", "src/errors.ts", "it belongs to no layer"],
+  ["src/extra/x.ts", "src/model/errors.ts", "it belongs to no layer"],
 ];
 
 Deno.test("a layer may import itself, the leaves and what is below it", () => {
@@ -124,20 +127,20 @@ for (const [path, target, rule] of MAY_NOT) {
 }
 
 Deno.test("an import is reported once", () => {
-  const imports = ["src/tcp/conn.ts", "src/tcp/conn.ts"];
+  const imports = ["src/net/conn.ts", "src/net/conn.ts"];
   assert.equal(breachesOf("src/mux/session.ts", { imports }).length, 1);
 });
 
 Deno.test("TCP sockets of the runtime stay in the files that are made of them", () => {
-  const homes = ["src/tcp/deno/", "src/tcp/interfaces.ts", "src/tcp/own_listeners.ts"];
+  const homes = ["src/net/deno/", "src/net/interfaces.ts", "src/net/own_listeners.ts"];
   for (const use of ["Deno.listen", "Deno.connect", "Deno.TcpConn", "Deno.TcpListener"]) {
     const text = `export const x = (y: unknown) => ${use};\n`;
-    for (const path of ["src/tunnel/ingress.ts", "src/tcp/dial.ts", "src/tcp/handles/sockets.ts"]) {
+    for (const path of ["src/tunnel/ingress.ts", "src/net/dial.ts", "src/net/handles/sockets.ts"]) {
       assert.deepEqual(breachesOf(path, { text }), [
         `${path}: ${use} stays in ${homes.join(", ")}`,
       ]);
     }
-    for (const path of ["src/tcp/deno/sockets.ts", "src/tcp/interfaces.ts"]) {
+    for (const path of ["src/net/deno/sockets.ts", "src/net/interfaces.ts"]) {
       assert.deepEqual(breachesOf(path, { text }), []);
     }
   }
@@ -159,14 +162,14 @@ const GUARDED: [code: string, use: string, may: string, mayNot: string][] = [
   [
     'process.binding("tcp_wrap")',
     "process.binding",
-    "src/tcp/handles/handle.ts",
-    "src/tcp/handles/conn.ts",
+    "src/net/handles/handle.ts",
+    "src/net/handles/conn.ts",
   ],
-  ['binding("tcp_wrap")', "binding(", "src/tcp/handles/handle.ts", "src/grpc/gates.ts"],
-  ["socket._handle", "_handle", "src/platform/stalled_accept.ts", "src/tcp/handles/conn.ts"],
+  ['binding("tcp_wrap")', "binding(", "src/net/handles/handle.ts", "src/grpc/gates.ts"],
+  ["socket._handle", "_handle", "src/platform/stalled_accept.ts", "src/net/handles/conn.ts"],
   ["{ _handle: handle } = s", "_handle", "src/platform/tls_socket.ts", "src/api/exchange.ts"],
-  ["process", "process", "src/tcp/handles/handle.ts", "src/tcp/handles/conn.ts"],
-  ["process[k]", "process", "src/tcp/handles/handle.ts", "src/grpc/gates.ts"],
+  ["process", "process", "src/net/handles/handle.ts", "src/net/handles/conn.ts"],
+  ["process[k]", "process", "src/net/handles/handle.ts", "src/grpc/gates.ts"],
   ["Deno[name]", "Deno", "src/cli/program.ts", "src/cli/run.ts"],
   ["{ const { listen } = Deno }", "Deno", "src/cli/program.ts", "src/tunnel/ingress.ts"],
   ["await Deno.open(p)", "Deno.open", "src/state/state_file.ts", "src/tunnel/peer.ts"],
@@ -206,8 +209,8 @@ Deno.test("what opens sockets or files, or reaches into the runtime, is used whe
       [`Reflect.get(p, "binding")`, `"binding"`],
     ]
   ) {
-    assert.deepEqual(breachesOf("src/tcp/conn.ts", { text: `export const x = ${code};\n` }), [
-      `src/tcp/conn.ts: ${use} has no place here`,
+    assert.deepEqual(breachesOf("src/net/conn.ts", { text: `export const x = ${code};\n` }), [
+      `src/net/conn.ts: ${use} has no place here`,
     ]);
   }
 });
@@ -215,13 +218,13 @@ Deno.test("what opens sockets or files, or reaches into the runtime, is used whe
 Deno.test("modules that open sockets or files are imported for more than types where they may be", () => {
   for (
     const [module, may, mayNot] of [
-      ["node:net", "src/cli/serve_http.ts", "src/tunnel/peer.ts"],
+      ["node:net", "src/api/serve_http.ts", "src/tunnel/peer.ts"],
       ["node:tls", "src/grpc/credentials.ts", "src/certs/own/check.ts"],
       ["node:http", "src/cli/health.ts", "src/api/exchange.ts"],
       ["node:http2", "src/grpc/gates.ts", "src/api/app.ts"],
       ["node:dns", "src/names.ts", "src/tunnel/egress.ts"],
       ["node:fs", "src/descriptors.ts", "src/certs/files/pem_files.ts"],
-      ["node:process", "src/tcp/handles/handle.ts", "src/cli/run.ts"],
+      ["node:process", "src/net/handles/handle.ts", "src/cli/run.ts"],
     ] as const
   ) {
     const whole = { imports: [module], values: [module] };
@@ -241,8 +244,8 @@ Deno.test("modules that open sockets or files are imported for more than types w
     ]
   ) {
     const none = { imports: [module], values: [module] };
-    assert.deepEqual(breachesOf("src/tcp/conn.ts", none), [
-      `src/tcp/conn.ts: ${module} has no place here`,
+    assert.deepEqual(breachesOf("src/net/conn.ts", none), [
+      `src/net/conn.ts: ${module} has no place here`,
     ]);
   }
 });
@@ -285,9 +288,9 @@ function circlesOf(imports: Record<string, string[]>): string[] {
 Deno.test("files that import each other are refused, each circle once, types too", () => {
   assert.deepEqual(
     circlesOf({
-      "src/wire/a.ts": ["src/wire/b.ts", "src/errors.ts"],
+      "src/wire/a.ts": ["src/wire/b.ts", "src/model/errors.ts"],
       "src/wire/b.ts": ["src/wire/c.ts"],
-      "src/wire/c.ts": ["src/wire/a.ts", "src/errors.ts"],
+      "src/wire/c.ts": ["src/wire/a.ts", "src/model/errors.ts"],
       "src/wire/d.ts": ["src/wire/a.ts", "src/wire/d.ts"],
     }),
     [
@@ -300,7 +303,7 @@ Deno.test("files that import each other are refused, each circle once, types too
     circlesOf({
       "src/wire/a.ts": ["src/wire/b.ts", "src/wire/c.ts"],
       "src/wire/b.ts": ["src/wire/c.ts"],
-      "src/wire/c.ts": ["src/errors.ts"],
+      "src/wire/c.ts": ["src/model/errors.ts"],
     }),
     [],
   );

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { getLogger, type LogRecord } from "@logtape/logtape";
 import fc from "fast-check";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { configureLogging, formatJson, formatText, type LogOutput } from "../../src/log.ts";
 
 /** An output that keeps what it is given, at most `step` bytes a write. */

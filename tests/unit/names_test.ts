@@ -1,7 +1,7 @@
 // Looking up names: which look-ups are shared, wait or are given up, and that names that hang leave places to others.
 
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { type Found, Names, names, type Resolve } from "../../src/names.ts";
 import { FakeTime } from "../support/fake_time.ts";
 

@@ -2,7 +2,7 @@
 // and what is refused. Whoever writes another implementation can hold it to the same vectors.
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { encodeSmallFrame } from "../../src/wire/native_bodies.ts";
 import {
   decodeBatch,

@@ -1,7 +1,7 @@
 // What two connectors say of themselves before they speak the native dialect, and what is refused.
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { DEFAULT_LIMITS, type PeerLimits } from "../../src/limits.ts";
+import { DEFAULT_LIMITS, type PeerLimits } from "../../src/model/limits.ts";
 import type { Hello } from "../../src/mux/link.ts";
 import { answerTo, hello, negotiate, PING_CLOCK, readAnswer } from "../../src/mux/negotiation.ts";
 

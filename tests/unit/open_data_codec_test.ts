@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { OpenData } from "../../proto/gen/connector.ts";
-import { ConnectorError } from "../../src/errors.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
 import type { ControlFrame, Frame, ReferenceFrame } from "../../src/wire/frame.ts";
 import { decodeFrame, encodeFrame } from "../../src/wire/open_data_codec.ts";
 import { referenceAccepts, referenceDials } from "../fixtures/reference_traffic/recorded.ts";

@@ -1,7 +1,7 @@
 // The sending half of a link that is full, with the data of the reference dialect.
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
-import type { ConnectorError } from "../../src/errors.ts";
+import type { ConnectorError } from "../../src/model/errors.ts";
 import type { Link } from "../../src/mux/link.ts";
 import { Outbox } from "../../src/mux/outbox.ts";
 import { DataTurns } from "../../src/mux/reference/data_turns.ts";

@@ -3,8 +3,8 @@
 
 import { deepStrictEqual, doesNotMatch, notStrictEqual, strictEqual } from "node:assert/strict";
 import { inspect } from "node:util";
-import { identityFields, whoFields } from "../../src/peer_identity.ts";
-import { addressKey, boundKey, isLocalUser, Principal } from "../../src/principal.ts";
+import { identityFields, whoFields } from "../../src/model/peer_identity.ts";
+import { addressKey, boundKey, isLocalUser, Principal } from "../../src/model/principal.ts";
 import { certificateId } from "../support/principals.ts";
 
 const OWN = certificateId({ name: "own", key: "1" });

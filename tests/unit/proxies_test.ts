@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, doesNotMatch, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { Proxies, type Route } from "../../src/proxies.ts";
 
 function routeTo(peer: string, environment: Record<string, string>): Route {

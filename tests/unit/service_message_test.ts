@@ -2,9 +2,9 @@
 
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import type { Service as ServiceMessage } from "../../proto/gen/connector.ts";
-import { ConnectorError } from "../../src/errors.ts";
-import type { Service, ServiceStatus } from "../../src/service.ts";
-import { MAX_NAME_LENGTH } from "../../src/service.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import type { Service, ServiceStatus } from "../../src/model/service.ts";
+import { MAX_NAME_LENGTH } from "../../src/model/service.ts";
 import {
   checkAddress,
   checkServiceId,

@@ -3,7 +3,7 @@
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { InstanceSecret } from "../../src/instance_secret.ts";
-import { isServiceName, type Service } from "../../src/service.ts";
+import { isServiceName, type Service } from "../../src/model/service.ts";
 import { formatState, parseState } from "../../src/state/services_document.ts";
 
 const SERVICE: Service = {

@@ -1,7 +1,7 @@
 // Looking at everything at once: as long as there is something, and no longer.
 
 import { ok, strictEqual } from "node:assert/strict";
-import { sweep, SWEEP_MS, unsweep } from "../../src/tcp/sweep.ts";
+import { sweep, SWEEP_MS, unsweep } from "../../src/net/sweep.ts";
 import { until } from "../support/world.ts";
 
 Deno.test("what is swept is looked at until it is not any more, even from within a look", async () => {

@@ -7,12 +7,12 @@ import { readdirSync } from "node:fs";
 /** Words of others. */
 const OTHER_WORDS = [
   // gRPC's control API calls the removal of a service so.
-  "src/service.ts Control.destroy",
+  "src/model/service.ts Control.destroy",
   "src/tunnel/connector.ts Connector.destroy",
   // What grpc-js, node:http and the runtime call.
   "src/grpc/name_resolver.ts NameResolver.destroy",
   "src/api/paced_stream.ts PacedStream.destroySoon",
-  "src/tcp/handles/handle.ts TcpHandle.shutdown",
+  "src/net/handles/handle.ts TcpHandle.shutdown",
 ];
 
 /** What no scope holds. */
@@ -34,10 +34,10 @@ const NOT_DISPOSABLE = [
   "src/api/connections.ts Connection",
   "src/mux/native/native_stream.ts NativeStream",
   "src/mux/reference/reference_stream.ts ReferenceStream",
-  "src/tcp/deno/conn.ts DenoConn",
-  "src/tcp/deno/sockets.ts DenoAttempt",
-  "src/tcp/handles/conn.ts HandleConn",
-  "src/tcp/handles/sockets.ts HandleAttempt",
+  "src/net/deno/conn.ts DenoConn",
+  "src/net/deno/sockets.ts DenoAttempt",
+  "src/net/handles/conn.ts HandleConn",
+  "src/net/handles/sockets.ts HandleAttempt",
 ];
 
 const TYPE = /^(?:export )?(?:abstract )?(class|interface) (\w+)[^]*?\{\n([^]*?)^\}/gm;

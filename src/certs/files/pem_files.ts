@@ -2,7 +2,7 @@
 // unless told to. The only file of certs/ that touches the file system.
 
 import { dirname, join } from "node:path";
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 import { type OpenFile, openToOthers } from "../../file_access.ts";
 import type { PemText } from "../reader/certificate.ts";
 

@@ -2,7 +2,7 @@
 // TLS can use them. No file is touched here.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { ConnectorError, type ConnectorErrorOptions, reasonOf } from "../../errors.ts";
+import { ConnectorError, type ConnectorErrorOptions, reasonOf } from "../../model/errors.ts";
 import { type Certificate, certificatePem, type PemText } from "../reader/certificate.ts";
 
 /**

@@ -1,8 +1,8 @@
 // Who a peer is, as its certificate says: for logs, for the list of services, for people. The certificate
 // was verified by TLS before; its text is still a stranger's, so it is bounded and made printable here.
 
-import { ConnectorError, reasonOf } from "../../errors.ts";
-import { isSpiffeId, type PeerIdentity } from "../../peer_identity.ts";
+import { ConnectorError, reasonOf } from "../../model/errors.ts";
+import { isSpiffeId, type PeerIdentity } from "../../model/peer_identity.ts";
 import { printable } from "../../plain_text.ts";
 import { type Certificate, parseCertificate } from "../reader/certificate.ts";
 

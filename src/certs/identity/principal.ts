@@ -4,11 +4,11 @@
 // docs/PROTOCOL.md, "Whose service it is".
 
 import { createHash } from "node:crypto";
-import { ConnectorError, reasonOf } from "../../errors.ts";
-import { parseIp } from "../../ip.ts";
-import { isSpiffeId, isTimeStamp } from "../../peer_identity.ts";
+import { ConnectorError, reasonOf } from "../../model/errors.ts";
+import { parseIp } from "../../model/ip.ts";
+import { isSpiffeId, isTimeStamp } from "../../model/peer_identity.ts";
 import { printable } from "../../plain_text.ts";
-import { ANONYMOUS, type CertificateId } from "../../principal.ts";
+import { ANONYMOUS, type CertificateId } from "../../model/principal.ts";
 import {
   type Certificate,
   describeNames,

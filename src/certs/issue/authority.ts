@@ -1,7 +1,7 @@
 // Opens a root that leaves are signed with: its certificate and its key, made here or by the Go connector.
 // Used by generate-certs and by the API that issues leaves. No file is touched here.
 
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 import {
   type Certificate,
   certificatePem,

@@ -2,7 +2,7 @@
 // touched here.
 
 import { createPrivateKey, type KeyObject } from "node:crypto";
-import { ConnectorError, reasonOf } from "../../errors.ts";
+import { ConnectorError, reasonOf } from "../../model/errors.ts";
 import { encodePem } from "../reader/pem.ts";
 import type { KeyType } from "./defaults.ts";
 

@@ -2,7 +2,7 @@
 // https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md
 
 import { createHash, randomBytes } from "node:crypto";
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 import { DEFAULT_COMMON_NAME } from "./defaults.ts";
 
 /** The longest id, in bytes. */

@@ -2,9 +2,9 @@
 // Pure text: whether a name resolves is nobody's business here. Light on purpose, so that the command
 // line can refuse a name before the certificate library is loaded.
 
-import { isIpv4, isIpv6 } from "../../address.ts";
-import { ConnectorError } from "../../errors.ts";
-import { canonicalIp, parseIp } from "../../ip.ts";
+import { isIpv4, isIpv6 } from "../../model/address.ts";
+import { ConnectorError } from "../../model/errors.ts";
+import { canonicalIp, parseIp } from "../../model/ip.ts";
 
 /** The longest host name there is, in characters. RFC 1035 section 2.3.4. */
 const MAX_HOST_LENGTH = 253;

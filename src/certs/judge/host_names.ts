@@ -2,7 +2,7 @@
 // put together for people. RFC 6125 section 6.4, RFC 9525. A common name is no host's.
 
 import { type Certificate, equalBytes, NAME_TAG } from "../reader/certificate.ts";
-import { parseIp } from "../../ip.ts";
+import { parseIp } from "../../model/ip.ts";
 import { readLatin1 } from "../reader/der.ts";
 
 /** A host name as DNS has them, with the underscores that some have. */

@@ -1,7 +1,7 @@
 // Whether names keep to what a CA above them allows (RFC 5280 section 4.2.1.10). Pure. A kind of constraint that is not
 // known here allows no name of that kind.
 
-import { parseIp } from "../../ip.ts";
+import { parseIp } from "../../model/ip.ts";
 import { type Certificate, type GeneralName, NAME_TAG } from "../reader/certificate.ts";
 import { DerReader, readLatin1, TAG } from "../reader/der.ts";
 import { comparableValue, readName } from "../reader/distinguished_name.ts";

@@ -1,8 +1,8 @@
 // The judge of peers' certificates, with its reasons in words. What a peer shows may be anything: it is read strictly,
 // bounded and made printable, and whatever is wrong with it is one foreseen error.
 
-import { ConnectorError, reasonOf } from "../../errors.ts";
-import type { JudgePeer, PeerRole } from "../../peer_judge.ts";
+import { ConnectorError, reasonOf } from "../../model/errors.ts";
+import type { JudgePeer, PeerRole } from "../../model/peer_judge.ts";
 import { printable } from "../../plain_text.ts";
 import { type Certificate, parseCertificate } from "../reader/certificate.ts";
 import { isFor } from "./host_names.ts";

@@ -2,8 +2,8 @@
 // and not a failed handshake later: by the judge that peers are judged by. No handshake is tried: its first one costs
 // more than 40 ms, and a test holds what is said here to what TLS does. Pure: PEM texts in, a verdict out.
 
-import { ConnectorError } from "../../errors.ts";
-import type { PeerIdentity } from "../../peer_identity.ts";
+import { ConnectorError } from "../../model/errors.ts";
+import type { PeerIdentity } from "../../model/peer_identity.ts";
 import {
   type Certificate,
   equalBytes,

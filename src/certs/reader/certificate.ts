@@ -3,7 +3,7 @@
 // what cannot be read has to be known before anybody trusts it, and because the library that issues certificates takes
 // 70 ms and 8 MB to load; a test holds the two to the same answers.
 
-import { ConnectorError, reasonOf } from "../../errors.ts";
+import { ConnectorError, reasonOf } from "../../model/errors.ts";
 import {
   DerReader,
   type Element,

@@ -3,7 +3,7 @@
 // until their batch is made, and while the link or its window is full they wait there. Pings leave from here, since they mark
 // how far the peer has received what was sent.
 
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 import { encodeSmallFrame } from "../../wire/native_bodies.ts";
 import {
   encodeBatch,

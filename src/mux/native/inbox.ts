@@ -1,7 +1,7 @@
 // What one stream has received and its reader has not taken: bytes in order, then how they end. It knows what they cost
 // while they wait, and nothing of windows or frames.
 
-import { CHUNK_OVERHEAD_BYTES } from "../../limits.ts";
+import { CHUNK_OVERHEAD_BYTES } from "../../model/limits.ts";
 
 /** Who waits for bytes. */
 type Reader = Pick<PromiseWithResolvers<Uint8Array | null>, "resolve" | "reject">;

@@ -9,7 +9,7 @@
 // trip that has no queue, and comes to rest where the queue is as long as it may be. (The model of a path is BBR's, that of a
 // queue LEDBAT's, RFC 6817.)
 
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 import { IncomingQueue } from "./incoming_queue.ts";
 
 /** What may be under way at first, in bytes: half a second of 256 kbit/s, and about what TCP begins with. */

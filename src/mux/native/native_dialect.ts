@@ -1,7 +1,7 @@
 // A session in the native dialect: batches of frames, whether the peer is alive, and how the session ends. Its streams are
 // in native_streams.ts, and what leaves when in batcher.ts. docs/PROTOCOL.md, "Native dialect".
 
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 import { decodeBatch, isBatch } from "../../wire/native_codec.ts";
 import type { NativeFrame } from "../../wire/native_frame.ts";
 import { decodeFrame } from "../../wire/open_data_codec.ts";

@@ -2,8 +2,8 @@
 // absolute offsets. It checks what the peer does with it; a breach is thrown to the session.
 
 import { type ResetCode, TAKEN } from "../../byte_channel.ts";
-import { ConnectorError } from "../../errors.ts";
-import { CHUNK_OVERHEAD_BYTES } from "../../limits.ts";
+import { ConnectorError } from "../../model/errors.ts";
+import { CHUNK_OVERHEAD_BYTES } from "../../model/limits.ts";
 import type { SwapSetMember } from "../../swap_set.ts";
 import type { Dialled } from "../../wire/native_frame.ts";
 import { Inbox } from "./inbox.ts";

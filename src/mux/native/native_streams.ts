@@ -1,11 +1,11 @@
 // The streams of one session in the native dialect: numbers, limits, the table, and which frame goes where.
 // Everything that a peer may not do is refused here or in the stream, by throwing: the session ends then.
 
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 import { breach, MAX_STREAM_ID, type NativeFrame } from "../../wire/native_frame.ts";
 import type { Batcher, DataTurn } from "./batcher.ts";
 import type { Role } from "../dialect.ts";
-import type { PeerLimits, SessionLimits } from "../../limits.ts";
+import type { PeerLimits, SessionLimits } from "../../model/limits.ts";
 import { SwapSet } from "../../swap_set.ts";
 import type { NativeCarrier } from "./native_carrier.ts";
 import { NativeStream } from "./native_stream.ts";

@@ -1,7 +1,7 @@
 // The arithmetic of flow control by absolute offsets: how much may be sent, when to grant more, and how the
 // window grows. Pure: the clock is passed in, nothing is sent from here. docs/PROTOCOL.md, "Flow control".
 
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 
 /** What we may send in one direction of a stream. */
 export class SendWindow {

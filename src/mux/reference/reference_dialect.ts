@@ -2,8 +2,8 @@
 // memory of connections that ended here first, so that late data does not open them again. docs/PROTOCOL.md, "Reference
 // dialect".
 
-import { ConnectorError } from "../../errors.ts";
-import { DEFAULT_LIMITS } from "../../limits.ts";
+import { ConnectorError } from "../../model/errors.ts";
+import { DEFAULT_LIMITS } from "../../model/limits.ts";
 import type { ReferenceFrame } from "../../wire/frame.ts";
 import { decodeFrame, encodeFrame } from "../../wire/open_data_codec.ts";
 import type { Dialect, DialectOptions } from "../dialect.ts";

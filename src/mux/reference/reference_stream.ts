@@ -3,8 +3,8 @@
 // a reference peer that receives it closes both directions. docs/PROTOCOL.md, "Reference dialect".
 
 import type { ResetCode } from "../../byte_channel.ts";
-import { ConnectorError } from "../../errors.ts";
-import { CHUNK_OVERHEAD_BYTES } from "../../limits.ts";
+import { ConnectorError } from "../../model/errors.ts";
+import { CHUNK_OVERHEAD_BYTES } from "../../model/limits.ts";
 import { MAX_DATA_BYTES } from "../../wire/frame.ts";
 import type { Stream } from "../stream.ts";
 

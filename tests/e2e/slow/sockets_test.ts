@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
-import { SOCKET_KINDS } from "../../../src/tcp/socket_kinds.ts";
+import { SOCKET_KINDS } from "../../../src/net/socket_kinds.ts";
 import { exposeService, ROOT, runCommand, spawnPair } from "../../support/processes.ts";
 import { SOCKETS_FLAG } from "../../support/sockets.ts";
 import { soon } from "../../support/soon.ts";

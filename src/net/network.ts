@@ -2,7 +2,7 @@
 // is here, in dial.ts and in listener.ts: names, address families, refusals and time limits. choose_network.ts says which
 // kind serves.
 
-import type { Address } from "../address.ts";
+import type { Address } from "../model/address.ts";
 import type { Conn } from "./conn.ts";
 import { Dial, type DialParts } from "./dial.ts";
 import { everyInterface } from "./interfaces.ts";

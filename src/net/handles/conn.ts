@@ -1,9 +1,9 @@
 // A TCP connection over a handle of the runtime: reading (read_buffers.ts), writing whole chunks, half-close, and real
 // resets. docs/ARCHITECTURE.md, "Sockets".
 
-import { formatAddress, unmapIpv4 } from "../../address.ts";
+import { formatAddress, unmapIpv4 } from "../../model/address.ts";
 import { type ResetCode, TAKEN } from "../../byte_channel.ts";
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 import { KEEP_ALIVE_IDLE_MS } from "../../keep_alive.ts";
 import type { Conn } from "../conn.ts";
 import { ReadBuffers } from "../read_buffers.ts";

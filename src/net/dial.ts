@@ -1,8 +1,8 @@
 // Dialling TCP, with either kind of sockets: names are resolved, both address families are tried, and the time is
 // limited.
 
-import { type Address, formatAddress } from "../address.ts";
-import { ConnectorError } from "../errors.ts";
+import { type Address, formatAddress } from "../model/address.ts";
+import { ConnectorError } from "../model/errors.ts";
 import { type Names, names as namesOfProcess } from "../names.ts";
 import type { Conn } from "./conn.ts";
 import type { Attempt, AttemptWaiter, Sockets } from "./sockets.ts";

@@ -1,7 +1,7 @@
 // Which sockets serve: the runtime's handles if they pass their self-test, otherwise Deno's own. Used at start.
 
 import type { Logger } from "@logtape/logtape";
-import { ConnectorError, reasonOf } from "../errors.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
 import { denoNetwork } from "./deno/sockets.ts";
 import type { Network } from "./network.ts";
 import { selfTest } from "./self_test.ts";

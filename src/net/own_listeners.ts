@@ -1,8 +1,8 @@
 // Where this connector listens itself, and what no tunnel leads to: its own ports, by whatever address or name, and
 // addresses of the network link. Asked with an IP address, right before that address is dialled.
 
-import type { Address } from "../address.ts";
-import { type Ip, meanings, parseIp } from "../ip.ts";
+import type { Address } from "../model/address.ts";
+import { type Ip, meanings, parseIp } from "../model/ip.ts";
 import { systemCodeOf } from "./system_code.ts";
 
 /** Listeners of one connector. */

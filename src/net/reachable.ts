@@ -1,9 +1,9 @@
 // Notices that a port which refused takes connections again, so that whoever waits to dial it need not wait longer; and
 // finds out, for next to nothing, whether it is worth while to open a link.
 
-import { type Address, formatAddress } from "../address.ts";
+import { type Address, formatAddress } from "../model/address.ts";
 import { delay } from "../delay.ts";
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../model/errors.ts";
 import { denoNetwork } from "./deno/sockets.ts";
 
 /** How often the port is tried, in milliseconds: a peer that is back is found within 2 s, for a packet a second. */

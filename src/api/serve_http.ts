@@ -16,17 +16,17 @@ import {
 } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer as createTlsListener } from "node:tls";
-import type { Address } from "../address.ts";
-import type { App } from "../api/app.ts";
-import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "../api/connections.ts";
-import { exchange, MAX_HEADER_LINES } from "../api/exchange.ts";
-import { PacedStream } from "../api/paced_stream.ts";
-import { Turns } from "../api/turns.ts";
+import type { Address } from "../model/address.ts";
+import type { App } from "./app.ts";
+import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "./connections.ts";
+import { exchange, MAX_HEADER_LINES } from "./exchange.ts";
+import { PacedStream } from "./paced_stream.ts";
+import { Turns } from "./turns.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
 import { descriptors } from "../descriptors.ts";
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../model/errors.ts";
 import { keepConnections } from "../platform/http_server.ts";
 import { handleOf, keepAccepting } from "../platform/stalled_accept.ts";
 

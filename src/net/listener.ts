@@ -1,6 +1,6 @@
 // One port of a service, on every address that it is to be had by: a socket for each.
 
-import { ConnectorError } from "../errors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import type { Conn } from "./conn.ts";
 import type { Sockets } from "./sockets.ts";
 import { systemCodeOf } from "./system_code.ts";

@@ -1,7 +1,7 @@
 // What a TCP connection is read into, and who waits for it: two buffers that take turns and adapt their size. It knows
 // nothing of sockets, of writing, or of how a connection ends.
 
-import type { ConnectorError } from "../errors.ts";
+import type { ConnectorError } from "../model/errors.ts";
 
 /** The smallest read buffer, in bytes: an idle connection pins two. */
 const MIN_READ_BYTES = 1024;

@@ -2,7 +2,7 @@
 // What the handles do is no promise of the runtime's (handles/handle.ts); a newer one must not turn into a connector that
 // accepts nobody.
 
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../model/errors.ts";
 import type { Conn } from "./conn.ts";
 import type { Network } from "./network.ts";
 

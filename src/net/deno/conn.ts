@@ -2,10 +2,10 @@
 // are used and not the streams, of which the readable one closes the whole socket when it has been read to its end.
 // docs/ARCHITECTURE.md, "Sockets".
 
-import { formatAddress, unmapIpv4 } from "../../address.ts";
+import { formatAddress, unmapIpv4 } from "../../model/address.ts";
 import { type ResetCode, TAKEN } from "../../byte_channel.ts";
 import { delay } from "../../delay.ts";
-import { ConnectorError } from "../../errors.ts";
+import { ConnectorError } from "../../model/errors.ts";
 import type { Conn } from "../conn.ts";
 import { ReadBuffers } from "../read_buffers.ts";
 import { sweep, type Swept, unsweep } from "../sweep.ts";

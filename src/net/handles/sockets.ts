@@ -2,7 +2,7 @@
 // runtime that has no such handles must not keep the program from starting.
 
 import { keepAccepting } from "../../platform/stalled_accept.ts";
-import { formatAddress, isIpv4 } from "../../address.ts";
+import { formatAddress, isIpv4 } from "../../model/address.ts";
 import type { Conn } from "../conn.ts";
 import { Network } from "../network.ts";
 import type {

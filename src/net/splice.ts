@@ -2,7 +2,7 @@
 // reset what they are. It owns neither the copying's speed limits (the channels hold back) nor any log.
 
 import { type ByteChannel, type ResetCode, TAKEN } from "../byte_channel.ts";
-import { reasonOf } from "../errors.ts";
+import { reasonOf } from "../model/errors.ts";
 import { sweep, type Swept, unsweep } from "./sweep.ts";
 
 /**

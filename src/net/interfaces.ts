@@ -1,7 +1,7 @@
 // Finds the IP addresses for the host of a listener: those of a name, or for "every interface" the wildcard addresses
 // of both families, whatever the system's defaults are. Used by everything that listens.
 
-import { parseIp } from "../ip.ts";
+import { parseIp } from "../model/ip.ts";
 import { names } from "../names.ts";
 
 /**
