@@ -177,7 +177,7 @@ export class Connector implements Control, AsyncDisposable {
       if (removed) return;
     }
     // Who meant a service of ours that somebody else has removed meanwhile did not mean a peer's.
-    if (ours.length > 0 || !this.#exposures.removePeers(id, { of })) throw noSuchService(id);
+    if (ours.length > 0 || !this.#exposures.removeOfPeer(id, { of })) throw noSuchService(id);
   }
 
   get(id: string): ServiceReport {

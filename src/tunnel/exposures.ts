@@ -167,8 +167,8 @@ export class Exposures {
     this.#peers.set(service.id, added);
     this.#takePlace(added, claimant);
     if (added.listening) this.#ports.set(service.sourcePort, added);
-    this.#assign(added, { peer, link });
     added.publish();
+    this.#assign(added, { peer, link });
     return true;
   }
 
@@ -183,7 +183,7 @@ export class Exposures {
    * Removes a peer's service, and tells the peer now or when it returns. Returns whether there was one of this id; `of`:
    * and whether it is this peer's, who has asked for it and may expose it again.
    */
-  removePeers(serviceId: string, { of }: { of?: PeerInfo | undefined } = {}): boolean {
+  removeOfPeer(serviceId: string, { of }: { of?: PeerInfo | undefined } = {}): boolean {
     const found = this.#peers.get(serviceId);
     if (found === undefined || of !== undefined && !isClaimedBy(found, of)) return false;
     const holder = found.exposedBy;

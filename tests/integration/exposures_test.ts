@@ -245,7 +245,7 @@ for (const [holder, away, claimant, may] of RULES) {
         ({ world, wanted, asks }: ReturnType<typeof prepare>) =>
           asks.remove(wanted.id, world.services),
         ({ world, wanted, asks }: ReturnType<typeof prepare>) =>
-          world.services.removePeers(wanted.id, { of: asks.info }),
+          world.services.removeOfPeer(wanted.id, { of: asks.info }),
       ];
       for (const run of remove) {
         const prepared = prepare();
@@ -335,11 +335,11 @@ Deno.test("what the user has removed stays removed for its holder, and for nobod
   using world = new World();
   const wanted = service();
   world.services.takeUp(wanted, new TestPeer({ proof: "a" }));
-  strictEqual(world.services.removePeers(wanted.id), true);
+  strictEqual(world.services.removeOfPeer(wanted.id), true);
   // To another one it never was there, and removing that one's makes nobody forget.
   const other = new TestPeer({ proof: "b" });
   strictEqual(world.services.takeUp(wanted, other), true);
-  strictEqual(world.services.removePeers(wanted.id), true);
+  strictEqual(world.services.removeOfPeer(wanted.id), true);
   for (const proof of ["a", "b"]) {
     strictEqual(world.services.takeUp(wanted, new TestPeer({ proof })), false);
   }
@@ -354,7 +354,7 @@ Deno.test("what a peer has removed by itself is not lost to whom its id belongs"
   holder.end({ returns: false });
   const thief = new TestPeer({ proof: "b" });
   strictEqual(world.services.takeUp(wanted, thief), true);
-  strictEqual(world.services.removePeers(wanted.id, { of: thief.info }), true);
+  strictEqual(world.services.removeOfPeer(wanted.id, { of: thief.info }), true);
   strictEqual(world.services.takeUp(wanted, holder), true);
 });
 
@@ -363,12 +363,54 @@ Deno.test("peers cannot make the connector forget what the user has removed", ()
   const wanted = service({ type: "remote" });
   const holder = new TestPeer({ proof: "a" });
   world.services.takeUp(wanted, holder);
-  world.services.removePeers(wanted.id);
+  world.services.removeOfPeer(wanted.id);
   const hostile = new TestPeer({ proof: "b" });
   for (let count = 0; count < 12_000; count += 1) {
     const id = `hostile ${count}`;
     world.services.takeUp({ ...wanted, id }, hostile);
-    world.services.removePeers(id, { of: hostile.info });
+    world.services.removeOfPeer(id, { of: hostile.info });
   }
   strictEqual(world.services.takeUp(wanted, holder), false);
+});
+
+Deno.test("what happens to a service of a peer is published in order, from its exposure to its removal", () => {
+  using world = new World();
+  const seen: string[] = [];
+  using subscription = world.connections.events.subscribe(
+    "test",
+    { kinds: ["service"], capacity: 100 },
+    (event) => {
+      if (event.kind === "lost") return void seen.push("lost");
+      const status = event.change === "status" ? ` ${event.status}` : "";
+      seen.push(`${event.origin} ${event.change}${status} ${event.peer.address}`);
+    },
+  );
+  const [former, newer] = [new TestPeer(), new TestPeer({ host: "192.0.2.1" })];
+  const wanted = service();
+  world.services.takeUp(wanted, former);
+  former.end({ returns: true });
+  world.services.takeUp(wanted, newer);
+  world.services.removeOfPeer(wanted.id);
+  subscription.flush();
+  deepStrictEqual(seen, [
+    "peer exposed 192.0.2.1:1234",
+    "peer status complete 192.0.2.1:1234",
+    "peer status pending 192.0.2.1:1234",
+    "peer status complete 192.0.2.1:1234",
+    "peer removed 192.0.2.1:1234",
+  ]);
+});
+
+Deno.test("what ends with the connector is not published as removed", () => {
+  const seen: string[] = [];
+  const world = new World();
+  using subscription = world.connections.events.subscribe(
+    "test",
+    { kinds: ["service"], capacity: 100 },
+    (event) => void seen.push(event.kind === "lost" ? event.kind : event.change),
+  );
+  world.services.takeUp(service(), new TestPeer());
+  world[Symbol.dispose]();
+  subscription.flush();
+  deepStrictEqual(seen, ["exposed", "status"]);
 });
