@@ -7,7 +7,7 @@ import type { Conn } from "./conn.ts";
 import type { Network } from "./network.ts";
 
 /**
- * The longest that it may take, in milliseconds. It takes about one; but on a machine that is starting everything at once, a
+ * The longest that it may take, in milliseconds. It takes less than ten; but on a machine that is starting everything at once, a
  * turn of the event loop can take a thousand times as long as usual.
  */
 const TIMEOUT_MS = 3000;
