@@ -135,17 +135,17 @@ export function principalOf({ principal, address }: KnownPeer): Principal {
 }
 
 /**
- * For whom bounds are counted: one certificate's holder, whatever the number of its links; over plaintext one address.
+ * In whose share a peer counts: that of its certificate, whatever the number of its links; over plaintext that of its address.
  * IPv6 addresses count by their first 64 bits, because every host has that many to choose from.
  */
-export function boundKey(peer: KnownPeer): string {
+export function shareKeyOf(peer: KnownPeer): string {
   const { certificate } = principalOf(peer);
-  // By key: a CA that gives all its certificates one name does not make them share one bound.
+  // By key: a CA that gives all its certificates one name does not make them have one share.
   if (certificate !== undefined) return `certificate ${certificate.key}`;
   return `address ${addressKey(hostOf(peer.address))}`;
 }
 
-/** An IP address, in brackets or not, as bounds count it. */
+/** An IP address, in brackets or not, as shares count it. */
 export function addressKey(host: string): string {
   const address = unmapIpv4(host.replace(/^\[|\]$/g, ""));
   const ip = parseIp(address);

@@ -102,14 +102,14 @@ export class Connections implements Disposable {
     this.#held = Share.ofAll(0);
   }
 
-  /** Begins to carry connections of a service. `holder` is for whom they are counted: whoever exposes it. */
+  /** Begins to carry connections of a service. `shareKey` says in whose share they count: that of whoever exposes it. */
   openService(
     service: Pick<Service, "id" | "name" | "sourcePort" | "destinationAddr">,
     side: Side,
-    { holder = "" }: { holder?: string } = {},
+    { shareKey = "" }: { shareKey?: string } = {},
   ): ServiceConnections {
     const share = (of: Share, max: number) => {
-      const all = of.within(holder, { reserve: PEER_RESERVE });
+      const all = of.within(shareKey, { reserve: PEER_RESERVE });
       const one = all.within(`${service.id} ${side}`, { max, reserve: SERVICE_RESERVE, few: FEW });
       return {
         one,
@@ -125,7 +125,7 @@ export class Connections implements Disposable {
       service,
       side,
       destination: parseAddress(service.destinationAddr),
-      holder,
+      shareKey,
       network: this.#options.network,
       halfOpenMs: this.#options.halfOpenMs,
       admission: this.#admission,
@@ -135,7 +135,7 @@ export class Connections implements Disposable {
       open: open.one,
       waiting: waiting.one,
       take: (share) => this.#take(share),
-      holdPort: () => this.hold(holder, `Cannot listen for service "${service.name}"`),
+      holdPort: () => this.hold(shareKey, `Cannot listen for service "${service.name}"`),
       onLeave: () => this.#onLeave(),
       onClose: () => this.#services.delete(made),
       onEnd: () => {
@@ -153,13 +153,13 @@ export class Connections implements Disposable {
   }
 
   /**
-   * Takes a descriptor for a port or a link of a holder, until it is disposed, once. `action` begins the message when that
+   * Takes a descriptor for a port or a link, in the share of `shareKey`, until it is disposed, once. `action` begins the message when that
    * cannot be.
    *
    * @throws {ConnectorError} `resource_exhausted` when there are none left for more of them.
    */
-  hold(holder: string, action: string): Disposable {
-    const share = this.#held.within(holder, { reserve: PEER_RESERVE });
+  hold(shareKey: string, action: string): Disposable {
+    const share = this.#held.within(shareKey, { reserve: PEER_RESERVE });
     while (!share.take()) {
       if (this.#findMore()) continue;
       share.release();

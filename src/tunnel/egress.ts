@@ -70,7 +70,7 @@ async function connect(
       refusal ??= refused;
       return refused?.reason;
     },
-    asker: connections.holder,
+    asker: connections.shareKey,
   });
   stream.onLost(() => dial.abort());
   connection.cut = () => dial.abort();

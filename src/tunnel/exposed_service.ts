@@ -54,8 +54,8 @@ export interface ServicePeer {
 export interface ExposedServiceOptions extends ServiceParts {
   origin: Origin;
   peer: ServicePeer;
-  /** For whom its connections, and its port, are counted. */
-  holder: string;
+  /** In whose share its connections and its port count. */
+  shareKey: string;
   /** Own: whether an earlier run may have exposed it under this id. */
   known?: boolean;
   /** It is no more. Told once. */
@@ -81,11 +81,11 @@ export class ExposedService {
   #published = false;
 
   constructor(service: Service, options: ExposedServiceOptions) {
-    const { origin, peer, holder, known = false } = options;
+    const { origin, peer, shareKey, known = false } = options;
     this.service = service;
     this.origin = origin;
     this.side = (service.type === "local") === (origin === "peer") ? "ingress" : "egress";
-    this.connections = options.connections.openService(service, this.side, { holder });
+    this.connections = options.connections.openService(service, this.side, { shareKey });
     this.#options = options;
     this.#peer = peer;
     this.#exposure = newExposure({ origin, type: service.type, now: new Date(), known });

@@ -5,7 +5,13 @@
 import { ConnectorError } from "../model/errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
-import { boundKey, mayClaim, mayInherit, type Principal, principalOf } from "../model/principal.ts";
+import {
+  mayClaim,
+  mayInherit,
+  type Principal,
+  principalOf,
+  shareKeyOf,
+} from "../model/principal.ts";
 import type { Service, ServiceReport, ServiceRequest } from "../model/service.ts";
 import { Share } from "../share.ts";
 import {
@@ -113,9 +119,11 @@ export class Exposures {
   /** Exposes a service to a peer. `known`: whether an earlier run may have done so under this id. Nothing is opened yet. */
   expose(
     service: Service,
-    { peer, holder, known }: Pick<ExposedServiceOptions, "peer" | "holder"> & { known: boolean },
+    { peer, shareKey, known }: Pick<ExposedServiceOptions, "peer" | "shareKey"> & {
+      known: boolean;
+    },
   ): ExposedService {
-    const added = this.#add(this.#own, service, { origin: "own", peer, holder, known });
+    const added = this.#add(this.#own, service, { origin: "own", peer, shareKey, known });
     this.#own.set(service.id, added);
     peer.services.add(added);
     return added;
@@ -145,17 +153,17 @@ export class Exposures {
       return true;
     }
     if (known === undefined) this.#checkRoom(peer, claimant);
-    const holder = service.type === "local" ? this.#listenerOn(service.sourcePort) : undefined;
-    if (holder && holder !== known && !isInheritedBy(holder, claimant)) {
-      throw new ConnectorError("already_exists", portInUse(service, holder, { claimant }));
+    const onPort = service.type === "local" ? this.#listenerOn(service.sourcePort) : undefined;
+    if (onPort && onPort !== known && !isInheritedBy(onPort, claimant)) {
+      throw new ConnectorError("already_exists", portInUse(service, onPort, { claimant }));
     }
     const added = this.#add(this.#peers, service, {
       origin: "peer",
       peer,
-      holder: boundKey(claimant),
+      shareKey: shareKeyOf(claimant),
     });
     try {
-      if (holder) added.openInPlaceOf(holder);
+      if (onPort) added.openInPlaceOf(onPort);
       else added.open();
     } catch (error) {
       added.tell({ kind: "withdraw", tell: false, cut: true });
@@ -163,7 +171,7 @@ export class Exposures {
     }
     // What is still open of a peer that leaves goes on.
     known?.tell({ kind: "withdraw", tell: false, cut: !same });
-    if (holder !== known) holder?.tell({ kind: "withdraw", tell: false, cut: false });
+    if (onPort !== known) onPort?.tell({ kind: "withdraw", tell: false, cut: false });
     this.#peers.set(service.id, added);
     this.#takePlace(added, claimant);
     if (added.listening) this.#ports.set(service.sourcePort, added);
@@ -210,7 +218,7 @@ export class Exposures {
   #add(
     among: Map<string, ExposedService>,
     service: Service,
-    options: Pick<ExposedServiceOptions, "origin" | "peer" | "holder"> & { known?: boolean },
+    options: Pick<ExposedServiceOptions, "origin" | "peer" | "shareKey"> & { known?: boolean },
   ): ExposedService {
     return new ExposedService(service, {
       ...this.#options,
@@ -295,11 +303,11 @@ function isInheritedBy({ exposedBy, state }: ExposedService, claimant: PeerInfo)
 /** Why a service cannot have its port, in words for a peer: whose it is is told only to who may see that one, too. */
 function portInUse(
   { name, sourcePort }: Service,
-  holder: ExposedService,
+  onPort: ExposedService,
   { claimant }: { claimant: PeerInfo },
 ): string {
-  const { service, state, exposedBy } = holder;
-  const whose = exposedBy && isClaimedBy(holder, claimant)
+  const { service, state, exposedBy } = onPort;
+  const whose = exposedBy && isClaimedBy(onPort, claimant)
     ? `service "${service.name}" of ${exposedBy.address}`
     : "another service";
   const how = state.kind === "orphaned"

@@ -185,8 +185,8 @@ export class Outbound {
   }
 
   #expose(service: Service, { known }: { known: boolean }): ExposedService {
-    const holder = dialledHolder(this.#options.address);
-    return this.#options.exposures.expose(service, { peer: this.#peer, holder, known });
+    const shareKey = dialledShareKey(this.#options.address);
+    return this.#options.exposures.expose(service, { peer: this.#peer, shareKey, known });
   }
 
   #link(added: ExposedService): void {
@@ -254,7 +254,7 @@ export class Outbound {
     const { connections, address } = this.#options;
     let held: Disposable;
     try {
-      held = connections.hold(dialledHolder(address), "Cannot open a link");
+      held = connections.hold(dialledShareKey(address), "Cannot open a link");
     } catch (error) {
       return this.#away(reasonOf(error));
     }
@@ -405,8 +405,8 @@ export class Outbound {
   }
 }
 
-/** For whom the connections of a peer that we dial are counted, and its ports and links. */
-function dialledHolder(address: Address): string {
+/** In whose share the connections, ports and links of a peer that we dial count. */
+function dialledShareKey(address: Address): string {
   return `dialled ${formatAddress(address)}`;
 }
 

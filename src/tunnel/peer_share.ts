@@ -1,7 +1,7 @@
 // What one peer that dials us may have of the links and services that there are for all of them.
 
 import type { PeerInfo } from "../model/peer_identity.ts";
-import { boundKey } from "../model/principal.ts";
+import { shareKeyOf } from "../model/principal.ts";
 import type { Share } from "../share.ts";
 
 /**
@@ -14,7 +14,7 @@ const LOCAL_RESERVE = 1 / 10;
 
 /** The share of a peer, counted by its certificate, or by its address. To be released. */
 export function shareOfPeer(all: Share, peer: PeerInfo): Share {
-  const key = boundKey(peer);
+  const key = shareKeyOf(peer);
   return all.within(key, { reserve: LOCAL.test(key) ? LOCAL_RESERVE : RESERVE });
 }
 

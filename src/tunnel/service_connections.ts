@@ -22,8 +22,8 @@ export interface ServiceConnectionsOptions {
   service: CarriedService;
   side: Side;
   destination: Address;
-  /** For whom they are counted: whoever exposes the service. */
-  holder: string;
+  /** In whose share they count: that of whoever exposes the service. */
+  shareKey: string;
   /** What connections come over, and the destination is dialled with. */
   network: Network;
   halfOpenMs: number;
@@ -171,9 +171,9 @@ export class ServiceConnections implements Disposable {
     return this.#options.destination;
   }
 
-  /** For whom its connections are counted: whoever exposes it. */
-  get holder(): string {
-    return this.#options.holder;
+  /** In whose share its connections count. */
+  get shareKey(): string {
+    return this.#options.shareKey;
   }
 
   /** What its connections come over, and its destination is dialled with. */

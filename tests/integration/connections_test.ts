@@ -46,8 +46,8 @@ function admitAll(connections: ServiceConnections) {
 
 Deno.test("a peer that takes all connections it can leaves some for another peer, and for its own services", () => {
   const connections = newConnections();
-  const open = (id: string, holder: string) =>
-    connections.openService(service(id), "egress", { holder });
+  const open = (id: string, shareKey: string) =>
+    connections.openService(service(id), "egress", { shareKey });
   const opened = ["1", "2", "3"].flatMap((id) => admitAll(open(id, "address 192.0.2.1")));
   ok(opened.length <= 750, `${opened.length}`);
   strictEqual(open("4", "address 192.0.2.1").admit(ENDS).refusal, undefined);
@@ -58,8 +58,8 @@ Deno.test("a peer that takes all connections it can leaves some for another peer
 
 Deno.test("connections of a service that was removed count until they have ended", () => {
   const connections = newConnections();
-  const holder = "address 192.0.2.1";
-  const open = (id: string) => connections.openService(service(id), "egress", { holder });
+  const shareKey = "address 192.0.2.1";
+  const open = (id: string) => connections.openService(service(id), "egress", { shareKey });
   const removed = open("1");
   const opened = admitAll(removed);
   strictEqual(opened.length, 575);
@@ -72,11 +72,11 @@ Deno.test("connections of a service that was removed count until they have ended
 
 Deno.test("what is open keeps to the descriptors beside ports and links, which keep to half of them", async () => {
   const connections = newConnections({ countDescriptors: (wanted) => Math.min(wanted, 200) });
-  const web = connections.openService(service("1"), "ingress", { holder: "one" });
+  const web = connections.openService(service("1"), "ingress", { shareKey: "one" });
   const listeners = new OwnListeners();
   const listen = () => {
     const sourcePort = freePort();
-    const one = connections.openService(service("1", sourcePort), "ingress", { holder: "one" });
+    const one = connections.openService(service("1", sourcePort), "ingress", { shareKey: "one" });
     return { ingress: Ingress.open({ connections: one, listeners }), sourcePort };
   };
   const ports = Array.from({ length: 75 }, listen);
@@ -100,7 +100,7 @@ Deno.test("a port that cannot be had takes no descriptor", () => {
   const connections = newConnections({ countDescriptors: () => 8 });
   using taken = Deno.listen({ port: 0 });
   const asked = service("1", taken.addr.port);
-  const web = connections.openService(asked, "ingress", { holder: "one" });
+  const web = connections.openService(asked, "ingress", { shareKey: "one" });
   const options = { connections: web, listeners: new OwnListeners() };
   for (let count = 0; count < 10; count += 1) throws(() => Ingress.open(options), /in use/);
 });
@@ -115,7 +115,7 @@ Deno.test("no more descriptors are counted than are needed", () => {
       return wanted;
     },
   });
-  const web = connections.openService(service("1"), "egress", { holder: "one" });
+  const web = connections.openService(service("1"), "egress", { shareKey: "one" });
   strictEqual(admitAll(web).length, 100);
   strictEqual(web.admit(ENDS).refusal?.code, "limit");
   deepStrictEqual(asked, [128, 256]);
@@ -130,15 +130,15 @@ Deno.test("once there are enough descriptors for all connections no more are cou
       return wanted;
     },
   });
-  const web = connections.openService(service("1"), "egress", { holder: "one" });
+  const web = connections.openService(service("1"), "egress", { shareKey: "one" });
   strictEqual(admitAll(web).length, 3);
   deepStrictEqual(asked, [128]);
 });
 
 Deno.test("those that wait are fewer than may be open, of one peer and in all", () => {
   const connections = newConnections();
-  const waiting = ["1", "2"].map((holder) => {
-    const web = connections.openService(service(holder), "ingress", { holder });
+  const waiting = ["1", "2"].map((shareKey) => {
+    const web = connections.openService(service(shareKey), "ingress", { shareKey });
     let count = 0;
     for (let next = web.admit(ENDS); !(next.refusal ?? next.wait()); next = web.admit(ENDS)) {
       count += 1;
@@ -157,7 +157,7 @@ Deno.test("few descriptors for many connections are logged once, and so are some
   const logger = { warn, isEnabledFor: () => false } as unknown as ConnectionsOptions["logger"];
   const connections = newConnections({ countDescriptors: () => 100, logger });
   const log = new EventLog(connections.events, { logger, strangers: connections.log });
-  const web = connections.openService(service("1"), "egress", { holder: "one" });
+  const web = connections.openService(service("1"), "egress", { shareKey: "one" });
   admitAll(web);
   for (let count = 1; count < 50; count += 1) {
     strictEqual(web.admit(ENDS).refusal?.reason, "too many connections are open");

@@ -4,7 +4,7 @@
 import { deepStrictEqual, doesNotMatch, notStrictEqual, strictEqual } from "node:assert/strict";
 import { inspect } from "node:util";
 import { identityFields, whoFields } from "../../src/model/peer_identity.ts";
-import { addressKey, boundKey, isLocalUser, Principal } from "../../src/model/principal.ts";
+import { addressKey, isLocalUser, Principal, shareKeyOf } from "../../src/model/principal.ts";
 import { certificateId } from "../support/principals.ts";
 
 const OWN = certificateId({ name: "own", key: "1" });
@@ -78,11 +78,11 @@ Deno.test("the log names a peer as it is decided about, whatever else its certif
 
 Deno.test("bounds are counted by certificate, whatever it is called, and else by address", () => {
   const key = (host: string, certificate?: typeof OWN) =>
-    boundKey({ address: `${host}:1`, principal: new Principal({ host, certificate }) });
+    shareKeyOf({ address: `${host}:1`, principal: new Principal({ host, certificate }) });
   strictEqual(key("192.0.2.1", OWN), key("192.0.2.2", OWN));
   notStrictEqual(key("192.0.2.1", OWN), key("192.0.2.1", { ...OWN, key: "2" }));
   notStrictEqual(key("192.0.2.1"), key("192.0.2.2"));
-  strictEqual(key("192.0.2.1"), boundKey({ address: "192.0.2.1:99" }));
+  strictEqual(key("192.0.2.1"), shareKeyOf({ address: "192.0.2.1:99" }));
   strictEqual(key("[2001:db8::1]"), key("[2001:db8::2]"));
   strictEqual(addressKey("::ffff:192.0.2.1"), "192.0.2.1");
 });

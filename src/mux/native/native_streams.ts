@@ -57,7 +57,7 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
   /** The highest number used by either side. */
   readonly #last: { ours: number; theirs: number };
   /** Streams whose bytes wait for their readers, those too that are forgotten otherwise; and how many bytes. */
-  readonly #holders = new SwapSet<NativeStream>();
+  readonly #buffering = new SwapSet<NativeStream>();
   #waitingBytes = 0;
 
   constructor(options: NativeStreamsOptions) {
@@ -171,7 +171,7 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
 
   release(stream: NativeStream, count: number): void {
     this.#waitingBytes -= count;
-    if (stream.waitingBytes === 0) this.#holders.delete(stream);
+    if (stream.waitingBytes === 0) this.#buffering.delete(stream);
   }
 
   answered(stream: NativeStream): void {
@@ -234,7 +234,7 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
     const cost = stream.receiveData(frame.bytes);
     if (cost === 0) return;
     this.#waitingBytes += cost;
-    if (!this.#holders.has(stream)) this.#holders.add(stream);
+    if (!this.#buffering.has(stream)) this.#buffering.add(stream);
   }
 
   #receiveOpen(frame: NativeFrame & { kind: "open" }): void {
@@ -266,7 +266,7 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
   /** Not reading on would stop every stream, and the answers to pings: one stream pays instead. */
   #resetLargest(): void {
     let largest: NativeStream | undefined;
-    for (const stream of this.#holders.all()) {
+    for (const stream of this.#buffering.all()) {
       if (stream.waitingBytes > (largest?.waitingBytes ?? 0)) largest = stream;
     }
     if (largest === undefined) throw new TypeError("bytes wait in no stream");
