@@ -126,7 +126,8 @@ export const RUN_FLAGS = {
   linkMemory: {
     flags: "--link-memory <size>",
     variable: "CONNECTOR_LINK_MEMORY",
-    description: "bytes that may wait for slow readers over one link, before the slowest is reset",
+    description:
+      "bytes that may wait for slow readers on one link; above it, the connection that holds most is reset",
     default: formatSize(DEFAULT_LIMITS.budget),
   },
   maxConnections: {
@@ -168,7 +169,7 @@ export const RUN_FLAGS = {
     flags: "--sockets <kind>",
     variable: "CONNECTOR_SOCKETS",
     description:
-      "sockets of services: handles, or deno, which cannot pass a reset on; left out, handles if they pass a self-test",
+      "sockets of services: handles, or deno, which cannot pass on a reset; by default handles, if they pass a self-test",
   },
 } as const satisfies Record<string, RunFlag>;
 

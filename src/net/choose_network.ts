@@ -48,7 +48,7 @@ export async function chooseNetwork(
     throw new ConnectorError(
       "failed_precondition",
       `Cannot use the runtime's handles for sockets: they fail the self-test (${problem})`,
-      { hint: "Leave --sockets out: then Deno's sockets serve, which cannot pass a reset on" },
+      { hint: "Omit --sockets to use Deno's sockets, which cannot pass on a reset" },
     );
   }
   logger.warn(
