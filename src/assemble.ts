@@ -1,6 +1,6 @@
-// Puts a connector together: certificates, state file, tunnel, gRPC server, REST server. The one place that does, for
-// `connector run` (cli/run.ts) and for the tests. It leaves the process alone: signals, logging and exit codes are the
-// caller's.
+// Puts a connector together: certificates, state file, tunnel, gRPC server, REST server. It is the
+// one place that does, for `connector run` (cli/run.ts) and for the tests. Signals, logging and
+// exit codes of the process are left to the caller.
 
 import type { Logger } from "@logtape/logtape";
 import { createApp } from "./api/app.ts";

@@ -1,4 +1,4 @@
-// Waiting, so that it can be given up.
+// Waits, until a time has passed or the wait is given up.
 
 /** Resolves after `ms` milliseconds, or at once when the signal is aborted. Never rejects. */
 export function delay(ms: number, { signal }: { signal?: AbortSignal } = {}): Promise<void> {

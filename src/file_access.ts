@@ -1,5 +1,6 @@
-// Who besides its owner may read or change a file that the program relies on: keys, certificates, the state file.
-// Nothing is refused for it; whoever opens the file says what is found here in the log.
+// Finds out who besides its owner may read or change a file that the program relies on: keys,
+// certificates, the state file. It refuses nothing; the code that opens the file logs what is found
+// here.
 
 import { dirname } from "node:path";
 

@@ -1,6 +1,7 @@
-// Who may have how much of something that there is not enough of: a tree of shares, such as all connections, those of one
-// peer, those of one service. Nobody may have everything: a part of what the others leave stays free for whoever comes.
-// A leaf: pure arithmetic for mux/ and tunnel/. Each question costs a few additions, because it is asked for every connection.
+// Divides something scarce: a tree of shares, such as all connections, those of one peer, those of
+// one service. No user may have everything: a part of what the others leave stays free for
+// newcomers. A leaf: pure arithmetic for mux/ and tunnel/. Each question costs a few additions,
+// because it is asked for every connection.
 
 /** The part of all that is kept for who has few, where that is asked for: some dozens of newcomers, whatever the others do. */
 const KEPT_FOR_FEW = 1 / 8;

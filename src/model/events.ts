@@ -1,5 +1,6 @@
-// What happens in a connector, as typed events: changes of services, links and connections. The log and the state file
-// subscribe, and so can metrics, integrations and pages. A leaf: nothing here knows who publishes or who listens.
+// What happens in a connector, as typed events: changes of services, links and connections. The log
+// and the state file subscribe; metrics, integrations and pages can. Nothing here knows who
+// publishes or who subscribes.
 
 import type { Address } from "./address.ts";
 import { reasonOf } from "./errors.ts";

@@ -1,4 +1,5 @@
-// IP addresses as bytes, so that every spelling of one is the same, and the IPv4 addresses that IPv6 addresses stand for.
+// IP addresses as bytes, so that all spellings of an address are equal, and the IPv4 address inside
+// an IPv6 address, if there is one.
 
 import { isIpv4, isIpv6 } from "./address.ts";
 

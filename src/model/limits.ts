@@ -1,5 +1,5 @@
-// The bounds of a session, each with its default and reason. A leaf: options of the program, told to peers when
-// a link opens, and kept to in mux/.
+// The bounds of a session, each with its default and reason. They are options of the program, told
+// to peers when a link opens, and enforced in mux/.
 
 /** What one side lets the other do. */
 export interface PeerLimits {

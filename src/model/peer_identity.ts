@@ -1,5 +1,5 @@
-// What a peer's certificate says of it, bounded and printable, for logs and lists: nothing is decided on it, and who the
-// peer is for decisions is its principal. A leaf: read in certs/, carried by links, shown by the API.
+// What a peer's certificate says of it, bounded and printable, for logs and lists only: decisions
+// are made on its principal. certs/ reads it, links carry it, and the API shows it.
 
 import { ANONYMOUS, type Principal } from "./principal.ts";
 

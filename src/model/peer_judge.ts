@@ -1,4 +1,4 @@
-// What it takes to trust the certificates that a peer shows: a function that certs/ makes and grpc/ asks. A leaf.
+// The judge of the certificates that a peer shows: a function that certs/ makes and grpc/ asks.
 
 /** In which role of TLS a peer shows its certificates: it dials us, or it was dialled as `host`. */
 export type PeerRole = { purpose: "client" } | { purpose: "server"; host: string };

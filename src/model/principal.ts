@@ -1,6 +1,6 @@
-// Who is at the other end of a link or call, as far as that was proven: what decisions are made on, and the name of it in
-// logs and lists. What else a certificate says, for people only, is in peer_identity.ts. docs/PROTOCOL.md, "Whose service
-// it is". A leaf.
+// Who is at the other end of a link or call, as far as that was proven: what decisions are made on,
+// and its name in logs and lists. What else a certificate says, for people only, is in
+// peer_identity.ts. docs/PROTOCOL.md, "Whose service it is".
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { unmapIpv4 } from "./address.ts";

@@ -1,4 +1,5 @@
-// What a service is, what is known of it now, and what can be asked about services. A leaf, used by the wire codecs, the tunnel, and the skins over it (REST, gRPC, command line).
+// What a service is, what is known of it now, and what can be asked about services. Used by the
+// wire codecs, the tunnel, and the skins over it (REST and gRPC).
 
 import type { PeerInfo } from "./peer_identity.ts";
 

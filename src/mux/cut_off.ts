@@ -1,4 +1,4 @@
-// Cuts a link off whose peer does not end it in time, once we have.
+// Cuts off a link that we have ended and that the peer does not end in time.
 
 import { ConnectorError } from "../model/errors.ts";
 import type { Link } from "./link.ts";

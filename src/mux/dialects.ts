@@ -1,4 +1,5 @@
-// Which dialect a session speaks: the native one if both sides have agreed on it, else that of the reference.
+// Chooses the dialect of a session: the native one if both sides have agreed on it, otherwise the
+// reference dialect.
 
 import type { Dialect, DialectOptions } from "./dialect.ts";
 import { NativeDialect } from "./native/native_dialect.ts";

@@ -1,5 +1,6 @@
-// The seam between the multiplexer and whatever carries its messages: a gRPC call, or a pair in memory.
-// A link keeps messages whole, in order, and tells when to hold back; it knows nothing of their content.
+// The seam between the multiplexer and what carries its messages: a gRPC call, or a pair in memory.
+// A link keeps messages whole and in order, and says when to hold back; it knows nothing of their
+// content.
 
 import type { ConnectorError } from "../model/errors.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";

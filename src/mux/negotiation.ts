@@ -1,5 +1,6 @@
-// What two connectors agree on before they speak the native dialect: a version, each side's limits, and features. Pure
-// text to values; that it travels as gRPC metadata is grpc/'s business. docs/PROTOCOL.md, "Negotiation".
+// What two connectors agree on before they speak the native dialect: a version, each side's limits,
+// and features. Pure, from text to values; only grpc/ knows that it travels as gRPC metadata.
+// docs/PROTOCOL.md, "Negotiation".
 
 import { ConnectorError } from "../model/errors.ts";
 import { LIMIT_RANGES, type PeerLimits } from "../model/limits.ts";

@@ -1,5 +1,5 @@
-// What a TCP connection is to the rest of the program, whichever sockets it is made of: handles/conn.ts and deno/conn.ts
-// are the two kinds.
+// A TCP connection as the rest of the program sees it, whichever kind of sockets it uses.
+// handles/conn.ts and deno/conn.ts implement it.
 
 import type { ByteChannel } from "../byte_channel.ts";
 

@@ -1,5 +1,5 @@
-// Dialling TCP, with either kind of sockets: names are resolved, both address families are tried, and the time is
-// limited.
+// Dials TCP, with either kind of sockets: resolves names, tries both address families, and limits
+// the time.
 
 import { type Address, formatAddress } from "../model/address.ts";
 import { ConnectorError } from "../model/errors.ts";

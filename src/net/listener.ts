@@ -1,4 +1,4 @@
-// One port of a service, on every address that it is to be had by: a socket for each.
+// One port of a service, on all its addresses: a socket for each.
 
 import { ConnectorError } from "../model/errors.ts";
 import type { Conn } from "./conn.ts";

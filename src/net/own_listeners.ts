@@ -1,5 +1,6 @@
-// Where this connector listens itself, and what no tunnel leads to: its own ports, by whatever address or name, and
-// addresses of the network link. Asked with an IP address, right before that address is dialled.
+// Where this connector listens itself, and other addresses that no tunnel leads to: its own ports,
+// by whatever address or name, and addresses of the network link. It is asked about an IP address
+// right before that address is dialled.
 
 import type { Address } from "../model/address.ts";
 import { type Ip, meanings, parseIp } from "../model/ip.ts";

@@ -1,5 +1,5 @@
-// Notices that a port which refused takes connections again, so that whoever waits to dial it need not wait longer; and
-// finds out, for next to nothing, whether it is worth while to open a link.
+// Notices when a port that refused accepts connections again, so that dialling it need not wait
+// longer. It also finds out cheaply whether opening a link is worthwhile.
 
 import { type Address, formatAddress } from "../model/address.ts";
 import { delay } from "../delay.ts";

@@ -1,5 +1,6 @@
-// What a TCP connection is read into, and who waits for it: two buffers that take turns and adapt their size. It knows
-// nothing of sockets, of writing, or of how a connection ends.
+// The buffers that a TCP connection is read into, and the reader that waits for them: two buffers
+// that take turns and adapt their size. It knows nothing of sockets, of writing, or of how a
+// connection ends.
 
 import type { ConnectorError } from "../model/errors.ts";
 

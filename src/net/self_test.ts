@@ -1,6 +1,6 @@
-// Whether a kind of sockets does what the program needs of it: tried over loopback at every start, in a few milliseconds.
-// What the handles do is no promise of the runtime's (handles/handle.ts); a newer one must not turn into a connector that
-// accepts nobody.
+// Tests over loopback, at every start and in a few milliseconds, whether a kind of sockets does
+// what the program needs. The runtime does not promise how its handles behave (handles/handle.ts);
+// a newer runtime must not leave a connector that accepts nobody.
 
 import { reasonOf } from "../model/errors.ts";
 import type { Conn } from "./conn.ts";

@@ -1,5 +1,5 @@
-// What a kind of sockets does itself, for one IP address at a time. handles/ and deno/ are the two kinds; network.ts makes
-// a network of either.
+// The part that differs between the kinds of sockets, for one IP address at a time. handles/ and
+// deno/ implement it; network.ts makes a network of either.
 
 import type { Conn } from "./conn.ts";
 import type { SocketKind } from "./socket_kinds.ts";

@@ -1,5 +1,6 @@
-// Looks at everything that has a long time limit, all at once: a timer for each connection would cost more than the
-// rest of its bookkeeping. For limits of seconds and more: what is due is noticed half a second late at most.
+// One timer for everything that has a long time limit: a timer for each connection would cost more
+// than the rest of its bookkeeping. For limits of seconds and more: what is due is noticed half a
+// second late at most.
 
 import { SwapSet, type SwapSetMember } from "../swap_set.ts";
 

@@ -1,4 +1,4 @@
-// The system's code of an error. The runtime's own errors have it, and so have those of handles/.
+// The system's code of an error, which the runtime's own errors and those of handles/ have.
 
 /** `ECONNREFUSED` and the like; empty when it has none. */
 export function systemCodeOf(error: unknown): string {

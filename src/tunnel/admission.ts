@@ -1,5 +1,6 @@
-// Who may do what here. Every service that is exposed or taken up, every tunnelled connection, at its ingress and at its
-// egress, and every IP address that is about to be dialled is asked about here. The rules are functions, in order.
+// Decides who may do what here. It is asked about every service that is exposed or taken over,
+// every tunnelled connection, at its ingress and at its egress, and every IP address that is about
+// to be dialled. The rules are functions, in order.
 
 import { type Address, parseAddress } from "../model/address.ts";
 import type { ResetCode } from "../byte_channel.ts";

@@ -1,4 +1,5 @@
-// How often a peer's answers about one service count: each sets timers, moves visitors and is logged.
+// Bounds how often a peer's answers about one service count: each sets timers, moves visitors and
+// is logged.
 
 import type { Session } from "../mux/session.ts";
 import type { ControlFrame } from "../wire/frame.ts";

@@ -1,6 +1,7 @@
-// The tunnelled connections of a connector, either side: counted, within bounds for each peer, each service and in all, and
-// ended together when the connector ends. They, the ports that are listened on and the links that we open keep to the file
-// descriptors that there are. What one service has of them is in service_connections.ts.
+// All tunnelled connections of a connector, on either side: counts them, bounds them for each peer,
+// each service and in all, and ends them when the connector ends. It divides the file descriptors
+// between them, the ports that are listened on and the links that we open. service_connections.ts
+// has those of one service.
 
 import type { Logger } from "@logtape/logtape";
 import { parseAddress } from "../model/address.ts";

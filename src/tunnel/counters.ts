@@ -1,4 +1,5 @@
-// What was counted of all connections of one side since the connector began, whatever has become of their services.
+// Counts the connections of each side since the connector began, whether their services still exist
+// or not.
 
 import { REFUSAL_CODES, type RefusalCode } from "../model/events.ts";
 import type { Side } from "../model/service.ts";

@@ -1,6 +1,7 @@
-// One pace of dialling for all peers: links, looks at whether a peer's port is open, and what peers refused and are asked
-// for again. Nobody waits while few are away; with thousands away the processor stays free for those that are there. A peer
-// that was there before never waits behind others that nobody has ever seen.
+// One pace of dialling for all peers: links, checks whether a peer's port is open, and requests
+// that peers refused and are sent again. While few peers are unreachable, nobody waits; with
+// thousands unreachable, the processor stays free for those that are there. A peer that was
+// connected before never waits behind others that never were.
 
 import { Pacer } from "./pacer.ts";
 

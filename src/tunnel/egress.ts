@@ -1,5 +1,5 @@
-// The dialling side: connects a stream that the peer opened to a service's destination. What is dialled is the address that
-// Admission was asked about.
+// The dialling side: connects a stream that the peer opened to a service's destination. It dials
+// exactly the address that it asked Admission about.
 
 import { reasonOf } from "../model/errors.ts";
 import type { Stream } from "../mux/stream.ts";

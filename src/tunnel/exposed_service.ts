@@ -1,5 +1,5 @@
-// An exposed service of either origin: its exposure, and what carries that out, such as its port, its connections, its timers
-// and what is sent to its peer. What it may become is decided in exposure.ts.
+// An exposed service of either origin. It has an exposure and carries out its effects: the port,
+// the connections, the timers, and messages to the peer. exposure.ts decides what it may become.
 
 import { ConnectorError, type ErrorCode } from "../model/errors.ts";
 import type { EventStream } from "../model/events.ts";

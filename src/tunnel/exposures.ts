@@ -1,6 +1,6 @@
-// All exposed services: those that were exposed here, and those that peers have exposed here, whichever link they came over.
-// Whose a peer's service is, who gets which port, and how many there may be is decided here; where each stands, in
-// exposure.ts.
+// All exposed services: those that were exposed here, and those that peers have exposed here,
+// whichever link they came over. It decides whose a peer's service is, which service gets a port,
+// and how many there may be; exposure.ts decides where each stands.
 
 import { ConnectorError } from "../model/errors.ts";
 import type { Session } from "../mux/session.ts";

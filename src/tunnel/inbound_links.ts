@@ -1,5 +1,6 @@
-// Which links of peers that dial us are held: so many in all, so many of one peer, and none for long over which nothing is
-// exposed. When there is no room, links that are of no use to anybody give way.
+// Decides which links of peers that dial us are kept: a bound in all and for each peer, and a time
+// limit for links over which nothing is exposed. When there is no room, links that nobody uses are
+// closed.
 
 import { ConnectorError } from "../model/errors.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";

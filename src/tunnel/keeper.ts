@@ -1,5 +1,6 @@
-// Keeps the list of services that this connector exposes, so that it survives the process: a subscriber to events that
-// writes the list as it is now, not what has changed. Where it is kept is not its business (src/state/).
+// Saves the list of services that this connector exposes, so that it survives the process: a
+// subscriber to events that writes the list as it is now, not what has changed. src/state/ knows
+// where it is saved.
 
 import type { Logger } from "@logtape/logtape";
 import type { EventStream, Subscription } from "../model/events.ts";

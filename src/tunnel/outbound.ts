@@ -1,6 +1,7 @@
-// Keeps a link open to a peer that we dial, for as long as anything is exposed to it: one for all services. `#run` is for
-// ever, `#tryOnce` is the life of one link, up to where another one is due: it takes no more streams, or something on the way
-// is about to end it. The other one is opened beside it then.
+// Keeps one link open to a peer that we dial, for all services, as long as anything is exposed to
+// it. `#run` tries for ever; `#tryOnce` is the life of one link, until the next one is due because
+// this one takes no more streams or something on the way is about to end it. The next one is then
+// opened beside it.
 
 import { type Address, formatAddress } from "../model/address.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";

@@ -1,5 +1,6 @@
-// One pace for what is tried again and again: so many attempts at once, so many a second, in the order in which they were
-// asked for. With few attempts nobody waits; with thousands each has its turn later, and the processor stays free.
+// Paces what is tried again and again: so many attempts at once, so many a second, in the order in
+// which they were asked for. With few attempts nobody waits; with thousands each has its turn
+// later, and the processor stays free.
 
 /** How fast. */
 export interface PacerOptions {

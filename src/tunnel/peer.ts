@@ -1,6 +1,7 @@
-// A connector at the other end of a link, or of several, whoever opened them: the sessions over them, the services that go
-// over them, and the streams of these to destinations that we dial. Who opens links is in outbound.ts (we do) and in
-// inbound_links.ts (the peer does); what a peer may ask for, in exposures.ts.
+// A connector at the other end of a link, or of several, whichever side opened them: the sessions
+// over them, the services that go over them, and their streams to destinations that we dial.
+// outbound.ts opens our links, inbound_links.ts bounds those that peers open, and exposures.ts
+// decides what a peer may ask for.
 
 import type { Logger } from "@logtape/logtape";
 import { ConnectorError, reasonOf } from "../model/errors.ts";

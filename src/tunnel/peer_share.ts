@@ -1,4 +1,4 @@
-// What one peer that dials us may have of the links and services that there are for all of them.
+// How much one peer that dials us may have of the links and services that all such peers share.
 
 import type { PeerInfo } from "../model/peer_identity.ts";
 import { shareKeyOf } from "../model/principal.ts";

@@ -1,5 +1,5 @@
-// When a peer is dialled again: after a wait, which ends early when somebody is in a hurry or when the peer's port opens,
-// and when it is its turn among all peers.
+// Decides when to dial a peer again: after a wait, which ends early when a service needs the link
+// or the peer's port opens, and when it is the peer's turn among all.
 
 import type { Address } from "../model/address.ts";
 import { delay } from "../delay.ts";

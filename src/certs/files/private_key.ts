@@ -1,5 +1,5 @@
-// Private keys as they are read: from PEM in every form that is in use (PKCS#1, SEC1, PKCS#8), whose they are, and whether
-// TLS can use them. No file is touched here.
+// Reads private keys from PEM in every form that is in use (PKCS#1, SEC1, PKCS#8), and says which
+// certificate a key belongs to and whether TLS can use it. No file is touched here.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { ConnectorError, type ConnectorErrorOptions, reasonOf } from "../../model/errors.ts";

@@ -1,5 +1,6 @@
-// Who a peer is, as its certificate says: for logs, for the list of services, for people. The certificate
-// was verified by TLS before; its text is still a stranger's, so it is bounded and made printable here.
+// Describes a peer by its certificate: for logs, for the list of services, for people. TLS has
+// verified the certificate; its text still comes from a stranger, so it is bounded and made
+// printable here.
 
 import { ConnectorError, reasonOf } from "../../model/errors.ts";
 import { isSpiffeId, type PeerIdentity } from "../../model/peer_identity.ts";

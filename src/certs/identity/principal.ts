@@ -1,7 +1,6 @@
-// What a certificate proves of its holder, for decisions: which of its names say who that is, and its key, both of the
-// bytes as they stand. The certificate was verified before; what else people are shown of it is in
-// description.ts.
-// docs/PROTOCOL.md, "Whose service it is".
+// What a certificate proves of its subject, for decisions: the names that say who that is, and its
+// key, both as the bytes stand. The certificate was verified before; description.ts makes what
+// people are shown of it. docs/PROTOCOL.md, "Whose service it is".
 
 import { createHash } from "node:crypto";
 import { ConnectorError, reasonOf } from "../../model/errors.ts";

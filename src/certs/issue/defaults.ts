@@ -1,5 +1,5 @@
-// What certificates are issued like when nobody says otherwise, and how far that can be changed. Numbers and
-// names only: the command line shows them in its help without loading the certificate library.
+// The defaults of certificates that are issued, and how far they can be changed. Numbers and names
+// only: the command line shows them in its help without loading the certificate library.
 
 /** The kinds of key that are made here; the first is the default. */
 export const KEY_TYPES = ["ecdsa-p256", "rsa-4096"] as const;

@@ -1,5 +1,5 @@
-// Issues leaves on request, for the API: a root that was opened once, and one call a leaf. Whether the
-// asker may have one is decided where the request comes in, not here.
+// Issues leaves on request, for the API: it opens a root once, and each leaf is one call. The API
+// decides who may have one.
 
 import { openAuthority } from "./authority.ts";
 import type { PemText } from "../reader/certificate.ts";

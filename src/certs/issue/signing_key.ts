@@ -1,5 +1,5 @@
-// Keys that certificates are signed with: made new, written as PEM, and turned into what WebCrypto signs with. No file is
-// touched here.
+// Keys that sign certificates: makes them, writes them as PEM, and turns them into what WebCrypto
+// signs with. No file is touched here.
 
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { ConnectorError, reasonOf } from "../../model/errors.ts";

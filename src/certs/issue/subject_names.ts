@@ -1,6 +1,6 @@
-// Which DNS names, IP addresses and common names may enter a certificate, and how they are written there.
-// Pure text: whether a name resolves is nobody's business here. Light on purpose, so that the command
-// line can refuse a name before the certificate library is loaded.
+// Decides which DNS names, IP addresses and common names may enter a certificate, and how they are
+// written there. Pure text: no name is resolved. It loads little, so that the command line can
+// refuse a name before the certificate library is loaded.
 
 import { isIpv4, isIpv6 } from "../../model/address.ts";
 import { ConnectorError } from "../../model/errors.ts";

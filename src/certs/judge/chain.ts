@@ -1,7 +1,8 @@
-// Judges chains of certificates: whether a leaf may be trusted in a role of TLS, by roots that we were given. It stands
-// beside the runtime's TLS library, which judges too: both must say yes. That one compares no more than the names of
-// issuers where it cannot read a certificate, and takes the handshake's signature as good
-// (https://github.com/denoland/deno/pull/36248), so nothing that is odd is let through here. Pure.
+// Judges chains of certificates: whether a leaf may be trusted in a role of TLS, by roots that we
+// were given. The runtime's TLS library judges too, and both must say yes. Where that library
+// cannot read a certificate it compares only the names of issuers, and accepts the handshake's
+// signature (https://github.com/denoland/deno/pull/36248), so nothing odd is let through here.
+// Pure.
 
 import { type Certificate, equalBytes, EXTENDED_USAGE, KEY_USAGE } from "../reader/certificate.ts";
 import { keepsTo } from "./name_constraints.ts";

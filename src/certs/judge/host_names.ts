@@ -1,5 +1,6 @@
-// Whether a certificate is for a host: its names are compared with their kinds, byte by byte, and never as text that was
-// put together for people. RFC 6125 section 6.4, RFC 9525. A common name is no host's.
+// Decides whether a certificate is for a host. Names are compared with their kinds, byte by byte,
+// and never as text that was made for people. RFC 6125 section 6.4, RFC 9525. A common name never
+// names a host.
 
 import { type Certificate, equalBytes, NAME_TAG } from "../reader/certificate.ts";
 import { parseIp } from "../../model/ip.ts";

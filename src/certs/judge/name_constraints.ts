@@ -1,5 +1,5 @@
-// Whether names keep to what a CA above them allows (RFC 5280 section 4.2.1.10). Pure. A kind of constraint that is not
-// known here allows no name of that kind.
+// Decides whether names are within what a CA above them allows (RFC 5280 section 4.2.1.10). Pure. A
+// constraint of a kind that is not known here allows no name of that kind.
 
 import { parseIp } from "../../model/ip.ts";
 import { type Certificate, type GeneralName, NAME_TAG } from "../reader/certificate.ts";

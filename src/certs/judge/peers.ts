@@ -1,5 +1,5 @@
-// The judge of peers' certificates, with its reasons in words. What a peer shows may be anything: it is read strictly,
-// bounded and made printable, and whatever is wrong with it is one foreseen error.
+// Judges peers' certificates, and gives its reasons in words. A peer may show anything, so it is
+// read strictly, bounded and made printable, and any fault in it is one foreseen error.
 
 import { ConnectorError, reasonOf } from "../../model/errors.ts";
 import type { JudgePeer, PeerRole } from "../../model/peer_judge.ts";

@@ -1,5 +1,6 @@
-// Verifies the signature of one certificate with the key of another: the kinds of keys and signatures that TLS here knows
-// too, and no others. What a key cannot verify is not good; why is not this file's business.
+// Verifies the signature of one certificate with the key of another, for the kinds of keys and
+// signatures that TLS accepts here too, and no others. A signature that the key cannot verify is
+// not good; this file does not say why.
 
 import { constants, createPublicKey, type KeyObject, verify } from "node:crypto";
 import type { Certificate } from "../reader/certificate.ts";

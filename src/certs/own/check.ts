@@ -1,6 +1,7 @@
-// What is checked of the certificates that a connector is started with, so that a mistake is one clear sentence at start
-// and not a failed handshake later: by the judge that peers are judged by. No handshake is tried: its first one costs
-// more than 40 ms, and a test holds what is said here to what TLS does. Pure: PEM texts in, a verdict out.
+// Checks the certificates that a connector is started with, so that a mistake is one clear sentence
+// at start and not a failed handshake later. It asks the same judge as for peers. It tries no
+// handshake: the first one costs more than 40 ms, and a test compares the verdict with what TLS
+// does. Pure: PEM texts in, a verdict out.
 
 import { ConnectorError } from "../../model/errors.ts";
 import type { PeerIdentity } from "../../model/peer_identity.ts";

@@ -1,7 +1,8 @@
-// Reads X.509 certificates from PEM or DER into what the rest of certs/ asks of them: strictly, bounded, and without a
-// decision. All parsing happens here and at once, so that nobody else meets a parser's error. It is done by hand, because
-// what cannot be read has to be known before anybody trusts it, and because the library that issues certificates takes
-// 70 ms and 8 MB to load; a test holds the two to the same answers.
+// Reads X.509 certificates from PEM or DER into what the rest of certs/ needs: strictly, bounded,
+// and without a decision. All parsing happens here and at once, so that no other code meets a
+// parser's error. It is written by hand, because what it cannot read must be known before anybody
+// trusts it, and because the library that issues certificates takes 70 ms and 8 MB to load; a test
+// compares the two.
 
 import { ConnectorError, reasonOf } from "../../model/errors.ts";
 import {

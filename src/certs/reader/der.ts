@@ -1,6 +1,7 @@
-// Reads DER, the binary form of certificates (X.690), element by element, and takes nothing else for it: what has two
-// spellings has two readers, and the runtime's TLS library may be the other. Every length is checked before it is used,
-// and every cost is bounded, because the bytes are a stranger's. What the elements mean is certificate.ts's business.
+// Reads DER, the binary form of certificates (X.690), element by element, and accepts nothing else:
+// two spellings of one thing could be read in two ways, here and by the runtime's TLS library.
+// Every length is checked before it is used, and every cost is bounded, because the bytes come from
+// a stranger. certificate.ts knows what the elements mean.
 
 /** One element: what it is, and what it holds. Both are views, not copies. */
 export interface Element {

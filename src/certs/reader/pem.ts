@@ -1,5 +1,6 @@
-// PEM, the text form of certificates and keys (RFC 7468): the blocks of a text, and back. A text is read once from its
-// beginning to its end, whatever it holds: some are strangers'.
+// PEM, the text form of certificates and keys (RFC 7468): reads the blocks of a text, and writes
+// them. A text is read once from beginning to end, whatever it holds, because some come from
+// strangers.
 
 /** What a block of a certificate is called. */
 export const CERTIFICATE_LABEL = "CERTIFICATE";

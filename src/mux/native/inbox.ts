@@ -1,5 +1,5 @@
-// What one stream has received and its reader has not taken: bytes in order, then how they end. It knows what they cost
-// while they wait, and nothing of windows or frames.
+// What one stream has received and its reader has not taken: bytes in order, then how they end. It
+// counts the memory that they take while they wait, and knows nothing of windows or frames.
 
 import { CHUNK_OVERHEAD_BYTES } from "../../model/limits.ts";
 

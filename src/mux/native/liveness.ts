@@ -1,6 +1,7 @@
-// Whether the peer is still there. A path can go silent without anything being closed, so each side sends a ping now and
-// then; but whatever arrives proves that the peer lives, and the answer to a ping may wait behind much on a slow path. How
-// long a ping takes is link_window.ts's business. docs/PROTOCOL.md, "Liveness".
+// Decides whether the peer is still there. A path can go silent without anything being closed, so
+// each side sends a ping now and then; but any data that arrives proves that the peer lives, and on
+// a slow path the answer to a ping may wait behind much of it. link_window.ts measures how long a
+// ping takes. docs/PROTOCOL.md, "Liveness".
 
 import { LOOK_MS, Silence } from "../../silence.ts";
 

@@ -1,5 +1,5 @@
-// Who wants to send data in the reference dialect: first come, first served, at most one turn a stream. It holds no data:
-// a message is made when its turn has come.
+// Decides which stream sends data next in the reference dialect: first come, first served, at most
+// one turn a stream. It holds no data: a message is made when its turn has come.
 
 import type { DataSource, Outbox } from "../outbox.ts";
 

@@ -1,6 +1,6 @@
-// A TCP connection over a `Deno.Conn`. It cannot reset: whatever ends it, the other end reads an end. `read` and `write`
-// are used and not the streams, of which the readable one closes the whole socket when it has been read to its end.
-// docs/ARCHITECTURE.md, "Sockets".
+// A TCP connection over a `Deno.Conn`. It cannot reset: however it ends, the other end reads an
+// end. It uses `read` and `write`, not the streams: the readable stream closes the whole socket
+// when it has been read to its end. docs/ARCHITECTURE.md, "Sockets".
 
 import { formatAddress, unmapIpv4 } from "../../model/address.ts";
 import { type ResetCode, TAKEN } from "../../byte_channel.ts";

@@ -1,6 +1,7 @@
-// The runtime's own TCP handles, below node's sockets, and the only file that knows them: what they are called, and what
-// their numbers mean. They are those of libuv as node's C++ code gives them to its JavaScript, and so does Deno; a
-// socket of `node:net` around each would cost more than all that we do with it. docs/ARCHITECTURE.md, "Sockets".
+// The runtime's own TCP handles, below node's sockets. This is the only file that knows their names
+// and what their numbers mean. They are the libuv handles that node's C++ code gives to its
+// JavaScript, and Deno has the same; a `node:net` socket around each would cost more than all that
+// we do with it. docs/ARCHITECTURE.md, "Sockets".
 
 import process from "node:process";
 import type { SocketAddress } from "../sockets.ts";
