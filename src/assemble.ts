@@ -182,7 +182,7 @@ export async function assemble(
     control: connector,
     issuer: tls?.issuer,
     ...(tls && { problem: tls.identity.problem }),
-    // Whoever uses the name that the API is bound to was not led here by somebody else's DNS.
+    // A client that uses the name that the API is bound to was not led here by a stranger's DNS.
     allowedHosts: [...options.httpAllowedHosts, options.httpBind.host],
     audit: restAudit,
     logger,

@@ -151,7 +151,7 @@ export interface SocketEnd {
 }
 
 /**
- * A TCP connection as text, the same at both of its ends, from whoever opened it to whoever accepted it; undefined when an
+ * A TCP connection as text, the same at both of its ends, from the side that opened it to the side that accepted it; undefined when an
  * end is not known.
  */
 export function connectionText(opener: SocketEnd, acceptor: SocketEnd): string | undefined {

@@ -114,7 +114,7 @@ export type RefusalEvent = ConnectionFacts & {
 export type ConnectorEvent = ServiceEvent | LinkEvent | ConnectionEvent | RefusalEvent;
 /** What one can subscribe to. */
 export type EventKind = ConnectorEvent["kind"];
-/** Events that a subscriber was too slow for. Whoever needs the whole state reads it anew. */
+/** Events that a subscriber was too slow for. A subscriber that needs the whole state reads it anew. */
 export interface LostEvents {
   kind: "lost";
   count: number;
@@ -145,7 +145,7 @@ export interface Subscription extends Disposable {
 const PER_TURN = 100;
 
 /**
- * The events of one connector. Whoever publishes never waits: each subscriber has a queue of its own, and gets its events
+ * The events of one connector. Publishing never waits: each subscriber has a queue of its own, and gets its events
  * in order in a later turn. When its queue is full, new events are dropped until it has taken all that waited; then it
  * gets one `lost` event that says how many.
  */

@@ -27,7 +27,7 @@ export interface CertificateId {
   subject: string;
 }
 
-/** The name of whoever has shown no certificate. No certificate has this display name. */
+/** The name of a peer that has shown no certificate. No certificate has this display name. */
 export const ANONYMOUS = "anonymous";
 
 /** Reads what a certificate in DER proves. @throws {ConnectorError} when it cannot be read. */
@@ -121,7 +121,7 @@ export function isLocalUser(caller: Principal, own: CertificateId | undefined): 
     caller.certificate?.name === own?.name && caller.certificate?.key === own?.key;
 }
 
-/** A connection that was lost before anybody asked has no address, and is nobody's neighbour. */
+/** A connection that was lost before it was asked has no address, and is on the same host as no other. */
 function onSameHost(one: Principal, other: Principal): boolean {
   return one.host !== "" && one.host === other.host;
 }
@@ -129,7 +129,7 @@ function onSameHost(one: Principal, other: Principal): boolean {
 /** Where the local user's programs come from, unless they ask for another address. */
 const LOCAL_HOSTS: readonly string[] = ["127.0.0.1", "::1"];
 
-/** Who a peer is, where nothing else is known of it than where it came from. */
+/** The principal of a peer, even if only its address is known. */
 export function principalOf({ principal, address }: KnownPeer): Principal {
   return principal ?? new Principal({ host: hostOf(address) });
 }

@@ -93,7 +93,7 @@ export interface AskOptions {
   of?: PeerInfo | undefined;
 }
 
-/** What can be asked of a connector, whoever asks: REST, gRPC or the command line. */
+/** What REST and gRPC can ask of a connector. */
 export interface Control {
   /**
    * Takes up a service and resolves with its id; unless it waits, the peer may confirm it later. When it fails,

@@ -46,7 +46,7 @@ export interface Link {
   abort(reason: ConnectorError): void;
   /**
    * Resolves when something on the way, such as a proxy that is reloaded, has said that it will end the link: another one is
-   * due. Until then the link carries everything as before. Absent where nobody would say so. Never rejects.
+   * due. Until then the link carries everything as before. Absent if nothing on the way would say so. Never rejects.
    */
   readonly goingAway?: Promise<void>;
   /** Resolves when the link has ended, whoever ended it. Never rejects. */

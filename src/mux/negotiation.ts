@@ -6,7 +6,7 @@ import { ConnectorError } from "../model/errors.ts";
 import { LIMIT_RANGES, type PeerLimits } from "../model/limits.ts";
 import type { Hello } from "./link.ts";
 
-/** The version of the native dialect that is spoken here; whoever speaks it speaks all before it. */
+/** The version of the native dialect that is spoken here; a connector that speaks it speaks all before it. */
 const PROTOCOL_VERSION = 1;
 
 /** A feature: the sender numbers its pings by its clock, in milliseconds. docs/PROTOCOL.md, "What is under way". */
@@ -92,7 +92,7 @@ function readVersion({ version }: Hello): number {
   );
 }
 
-/** The names in a list, each once. What is no name is like one that nobody knows. */
+/** The names in a list, each once. Anything else in it counts as an unknown name. */
 function readFeatures({ features = "" }: Hello): string[] {
   if (features.length > MAX_FEATURES_LENGTH) {
     throw new ConnectorError(

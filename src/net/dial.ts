@@ -143,7 +143,7 @@ export class Dial implements AttemptWaiter, Swept, Disposable {
       const refusal = this.#refuse?.(host);
       if (refusal === undefined) break;
       if (this.#refused) continue;
-      // Whatever other addresses say: nobody else can know this reason.
+      // This comes before what other addresses say: only this connector knows the reason.
       this.#refused = true;
       this.#firstError = new ConnectorError("permission_denied", refusal);
     }
@@ -178,7 +178,7 @@ export class Dial implements AttemptWaiter, Swept, Disposable {
 
   #end(): void {
     this.#over = true;
-    // Whoever was told at once waits for nothing.
+    // A caller that was told at once waits for nothing.
     this.#leaveNames?.();
     unsweep(this);
     clearTimeout(this.#nextAddress);

@@ -11,7 +11,7 @@ export class OwnListeners {
   /** The hosts that are listened on, by port, each as often as it was added. */
   readonly #hosts = new Map<number, string[]>();
 
-  /** Somebody listens on an address, until it is disposed. An empty host means every interface. */
+  /** Adds an address that is listened on, until it is disposed. An empty host means every interface. */
   add({ host, port }: Address): Disposable {
     const hosts = this.#hosts.get(port) ?? [];
     hosts.push(host);

@@ -30,7 +30,7 @@ function makeBuffer(size: number): Uint8Array {
   return part;
 }
 
-/** Who waits for bytes. */
+/** The reader that waits for bytes. */
 interface Reader {
   resolve: (bytes: Uint8Array | null) => void;
   reject: (error: ConnectorError) => void;

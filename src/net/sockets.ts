@@ -12,11 +12,11 @@ export interface SocketAddress {
 
 /** An attempt to connect to one IP address. */
 export interface Attempt {
-  /** Nobody is told any more. */
+  /** Gives the attempt up: the caller is told nothing more. */
   abort(): void;
 }
 
-/** Who waits for an attempt. Told once, after `connect` has returned. */
+/** The caller that waits for an attempt. Told once, after `connect` has returned. */
 export interface AttemptWaiter {
   connected(attempt: Attempt, conn: Conn): void;
   /** The error has the system's code, such as `ECONNREFUSED`, in `code`. */

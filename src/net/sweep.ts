@@ -21,7 +21,7 @@ export function sweep(each: Swept): void {
   swept.add(each);
   timer ??= setInterval(() => {
     const now = performance.now();
-    // Whoever one look has ended is not looked at any more.
+    // What one look has ended is not looked at again.
     for (const each of swept.all()) if (swept.has(each)) each.look(now);
   }, SWEEP_MS);
 }

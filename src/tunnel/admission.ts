@@ -11,7 +11,7 @@ import type { Principal } from "../model/principal.ts";
 import type { ServiceRequest, Side } from "../model/service.ts";
 import { type OwnListeners, refusalOfRange } from "../net/own_listeners.ts";
 
-/** What is to be decided on. */
+/** What a decision is about. */
 export interface Subject {
   /**
    * - `expose`: a service is exposed by the user, or taken up for a peer
@@ -22,7 +22,7 @@ export interface Subject {
   /** The side of the service that is here. */
   side: Side;
   service: Pick<ServiceRequest, "name" | "sourcePort">;
-  /** Who is at the other end of the link. For `expose` who asks: undefined is the user; for the others that there is no link yet. */
+  /** Who is at the other end of the link, undefined while there is none. For `expose` it is who asks, undefined for the user. */
   principal: Principal | undefined;
   /** host:port of the visitor; empty where there is none, or the peer does not tell. */
   from: string;
@@ -34,7 +34,7 @@ export interface Subject {
   place: { take(): Refusal | undefined } | undefined;
 }
 
-/** Why not. */
+/** A refusal: why a subject is not allowed. */
 export interface Refusal {
   code: RefusalCode;
   /** In words, to follow a colon. The peer is told it, too, unless there is `told`. */
@@ -43,7 +43,7 @@ export interface Refusal {
   told?: string;
 }
 
-/** Refuses, or has nothing against it. Called for each connection: it must not wait, and should not allocate. */
+/** Returns a refusal, or undefined to allow the subject. Called for each connection: it must not wait, and should not allocate. */
 export type Rule = (subject: Subject) => Refusal | undefined;
 
 /** The rules of a connector. */

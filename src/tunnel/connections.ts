@@ -53,7 +53,7 @@ const FEW = 16;
 const MAX_WAITING = 5_000;
 /** Of one service. */
 const MAX_SERVICE_WAITING = 1_000;
-/** What they may take of all connections, lest nobody else is served while peers are away. */
+/** The part of all connections that visitors who wait may take, so that others are served while peers are away. */
 const WAITING_PART = 1 / 2;
 /** What ports and links may take of the descriptors: without any left, nobody could be carried. */
 const HELD_PART = 1 / 2;

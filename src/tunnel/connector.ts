@@ -1,5 +1,5 @@
-// The connector: what REST, gRPC and the command line drive. It owns the peers on both sides, whoever dialled, the services
-// that go over their links, and every tunnelled connection.
+// The connector, which REST and gRPC drive. It owns all peers, outbound and inbound, the services that
+// go over their links, and every tunnelled connection.
 
 import { type Address, parseAddress } from "../model/address.ts";
 import { delay } from "../delay.ts";
@@ -55,12 +55,12 @@ export interface ConnectorOptions extends ConnectionsOptions {
 
 /** How long peers may take to end their links once nothing is open any more, at least, in milliseconds. */
 const CLOSE_GRACE_MS = 1000;
-/** The same for somebody in a hurry. */
+/** The same when `close` is hastened. */
 const HURRIED_GRACE_MS = 200;
 
 /** A connector, without its servers. Disposing aborts it. */
 export class Connector implements Control, AsyncDisposable {
-  /** What happens here, for whoever subscribes. */
+  /** Everything that happens here, for subscribers. */
   readonly events: EventStream;
   readonly #options: ConnectorOptions;
   readonly #admission: Admission;
@@ -167,7 +167,7 @@ export class Connector implements Control, AsyncDisposable {
 
   async destroy(id: string, { of }: AskOptions = {}): Promise<void> {
     if (this.#exposures.ended) this.#refuseWhenClosing();
-    // What was exposed here is nobody's but the user's.
+    // Only the user may remove what was exposed here.
     const ours = of === undefined ? [...this.#outbound].filter(([, peer]) => peer.has(id)) : [];
     for (const [text, peer] of ours) {
       await this.#saveWithout(id);
@@ -176,7 +176,7 @@ export class Connector implements Control, AsyncDisposable {
       this.#dropIdle(text, peer);
       if (removed) return;
     }
-    // Who meant a service of ours that somebody else has removed meanwhile did not mean a peer's.
+    // If somebody else has removed our service meanwhile, one of a peer's with the same id was not meant.
     if (ours.length > 0 || !this.#exposures.removeOfPeer(id, { of })) throw noSuchService(id);
   }
 
@@ -241,7 +241,7 @@ export class Connector implements Control, AsyncDisposable {
     const inbound = [...this.#inbound];
     const peers = [...outbound, ...inbound];
     this.#exposures.drain();
-    // Who dialled us may be back whatever we do.
+    // A peer that dialled us may come back whatever we do.
     for (const peer of inbound) peer.drain({ returns: true });
     for (const peer of outbound) peer.drain({ returns: this.#options.save !== undefined });
     const waited = new AbortController();
@@ -265,7 +265,7 @@ export class Connector implements Control, AsyncDisposable {
     this.#connections[Symbol.dispose]();
   }
 
-  /** @throws {ConnectorError} when it does not become complete in time, or nobody waits any more. */
+  /** @throws {ConnectorError} when it does not become complete in time, or the caller waits no more. */
   async #completed(
     service: ExposedService,
     { waitMs, signal }: { waitMs: number; signal: AbortSignal | undefined },
@@ -281,7 +281,7 @@ export class Connector implements Control, AsyncDisposable {
     } finally {
       clearTimeout(timer);
     }
-    // Nobody would learn the id.
+    // The caller would not learn the id.
     if (signal?.aborted) throw new ConnectorError("cancelled", "nobody waits any more");
   }
 
@@ -291,7 +291,7 @@ export class Connector implements Control, AsyncDisposable {
   }
 
   /**
-   * A service that is to be removed goes from the file first: nobody could ask again for what is gone here.
+   * A service that is to be removed is taken out of the file first: once it is gone here, nobody could ask for that again.
    *
    * @throws {ConnectorError} when it cannot be written; then the service is kept.
    */

@@ -5,7 +5,7 @@
 
 import { Pacer } from "./pacer.ts";
 
-/** Who dials at which pace. Together: 176 attempts under way, 350 begun in a second. */
+/** The pace of each kind of dialling. Together: 176 attempts under way, 350 begun in a second. */
 export interface DialPace {
   /** Peers that have answered before. */
   known: Pacer;
@@ -19,7 +19,7 @@ export interface DialPace {
 
 /**
  * A look at a port that refuses costs 0.2 ms of the processor, so that each of these takes some percent of one core at most.
- * An attempt that nobody answers lasts 5 s: as many again can begin in that time.
+ * An attempt without an answer lasts 5 s: as many again can begin in that time.
  */
 export function newDialPace(): DialPace {
   return {

@@ -63,7 +63,7 @@ async function connect(
   { connection, connections }: { connection: TunnelledConnection; connections: ServiceConnections },
 ): Promise<Conn | undefined> {
   let refusal: Refusal | undefined;
-  // Whoever has left meanwhile needs no connection: dials that nobody waits for would have no bound.
+  // A visitor that has left needs no connection: dials that nobody waits for would have no bound.
   const dial = connections.network.dial(connections.destination, DIAL_TIMEOUT_MS, {
     refuse: (ip) => {
       const refused = connection.refusalOf(ip);

@@ -46,7 +46,7 @@ export interface ServiceParts {
 export interface ServicePeer {
   /** Its services. */
   readonly services: Set<ExposedService>;
-  /** Who it is: at least where, as it is dialled or as it was seen. */
+  /** Who the peer is: at least its address, as it is dialled or as it was seen. */
   readonly info: PeerInfo;
 }
 
@@ -58,7 +58,7 @@ export interface ExposedServiceOptions extends ServiceParts {
   shareKey: string;
   /** Own: whether an earlier run may have exposed it under this id. */
   known?: boolean;
-  /** It is no more. Told once. */
+  /** The service has ended. Called once. */
   onEnd: (service: ExposedService) => void;
 }
 
@@ -300,7 +300,7 @@ export class ExposedService {
     this.#options.onEnd(this);
   }
 
-  /** Sets the timer for what a state says will happen by itself. */
+  /** Sets the timer for the time that a state names. */
   #setTimer(state: State<Session>): void {
     this.#stopTrying();
     const due = dueOf(state);
@@ -322,7 +322,7 @@ export class ExposedService {
     this.#retrying = undefined;
   }
 
-  /** Tells whoever waits, and the log. */
+  /** Tells callers that wait, and the log. */
   #announce(before: Exposure<Session>, next: Exposure<Session>): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();

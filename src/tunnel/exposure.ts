@@ -21,7 +21,7 @@ export interface ExposureLink {
   readonly connections: readonly string[];
 }
 
-/** Where it stands. */
+/** Where an exposed service stands. */
 export type State<L> =
   /** Own: there is no link, or it is not known yet how to ask over it. Both: how everything begins. */
   | { kind: "waiting"; message: string | undefined; retryAt: Date | undefined }
@@ -39,9 +39,9 @@ export type State<L> =
   }
   /** A peer's: its link takes no more streams, and is still there. */
   | { kind: "leaving"; over: L }
-  /** A peer's: its link is gone. Its port is kept until then. */
+  /** A peer's: its link is gone. Its port is kept until `until`. */
   | { kind: "orphaned"; peer: PeerInfo; until: Date }
-  /** It is no more. A peer's: of whom it was. */
+  /** It has been removed. A peer's: `peer` is whose it was. */
   | { kind: "withdrawn"; peer: PeerInfo | undefined };
 
 /** What happens to it. */
@@ -51,7 +51,7 @@ export type ExposureEvent<L> =
    * a link.
    */
   | { kind: "linkUp"; over: L; dialect?: DialectName | undefined }
-  /** Own: what the peer speaks over a link has shown, or is presumed. */
+  /** Own: the dialect of the peer over a link is known, or is presumed. */
   | { kind: "spoke"; over: L; dialect: DialectName }
   /** A link takes no more streams; own, without `over`: none could be opened. `returns`: whether the peer may be back. */
   | { kind: "linkDown"; over: L | undefined; reason: string; returns: boolean }
@@ -61,9 +61,9 @@ export type ExposureEvent<L> =
   | { kind: "linkRetry"; at: Date | undefined }
   /** Own: the peer has answered over a link. */
   | { kind: "answered"; over: L; status: ServiceStatus; message: string; code?: ErrorCode }
-  /** Own: it can be had here, and listens if that is its part. */
+  /** Own: it is ready here: it listens, if that is this connector's side. */
   | { kind: "opened" }
-  /** Own: it cannot be had here. */
+  /** Own: this connector cannot take it up. */
   | { kind: "obstructed"; message: string; code: ErrorCode }
   /** The time that the state names has come. */
   | { kind: "due" }
@@ -143,7 +143,7 @@ const DRAIN_PATIENCE_MS = 60_000;
 const MAX_TEXT_LENGTH = 1000;
 const NO_LINK = "there is no link to the peer";
 
-/** Reasons that stay when nobody changes anything: trying again is of no use. */
+/** Reasons that do not pass by themselves: trying again is of no use. */
 const LASTING: readonly ErrorCode[] = [
   "invalid_argument",
   "permission_denied",
@@ -206,7 +206,7 @@ export function detailsOf<L extends ExposureLink>(
   return {
     ...(message !== undefined && { message }),
     ...("retryAt" in state && state.retryAt && { retryAt: state.retryAt }),
-    // Until it has said something, nobody is there.
+    // A peer that has said nothing may not be a connector.
     ...(link?.dialect && { peer: link.peer }),
   };
 }
@@ -408,7 +408,7 @@ function askOver(
   { over, dialect }: ExposureEvent<ExposureLink> & { kind: "linkUp" },
 ): AnyStep {
   const last = exposure.asking.sentOver;
-  // Who never connected was sent nothing.
+  // A peer that never connected was sent nothing.
   const spends = last !== undefined && last !== over && last.dialect !== "native" &&
     last.connections.length > 0;
   const spent = exposure.asking.spent || spends;
@@ -490,7 +490,7 @@ function leave(
     : { next: { ...next, listening: false }, effects: [{ kind: "stopListening" }] };
 }
 
-/** A peer's: its link has ended. What nobody can return to is gone now, everything else in a while. */
+/** A peer's: its link has ended. What no peer can return to is removed now, everything else after a while. */
 function lose(
   exposure: Any,
   { over, returns }: ExposureEvent<ExposureLink> & { kind: "linkEnded" },

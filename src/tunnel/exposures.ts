@@ -144,10 +144,10 @@ export class Exposures {
     this.#options.admit(service, claimant);
     const known = this.#peers.get(service.id);
     const taken = known ? !isClaimedBy(known, claimant) : this.#options.isTaken(service.id, link);
-    // Whose it is is nobody else's business.
+    // The claimant is not told whose it is.
     if (taken) throw new ConnectorError("already_exists", "The id belongs to another service");
     const same = known !== undefined && sameService(known.service, service);
-    // One whose peer had left for good has no listener any more.
+    // One whose peer has left and will not return has no listener any more.
     if (same && (known.listening || service.type === "remote")) {
       this.#assign(known, { peer, link });
       return true;

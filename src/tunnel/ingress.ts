@@ -66,7 +66,7 @@ export class Ingress implements Disposable {
     return ingress;
   }
 
-  /** The port belongs to another service from now on; whoever waits is that one's visitor. */
+  /** The port belongs to another service from now on; visitors that wait are that one's. */
   reassign(connections: ServiceConnections): void {
     this.#connections = connections;
     for (const { connection } of this.#waiting) connection.fail(REPLACED);
@@ -83,7 +83,7 @@ export class Ingress implements Disposable {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const waiter of waiting) {
-      // Who is at the other end, and whatever else was decided on, may be another now.
+      // The peer, and everything else that the decision was made on, may have changed.
       const refusal = waiter.connection.refusalOver(session.peer);
       if (refusal === undefined) this.#carry(waiter);
       else this.#dismiss(waiter, refusal);
@@ -125,7 +125,7 @@ export class Ingress implements Disposable {
 
   #wait(waiter: Waiter): void {
     this.#waiting.push(waiter);
-    // Whoever carries it later listens in this one's place.
+    // The service that carries it later listens in this one's place.
     waiter.conn.onLost((reason) => {
       const place = this.#waiting.indexOf(waiter);
       if (place < 0) return;

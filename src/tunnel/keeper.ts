@@ -21,7 +21,7 @@ const CAPACITY = 10_000;
 /** A save that has not begun. */
 interface Due {
   saved: PromiseWithResolvers<void>;
-  /** Whether somebody is told when it fails. */
+  /** Whether a caller is told when it fails. */
   awaited: boolean;
 }
 
@@ -46,7 +46,7 @@ export class Keeper implements Disposable {
     );
   }
 
-  /** Saves the list as it is when its turn comes. A failure is logged, unless somebody waits for the same save. */
+  /** Saves the list as it is when its turn comes. A failure is logged, unless a caller waits for the same save. */
   soon(): void {
     this.#request();
   }

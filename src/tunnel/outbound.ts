@@ -157,7 +157,7 @@ export class Outbound {
     if (!this.has(serviceId)) return false;
     this.#options.exposures.getOwn(serviceId)?.tell({ kind: "withdraw", tell: true, cut: true });
     const told = this.#session !== undefined && this.#session === this.#answered;
-    // Who has never answered has nothing to remove.
+    // A peer that has never answered has nothing to remove.
     if (told || !this.#answered || this.#removed.size >= MAX_REMOVED) return true;
     this.#removed.add(serviceId);
     this.#farewell ??= setTimeout(() => this.#forgetRemoved(), FAREWELL_MS);

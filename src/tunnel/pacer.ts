@@ -31,7 +31,7 @@ export class Pacer {
   /** How many may begin now; grows with time. */
   #credit: number;
   #grownAt = performance.now();
-  /** Who waits, and those that have left and were not taken out yet. */
+  /** Those that wait, and those that have left and are not taken out yet. */
   #waiting: Waiter[] = [];
   /** Up to here they have had their turn. */
   #head = 0;
@@ -87,7 +87,7 @@ export class Pacer {
     }
     this.#sweep();
     if (this.waiting > 0) return;
-    // A timer for nobody would keep the process from ending.
+    // A timer that nobody needs would keep the process from ending.
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

@@ -38,7 +38,7 @@ export interface PeerOptions extends PeerParts {
   info: PeerInfo;
 }
 
-/** What whoever has opened a link is told of it. None may block or throw. */
+/** Callbacks to the code that opened a link. None may block or throw. */
 export interface LinkHooks {
   /** The peer has said something over it: before it counts. */
   onHeard?: () => void;

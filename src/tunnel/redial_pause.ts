@@ -14,7 +14,7 @@ const PATIENT_WAIT_MS = 1000;
 export class RedialPause implements Disposable {
   readonly #address: Address;
   readonly #pace: DialPace;
-  /** Ends what somebody in a hurry does not wait for. */
+  /** Ends the part of the wait that `hurry` cuts short. */
   #hurry = new AbortController();
   readonly #closing = new AbortController();
   /** Whether the next try is a fresh one. */
@@ -30,7 +30,7 @@ export class RedialPause implements Disposable {
   /** Waits for this peer's turn to be dialled; `known`: it has answered before. Undefined once it was disposed. */
   async turn({ known }: { known: boolean }): Promise<Turn | undefined> {
     for (;;) {
-      // Those that are in the quick lanes already keep their place when somebody is in a hurry.
+      // Those that are in the quick lanes already keep their place when `hurry` is called.
       const quick = known || this.#hurried;
       const { signal } = quick ? this.#closing : this.#newHurry();
       const turn = await this.#lane(known).turn(signal);
@@ -41,7 +41,7 @@ export class RedialPause implements Disposable {
   }
 
   /**
-   * Waits so long, in milliseconds, or until somebody is in a hurry, or the signal is aborted: then others need not hurry.
+   * Waits so long, in milliseconds, or until `hurry` is called or the signal is aborted: then others need not hurry.
    * Never rejects.
    */
   async wait(
@@ -66,13 +66,13 @@ export class RedialPause implements Disposable {
     await watched;
   }
 
-  /** Somebody is in a hurry: the wait that is under way, if any, is over, and the next try is due. */
+  /** Ends the wait that is under way, if any: the next try is due. */
   hurry(): void {
     this.#hurried = true;
     this.#hurry.abort();
   }
 
-  /** Nobody waits any more, for good. */
+  /** Ends every wait, now and later. */
   [Symbol.dispose](): void {
     this.#closing.abort();
     this.#hurry.abort();

@@ -68,7 +68,7 @@ export class TunnelledConnection implements SwapSetMember {
   place = -1;
   /** Why it is not let in: it has no place then, and nothing is to be called. */
   refusal: Refusal | undefined;
-  /** Ends it, for a reason, when its service ends. Whoever has something to end sets it. */
+  /** Ends it, for a reason, when its service ends. Set by the code that has something to end. */
   cut: ((reason: string) => void) | undefined;
   /** Whether it waits for a link. */
   waits = false;
@@ -220,7 +220,7 @@ export class ServiceConnections implements Disposable {
     if (this.#open.size === 0) this.abort();
   }
 
-  /** Resets every connection: whoever removes a service means to cut it off. Idempotent. */
+  /** Resets every connection: to remove a service is to cut it off. Idempotent. */
   abort(reason = REMOVED): void {
     this.#aborted = true;
     this.#options.onClose();

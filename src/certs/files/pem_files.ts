@@ -83,7 +83,7 @@ async function readBounded(
   return { pem, access: isFile ? await openToOthers(path, rules) : [] };
 }
 
-/** The work itself cannot be stopped: the system waits for whoever is at the other end. */
+/** The work itself cannot be stopped: the system waits for the program at the other end. */
 async function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {

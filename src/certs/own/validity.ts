@@ -32,7 +32,7 @@ function endsSoon({ label, notAfter }: OwnCertificate, now: Date): string {
 /** What a watch is told, and whom it tells. */
 export interface ValidityWatchOptions {
   path: readonly OwnCertificate[];
-  /** Why nobody may trust the connector at a time; undefined while all is well. */
+  /** Why no peer may trust the connector at a time; undefined while all is well. */
   problemAt: (now: Date) => string | undefined;
   /** A certificate ends soon: a sentence, once for each time to warn. */
   onSoon: (warning: string) => void;

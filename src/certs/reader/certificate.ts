@@ -273,7 +273,7 @@ function readVersion(member: Element | undefined): number {
   return number[0] + 1;
 }
 
-/** Its shape: what kind of key it is matters to whoever verifies with it. */
+/** Only its shape: the kind of key matters to the code that verifies with it. */
 function checkPublicKeyInfo({ content }: Element): void {
   const info = new DerReader(content);
   const algorithm = info.enter(TAG.sequence);

@@ -3,7 +3,7 @@
 
 import { CHUNK_OVERHEAD_BYTES } from "../../model/limits.ts";
 
-/** Who waits for bytes. */
+/** The reader that waits for bytes. */
 type Reader = Pick<PromiseWithResolvers<Uint8Array | null>, "resolve" | "reject">;
 
 /** What comes behind the bytes: nothing more, or an error, made when somebody asks for it. */

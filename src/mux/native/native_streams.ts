@@ -220,7 +220,7 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
       if (!stream.unanswered || stream.id > (stream.ours ? ours : theirs)) continue;
       const opens = this.#placesOf(stream).opensOf(stream.serviceId);
       if (stream.ours) {
-        // Whoever leaves in order looks the same, and a place is wanted.
+        // A visitor that leaves in order looks the same, and a place is wanted.
         if (stream.finished && this.#waiting.isAwaited(opens)) stream.reset("limit", SILENT);
       } else if (crowded && opens.taken > opens.limit) stream.reset("limit", SILENT);
     }

@@ -8,7 +8,7 @@ import type { Share } from "../../share.ts";
 export class OpenQueue<T> {
   readonly #open: (item: T) => void;
   readonly #now: () => number;
-  /** Those with somebody in them, in the order of their turns; of each item, since when it waits. */
+  /** Those that are not empty, in the order of their turns; of each item, since when it waits. */
   readonly #lines = new Map<Share, Map<T, number>>();
   #size = 0;
 
@@ -23,7 +23,7 @@ export class OpenQueue<T> {
     return this.#size;
   }
 
-  /** Whether somebody waits for this share. */
+  /** Whether a stream waits for this share. */
   isAwaited(share: Share): boolean {
     return this.#lines.has(share);
   }

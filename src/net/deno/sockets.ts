@@ -67,7 +67,7 @@ class DenoAttempt implements Attempt {
 
 /**
  * Listeners that were closed in this turn of the event loop, by address and port. The runtime gives a port back when the
- * accept that is under way has ended, a turn later; whoever wants it before gets the listener.
+ * accept that is under way has ended, a turn later; a service that wants it before gets the listener.
  */
 const closing = new Map<string, DenoListener>();
 
@@ -128,7 +128,7 @@ class DenoListener implements ListeningSocket {
     try {
       return await this.#listener.accept();
     } catch (error) {
-      // Who is gone again before being accepted holds nobody up.
+      // A visitor that has gone before it is accepted must not hold up the others.
       if (GONE.some((type) => error instanceof type)) return undefined;
       await delay(ACCEPT_PAUSE_MS, { signal: this.#closed.signal });
       return undefined;

@@ -39,13 +39,13 @@ export interface TcpHandle {
   close(): void;
 }
 
-/** Who reads a handle. */
+/** The reader of a handle. */
 export interface HandleReader {
   /** A count of bytes in the buffer that it had, or an error. */
   receive(count: number): void;
 }
 
-/** Who waits for what is under way. */
+/** The caller that waits for what is under way. */
 export interface Waiter {
   /** It is over: 0, or the system's error. */
   complete(status: number): void;
