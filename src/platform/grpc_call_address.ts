@@ -1,9 +1,9 @@
-// Where a call at our server comes from. Used by whatever judges or describes a caller.
+// Says where a call at our server comes from. Used by the code that judges or describes a caller.
 //
 // What is wrong: grpc-js gives handlers the peer's address as text in which IPv6 has no brackets, and both ends of the
 // connection only one layer below what handlers get. Seen in grpc-js 1.14.7.
 // Upstream: no report found. To reproduce: serve on [::1], and print `call.getPeer()`.
-// Once mended: `getPeer` can be used as it is, and `getConnectionInfo` of the call itself.
+// Once mended: delete this file, and use `getPeer` and `getConnectionInfo` of the call itself.
 
 import type { ServerInterceptingCall, ServerUnaryCall } from "@grpc/grpc-js";
 import { connectionText, formatAddress, unmapIpv4 } from "../model/address.ts";

@@ -1,8 +1,9 @@
 // Lets each address be tried once. Used for every channel that we open.
 //
-// What is wrong: grpc-js keeps the timer of its back-off after its client was closed, so ours is set to 1 ms (dial.ts). With
-// that, as a connection fails, grpc-js opens the next one to the same address before it says so, and nobody can stop it: the
-// peer would meet, and log, every try twice. Here the second is closed without a word. Seen in grpc-js 1.14.7.
+// What is wrong: grpc-js keeps the timer of its back-off after its client was closed, so ours is
+// set to 1 ms (dial.ts). With that, when a connection fails, grpc-js opens the next one to the same
+// address before it reports the failure, and nothing can stop it: the peer would see, and log,
+// every try twice. Here the second is closed without a word. Seen in grpc-js 1.14.7.
 // Upstream: no report found. To reproduce: set `grpc.initial_reconnect_backoff_ms` to 1, let a TCP server close what it
 // accepts once it is sent something, and count what one failed call brings.
 // Once mended: delete this file; what it does with a socket that has connected needs another place.

@@ -1,7 +1,8 @@
 // Ends a session whose answers are not gRPC, or none that we can use. Used for every call that we make.
 //
-// What is wrong: grpc-js takes the body of any answer for messages, a page in HTML too, whatever its content type, though a
-// client must not (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, "Content-Type"). And it unpacks
+// What is wrong: grpc-js takes the body of any answer for messages, even an HTML page, whatever its
+// content type, though a client must not
+// (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, "Content-Type"). And it unpacks
 // compressed messages that nobody asked for. Seen in grpc-js 1.14.7.
 // Upstream: no report of a client found; https://github.com/grpc/grpc-node/pull/902 mended the same of servers.
 // Once mended: delete this file and its call; what is said of such answers then comes with grpc-js's status.

@@ -1,7 +1,7 @@
 // Gives the headers of an answer to a call before its data. Used for every call that we make.
 //
-// What is wrong: the runtime emits "response" in the turn after the headers have arrived, and "data" at once. Whoever
-// decides by the headers what the data is has it before. Seen in Deno 2.9.6.
+// What is wrong: the runtime emits "response" in the turn after the headers have arrived, and
+// "data" at once. Code that judges the data by the headers gets the data first. Seen in Deno 2.9.6.
 // Upstream: https://github.com/denoland/deno/issues/35947
 // Once mended: delete this file and its call.
 

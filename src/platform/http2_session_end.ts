@@ -1,8 +1,8 @@
 // Ends HTTP/2 sessions outside of the native code that reads them. Used for every session, by grpc/session_guard.ts.
 //
-// What is wrong: when a GOAWAY arrives over a connection without open calls, node:http2 closes the session, and with it
-// frees the native one that is still reading that frame. The process dies of it, so every peer that leaves in order could
-// take us with it. Seen in Deno 2.9.5 and 2.9.6.
+// What is wrong: when a GOAWAY arrives over a connection without open calls, node:http2 closes the
+// session, and so frees the native session that is still reading that frame. The process dies of
+// it, so every peer that leaves in order could end ours. Seen in Deno 2.9.5 and 2.9.6.
 // Upstream: https://github.com/denoland/deno/issues/36788
 // Once mended: delete this file and its calls. Then grpc-js hears of the reason by itself ("Flooding was detected …"), and
 // grpc/status.ts translates it.

@@ -1,11 +1,13 @@
 // The certificates that a peer has shown over TLS, as the bytes that came. Used on both sides of a handshake.
 //
-// What is wrong: the runtime's own view of them is for people (`getPeerCertificate`), and making it throws in the middle of
-// an event where a certificate behind the first cannot be read (`buildPeerLegacyCertificate` of node:tls). The process would
-// end, for anybody who connects. Seen in Deno 2.9.6.
+// What is wrong: the runtime's own view of them is for people (`getPeerCertificate`). Where a
+// certificate behind the first cannot be read, making that view throws in the middle of an event
+// (`buildPeerLegacyCertificate` of node:tls), so anybody who connects could end the process.
+// Seen in Deno 2.9.6.
 // Upstream: no report found. To reproduce: show a good certificate to a server with `requestCert`, and behind it one whose
 // version is -1.
-// Once mended: `raw` and `issuerCertificate` of `getPeerCertificate(true)` do, and nothing needs to be hidden.
+// Once mended: `raw` and `issuerCertificate` of `getPeerCertificate(true)` are enough, and nothing
+// needs to be hidden.
 
 import type { DetailedPeerCertificate, TLSSocket } from "node:tls";
 

@@ -1,8 +1,9 @@
 // Keeps a listener accepting. Used by whatever listens.
 //
-// What is wrong: when an accept fails for want of a file descriptor, the runtime gives the listener up without an error,
-// and whoever connects from then on waits for good. To listen once more makes it go on, and changes nothing where it had
-// not stopped. Seen in Deno 2.9.6, with sockets of node:net and the handles below them.
+// What is wrong: when an accept fails because no file descriptor is left, the runtime gives up the
+// listener without an error, and later visitors wait for ever. Listening once more makes it go on,
+// and changes nothing if it had not stopped. Seen in Deno 2.9.6, with sockets of node:net and the
+// handles below them.
 // Upstream: no report of these; https://github.com/denoland/deno/issues/10148 is the same of `Deno.listen`.
 // Once mended: delete this file and the calls of `keepAccepting`.
 

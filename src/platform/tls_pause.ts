@@ -1,10 +1,10 @@
-// Pauses sockets of which some speak TLS. Used by api/paced_stream.ts.
+// Pauses sockets, some of which speak TLS. Used by api/paced_stream.ts.
 //
 // What is wrong: a TLS socket that is paused goes on receiving, and keeps everything in memory; and it never calls back for
 // a write of no bytes. Seen in Deno 2.9.6. Node keeps reading a paused TLS socket too, up to its high-water mark.
 // Upstream: https://github.com/denoland/deno/pull/33524 mended `readStop` of the handle, which is what is used here; no
 // report of `pause` found. To reproduce: pause the socket of a TLS server, and send it 64 MB.
-// Once mended: `pause` and `resume` of the socket do, and empty writes can be passed on.
+// Once mended: `pause` and `resume` of the socket are enough, and empty writes can be passed on.
 
 import type { Socket } from "node:net";
 

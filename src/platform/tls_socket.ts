@@ -1,9 +1,9 @@
-// The TLS socket around a TCP socket while the handshake is under way, and the other way round. Used by what says why a
-// handshake was refused.
+// Finds the TLS socket around a TCP socket while the handshake is under way, and the other way
+// round. Used by the code that explains why a handshake was refused.
 //
-// What is wrong: a server tells of a connection before TLS, and then only of those that TLS has accepted. Whom it refuses has
-// no certificate any more by the time that "tlsClientError" tells of it, and nothing public leads to its socket earlier.
-// Seen in Deno 2.9.6.
+// What is wrong: a server reports a connection before TLS, and then only if TLS has accepted it.
+// When "tlsClientError" reports a refused connection, its certificate is gone, and nothing public
+// leads to its socket earlier. Seen in Deno 2.9.6.
 // Upstream: no report found. To reproduce: print `socket.getPeerCertificate()` in a listener of "tlsClientError".
 // Once mended: take the certificate from that event, and delete `tlsSocketOf`.
 
