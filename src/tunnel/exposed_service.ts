@@ -21,6 +21,7 @@ import {
   type Exposure,
   type ExposureEvent,
   hasAsked,
+  isAskedOver,
   linkOf,
   newExposure,
   type Origin,
@@ -163,9 +164,14 @@ export class ExposedService {
     if (this.#published) this.#options.events.publish({ ...this.#subject, change: "removed" });
   }
 
-  /** The peer has answered over a link. Of many answers in a short time the last one counts, later. */
+  /**
+   * The peer has answered over a link: only over the one in use that counts. Of many answers in a short time the last one
+   * counts, later.
+   */
   answered(frame: ControlFrame & { kind: "status" }, over: Session): void {
-    if (this.state.kind !== "withdrawn") this.#answers.take(frame, over);
+    if (this.state.kind !== "withdrawn" && isAskedOver(this.#exposure, over)) {
+      this.#answers.take(frame, over);
+    }
   }
 
   /** It is a service of another link of the same peer from now on, or of none: `services` of peers follow. */
@@ -259,7 +265,9 @@ export class ExposedService {
       case "open":
         return this.tryToOpen();
       case "attach":
-        return this.#ingress?.attach(effect.over);
+        // One that takes no more streams carries nobody: visitors wait on, until that is told here, too.
+        if (!effect.over.leaving) this.#ingress?.attach(effect.over);
+        return;
       case "detach":
         return this.#ingress?.detach(effect);
       case "stopListening":

@@ -232,6 +232,11 @@ export function usesLink<L>({ state, asking }: Exposure<L>, link: L): boolean {
   return linkOf(state) === link || asking.link === link;
 }
 
+/** Own: whether the peer is asked over a link now. */
+export function isAskedOver<L>({ asking }: Exposure<L>, link: L): boolean {
+  return asking.link === link;
+}
+
 /** Whether the peer was asked over a link. */
 export function hasAsked<L>({ asking }: Exposure<L>, link: L): boolean {
   return asking.asked === link;

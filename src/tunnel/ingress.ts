@@ -80,9 +80,10 @@ export class Ingress implements Disposable {
     clearTimeout(this.#patience);
     this.#state = { kind: "linked", session };
     this.#peer = session.peer;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const waiter of waiting) {
+    // Carrying one may end the link: the rest waits on, or was turned away.
+    while (this.#state.kind === "linked") {
+      const waiter = this.#waiting.shift();
+      if (waiter === undefined) return;
       // The peer, and everything else that the decision was made on, may have changed.
       const refusal = waiter.connection.refusalOver(session.peer);
       if (refusal === undefined) this.#carry(waiter);

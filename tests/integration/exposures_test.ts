@@ -3,6 +3,7 @@
 
 import { deepStrictEqual, match, strictEqual, throws } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
+import { ConnectorError } from "../../src/model/errors.ts";
 import type { Session } from "../../src/mux/session.ts";
 import type { PeerInfo } from "../../src/model/peer_identity.ts";
 import { Principal } from "../../src/model/principal.ts";
@@ -64,23 +65,28 @@ class TestPeer implements ServicePeer {
   readonly info: PeerInfo;
   /** Why streams were reset. */
   readonly resets: string[] = [];
+  /** How many streams were opened. */
+  opened = 0;
   readonly peer = this;
   // Of a session and its streams, services use this only.
   readonly link: Session = {
     dialect: "native",
     connections: [],
     send: (frame: ControlFrame) => this.sent.push(frame),
-    open: () => ({
-      read: () => this.#reset.promise,
-      write: () => Promise.resolve(),
-      finish: () => Promise.resolve(),
-      close: () => {},
-      reset: (_code: string, reason: string) => {
-        this.resets.push(reason);
-        this.#reset.resolve(null);
-      },
-      onLost: () => {},
-    }),
+    open: () => {
+      this.opened += 1;
+      return {
+        read: () => this.#reset.promise,
+        write: () => Promise.resolve(),
+        finish: () => Promise.resolve(),
+        close: () => {},
+        reset: (_code: string, reason: string) => {
+          this.resets.push(reason);
+          this.#reset.resolve(null);
+        },
+        onLost: () => {},
+      };
+    },
   } as unknown as Session;
   readonly #reset = Promise.withResolvers<null>();
 
@@ -413,4 +419,67 @@ Deno.test("what ends with the connector is not published as removed", () => {
   world[Symbol.dispose]();
   subscription.flush();
   deepStrictEqual(seen, ["exposed", "status"]);
+});
+
+/** Lets so many visitors of a service wait, whose peer is gone. */
+async function waitForPeer(
+  world: World,
+  { wanted, count }: { wanted: Service; count: number },
+): Promise<DisposableStack> {
+  using visitors = new DisposableStack();
+  const former = new TestPeer();
+  world.services.takeUp(wanted, former);
+  former.end({ returns: true });
+  for (let left = count; left > 0; left -= 1) {
+    visitors.use(await Deno.connect({ port: wanted.sourcePort }));
+  }
+  await until(() => world.services.list()[0]?.connections.open === count, "they wait");
+  return visitors.move();
+}
+
+Deno.test("visitors wait on when the link ends by which they are carried one after the other", async () => {
+  using world = new World();
+  const wanted = service();
+  using _visitors = await waitForPeer(world, { wanted, count: 3 });
+  const brief = new TestPeer();
+  Object.defineProperty(brief.link, "open", {
+    value: () => {
+      brief.leave({ returns: true });
+      throw new ConnectorError("unavailable", "The link is about to end");
+    },
+  });
+  world.services.takeUp(wanted, brief);
+  strictEqual(world.services.list()[0]?.connections.open, 2);
+  const lasting = new TestPeer();
+  world.services.takeUp(wanted, lasting);
+  brief.end({ returns: true });
+  strictEqual(lasting.opened, 2);
+  world.connections.abort();
+  await until(() => lasting.resets.length > 0, "they are reset");
+});
+
+Deno.test("visitors wait on when their service is exposed over a link that takes no more streams", async () => {
+  using world = new World();
+  const wanted = service();
+  using _visitors = await waitForPeer(world, { wanted, count: 1 });
+  const leaving = new TestPeer();
+  leaving.leave({ returns: true });
+  world.services.takeUp(wanted, leaving);
+  strictEqual(leaving.opened, 0);
+  strictEqual(world.services.list()[0]?.connections.open, 1);
+});
+
+Deno.test("what a peer still says over a former link delays no answer over the one in use", () => {
+  using world = new World();
+  const [former, newer] = [new TestPeer(), new TestPeer()];
+  const ours = world.services.expose(service(), { peer: former, holder: "", known: false });
+  ours.open();
+  for (const { link } of [former, newer]) ours.tell({ kind: "linkUp", over: link });
+  const answer = { kind: "status", serviceId: ours.service.id, message: "" } as const;
+  for (let count = 0; count < 20; count += 1) {
+    ours.answered({ ...answer, status: "error" }, former.link);
+  }
+  strictEqual(ours.report().status, "pending");
+  ours.answered({ ...answer, status: "complete" }, newer.link);
+  strictEqual(ours.report().status, "complete");
 });
