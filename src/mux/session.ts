@@ -101,7 +101,10 @@ export class Session {
   send(frame: ControlFrame): void {
     const message = encodeFrame(this.#onWire(frame));
     if (frame.kind === "destroy") this.#ids.delete(frame.serviceId);
-    if (frame.kind === "status") this.#outbox.sendControl(message);
+    // An acceptor answers with either, and so as often as the peer asks.
+    const answers = frame.kind === "status" ||
+      frame.kind === "destroy" && this.#options.role === "acceptor";
+    if (answers) this.#outbox.sendControl(message);
     else this.#outbox.send(message);
   }
 

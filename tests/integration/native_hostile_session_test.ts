@@ -253,6 +253,18 @@ for (const role of ["acceptor", "dialler"] as const) {
   });
 }
 
+for (const kind of ["destroy", "status"] as const) {
+  Deno.test(`acceptor: the peer asks for what is answered with ${kind}, and reads nothing`, async () => {
+    const { session } = attack("acceptor", { deaf: true, bound: 4 });
+    await untilTurn(() => session.dialect === "native", "the dialect is known");
+    const answer = { serviceId: crypto.randomUUID(), status: "complete", message: "" } as const;
+    for (let count = 0; count < 100_000; count += 1) session.send({ kind, ...answer });
+    const reason = await endOf(session);
+    strictEqual(reason.code, "resource_exhausted");
+    match(reason.message, /does not read/);
+  });
+}
+
 Deno.test("an offer that is none ends the acceptor's session with its reason, and tells the dialler", async () => {
   for (
     const greeting of [
