@@ -88,9 +88,12 @@ export class StateFile implements AsyncDisposable {
     return written.promise;
   }
 
-  /** Waits for what is being written, then leaves the file to others. Nothing may be saved after that. Never rejects. */
+  /**
+   * Waits for what is being written, and for what whoever waited for that saves next; then leaves the file to others. Nothing
+   * may be saved after that. Never rejects.
+   */
   async close(): Promise<void> {
-    await this.#writing;
+    while (this.#writing !== undefined) await this.#writing;
     this.#locks[Symbol.dispose]();
   }
 

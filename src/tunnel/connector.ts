@@ -76,8 +76,11 @@ export class Connector implements Control, AsyncDisposable {
   readonly #exposures: Exposures;
   /** What all peers are made of. */
   readonly #peerParts: PeerParts;
-  /** Ids of services that are not kept: their exposure is not answered yet, or they are about to be removed. */
-  readonly #unkept = new Set<string>();
+  /**
+   * Ids of services that are not kept: their exposure is not answered yet, or they are about to be removed; and for how many
+   * requests each.
+   */
+  readonly #unkept = new Map<string, number>();
   readonly #closing = new AbortController();
   readonly #aborted = new AbortController();
   #closed: Promise<void> | undefined;
@@ -131,21 +134,22 @@ export class Connector implements Control, AsyncDisposable {
     this.#exposures.checkConflict(request);
     const service: Service = { ...request, id: crypto.randomUUID() };
     const peer = this.#peerAt(request.remoteConnectorAddr, address);
-    this.#unkept.add(service.id);
+    const keep = this.#leaveOut(service.id);
     let kept = false;
     try {
       const added = peer.add(service);
       if (waitMs > 0) await this.#completed(added, { waitMs, signal });
-      kept = this.#unkept.delete(service.id);
+      keep();
+      kept = true;
       await this.#keeper?.settled();
     } catch (error) {
+      const refused = kept ? this.#leaveOut(service.id) : keep;
       peer.remove(service.id);
+      this.#forget(refused);
       this.#dropIdle(request.remoteConnectorAddr, peer);
       // What others have written meanwhile may have it.
       if (kept) this.#keeper?.soon();
       throw ConnectorError.from(error, `Cannot expose service "${request.name}"`);
-    } finally {
-      this.#unkept.delete(service.id);
     }
     return service.id;
   }
@@ -170,11 +174,12 @@ export class Connector implements Control, AsyncDisposable {
     // Only the user may remove what was exposed here.
     const ours = of === undefined ? [...this.#outbound].filter(([, peer]) => peer.has(id)) : [];
     for (const [text, peer] of ours) {
-      await this.#saveWithout(id);
+      const leftOut = await this.#saveWithout(id);
       const removed = peer.remove(id);
-      this.#unkept.delete(id);
+      this.#forget(leftOut);
       this.#dropIdle(text, peer);
-      if (removed) return;
+      // It may have ended with the connector meanwhile: it does not come back after the next start.
+      if (removed || this.#exposures.ended) return;
     }
     // If somebody else has removed our service meanwhile, one of a peer's with the same id was not meant.
     if (ours.length > 0 || !this.#exposures.removeOfPeer(id, { of })) throw noSuchService(id);
@@ -290,18 +295,34 @@ export class Connector implements Control, AsyncDisposable {
     return this.#exposures.own.filter(({ id }) => !this.#unkept.has(id));
   }
 
+  /** Leaves a service out of what is kept. Returns what ends that. */
+  #leaveOut(id: string): () => void {
+    this.#unkept.set(id, (this.#unkept.get(id) ?? 0) + 1);
+    return () => {
+      const left = (this.#unkept.get(id) ?? 0) - 1;
+      if (left > 0) this.#unkept.set(id, left);
+      else this.#unkept.delete(id);
+    };
+  }
+
+  /** Ends that, of a service that was removed. What ended with the connector is listed still: it stays left out. */
+  #forget(leftOut: () => void): void {
+    if (!this.#exposures.ended) leftOut();
+  }
+
   /**
    * A service that is to be removed is taken out of the file first: once it is gone here, nobody could ask for that again.
+   * Returns what ends that it is left out.
    *
    * @throws {ConnectorError} when it cannot be written; then the service is kept.
    */
-  async #saveWithout(id: string): Promise<void> {
-    const kept = !this.#unkept.has(id);
-    this.#unkept.add(id);
+  async #saveWithout(id: string): Promise<() => void> {
+    const leftOut = this.#leaveOut(id);
     try {
       await this.#keeper?.settled();
+      return leftOut;
     } catch (error) {
-      if (kept) this.#unkept.delete(id);
+      leftOut();
       this.#keeper?.soon();
       throw ConnectorError.from(error, "Cannot remove the service");
     }

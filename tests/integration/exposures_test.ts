@@ -472,7 +472,7 @@ Deno.test("visitors wait on when their service is exposed over a link that takes
 Deno.test("what a peer still says over a former link delays no answer over the one in use", () => {
   using world = new World();
   const [former, newer] = [new TestPeer(), new TestPeer()];
-  const ours = world.services.expose(service(), { peer: former, holder: "", known: false });
+  const ours = world.services.expose(service(), { peer: former, shareKey: "", known: false });
   ours.open();
   for (const { link } of [former, newer]) ours.tell({ kind: "linkUp", over: link });
   const answer = { kind: "status", serviceId: ours.service.id, message: "" } as const;

@@ -87,6 +87,82 @@ Deno.test("what is written once the connector has closed is what was exposed unt
   await local[Symbol.asyncDispose]();
 });
 
+/** A file whose writes end when they are told to. */
+class HeldDisk {
+  /** What was written, and what is being written last. */
+  readonly written: string[] = [];
+  #write = Promise.withResolvers<void>();
+
+  save = (services: readonly Service[]): Promise<void> => {
+    this.written.push(services.map(({ name }) => name).join());
+    this.#write = Promise.withResolvers();
+    return this.#write.promise;
+  };
+
+  /** Resolves when there were so many writes, the last of which is under way. */
+  async writing(count: number): Promise<void> {
+    await until(() => this.written.length === count, `write ${count} is under way`);
+  }
+
+  end(error?: unknown): void {
+    if (error === undefined) this.#write.resolve();
+    else this.#write.reject(error);
+  }
+}
+
+Deno.test("a service that is removed before its exposure is answered is in no list that is written after that", async () => {
+  const disk = new HeldDisk();
+  await using local = await startConnector({ save: disk.save });
+  const first = local.connector.expose(request("first"));
+  await disk.writing(1);
+  const [listed] = local.connector.list();
+  const removed = local.connector.destroy(listed?.id ?? "");
+  disk.end();
+  await first;
+  await disk.writing(2);
+  const second = local.connector.expose(request("second"));
+  disk.end();
+  await removed;
+  await disk.writing(3);
+  disk.end();
+  await second;
+  // The removal of the first one is an event, too.
+  await until(() => disk.written.length === 4, "the last write is under way");
+  disk.end();
+  deepStrictEqual(disk.written, ["first", "", "second", "second"]);
+});
+
+Deno.test("a removal that is written while the connector closes is answered as one", async () => {
+  const disk = new HeldDisk();
+  await using local = await startConnector({ save: disk.save });
+  const first = local.connector.expose(request("first"));
+  await disk.writing(1);
+  disk.end();
+  const removed = local.connector.destroy(await first);
+  await disk.writing(2);
+  await local.connector.close({ drainMs: 0 });
+  disk.end();
+  await removed;
+  deepStrictEqual(disk.written, ["first", ""]);
+});
+
+Deno.test("a service that is refused while the connector closes is not in the last list that is written", async () => {
+  const disk = new HeldDisk();
+  await using local = await startConnector({ save: disk.save });
+  const first = local.connector.expose(request("first"));
+  await disk.writing(1);
+  const second = local.connector.expose(request("second"));
+  await local.connector.close({ drainMs: 0 });
+  disk.end(new ConnectorError("internal", "no space left"));
+  await rejects(first, /no space left/);
+  await disk.writing(2);
+  disk.end();
+  await second;
+  await disk.writing(3);
+  disk.end();
+  deepStrictEqual(disk.written.at(-1), "second");
+});
+
 Deno.test("of two services that want one port at the same moment, the second is refused", async () => {
   await using local = await startConnector();
   const wanted = request("one");

@@ -299,3 +299,16 @@ test("it is closed, and free for others, only when what was saved is on disk", a
   deepStrictEqual(next.services, last);
   await Promise.all(saved);
 });
+
+test("it is closed only when what follows a save at once is on disk, too", async ({ file }) => {
+  const state = await StateFile.open(file);
+  const last = [service(2)];
+  const saved = (async () => {
+    await state.save([service(1)]);
+    await state.save(last);
+  })();
+  await state.close();
+  await using next = await StateFile.open(file);
+  deepStrictEqual(next.services, last);
+  await saved;
+});
