@@ -61,6 +61,23 @@ Deno.test("a window grows when half of it was used up in less than two round tri
   strictEqual(window.size, 2000);
 });
 
+for (
+  const [roundTrip, elapsed, grows] of [
+    [50, 99, true],
+    [50, 100, false],
+    // None counts as shorter than 10 ms: a busy reader takes longer turns.
+    [0.1, 19, true],
+    [0.1, 20, false],
+  ] as const
+) {
+  Deno.test(`half a window in ${elapsed} ms, round trip ${roundTrip} ms: ${grows ? "grows" : "stays"}`, () => {
+    const window = receiveWindow();
+    window.consume(500, { now: 0, roundTrip });
+    window.consume(500, { now: elapsed, roundTrip });
+    strictEqual(window.size > 1000, grows);
+  });
+}
+
 Deno.test("a window stays when the sender was slower than that", () => {
   const window = receiveWindow();
   pass(window, 500, 0);
