@@ -148,9 +148,12 @@ export class ExposedService {
       retryMs: (failures) => waitMs(failures, RETRY_BACKOFF),
     });
     this.#exposure = next;
-    if (next.state !== before.state) this.#setTimer(next.state);
+    if (next.state !== before.state) {
+      this.#setTimer(next.state);
+      // First: what is carried out may end the link, which is told in its turn.
+      this.#announce(before, next);
+    }
     for (const effect of effects) this.#carryOut(effect);
-    if (next.state !== before.state) this.#announce(before, next);
   }
 
   /** It was taken up, and is in the list from now on. `restored`: an earlier run had it already. */

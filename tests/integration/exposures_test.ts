@@ -483,3 +483,28 @@ Deno.test("what a peer still says over a former link delays no answer over the o
   ours.answered({ ...answer, status: "complete" }, newer.link);
   strictEqual(ours.report().status, "complete");
 });
+
+Deno.test("of a peer's service is told first that it is there, and last how it stands", async () => {
+  using world = new World();
+  const told: string[] = [];
+  using _subscription = world.connections.events.subscribe(
+    "test",
+    { kinds: ["service"], capacity: 100 },
+    (event) => {
+      if (event.kind !== "service") return;
+      told.push(event.change === "status" ? event.status : event.change);
+    },
+  );
+  const wanted = service();
+  using _visitors = await waitForPeer(world, { wanted, count: 1 });
+  const brief = new TestPeer();
+  Object.defineProperty(brief.link, "open", {
+    value: () => {
+      brief.leave({ returns: true });
+      throw new ConnectorError("unavailable", "The link is about to end");
+    },
+  });
+  world.services.takeUp(wanted, brief);
+  await until(() => told.length === 5, "all is told");
+  deepStrictEqual(told, ["exposed", "complete", "pending", "complete", "pending"]);
+});
