@@ -196,6 +196,9 @@ export async function assemble(
   stack.use(http);
   stack.use(listeners.add(http.address));
   refuseIfAborted(signal);
+  if (descriptors.share("peers", 1) < 1) {
+    logger.warn("no links to peers: too few files may be open", { hint: "raise ulimit -n" });
+  }
   stack.use(descriptors.countAhead());
   return new RunningConnector({ connector, grpc, http, resources: stack.move() });
 }

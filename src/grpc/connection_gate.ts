@@ -65,6 +65,7 @@ export class ConnectionGate {
   #obstacle(source: Source): string | undefined {
     const { allows } = this.#options;
     const table = this.#table;
+    if (!allows(1)) return "too few files may be open to let any peer in: raise ulimit -n";
     // First what it has itself: whoever has too many costs no other a place.
     const own = source.connections + 1;
     if (!source.loopback && !allows(Math.ceil(own / ADDRESS_PART))) {

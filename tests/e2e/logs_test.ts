@@ -2,7 +2,7 @@
 // and never a byte of what is carried.
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
-import { exposeService, spawnPair } from "../support/processes.ts";
+import { exposeService, spawnConnector, spawnPair } from "../support/processes.ts";
 import { echo, readAll, serveTcp, until, writeAll } from "../support/world.ts";
 
 const TEXT_LINE = /^\d{4}-\d\d-\d\dT[\d:.]+Z (ERROR|WARN |INFO |DEBUG|TRACE) \S.*$/;
@@ -74,3 +74,21 @@ Deno.test("logs have one line when a connection opens, one when it closes, and n
 function lines(logs: string): string[] {
   return logs.trimEnd().split("\n");
 }
+
+Deno.test({
+  name:
+    "a connector that may not open enough files for a link says so when it starts, and why it refuses",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using poor = await spawnConnector({ openFiles: 40 });
+    match(
+      poor.logs(),
+      / WARN {2}no links to peers: too few files may be open hint="raise ulimit -n"/,
+    );
+    using _peer = await Deno.connect({ port: poor.grpcPort });
+    await until(
+      () => /connection refused .*reason="too few files may be open to let/.test(poor.logs()),
+      "the refusal is logged",
+    );
+  },
+});

@@ -104,6 +104,14 @@ Deno.test("the last places are for addresses that have none", () => {
   match(doors.refused.at(-1)?.reason ?? "", /^there are 100 connections of peers already$/);
 });
 
+Deno.test("where there is no place for anybody, it is said why", () => {
+  using doors = new Doors(0);
+  strictEqual(doors.enter("192.0.2.1"), false);
+  deepStrictEqual(doors.refused.map(({ reason }) => reason), [
+    "too few files may be open to let any peer in: raise ulimit -n",
+  ]);
+});
+
 Deno.test("loopback gets all places but the last: a proxy may stand before us", () => {
   using doors = new Doors(100);
   strictEqual(doors.fill("127.0.0.1"), 87);
