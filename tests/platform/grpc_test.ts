@@ -15,10 +15,10 @@ import {
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import http2, { type ServerHttp2Stream } from "node:http2";
-import { type AddressInfo, createServer, type Server as TcpServer, type Socket } from "node:net";
+import { createServer } from "node:net";
 import { FRAME, frame } from "../support/http2_frames.ts";
 import { makeCertificate } from "../support/certificates.ts";
-import { runBare, stillNeeded } from "../support/platform.ts";
+import { listenOnLoopback, runBare, stillNeeded } from "../support/platform.ts";
 import tls from "node:tls";
 
 setLogVerbosity(logVerbosity.NONE);
@@ -62,28 +62,6 @@ function bind(server: Server, address: string): Promise<number> {
       (error, port) => error ? reject(error) : resolve(port),
     )
   );
-}
-
-/** Something that is no server of grpc-js, on a port of 127.0.0.1. */
-async function listen(
-  server: TcpServer | http2.Http2Server,
-): Promise<{ port: number } & AsyncDisposable> {
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.on("error", () => {});
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo; // it listens on TCP
-  return {
-    port,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, "close");
-    },
-  };
 }
 
 /** Makes a call, and resolves with its status and what it was answered. */
@@ -130,7 +108,7 @@ stillNeeded("grpc-js server options", async () => {
 stillNeeded("grpc-js second connection", async () => {
   let connections = 0;
   const second = Promise.withResolvers<void>();
-  await using server = await listen(createServer((socket) => {
+  await using server = await listenOnLoopback(createServer((socket) => {
     connections += 1;
     if (connections > 1) second.resolve();
     socket.once("data", () => socket.destroy());
@@ -155,7 +133,7 @@ stillNeeded("grpc-js peer addresses", async () => {
 });
 
 stillNeeded("grpc-js bind errors", async () => {
-  await using taken = await listen(createServer());
+  await using taken = await listenOnLoopback(createServer());
   const server = new Server();
   const error: Error & { code?: unknown } = await bind(server, `127.0.0.1:${taken.port}`).then(
     () => new Error("it was bound"),
@@ -176,14 +154,14 @@ stillNeeded("grpc-js answers that are not gRPC", async () => {
     // The first bytes of a message of three bytes, for whoever takes them for one.
     stream.end(Uint8Array.of(0, 0, 0, 0, 3, 0x3c, 0x70, 0x3e));
   });
-  await using page = await listen(server);
+  await using page = await listenOnLoopback(server);
   const { received, details } = await call(`127.0.0.1:${page.port}`);
   return { wrong: received > 0, seen: details };
 });
 
 stillNeeded("grpc-js keepalive", async () => {
   // It sends something all the time, and answers no ping.
-  await using server = await listen(createServer((socket) => {
+  await using server = await listenOnLoopback(createServer((socket) => {
     socket.write(frame(FRAME.settings));
     socket.resume();
     const timer = setInterval(() => socket.write(frame(FRAME.settings)), 20);
@@ -212,7 +190,7 @@ stillNeeded("grpc-js GOAWAY", async () => {
     stream.session?.goaway(0);
     setTimeout(told.resolve, 100);
   });
-  await using listening = await listen(server);
+  await using listening = await listenOnLoopback(server);
   const client = new Client(`127.0.0.1:${listening.port}`, credentials.createInsecure());
   const stream = client.makeBidiStreamRequest(PATH, pass, pass);
   const emit: (...args: unknown[]) => boolean = stream.emit.bind(stream);
@@ -261,7 +239,7 @@ stillNeeded("grpc-js server names", async () => {
       done(null);
     },
   }, (socket) => socket.on("error", () => {}).destroy());
-  await using listening = await listen(server);
+  await using listening = await listenOnLoopback(server);
   const { details } = await call(`127.0.0.1:${listening.port}`, {
     channel: ChannelCredentials.createSsl(Buffer.from(root.certificate)),
   });

@@ -2,7 +2,6 @@
 
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import type { AddressInfo, Server, Socket } from "node:net";
 import tls, { type TLSSocket } from "node:tls";
 import { BarePeer } from "../support/bare_peer.ts";
 import {
@@ -12,7 +11,7 @@ import {
   type Shape,
 } from "../support/certificates.ts";
 import { Child } from "../support/child.ts";
-import { runBare, stillNeeded } from "../support/platform.ts";
+import { listenOnLoopback, runBare, stillNeeded } from "../support/platform.ts";
 import type { Presented } from "../support/tls_peer.ts";
 
 const NAMES = [{ type: "dns", value: "localhost" }] as const;
@@ -20,26 +19,6 @@ const NAMES = [{ type: "dns", value: "localhost" }] as const;
 async function makePki(): Promise<{ root: Made; leaf: Made }> {
   const root = await makeCertificate({ ca: true });
   return { root, leaf: await makeCertificate({ names: [...NAMES] }, root) };
-}
-
-/** Listens, until the scope is left. */
-async function listen(server: Server): Promise<{ port: number } & AsyncDisposable> {
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.on("error", () => {});
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo; // it listens on TCP
-  return {
-    port,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, "close");
-    },
-  };
 }
 
 /** What a TLS server receives while its socket is paused, of 8 MB; and whether a write of nothing is called back. */
@@ -85,7 +64,7 @@ stillNeeded("TLS sockets of refused peers", async () => {
     requestCert: true,
   });
   const refused = once(server, "tlsClientError");
-  await using listening = await listen(server);
+  await using listening = await listenOnLoopback(server);
   const client = tls.connect({
     port: listening.port,
     host: "127.0.0.1",
@@ -199,7 +178,7 @@ stillNeeded("TLS names in a text that can be forged", async () => {
   const names: Shape["names"] = [{ type: "dns", value: "forged.example, DNS:localhost" }];
   const leaf = await makeCertificate({ names }, root);
   const server = tls.createServer({ cert: leaf.certificate, key: leaf.key });
-  await using listening = await listen(server);
+  await using listening = await listenOnLoopback(server);
   const client = tls.connect({
     port: listening.port,
     host: "127.0.0.1",

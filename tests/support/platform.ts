@@ -1,6 +1,9 @@
 // Tests of the bare platform: each shows that what a workaround is for is still wrong, and fails once it is not, saying what
 // can go. The workarounds are those of the table in docs/ARCHITECTURE.md, "Platform workarounds".
 
+import { once } from "node:events";
+import type { Http2Server } from "node:http2";
+import type { AddressInfo, Server as TcpServer, Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { runProgram } from "./child.ts";
 
@@ -87,4 +90,26 @@ export async function runBare(
     : ["sh", "-c", `${shell} && exec "$@"`, "sh", ...command];
   // There deno.json says which version of a package is meant.
   return await runProgram(executable, { args: rest, env, cwd: fileURLToPath(ROOT) });
+}
+
+/** Listens on a port of 127.0.0.1, until the scope is left. */
+export async function listenOnLoopback(
+  server: TcpServer | Http2Server,
+): Promise<{ port: number } & AsyncDisposable> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo; // it listens on TCP
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
 }
