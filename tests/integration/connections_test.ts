@@ -9,7 +9,7 @@ import { EventLog } from "../../src/tunnel/event_log.ts";
 import { Ingress } from "../../src/tunnel/ingress.ts";
 import type { ServiceConnections } from "../../src/tunnel/service_connections.ts";
 import { network } from "../support/sockets.ts";
-import { connectionParts, freePort, refuses } from "../support/world.ts";
+import { connectionParts, freePort, refuses, until } from "../support/world.ts";
 
 /** Who comes. */
 const ENDS = { visitor: "198.51.100.1:40000", peer: undefined };
@@ -91,7 +91,7 @@ Deno.test("what is open keeps to the descriptors beside ports and links, which k
     ingress.close();
     ingress.close();
   }
-  strictEqual(await refuses(ports[0]?.sourcePort ?? 0), true);
+  await until(() => refuses(ports[0]?.sourcePort ?? 0), "the port is closed");
   // Now of 200.
   strictEqual(opened.length + admitAll(web).length, 116);
 });
