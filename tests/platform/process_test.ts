@@ -236,6 +236,12 @@ const DROPPED = `
 `;
 
 stillNeeded("a heap that stays large after the start", async () => {
-  const { stdout, stderr } = await runBare(DROPPED, { flags: ["--v8-flags=--expose-gc"] });
-  return { wrong: parseInt(stdout) > 2 ** 21, seen: `${stdout.trim()} bytes come back${stderr}` };
+  const seen: string[] = [];
+  // V8 may happen to have collected in between.
+  for (let left = 3; left > 0; left -= 1) {
+    const { stdout, stderr } = await runBare(DROPPED, { flags: ["--v8-flags=--expose-gc"] });
+    seen.push(`${stdout.trim()} bytes come back${stderr}`);
+    if (parseInt(stdout) > 2 ** 21) return { wrong: true, seen: seen.join(", ") };
+  }
+  return { wrong: false, seen: seen.join(", ") };
 });
