@@ -10,12 +10,13 @@ import { PROXY_VARIABLES } from "../proxies.ts";
 import config from "../../deno.json" with { type: "json" };
 import { reserveMemory } from "../platform/external_memory.ts";
 import { collectStartGarbage } from "../platform/start_garbage.ts";
+import { formatSize } from "./quantities.ts";
 import type { RunOptions } from "./run_options.ts";
 import { type StopRequests, stopSignals } from "./stop_signals.ts";
 
 /** Runs a connector until a signal asks it to end. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
 export async function runConnector(options: RunOptions): Promise<number> {
-  reserveMemory();
+  const reserved = reserveMemory(options.reservedMemory);
   await using _logging = await configureLogging({
     level: options.logLevel,
     format: options.logFormat,
@@ -23,7 +24,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
   const logger = getLogger(["connector"]);
   const stop = stopSignals();
   try {
-    await run(options, { logger, stop });
+    await run(options, { logger, stop, reserved });
   } catch (error) {
     if (!(error instanceof ConnectorError) || error.code !== "cancelled") throw error;
     // It was asked to end before it had started: that is no failure.
@@ -35,7 +36,7 @@ export async function runConnector(options: RunOptions): Promise<number> {
 /** Runs it to its end. @throws {ConnectorError} `cancelled` when it is asked to end before it has started; when it fails. */
 async function run(
   options: RunOptions,
-  { logger, stop }: { logger: Logger; stop: StopRequests },
+  { logger, stop, reserved }: { logger: Logger; stop: StopRequests; reserved: number },
 ): Promise<void> {
   for (const { option, reason } of options.ineffective) {
     logger.warn("option has no effect", { option, reason });
@@ -50,6 +51,7 @@ async function run(
     version: config.version,
     grpc: formatAddress(running.grpc.address),
     http: formatAddress(running.httpAddress),
+    reservedMemory: formatSize(reserved),
   });
   using _collecting = collectStartGarbage();
   const { drainMs } = options;

@@ -1,6 +1,7 @@
 // The flags of `connector run`: what each is called, which variable stands for it, its help and its default.
 
 import { DEFAULT_LIMITS } from "../model/limits.ts";
+import { DEFAULT_RESERVED_BYTES } from "../platform/external_memory.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../log.ts";
 import { formatSize } from "./quantities.ts";
 
@@ -159,6 +160,13 @@ export const RUN_FLAGS = {
     variable: "CONNECTOR_DRAIN_TIMEOUT",
     description: "time for open connections to finish when told to stop",
     default: "10s",
+  },
+  reservedMemory: {
+    flags: "--reserved-memory <size>",
+    variable: "CONNECTOR_RESERVED_MEMORY",
+    description:
+      "address space to reserve and never use, so that garbage is collected less often; 0 reserves none",
+    default: formatSize(DEFAULT_RESERVED_BYTES),
   },
   stateFile: {
     flags: "--state-file <path>",

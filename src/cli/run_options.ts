@@ -18,6 +18,8 @@ export interface RunOptions extends AssembleOptions {
   logFormat: LogFormat;
   /** How long open connections may go on once the connector is told to stop, in milliseconds. */
   drainMs: number;
+  /** Address space that is reserved, in bytes. */
+  reservedMemory: number;
   /** What was asked for and has no effect. */
   ineffective: Ineffective[];
 }
@@ -92,6 +94,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     halfOpenMs: readQuantity(settings.halfOpenTimeout, HALF_OPEN_RANGE),
     graceMs: readQuantity(settings.takeoverGrace, GRACE_RANGE),
     drainMs: readQuantity(settings.drainTimeout, DRAIN_RANGE),
+    reservedMemory: readQuantity(settings.reservedMemory, size([0, 16 * 1024 ** 3])),
     ineffective,
     ...(stateFile !== undefined && { stateFile }),
     ...(settings.sockets && { sockets: readChoice(settings.sockets, SOCKET_KINDS) }),
@@ -133,14 +136,11 @@ function count([lowest, highest]: readonly [number, number]): QuantityRange {
   };
 }
 
+function size([lowest, highest]: readonly [number, number]): QuantityRange {
+  return { kind: "a size with its unit", lowest, highest, parse: parseSize, format: formatSize };
+}
+
 function readLimits(settings: RunSettings): SessionLimits {
-  const size = ([lowest, highest]: readonly [number, number]): QuantityRange => ({
-    kind: "a size with its unit",
-    lowest,
-    highest,
-    parse: parseSize,
-    format: formatSize,
-  });
   return {
     streams: readQuantity(settings.maxStreams, count(LIMIT_RANGES.streams)),
     opens: readQuantity(settings.maxUnansweredOpens, count(LIMIT_RANGES.opens)),

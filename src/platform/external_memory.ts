@@ -6,19 +6,24 @@
 // Upstream: https://github.com/denoland/deno/issues/35808
 // Once mended: delete this file and its call.
 
-/** The tenth of it, 51 MiB, is the garbage between two collections. More gained nothing. */
-const RESERVED_BYTES = 512 * 1024 * 1024;
+/** The default, in bytes. The tenth of it, 51 MiB, is the garbage between two collections. More gained nothing. */
+export const DEFAULT_RESERVED_BYTES = 512 * 1024 * 1024;
 
 let reserved: ArrayBuffer | undefined;
 
-/** Takes address space only: no page of it is ever written to, so none becomes memory. Idempotent. */
-export function reserveMemory(): void {
+/**
+ * Takes so many bytes of address space only: no page of it is ever written to, so none becomes memory. Returns how many are
+ * reserved: none where the system counts or refuses them.
+ */
+export function reserveMemory(bytes: number): number {
   // Windows counts untouched pages towards what all programs may have together.
-  if (Deno.build.os === "windows") return;
+  if (Deno.build.os === "windows") return 0;
   try {
-    reserved ??= new ArrayBuffer(RESERVED_BYTES);
+    reserved = new ArrayBuffer(bytes);
   } catch (error) {
     // A limit on address space forbids it: slower, and nothing else.
     if (!(error instanceof RangeError)) throw error;
+    reserved = undefined;
   }
+  return reserved?.byteLength ?? 0;
 }

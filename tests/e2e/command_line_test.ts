@@ -117,6 +117,13 @@ Deno.test("options come from the environment, and flags win over it", async () =
   strictEqual((await connector.stop()).code, 0);
 });
 
+Deno.test("how much memory is reserved is told at the start, and can be switched", async () => {
+  for (const [args, told] of [[[], "512MiB"], [["--reserved-memory=0"], "0"]] as const) {
+    await using connector = await spawnConnector({ args: [...args] });
+    match(connector.logs(), new RegExp(`connector started .* reservedMemory=${told}$`, "m"));
+  }
+});
+
 Deno.test("whoever names a namespace is told that it has no effect, and nobody else", async () => {
   const told =
     /WARN .* option has no effect option=(\S+) reason="it is only used with --integration"/;

@@ -1,7 +1,8 @@
 // The reserved memory makes full collections rare and does not become memory: both depend on how this version of the
 // runtime counts buffers.
 
-import { ok, strictEqual } from "node:assert/strict";
+import { match, ok, strictEqual } from "node:assert/strict";
+import { DEFAULT_RESERVED_BYTES } from "../../src/platform/external_memory.ts";
 import { Child } from "../support/child.ts";
 
 /** What may lie around as garbage, and room for what differs between two runs: far below what is reserved. */
@@ -13,7 +14,7 @@ const MODULE = new URL("../../src/platform/external_memory.ts", import.meta.url)
  */
 const PROGRAM = `
   const { reserveMemory } = await import("${MODULE}");
-  if (Deno.args[0] === "reserved") reserveMemory();
+  const reserved = reserveMemory(Number(Deno.args[0]));
   const heap = Array.from({ length: 200_000 }, (_, index) => ({ index }));
   gc();
   const underWay = [];
@@ -21,13 +22,13 @@ const PROGRAM = `
     underWay[count % 256] = new Uint8Array(64 * 1024);
     if (count % 50 === 0) await new Promise((resolve) => setTimeout(resolve));
   }
-  console.log("objects", heap.length);
+  console.log("objects", heap.length, "reserved", reserved);
   console.log("resident", Deno.memoryUsage().rss);
 `;
 
 Deno.test("with the reserved memory full collections are rare, and it does not become memory", async () => {
-  const without = await run("none");
-  const held = await run("reserved");
+  const without = await run(0);
+  const held = await run(DEFAULT_RESERVED_BYTES);
   ok(
     held.collections * 2 <= without.collections,
     `${held.collections} full collections, ${without.collections} without`,
@@ -35,11 +36,12 @@ Deno.test("with the reserved memory full collections are rare, and it does not b
   ok(held.resident < without.resident + MAX_GROWTH_BYTES, `${held.resident} bytes resident`);
 });
 
-async function run(what: string): Promise<{ collections: number; resident: number }> {
-  const args = ["eval", "--v8-flags=--trace-gc,--expose-gc", PROGRAM, what];
+async function run(bytes: number): Promise<{ collections: number; resident: number }> {
+  const args = ["eval", "--v8-flags=--trace-gc,--expose-gc", PROGRAM, String(bytes)];
   await using child = new Child(Deno.execPath(), { args });
   const { code } = await child.exited;
   strictEqual(code, 0, child.stderr);
+  match(child.stdout, new RegExp(`reserved ${bytes}$`, "m"));
   return {
     collections: child.stdout.match(/Mark-Compact/g)?.length ?? 0,
     resident: Number(/^resident (\d+)$/m.exec(child.stdout)?.[1]),

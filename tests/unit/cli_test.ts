@@ -56,6 +56,7 @@ const DEFAULTS: RunOptions = {
   halfOpenMs: 3_600_000,
   graceMs: 10_000,
   drainMs: 10_000,
+  reservedMemory: 512 * 1024 ** 2,
   grpcBind: { host: "", port: 9090 },
   httpBind: { host: "", port: 9091 },
   logLevel: "info",
@@ -101,6 +102,7 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     ["--half-open-timeout", "90s"],
     ["--takeover-grace", "0s"],
     ["--drain-timeout", "1m"],
+    ["--reserved-memory", "64MiB"],
     ["--state-file", "services.json"],
   ] as const;
   const wanted: RunOptions = {
@@ -117,6 +119,7 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     halfOpenMs: 90_000,
     graceMs: 0,
     drainMs: 60_000,
+    reservedMemory: 64 * 1024 ** 2,
     stateFile: "services.json",
     grpcBind: { host: "127.0.0.1", port: 60000 },
     httpBind: { host: "::1", port: 60001 },
@@ -145,6 +148,7 @@ const BAD_QUANTITIES: [flag: string, text: string, wanted: string][] = [
   ["--max-service-connections", "1e3", "a whole number, from 1 to 1000000"],
   ["--half-open-timeout", "60", "a duration with its unit, from 1s to 168h"],
   ["--takeover-grace", "11m", "a duration with its unit, from 0ms to 10m"],
+  ["--reserved-memory", "17GiB", "a size with its unit, from 0 to 16GiB"],
   ["--drain-timeout", "soon", "a duration with its unit, from 0ms to 1h"],
 ];
 for (const [flag, text, wanted] of BAD_QUANTITIES) {
@@ -198,6 +202,7 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_HALF_OPEN_TIMEOUT: "7m",
     CONNECTOR_TAKEOVER_GRACE: "10s",
     CONNECTOR_DRAIN_TIMEOUT: "11s",
+    CONNECTOR_RESERVED_MEMORY: "12MiB",
     CONNECTOR_STATE_FILE: "services.json",
     CONNECTOR_SOCKETS: "deno",
   };
@@ -227,6 +232,7 @@ Deno.test("every flag has an environment variable", async () => {
     halfOpenMs: 420_000,
     graceMs: 10_000,
     drainMs: 11_000,
+    reservedMemory: 12 * 1024 ** 2,
     stateFile: "services.json",
     sockets: "deno",
   });
