@@ -33,9 +33,8 @@ export class StateFile implements AsyncDisposable {
   readonly #locks: Locks;
   /** It cannot be exchanged for a new one, or must not: no lock stands beside it. */
   #inPlace: boolean;
-  #next: { services: readonly Service[]; written: PromiseWithResolvers<void> } | undefined;
-  /** Ends with the last write that is under way. */
-  #writing: Promise<void> | undefined;
+  /** Ends with the last write that was asked for. Never rejects. */
+  #lastWrite: Promise<void> = Promise.resolve();
 
   private constructor(
     path: string,
@@ -76,16 +75,14 @@ export class StateFile implements AsyncDisposable {
   }
 
   /**
-   * Replaces what is kept. Resolves when it is on disk, this or something newer.
+   * Replaces what is kept, once what was asked for before is written. Resolves when it is on disk.
    *
    * @throws {ConnectorError} when it cannot be written; what was there before is there still.
    */
   save(services: readonly Service[]): Promise<void> {
-    if (this.#next) this.#next.services = services;
-    else this.#next = { services, written: Promise.withResolvers() };
-    const { written } = this.#next;
-    this.#writing ??= this.#writeAll();
-    return written.promise;
+    const written = this.#lastWrite.then(() => this.#write(services));
+    this.#lastWrite = written.catch(() => {});
+    return written;
   }
 
   /**
@@ -93,7 +90,10 @@ export class StateFile implements AsyncDisposable {
    * may be saved after that. Never rejects.
    */
   async close(): Promise<void> {
-    while (this.#writing !== undefined) await this.#writing;
+    for (let last: Promise<void> | undefined; last !== this.#lastWrite;) {
+      last = this.#lastWrite;
+      await last;
+    }
     this.#locks[Symbol.dispose]();
   }
 
@@ -101,19 +101,14 @@ export class StateFile implements AsyncDisposable {
     return this.close();
   }
 
-  async #writeAll(): Promise<void> {
-    for (let next = this.#next; next !== undefined; next = this.#next) {
-      this.#next = undefined;
-      try {
-        await this.#replace(next.services);
-        next.written.resolve();
-      } catch (error) {
-        const message = `Cannot write state file "${this.#path}": ${reasonOf(error)}`;
-        // Whatever it is, it is no fault of who has asked.
-        next.written.reject(new ConnectorError("internal", message, { cause: error, told: true }));
-      }
+  async #write(services: readonly Service[]): Promise<void> {
+    try {
+      await this.#replace(services);
+    } catch (error) {
+      const message = `Cannot write state file "${this.#path}": ${reasonOf(error)}`;
+      // Whatever it is, it is no fault of who has asked.
+      throw new ConnectorError("internal", message, { cause: error, told: true });
     }
-    this.#writing = undefined;
   }
 
   async #replace(services: readonly Service[]): Promise<void> {
