@@ -52,6 +52,11 @@ export class BoundedLog implements Disposable {
   }
 
   /** Writes a line, or counts it. `message` is a fixed text. */
+  error(message: string, fields: Record<string, unknown>): void {
+    if (this.#takeCredit(message)) this.#logger.error(message, fields);
+  }
+
+  /** The same for what is not as it should be. */
   warn(message: string, fields: Record<string, unknown>): void {
     if (this.#takeCredit(message)) this.#logger.warn(message, fields);
   }

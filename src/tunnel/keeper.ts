@@ -3,6 +3,7 @@
 // where it is saved.
 
 import type { Logger } from "@logtape/logtape";
+import { BoundedLog } from "../bounded_log.ts";
 import type { EventStream, Subscription } from "../model/events.ts";
 import type { Service } from "../model/service.ts";
 
@@ -29,11 +30,14 @@ interface Due {
 export class Keeper implements Disposable {
   readonly #options: KeeperOptions;
   readonly #subscription: Subscription;
+  /** A peer may remove one service after the other while the disk is full. */
+  readonly #log: BoundedLog;
   #due: Due | undefined;
   #saving = false;
 
   constructor(events: EventStream, options: KeeperOptions) {
     this.#options = options;
+    this.#log = new BoundedLog(options.logger);
     this.#subscription = events.subscribe(
       "state file",
       { kinds: ["service"], capacity: CAPACITY },
@@ -68,6 +72,7 @@ export class Keeper implements Disposable {
   /** Takes no notice of events any more; what is asked for is saved still. */
   [Symbol.dispose](): void {
     this.#subscription[Symbol.dispose]();
+    this.#log[Symbol.dispose]();
   }
 
   #request(): Due {
@@ -87,7 +92,7 @@ export class Keeper implements Disposable {
         due.saved.resolve();
       } catch (error) {
         if (due.awaited) due.saved.reject(error);
-        else this.#options.logger.error("services not saved", { error });
+        else this.#log.error("services not saved", { error });
       }
     }
     this.#saving = false;

@@ -1,7 +1,7 @@
 // The list of services that is kept: written when it changes, as it is then, one save at a time, whatever the number of
 // events; and what somebody who waits for it is told.
 
-import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import type { Logger } from "@logtape/logtape";
 import { ConnectorError } from "../../src/model/errors.ts";
 import { EventStream, type ServiceEvent } from "../../src/model/events.ts";
@@ -35,7 +35,8 @@ class World implements Disposable {
 
   constructor({ slow = false }: { slow?: boolean } = {}) {
     // Of a logger, a keeper uses this only.
-    const logger = { error: (message: string) => this.logged.push(message) } as unknown as Logger;
+    const write = (message: string) => this.logged.push(message);
+    const logger = { error: write, warn: write } as unknown as Logger;
     this.keeper = new Keeper(this.events, {
       services: () => [...this.services],
       save: (services) => {
@@ -152,6 +153,19 @@ Deno.test("keeper: a failure for which nobody waits is logged", async () => {
   world.endWrite(FULL);
   await until(() => world.logged.length === 1, "it is logged");
   deepStrictEqual(world.logged, ["services not saved"]);
+});
+
+Deno.test("keeper: of failures without end some are logged, and how many more there were", async () => {
+  const world = new World({ slow: true });
+  for (let count = 1; count <= 30; count += 1) {
+    world.publish("one", "removed");
+    await until(() => world.written.length === count, "it is written");
+    world.endWrite(FULL);
+    await settle();
+  }
+  world[Symbol.dispose]();
+  deepStrictEqual(world.logged.at(-1), "lines left out");
+  ok(world.logged.length < 20, `${world.logged.length} lines`);
 });
 
 Deno.test("keeper: once it is disposed no event is written, and what is asked for is", async () => {
