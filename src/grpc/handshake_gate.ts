@@ -122,14 +122,16 @@ class Handshakes implements Disposable {
       socket.destroy();
     }, this.#timeoutMs);
     socket.once("close", () => clearTimeout(timer));
-    this.#byKey.set(key, {
+    const handshake: Handshake = {
       refuse,
       cut: () => socket.destroy(),
       forget: () => {
         clearTimeout(timer);
-        this.#byKey.delete(key);
+        // A connection from the same port may have come before this one's end was told.
+        if (this.#byKey.get(key) === handshake) this.#byKey.delete(key);
       },
-    });
+    };
+    this.#byKey.set(key, handshake);
   }
 
   /** Cuts them all. */

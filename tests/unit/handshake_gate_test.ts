@@ -115,6 +115,19 @@ Deno.test("who does not complete the handshake in ten seconds is cut", async () 
   strictEqual(time.timerCount, 0);
 });
 
+Deno.test("the end of a connection is not that of the next one from the same port", async () => {
+  using time = new FakeTime();
+  const gate = openGate();
+  const former = gate.come("nothing", new Pretended());
+  const next = gate.come("nothing", new Pretended());
+  former.emit("close");
+  gate.come("unknownProtocol", next);
+  deepStrictEqual(gate.refused, [{ address: ADDRESS, reason: "it does not offer HTTP/2" }]);
+  await time.advance(10_000);
+  strictEqual(gate.refused.length, 1);
+  strictEqual(time.timerCount, 0);
+});
+
 Deno.test("what explains refusals ends nothing", async () => {
   const source = await Deno.readTextFile(new URL("../../src/grpc/refusals.ts", import.meta.url));
   doesNotMatch(source, /\.(destroy|close|end|cut)\(/);
