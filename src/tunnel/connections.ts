@@ -154,8 +154,8 @@ export class Connections implements Disposable {
   }
 
   /**
-   * Takes a descriptor for a port or a link, in the share of `shareKey`, until it is disposed, once. `action` begins the message when that
-   * cannot be.
+   * Takes a descriptor for a port or a link, in the share of `shareKey`, until it is disposed, once. `action` begins the
+   * message when that cannot be.
    *
    * @throws {ConnectorError} `resource_exhausted` when there are none left for more of them.
    */
@@ -164,9 +164,12 @@ export class Connections implements Disposable {
     while (!share.take()) {
       if (this.#findMore()) continue;
       share.release();
-      const reason = `${action}: ${this.#held.taken} ports and links are open already, ` +
-        "and the file descriptors that are left are for connections";
-      throw new ConnectorError("resource_exhausted", reason);
+      const { taken } = this.#held;
+      const reason = taken === 0
+        ? "too few files may be open (ulimit -n)"
+        : `${taken} ports and links are open already, ` +
+          "and the file descriptors that are left are for connections";
+      throw new ConnectorError("resource_exhausted", `${action}: ${reason}`);
     }
     this.#divide();
     return {

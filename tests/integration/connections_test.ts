@@ -96,6 +96,14 @@ Deno.test("what is open keeps to the descriptors beside ports and links, which k
   strictEqual(opened.length + admitAll(web).length, 116);
 });
 
+Deno.test("where no descriptor is left for any link, the reason is not that others have them", () => {
+  const connections = newConnections({ countDescriptors: () => 0 });
+  throws(
+    () => connections.hold("one", "Cannot open a link"),
+    /^ConnectorError: Cannot open a link: too few files may be open \(ulimit -n\)$/,
+  );
+});
+
 Deno.test("a port that cannot be had takes no descriptor", () => {
   const connections = newConnections({ countDescriptors: () => 8 });
   using taken = Deno.listen({ port: 0 });
