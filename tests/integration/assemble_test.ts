@@ -19,6 +19,7 @@ import {
   settle,
   startConnector,
   TEST_OPTIONS,
+  type TestConnector,
   until,
 } from "../support/world.ts";
 
@@ -88,6 +89,25 @@ Deno.test("assemble: a start that is given up is cancelled, and what it still op
   }, "the state file is free");
 });
 
+/** A connector with a service that is visited, and the visitor's connection, over which a byte came back. */
+async function visit(): Promise<
+  { local: TestConnector; visitor: Deno.TcpConn } & AsyncDisposable
+> {
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(serveTcp(echo));
+  const remote = stack.use(await startConnector());
+  const local = stack.use(await startConnector());
+  const { port } = await exposeThrough({ local, remote }, {
+    type: "local",
+    destination: server.port,
+  });
+  const visitor = stack.use(await Deno.connect({ port }));
+  await visitor.write(Uint8Array.of(1));
+  strictEqual(await visitor.read(new Uint8Array(1)), 1);
+  const owned = stack.move();
+  return { local, visitor, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
 /** How a connection ends on which nothing comes any more. */
 async function endOf(conn: Deno.Conn): Promise<typeof CUT> {
   try {
@@ -100,16 +120,8 @@ async function endOf(conn: Deno.Conn): Promise<typeof CUT> {
 }
 
 Deno.test("assemble: close lets nobody in and waits for who is there; abort ends the wait, and all that is open", async () => {
-  await using server = serveTcp(echo);
-  await using remote = await startConnector();
-  await using local = await startConnector();
-  const { port } = await exposeThrough({ local, remote }, {
-    type: "local",
-    destination: server.port,
-  });
-  using visitor = await Deno.connect({ port });
-  await visitor.write(Uint8Array.of(1));
-  strictEqual(await visitor.read(new Uint8Array(1)), 1);
+  await using visited = await visit();
+  const { local, visitor } = visited;
   const { running } = local;
   let ended = false;
   const closed = running.close({ drainMs: 60_000 }).then(() => ended = true);
@@ -125,16 +137,8 @@ Deno.test("assemble: close lets nobody in and waits for who is there; abort ends
 });
 
 Deno.test("assemble: the connector by itself can be aborted while it waits, too", async () => {
-  await using server = serveTcp(echo);
-  await using remote = await startConnector();
-  await using local = await startConnector();
-  const { port } = await exposeThrough({ local, remote }, {
-    type: "local",
-    destination: server.port,
-  });
-  using visitor = await Deno.connect({ port });
-  await visitor.write(Uint8Array.of(1));
-  strictEqual(await visitor.read(new Uint8Array(1)), 1);
+  await using visited = await visit();
+  const { local, visitor } = visited;
   const closed = local.connector.close({ drainMs: 60_000 });
   await soon(local.connector.abort(), "it has ended");
   await closed;

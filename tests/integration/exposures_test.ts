@@ -4,6 +4,7 @@
 import { deepStrictEqual, match, strictEqual, throws } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
 import { ConnectorError } from "../../src/model/errors.ts";
+import type { Subscription } from "../../src/model/events.ts";
 import type { Session } from "../../src/mux/session.ts";
 import type { PeerInfo } from "../../src/model/peer_identity.ts";
 import { Principal } from "../../src/model/principal.ts";
@@ -379,18 +380,33 @@ Deno.test("peers cannot make the connector forget what the user has removed", ()
   strictEqual(world.services.takeUp(wanted, holder), false);
 });
 
+/** What is published of services: origin, change and status. */
+function subscribe(world: World): { told: string[]; subscription: Subscription } {
+  const told: string[] = [];
+  const options = { kinds: ["service"], capacity: 100 } as const;
+  const subscription = world.connections.events.subscribe("test", options, (event) => {
+    if (event.kind === "lost") return void told.push("lost");
+    told.push(`${event.origin} ${event.change === "status" ? event.status : event.change}`);
+  });
+  return { told, subscription };
+}
+
+/** A peer whose link ends in order as soon as it is to carry anything. */
+function briefPeer(): TestPeer {
+  const brief = new TestPeer();
+  Object.defineProperty(brief.link, "open", {
+    value: () => {
+      brief.leave({ returns: true });
+      throw new ConnectorError("unavailable", "The link is about to end");
+    },
+  });
+  return brief;
+}
+
 Deno.test("what happens to a service of a peer is published in order, from its exposure to its removal", () => {
   using world = new World();
-  const seen: string[] = [];
-  using subscription = world.connections.events.subscribe(
-    "test",
-    { kinds: ["service"], capacity: 100 },
-    (event) => {
-      if (event.kind === "lost") return void seen.push("lost");
-      const status = event.change === "status" ? ` ${event.status}` : "";
-      seen.push(`${event.origin} ${event.change}${status} ${event.peer.address}`);
-    },
-  );
+  const { told, subscription } = subscribe(world);
+  using _subscription = subscription;
   const [former, newer] = [new TestPeer(), new TestPeer({ host: "192.0.2.1" })];
   const wanted = service();
   world.services.takeUp(wanted, former);
@@ -398,27 +414,23 @@ Deno.test("what happens to a service of a peer is published in order, from its e
   world.services.takeUp(wanted, newer);
   world.services.removeOfPeer(wanted.id);
   subscription.flush();
-  deepStrictEqual(seen, [
-    "peer exposed 192.0.2.1:1234",
-    "peer status complete 192.0.2.1:1234",
-    "peer status pending 192.0.2.1:1234",
-    "peer status complete 192.0.2.1:1234",
-    "peer removed 192.0.2.1:1234",
+  deepStrictEqual(told, [
+    "peer exposed",
+    "peer complete",
+    "peer pending",
+    "peer complete",
+    "peer removed",
   ]);
 });
 
 Deno.test("what ends with the connector is not published as removed", () => {
-  const seen: string[] = [];
   const world = new World();
-  using subscription = world.connections.events.subscribe(
-    "test",
-    { kinds: ["service"], capacity: 100 },
-    (event) => void seen.push(event.kind === "lost" ? event.kind : event.change),
-  );
+  const { told, subscription } = subscribe(world);
+  using _subscription = subscription;
   world.services.takeUp(service(), new TestPeer());
   world[Symbol.dispose]();
   subscription.flush();
-  deepStrictEqual(seen, ["exposed", "status"]);
+  deepStrictEqual(told, ["peer exposed", "peer complete"]);
 });
 
 /** Lets so many visitors of a service wait, whose peer is gone. */
@@ -441,13 +453,7 @@ Deno.test("visitors wait on when the link ends by which they are carried one aft
   using world = new World();
   const wanted = service();
   using _visitors = await waitForPeer(world, { wanted, count: 3 });
-  const brief = new TestPeer();
-  Object.defineProperty(brief.link, "open", {
-    value: () => {
-      brief.leave({ returns: true });
-      throw new ConnectorError("unavailable", "The link is about to end");
-    },
-  });
+  const brief = briefPeer();
   world.services.takeUp(wanted, brief);
   strictEqual(world.services.list()[0]?.connections.open, 2);
   const lasting = new TestPeer();
@@ -486,25 +492,18 @@ Deno.test("what a peer still says over a former link delays no answer over the o
 
 Deno.test("of a peer's service is told first that it is there, and last how it stands", async () => {
   using world = new World();
-  const told: string[] = [];
-  using _subscription = world.connections.events.subscribe(
-    "test",
-    { kinds: ["service"], capacity: 100 },
-    (event) => {
-      if (event.kind !== "service") return;
-      told.push(event.change === "status" ? event.status : event.change);
-    },
-  );
+  const { told, subscription } = subscribe(world);
+  using _subscription = subscription;
   const wanted = service();
   using _visitors = await waitForPeer(world, { wanted, count: 1 });
-  const brief = new TestPeer();
-  Object.defineProperty(brief.link, "open", {
-    value: () => {
-      brief.leave({ returns: true });
-      throw new ConnectorError("unavailable", "The link is about to end");
-    },
-  });
+  const brief = briefPeer();
   world.services.takeUp(wanted, brief);
   await until(() => told.length === 5, "all is told");
-  deepStrictEqual(told, ["exposed", "complete", "pending", "complete", "pending"]);
+  deepStrictEqual(told, [
+    "peer exposed",
+    "peer complete",
+    "peer pending",
+    "peer complete",
+    "peer pending",
+  ]);
 });
