@@ -182,7 +182,7 @@ export class ChaosPair implements AsyncDisposable {
       signal: signal ? AbortSignal.any([signal, late]) : late,
     });
     const kind = "probe";
-    // A probe that is wrong is a problem as any other; one that fails is what is waited for.
+    // A probe that is wrong is a problem like any other; one that fails is what is waited for.
     if (end.kind === "truncated" || end.kind === "wrong") {
       ledger.visited({ kind, id: plan.id, service: service.name, end, killed: false });
     } else {

@@ -162,7 +162,7 @@ for (
 }
 
 for (const host of ["localhost.test", "notlocalhost", "web-localhost"]) {
-  Deno.test(`names: ${host} is a name as any other`, () => {
+  Deno.test(`names: ${host} is a name like any other`, () => {
     using _time = new FakeTime();
     const system = new Resolver();
     system.ask(host);
