@@ -3,6 +3,7 @@
 // mount point, is written in place (in_place.ts).
 
 import { basename, dirname, join, resolve } from "node:path";
+import { delay } from "../delay.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
 import { type OpenFile, openToOthers } from "../file_access.ts";
 import { InstanceSecret } from "../instance_secret.ts";
@@ -90,10 +91,13 @@ export class StateFile implements AsyncDisposable {
    * may be saved after that. Never rejects.
    */
   async close(): Promise<void> {
-    for (let last: Promise<void> | undefined; last !== this.#lastWrite;) {
+    let last: Promise<void>;
+    do {
       last = this.#lastWrite;
       await last;
-    }
+      // Whoever waited for it saves again within this turn of the event loop, if at all.
+      await delay(0);
+    } while (last !== this.#lastWrite);
     this.#locks[Symbol.dispose]();
   }
 
