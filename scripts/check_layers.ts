@@ -123,7 +123,7 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
   ],
   [
     /\bDeno\.(open|create|read\w+|write\w+|rename|remove|mkdir|makeTemp\w+|copyFile|link|symlink|truncate|l?stat|chmod|chown|utime|realPath|watchFs)(Sync)?\b/g,
-    ["src/certs/files/pem_files.ts", "src/file_access.ts", "src/state/"],
+    ["src/certs/files/pem_files.ts", "src/file_access.ts", "src/state/", "src/watched_files.ts"],
   ],
   [/\bDeno\.(Command|dlopen|UnsafePointer\w*)\b/g, []],
 ];
