@@ -32,30 +32,64 @@ function watch(path: OwnCertificate[]) {
   return {
     said,
     clock,
+    started,
     [Symbol.dispose]: () => started[Symbol.dispose](),
   };
 }
 
-Deno.test("a certificate is told of 30 days, 7 days and 1 day ahead, once each, and when it has ended", async () => {
+Deno.test("a certificate is told of once a day from 30 days ahead, until it has ended", async () => {
   using time = new FakeTime();
   using watched = watch([lasting("leaf", 40), lasting("root", 400)]);
+  await time.advance(10 * DAY_MS);
   deepStrictEqual(watched.said, []);
-  const lines: [days: number, line: string][] = [
-    [10, "Leaf expires in 29 days, at 2030-07-11T00:00:00.000Z"],
-    [33, "Leaf expires in 6 days, at 2030-07-11T00:00:00.000Z"],
-    [39, "Leaf expires in less than a day, at 2030-07-11T00:00:00.000Z"],
-    [40, "problem: leaf"],
-  ];
-  let elapsed = 0;
-  for (const [index, [days, line]] of lines.entries()) {
-    await time.advance(days * DAY_MS - elapsed);
-    strictEqual(watched.said.length, index, `${days} days are not over`);
-    await time.advance(1);
-    deepStrictEqual(watched.said[index], line);
-    elapsed = days * DAY_MS + 1;
-  }
+  await time.advance(HOUR_MS);
+  const end = "at 2030-07-11T00:00:00.000Z";
+  deepStrictEqual(watched.said, [`Leaf expires in 29 days, ${end}`]);
+  await time.advance(DAY_MS - HOUR_MS);
+  strictEqual(watched.said.length, 1);
+  await time.advance(HOUR_MS);
+  deepStrictEqual(watched.said.slice(1), [`Leaf expires in 28 days, ${end}`]);
+  await time.advance(29 * DAY_MS);
+  deepStrictEqual(watched.said.slice(-2), [
+    `Leaf expires in less than a day, ${end}`,
+    "problem: leaf",
+  ]);
+  strictEqual(watched.said.length, 31);
   await time.advance(30 * DAY_MS);
-  strictEqual(watched.said.length, lines.length);
+  strictEqual(watched.said.length, 31);
+});
+
+Deno.test("certificates that are exchanged every hour are told of once a day, and a problem goes with them", async () => {
+  using time = new FakeTime();
+  using watched = watch([lasting("leaf", 0.5)]);
+  for (let hour = 1; hour <= 30; hour += 1) {
+    await time.advance(HOUR_MS);
+    const leaf = lasting("leaf", hour / 24 + 0.5);
+    watched.started.exchange({ path: [leaf], problemAt: () => undefined });
+  }
+  deepStrictEqual(watched.said, [
+    "Leaf expires in less than a day, at 2030-06-01T12:00:00.000Z",
+    "Leaf expires in less than a day, at 2030-06-02T11:00:00.000Z",
+  ]);
+  watched.started.exchange({ path: [], problemAt: () => "bad" });
+  watched.started.exchange({ path: [], problemAt: () => undefined });
+  deepStrictEqual(watched.said.slice(2), ["problem: bad", "problem: gone"]);
+  strictEqual(time.timerCount, 1);
+});
+
+Deno.test("it says when the first certificate ends, and which others do soon", () => {
+  using _time = new FakeTime();
+  const notes = (...path: OwnCertificate[]) => {
+    using watched = watch(path);
+    return watched.started.notes;
+  };
+  deepStrictEqual(notes(lasting("root", 400), lasting("leaf", 300)), [
+    "Leaf expires in 300 days, at 2031-03-28T00:00:00.000Z",
+  ]);
+  deepStrictEqual(notes(lasting("root", 29), lasting("leaf", -1)), [
+    "Leaf has expired, at 2030-05-31T00:00:00.000Z",
+    "Root expires in 29 days, at 2030-06-30T00:00:00.000Z",
+  ]);
 });
 
 Deno.test("at the start each certificate is told of once, by what is left of it", () => {

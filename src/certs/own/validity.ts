@@ -1,5 +1,5 @@
 // Watches the validity of a connector's own certificates while it runs: warns before they expire, and reports when they
-// have expired or the clock was set. Links and `GET /ready` read the current problem from here.
+// have expired or the clock was set, also when they are exchanged meanwhile. Links and `GET /ready` read the current problem from here.
 
 import type { Certificate } from "../reader/certificate.ts";
 
@@ -9,32 +9,37 @@ export interface OwnCertificate extends Pick<Certificate, "notBefore" | "notAfte
 }
 
 const DAY_MS = 86_400_000;
-/** With so many days left, each certificate is told of once. */
-const WARNING_DAYS = [30, 7, 1] as const;
+/** With fewer days left, each certificate is told of once a day, however often it is exchanged. */
+const WARNING_DAYS = 30;
 /** The clock is looked at so often, in milliseconds: it may be set, and timers do not know of that. */
 const LOOK_MS = 3_600_000;
 
-/** Which of the times to warn has come, in days; undefined while there is more time, and after the end. */
-function stepOf({ notAfter }: OwnCertificate, now: Date): number | undefined {
-  const days = (notAfter.getTime() - now.getTime()) / DAY_MS;
-  return days < 0 ? undefined : WARNING_DAYS.findLast((step) => days < step);
+/** The whole days that a certificate has left; below 0 once it has ended. */
+function daysLeft({ notAfter }: OwnCertificate, now: Date): number {
+  return Math.floor((notAfter.getTime() - now.getTime()) / DAY_MS);
 }
 
-/** That a certificate ends soon, in a sentence. */
-function endsSoon({ label, notAfter }: OwnCertificate, now: Date): string {
-  const daysLeft = (notAfter.getTime() - now.getTime()) / DAY_MS;
-  const days = Math.floor(daysLeft);
-  const left = days < 1 ? "less than a day" : days === 1 ? "1 day" : `${days} days`;
-  const text = `${label} expires in ${left}, at ${notAfter.toISOString()}`;
+/** When a certificate ends, in a sentence. */
+function whenItEnds(certificate: OwnCertificate, now: Date): string {
+  const { label, notAfter } = certificate;
+  const days = daysLeft(certificate, now);
+  const when = days < 0
+    ? "has expired"
+    : `expires in ${days === 0 ? "less than a day" : days === 1 ? "1 day" : `${days} days`}`;
+  const text = `${label} ${when}, at ${notAfter.toISOString()}`;
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
-/** What a watch is told, and whom it tells. */
-export interface ValidityWatchOptions {
+/** Certificates that are watched. */
+export interface WatchedCertificates {
   path: readonly OwnCertificate[];
   /** Why no peer may trust the connector at a time; undefined while all is well. */
   problemAt: (now: Date) => string | undefined;
-  /** A certificate ends soon: a sentence, once for each time to warn. */
+}
+
+/** What a watch is told, and whom it tells. */
+export interface ValidityWatchOptions extends WatchedCertificates {
+  /** A certificate ends soon: a sentence, once a day. */
   onSoon: (warning: string) => void;
   /** The problem has come, is another one, or has gone. */
   onProblem: (problem: string | undefined) => void;
@@ -44,13 +49,15 @@ export interface ValidityWatchOptions {
 /** Watches over the connector's own certificates. Disposing ends it. */
 export class ValidityWatch implements Disposable {
   readonly #options: ValidityWatchOptions;
-  /** The last time to warn of which each certificate was told, in days. */
-  readonly #told = new Map<OwnCertificate, number>();
+  #watched: WatchedCertificates;
+  /** When each certificate was last told of, by its label, in milliseconds. */
+  readonly #told = new Map<string, number>();
   #problem: string | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(options: ValidityWatchOptions) {
     this.#options = options;
+    this.#watched = options;
   }
 
   /** Tells at once what there is to tell, and goes on. */
@@ -60,18 +67,38 @@ export class ValidityWatch implements Disposable {
     return watch;
   }
 
+  /** Watches others in place of those until now. */
+  exchange(watched: WatchedCertificates): void {
+    this.#watched = watched;
+    clearTimeout(this.#timer);
+    this.#look();
+  }
+
+  /** When the certificates end, in a sentence: the first of them that does, and each that does soon. */
+  get notes(): readonly string[] {
+    const now = this.#now();
+    const byEnd = this.#watched.path.toSorted((one, other) =>
+      one.notAfter.getTime() - other.notAfter.getTime()
+    );
+    return byEnd.filter((each, index) => index === 0 || daysLeft(each, now) < WARNING_DAYS)
+      .map((each) => whenItEnds(each, now));
+  }
+
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
   }
 
   #look(): void {
-    const { path, problemAt, onSoon, onProblem } = this.#options;
+    const { onSoon, onProblem } = this.#options;
+    const { path, problemAt } = this.#watched;
     const now = this.#now();
     for (const certificate of path) {
-      const step = stepOf(certificate, now);
-      if (step === undefined || step >= (this.#told.get(certificate) ?? Infinity)) continue;
-      this.#told.set(certificate, step);
-      onSoon(endsSoon(certificate, now));
+      const days = daysLeft(certificate, now);
+      const sinceTold = now.getTime() - (this.#told.get(certificate.label) ?? -Infinity);
+      // A clock that was set back counts as a new day.
+      if (days < 0 || days >= WARNING_DAYS || sinceTold >= 0 && sinceTold < DAY_MS) continue;
+      this.#told.set(certificate.label, now.getTime());
+      onSoon(whenItEnds(certificate, now));
     }
     const problem = problemAt(now);
     if (problem !== this.#problem) onProblem(problem);
@@ -81,11 +108,10 @@ export class ValidityWatch implements Disposable {
 
   /** Milliseconds until there may be something to tell. */
   #untilNext(now: Date): number {
-    const due = this.#options.path.flatMap(({ notBefore, notAfter }) => [
+    const due = this.#watched.path.flatMap(({ notBefore, notAfter }) => [
       notBefore.getTime(),
       // It ends after its last second has begun.
       notAfter.getTime() + 1,
-      ...WARNING_DAYS.map((days) => notAfter.getTime() - days * DAY_MS + 1),
     ]);
     const waits = due.map((time) => time - now.getTime()).filter((wait) => wait > 0);
     return Math.min(LOOK_MS, ...waits);
