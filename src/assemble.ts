@@ -8,6 +8,7 @@ import type { Address } from "./model/address.ts";
 import { AuditLog, BoundedLog } from "./bounded_log.ts";
 import { type HttpServer, serveHttp } from "./api/serve_http.ts";
 import type { LoadedTls, TlsPaths } from "./cli/tls.ts";
+import type { TlsFiles } from "./cli/tls_files.ts";
 import { descriptors } from "./descriptors.ts";
 import { ConnectorError } from "./model/errors.ts";
 import { secureChannels } from "./grpc/credentials.ts";
@@ -26,6 +27,7 @@ import { OwnListeners } from "./net/own_listeners.ts";
 import type { SocketKind } from "./net/socket_kinds.ts";
 import { Connector, type ConnectorOptions } from "./tunnel/connector.ts";
 import { summaryOf } from "./tunnel/counters.ts";
+import { WatchedFiles, type WatchTimes } from "./watched_files.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
@@ -81,6 +83,8 @@ export interface Replacements {
   /** What it says of itself to peers. */
   greeting?: Hello | undefined;
   connector?: Partial<ConnectorOptions>;
+  /** How soon files that have changed are read again. */
+  watchTimes?: WatchTimes;
   /** Is told of each call of gRPC's control API, as the log is. */
   onControlCall?: (call: ControlCall) => void;
 }
@@ -105,12 +109,11 @@ export async function assemble(
   await using stack = new AsyncDisposableStack();
   // A name server that does not answer must not hold up an end.
   const resolveBind = (host: string) => unlessAborted(addressesOf(host), { signal });
-  const tls = replace.tls ?? (options.tls && await openTls(options.tls, {
-    rootKeyPath: options.rootCertKeyPath,
-    logger,
-    signal,
-    stack,
-  }));
+  const files = stack.use(new WatchedFiles(logger, replace.watchTimes));
+  const tlsFiles = replace.tls === undefined && options.tls !== undefined
+    ? stack.use(await openTls(options.tls, { options, files, logger, signal }))
+    : undefined;
+  const tls = replace.tls ?? tlsFiles;
   const stateFile = options.stateFile === undefined
     ? undefined
     : stack.use(await openStateFile(options.stateFile, signal));
@@ -119,7 +122,7 @@ export async function assemble(
   }
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
-  const secure = secureChannels(tls?.identity);
+  const plaintext = secureChannels();
   const greeting = replace.greeting ?? hello(options.limits);
   const instance = replace.instance ?? stateFile?.instance ?? InstanceSecret.random();
   const network = replace.connector?.network ??
@@ -133,11 +136,11 @@ export async function assemble(
     dial: (address) => {
       const route = routeTo(address);
       return dialLink(address, {
-        secure,
+        secure: tls?.secure ?? plaintext,
         proxy: route.kind === "proxied" ? route.proxy : undefined,
         hello: greeting,
         describePeer,
-        ...(tls && { ownProblem: tls.identity.problem }),
+        ownProblem: () => tls?.identity.problem(),
         proof: instance.proofFor(address),
       });
     },
@@ -181,7 +184,8 @@ export async function assemble(
   const app = createApp({
     control: connector,
     issuer: tls?.issuer,
-    ...(tls && { problem: tls.identity.problem }),
+    problem: () => tls?.identity.problem(),
+    notes: () => tlsFiles?.notes ?? [],
     // A client that uses the name that the API is bound to was not led here by a stranger's DNS.
     allowedHosts: [...options.httpAllowedHosts, options.httpBind.host],
     audit: restAudit,
@@ -195,12 +199,16 @@ export async function assemble(
   });
   stack.use(http);
   stack.use(listeners.add(http.address));
+  tlsFiles?.hand((identity) => {
+    grpc.renew(identity);
+    http.renew(identity);
+  });
   refuseIfAborted(signal);
   if (descriptors.share("peers", 1) < 1) {
     logger.warn("no links to peers: too few files may be open", { hint: "raise ulimit -n" });
   }
   stack.use(descriptors.countAhead());
-  return new RunningConnector({ connector, grpc, http, resources: stack.move() });
+  return new RunningConnector({ connector, grpc, http, files, resources: stack.move() });
 }
 
 /** A connector that serves. Disposing aborts it. */
@@ -212,27 +220,38 @@ export class RunningConnector implements AsyncDisposable {
   /** Where the REST API is; the port is the real one. */
   readonly httpAddress: Address;
   readonly #http: HttpServer;
+  readonly #files: WatchedFiles;
   readonly #resources: AsyncDisposableStack;
   readonly #aborted = new AbortController();
   #closed: Promise<void> | undefined;
 
   /** `resources` has all that is to be released in the end. */
-  constructor({ connector, grpc, http, resources }: {
+  constructor({ connector, grpc, http, files, resources }: {
     connector: Connector;
     grpc: GrpcServer;
     http: HttpServer;
+    files: WatchedFiles;
     resources: AsyncDisposableStack;
   }) {
     this.connector = connector;
     this.grpc = grpc;
     this.httpAddress = http.address;
     this.#http = http;
+    this.#files = files;
     this.#resources = resources;
   }
 
   /** What it has carried so far, as numbers for people. */
   get summary(): Readonly<Record<string, number>> {
     return summaryOf(this.connector.counters);
+  }
+
+  /**
+   * Reads its files again, changed or not, and takes into use those that can be used. Resolves when that is done. Never
+   * rejects: what is refused is logged.
+   */
+  reload(): Promise<void> {
+    return this.#files.reload();
   }
 
   /**
@@ -277,25 +296,21 @@ function logControlCall(
   else audit.refused.warn("control call refused", { ...fields, reason: refused });
 }
 
-/** Reads the certificates; what watches over how long they last is the stack's. */
+/** Reads the certificates, and watches their files from then on. */
 async function openTls(
   paths: TlsPaths,
-  { rootKeyPath, logger, signal, stack }: {
-    rootKeyPath: string | undefined;
+  { options, files, logger, signal }: {
+    options: AssembleOptions;
+    files: WatchedFiles;
     logger: Logger;
     signal: AbortSignal | undefined;
-    stack: AsyncDisposableStack;
   },
-): Promise<LoadedTls> {
+): Promise<TlsFiles> {
   // What reads certificates takes a quarter of a second to load.
-  const { loadTls } = await import("./cli/tls.ts");
+  const { TlsFiles } = await import("./cli/tls_files.ts");
+  const opening = TlsFiles.open({ paths, rootKeyPath: options.rootCertKeyPath, files, logger });
   // A pipe into which nobody writes must not hold up an end.
-  const loaded = await unlessAborted(loadTls(paths, { rootKeyPath, logger }), {
-    signal,
-    release: ({ watch }) => watch[Symbol.dispose](),
-  });
-  stack.use(loaded.watch);
-  return loaded;
+  return await unlessAborted(opening, { signal, release: (late) => late[Symbol.dispose]() });
 }
 
 async function openStateFile(path: string, signal: AbortSignal | undefined): Promise<StateFile> {

@@ -56,6 +56,7 @@ export class WatchedFiles implements Disposable {
   #work: Promise<void> = Promise.resolve();
   /** A reload that has not begun: who asks meanwhile gets the same. */
   #asked: Promise<void> | undefined;
+  #disposed = false;
 
   constructor(
     logger: Logger,
@@ -85,7 +86,8 @@ export class WatchedFiles implements Disposable {
       onDisposed: () => this.#forget(group),
     });
     await group.start();
-    this.#groups.add(group);
+    // It may have ended during the read.
+    if (!this.#disposed) this.#groups.add(group);
     this.#plan();
     return group;
   }
@@ -99,6 +101,7 @@ export class WatchedFiles implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#disposed = true;
     for (const group of [...this.#groups]) group[Symbol.dispose]();
   }
 

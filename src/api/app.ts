@@ -32,6 +32,8 @@ export interface AppOptions {
   audit?: Record<"done" | "refused", Pick<BoundedLog, "info">> | undefined;
   /** Why no link can be opened, whatever the service, in a clause; undefined while all is well. Default: nothing is. */
   problem?: () => string | undefined;
+  /** What an operator should know although links can be opened, a sentence each. Default: nothing. */
+  notes?: () => readonly string[];
   /** Default: the logger `connector.api`. */
   logger?: Logger;
   /** Bounds of request bodies, for tests. */
@@ -116,7 +118,7 @@ function maxWaiting(): number {
 
 /** Every path and method there is. Each path ends with its answer to all other methods. */
 function createRoutes(
-  { control, issuer, problem }: AppOptions,
+  { control, issuer, problem, notes = () => [] }: AppOptions,
   { bodies, logger }: { bodies: BodyReader; logger: Logger },
 ): Hono<Env> {
   const routes = new Hono<Env>();
@@ -129,9 +131,10 @@ function createRoutes(
 
   routes.get("/ready", async () => {
     const lines = await unready.get();
-    return lines === undefined
-      ? new Response("OK", { headers: { "content-type": "text/plain;charset=UTF-8" } })
-      : textResponse(503, lines);
+    const noted = notes().map(oneLine);
+    if (lines !== undefined) return textResponse(503, [lines, ...noted].join("\n"));
+    if (noted.length > 0) return textResponse(200, ["OK", ...noted].join("\n"));
+    return new Response("OK", { headers: { "content-type": "text/plain;charset=UTF-8" } });
   });
   routes.all("/ready", methodNotAllowed("GET, HEAD"));
 

@@ -15,7 +15,7 @@ import {
   type Socket,
 } from "node:net";
 import type { Duplex } from "node:stream";
-import { createServer as createTlsListener } from "node:tls";
+import { createServer as createTlsListener, Server as TlsListener } from "node:tls";
 import type { Address } from "../model/address.ts";
 import type { App } from "./app.ts";
 import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "./connections.ts";
@@ -58,6 +58,8 @@ export interface HttpContent {
 export interface HttpServer extends Disposable {
   /** Where it listens; the port is the real one. */
   address: Address;
+  /** Uses another certificate for handshakes that begin from now on. Only for a server with TLS. */
+  renew: (pem: ServerPem) => void;
   /** Accepts nothing more, and lets open requests finish for half a second, or until the signal is aborted. Never rejects. */
   close: (options?: { signal?: AbortSignal }) => Promise<void>;
   /** Ends every connection at once. */
@@ -77,6 +79,7 @@ export async function serveHttp(
     ...bounds,
   });
   const turns = new Turns();
+  const tlsListeners: TlsListener[] = [];
   let closing = false;
   const http = createHttpServer(() => !closing);
 
@@ -113,6 +116,7 @@ export async function serveHttp(
 
   const accept = async (address: Address): Promise<BoundSocket> => {
     const listener = createListener(tls);
+    if (listener instanceof TlsListener) tlsListeners.push(listener);
     // Over TLS this is told before the handshake.
     listener.on("connection", (socket: Socket) => connections.add(socket));
     listener.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
@@ -153,6 +157,9 @@ export async function serveHttp(
   };
   return {
     address: { host: bind.host, port: listeners[0].port },
+    renew({ certificate, key }) {
+      for (const listener of tlsListeners) listener.setSecureContext({ cert: certificate, key });
+    },
     async close({ signal } = {}) {
       stopAccepting();
       const closed = new AbortController();

@@ -53,6 +53,10 @@ async function run(
     http: formatAddress(running.httpAddress),
     reservedMemory: formatSize(reserved),
   });
+  stop.onReload = () => {
+    logger.info("reading files again", { signal: "SIGHUP" });
+    void running.reload();
+  };
   using _collecting = collectStartGarbage();
   const { drainMs } = options;
   logger.info("connector stopping", { signal: await stop.first, drainMs });

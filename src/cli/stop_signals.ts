@@ -1,5 +1,10 @@
-// Listens for the signals that ask a connector to stop, and counts how many requests they make. Once started it listens
-// for ever, so that a further signal during the stop does not end the process with another code. Used by run.ts.
+// Listens for the signals that ask a connector to stop, and counts how many requests they make; and for the one that asks
+// it to read its files again. Once started it listens for ever, so that a further signal during the stop does not end the
+// process with another code. Used by run.ts.
+//
+// SIGHUP has two meanings. Started on a terminal, it says that the terminal was closed, and so that the connector is to
+// stop. A daemon has no terminal: there it asks for a reload, as usual. A connector that was started on a terminal needs no
+// such signal, because it notices by itself that files have changed.
 
 /**
  * How long after the first signal others belong to the same request, in milliseconds. Wrappers hand on what the terminal has
@@ -13,6 +18,8 @@ const TOGETHER_MS = 500;
 export class StopRequests {
   /** Resolves with the name of the signal that asked first. */
   readonly first: Promise<string>;
+  /** Called when files are to be read again. */
+  onReload: () => void = () => {};
   readonly #first = Promise.withResolvers<string>();
   readonly #asked = new AbortController();
   readonly #second = new AbortController();
@@ -58,8 +65,8 @@ export function stopSignals(): StopRequests {
   }
   listen("SIGTERM");
   if (isOnTerminal()) listen("SIGHUP");
-  // Nobody listens to it whom nohup runs. The runtime does, and would end the process.
-  else Deno.addSignalListener("SIGHUP", () => {});
+  // Without a listener the runtime would end the process, also one that nohup runs.
+  else Deno.addSignalListener("SIGHUP", () => requests.onReload());
   return requests;
 }
 

@@ -1,12 +1,10 @@
-// The certificates that a connector runs with: read and checked at start, so that a mistake is one sentence
-// then and not a failed handshake later. Loaded only when there are any: reading certificates costs start-up.
+// Reads the certificates that a connector runs with, and checks them, so that a mistake is one
+// sentence then and not a failed handshake later. tls_files.ts reads them again when they change.
 
-import type { Logger } from "@logtape/logtape";
 import { certificatePem, type PemText } from "../certs/reader/certificate.ts";
 import { describePeer } from "../certs/identity/description.ts";
 import { type LeafIssuer, openLeafIssuer } from "../certs/issue/leaf_issuer.ts";
 import { createPeerJudge } from "../certs/judge/peers.ts";
-import { ValidityWatch } from "../certs/own/validity.ts";
 import { readPemFile } from "../certs/files/pem_files.ts";
 import { certificateIdOf, identifyPeer } from "../certs/identity/principal.ts";
 import { checkTlsKey, readPrivateKey, tlsKeyPem } from "../certs/files/private_key.ts";
@@ -17,7 +15,8 @@ import {
 } from "../certs/own/check.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
 import type { DescribePeer } from "../grpc/call_link.ts";
-import type { TlsIdentity } from "../grpc/credentials.ts";
+import type { OpenFile } from "../file_access.ts";
+import { type SecureChannel, secureChannels, type TlsIdentity } from "../grpc/credentials.ts";
 
 /** PEM files of mTLS; all three or none. */
 export interface TlsPaths {
@@ -26,50 +25,45 @@ export interface TlsPaths {
   serverKeyPath: string;
 }
 
-const RENEW_HINT = "Replace the file, then restart the connector: it reads its files at start";
-
 /** What was read. */
 export interface LoadedTls {
   identity: TlsIdentity;
+  /** Secures links that we open. */
+  secure: SecureChannel;
   describePeer: DescribePeer;
   /** Issues leaves, when the root's key was given. */
   issuer: LeafIssuer | undefined;
 }
 
+/** What was read, and what is to be said of it. */
+export interface ReadTls extends LoadedTls {
+  checked: CheckedCertificates;
+  /** Files that are open to others. */
+  access: readonly OpenFile[];
+}
+
 /**
- * Reads and checks the files, and watches over how long they last until `watch` is disposed of.
+ * Reads and checks the files.
  *
  * @throws {ConnectorError} naming the file at fault.
  */
-export async function loadTls(
+export async function readTls(
   paths: TlsPaths,
-  { rootKeyPath, logger }: { rootKeyPath: string | undefined; logger: Logger },
-): Promise<LoadedTls & { watch: Disposable }> {
+  { rootKeyPath }: { rootKeyPath?: string | undefined } = {},
+): Promise<ReadTls> {
   const root = await readPemFile(paths.rootCertPath, "root certificate");
   const certificate = await readPemFile(paths.serverCertPath, "server certificate");
   const key = await readPemFile(paths.serverKeyPath, "server key", { secret: true });
   const rootKey = rootKeyPath === undefined
     ? undefined
     : await readPemFile(rootKeyPath, "root key", { secret: true });
-  const { checked, ...loaded } = await checkTls({ root, certificate, key, rootKey });
-  for (const file of [root, certificate, key, ...(rootKey ? [rootKey] : [])]) {
-    for (const problem of file.access) logger.warn("file is open to others", { ...problem });
-  }
-  for (const warning of checked.warnings) logger.warn("certificate warning", { warning });
-  logger.info("certificates loaded", {
-    subject: checked.identity.subject,
-    notAfter: checked.notAfter.toISOString(),
-  });
-  const watch = ValidityWatch.start({
-    ...checked,
-    onSoon: (warning) => logger.warn("certificate ends soon", { warning, hint: RENEW_HINT }),
-    onProblem: (problem) => {
-      if (problem === undefined) return logger.info("certificates are valid again");
-      const message = "certificate not valid, peers refuse this connector";
-      logger.error(message, { problem, hint: RENEW_HINT });
-    },
-  });
-  return { ...loaded, watch };
+  const read = await checkTls({ root, certificate, key, rootKey });
+  const files = [root, certificate, key, ...(rootKey ? [rootKey] : [])];
+  return {
+    ...read,
+    secure: secureChannels(read.identity),
+    access: files.flatMap(({ access }) => access),
+  };
 }
 
 /** The files of a connector, read. */
@@ -85,7 +79,7 @@ export interface TlsTexts extends ServerPems {
  */
 export async function checkTls(
   { root, certificate, key, rootKey }: TlsTexts,
-): Promise<LoadedTls & { checked: CheckedCertificates }> {
+): Promise<Omit<ReadTls, "secure" | "access">> {
   const checked = await orUnfit([root, certificate, key], () => {
     checkTlsKey(readPrivateKey(key), key.label);
     return checkServerCertificates({ root, certificate, key });

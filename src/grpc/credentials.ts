@@ -80,10 +80,8 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
     });
   }
   const { judge } = tls;
-  const root = Buffer.from(tls.root);
-  const key = Buffer.from(tls.key);
-  const certificate = Buffer.from(tls.certificate);
-  const secureContext = createContext({ ca: root, key, cert: certificate });
+  const { ca: root, cert: certificate, key } = contextOptions(tls);
+  const secureContext = createContext(contextOptions(tls));
   return (host, hooks = {}) => {
     const servername = isIP(host) === 0 ? host : NO_SERVER_NAME;
     return {
@@ -100,6 +98,14 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
       options: servername === host ? {} : { "grpc.ssl_target_name_override": servername },
     };
   };
+}
+
+/** What TLS is given, on either side. */
+export function contextOptions({ root, certificate, key }: TlsPem): Record<
+  "ca" | "cert" | "key",
+  Buffer
+> {
+  return { ca: Buffer.from(root), cert: Buffer.from(certificate), key: Buffer.from(key) };
 }
 
 function createContext(options: Parameters<typeof createSecureContext>[0]): SecureContext {
@@ -180,9 +186,6 @@ const UNUSABLE = "our TLS library cannot use its certificate (a critical extensi
 /** Credentials for links that peers open: with PEM texts, only peers that chain to the root. */
 export function serverCredentials(tls?: TlsIdentity): ServerCredentials {
   if (tls === undefined) return ServerCredentials.createInsecure();
-  return ServerCredentials.createSsl(
-    Buffer.from(tls.root),
-    [{ private_key: Buffer.from(tls.key), cert_chain: Buffer.from(tls.certificate) }],
-    true,
-  );
+  const { ca, cert, key } = contextOptions(tls);
+  return ServerCredentials.createSsl(ca, [{ private_key: key, cert_chain: cert }], true);
 }

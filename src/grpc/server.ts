@@ -10,7 +10,7 @@ import {
   type ServerUnaryCall,
   setLogVerbosity,
 } from "@grpc/grpc-js";
-import type { Http2Server, ServerHttp2Session } from "node:http2";
+import type { Http2SecureServer, Http2Server, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import {
   type DestroyRequest,
@@ -45,7 +45,7 @@ import {
 import { onArrivalOver } from "./arrivals.ts";
 import { describeCaller, principalOfCall } from "./caller.ts";
 import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
-import { serverCredentials, type TlsIdentity } from "./credentials.ts";
+import { contextOptions, serverCredentials, type TlsIdentity } from "./credentials.ts";
 import { REQUEST_MS } from "./deadlines.ts";
 import { toBuffer } from "./dial.ts";
 import { Gates, type GatesOptions } from "./gates.ts";
@@ -109,6 +109,10 @@ export class GrpcServer implements Disposable {
   /** Where it listens; the port is the real one. */
   readonly address: Address;
   readonly #server: Server;
+  /** Its `tls` is exchanged when certificates are renewed. */
+  readonly #options: GrpcServerOptions;
+  /** One for each address. */
+  readonly #http2Servers: Set<Http2Server>;
   readonly #sessions: Set<ServerHttp2Session>;
   readonly #gates: Gates;
   /** What keeps it accepting, and its deadlines. */
@@ -116,7 +120,9 @@ export class GrpcServer implements Disposable {
 
   private constructor(
     server: Server,
-    { sessions, gates, accepting, address }: {
+    { options, http2Servers, sessions, gates, accepting, address }: {
+      options: GrpcServerOptions;
+      http2Servers: Set<Http2Server>;
       sessions: Set<ServerHttp2Session>;
       gates: Gates;
       accepting: DisposableStack;
@@ -124,6 +130,8 @@ export class GrpcServer implements Disposable {
     },
   ) {
     this.#server = server;
+    this.#options = options;
+    this.#http2Servers = http2Servers;
     this.#sessions = sessions;
     this.#gates = gates;
     this.#accepting = accepting;
@@ -135,14 +143,16 @@ export class GrpcServer implements Disposable {
    *
    * @throws {ConnectorError} when the address cannot be had.
    */
-  static async listen(options: GrpcServerOptions): Promise<GrpcServer> {
+  static async listen(given: GrpcServerOptions): Promise<GrpcServer> {
+    const options = { ...given };
     const { bind, tls } = options;
     // grpc-js writes lines of its own to stderr; what matters of them arrives as errors.
     if (!Deno.env.has("GRPC_VERBOSITY")) setLogVerbosity(logVerbosity.NONE);
     const sessions = new Set<ServerHttp2Session>();
+    const http2Servers = new Set<Http2Server>();
     const gates = new Gates({
       ...options.gates,
-      judge: tls?.judge,
+      judge: tls && ((chain, role) => (options.tls ?? tls).judge(chain, role)),
       onRefused: options.onRefused,
     });
     using accepting = new DisposableStack();
@@ -156,6 +166,7 @@ export class GrpcServer implements Disposable {
       {
         options: HTTP2_OPTIONS,
         onHttp2Server(http2Server) {
+          http2Servers.add(http2Server);
           track(http2Server, sessions);
           // Once it listens, it has a handle, and an end.
           http2Server.once(
@@ -175,10 +186,23 @@ export class GrpcServer implements Disposable {
         bindOne: (address) => bindOne(server, address, credentials),
       });
       const address = { host: bind.host, port: first.port };
-      return new GrpcServer(server, { sessions, gates, accepting: accepting.move(), address });
+      const parts = { options, http2Servers, sessions, gates, accepting: accepting.move() };
+      return new GrpcServer(server, { ...parts, address });
     } catch (error) {
       server.forceShutdown();
       throw bindError(error, { what: "listen for gRPC", bind, flag: "--grpc-bind" });
+    }
+  }
+
+  /**
+   * Uses other certificates from now on, for handshakes that begin and to judge whoever comes; open connections live on.
+   * Only for a server with TLS. TLS has taken them before.
+   */
+  renew(tls: TlsIdentity): void {
+    this.#options.tls = tls;
+    for (const http2Server of this.#http2Servers) {
+      // Those of a server with TLS are secure.
+      (http2Server as Http2SecureServer).setSecureContext(contextOptions(tls));
     }
   }
 
@@ -318,13 +342,13 @@ function controlCall<Request, Response>(
     answer: (request: Request, caller: Caller) => Promise<Response>;
   },
 ): handleUnaryCall<Request, Response> {
-  const { tls, describePeer, onControlCall } = options;
+  const { describePeer, onControlCall } = options;
   const run = async (call: ServerUnaryCall<Request, Response>): Promise<Response> => {
     const entry: ControlCall = { method, peer: { address: addressOfCall(call) }, local: false };
     try {
-      const peer = describeCaller(call, { certificates: tls, describePeer });
+      const peer = describeCaller(call, { certificates: options.tls, describePeer });
       entry.peer = peer;
-      entry.local = isLocalUser(principalOf(peer), tls?.own);
+      entry.local = isLocalUser(principalOf(peer), options.tls?.own);
       const { local } = entry;
       const response = await answer(call.request, { local, of: local ? undefined : peer, entry });
       if (!reads) onControlCall?.(entry);

@@ -2,10 +2,9 @@
 // listens anywhere.
 
 import { deepStrictEqual, doesNotMatch, match, ok, rejects, strictEqual } from "node:assert/strict";
-import { getLogger } from "@logtape/logtape";
 import { generateKeyPairSync } from "node:crypto";
 import * as path from "node:path";
-import { loadTls } from "../../src/cli/tls.ts";
+import { readTls } from "../../src/cli/tls.ts";
 import { ConnectorError } from "../../src/model/errors.ts";
 import type { TlsPem } from "../../src/grpc/credentials.ts";
 import { CLIENT_AUTH, DAY_MS, makeCertificate, SERVER_AUTH } from "../support/certificates.ts";
@@ -106,7 +105,7 @@ Deno.test("files that cannot be used: each is one sentence that names the file",
     const folderOfCase = path.join(folder.path, label.replaceAll(" ", "-"));
     const { flags, paths } = await writeTls(folderOfCase, pem);
     await rejects(
-      loadTls(paths, { rootKeyPath: undefined, logger: getLogger(["test"]) }),
+      readTls(paths),
       (error) => {
         ok(error instanceof ConnectorError, label);
         match(error.message, sentence, label);

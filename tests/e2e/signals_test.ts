@@ -38,12 +38,13 @@ Deno.test({
 
 Deno.test({
   name:
-    "SIGHUP is ignored without a terminal, as nohup wants it, and so is a reader of the log that leaves",
+    "SIGHUP asks for a reload without a terminal, and ends nothing, as nohup wants it; nor does a reader of the log that leaves",
   ignore: Deno.build.os === "windows",
   async fn() {
     await using connector = await spawnConnector();
     connector.signal("SIGHUP");
     connector.signal("SIGPIPE");
+    await until(() => /reading files again signal=SIGHUP/.test(connector.logs()), "it reloads");
     strictEqual((await connector.rest.request("GET", "/health")).status, 200);
     deepStrictEqual(await connector.stop("SIGTERM"), { code: 0, signal: null });
     match(connector.logs(), /connector stopping signal=SIGTERM/);

@@ -9,7 +9,7 @@ import { describePeer } from "../../src/certs/identity/description.ts";
 import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
 import { readRunOptions } from "../../src/cli/run_options.ts";
 import { delay } from "../../src/delay.ts";
-import type { TlsIdentity } from "../../src/grpc/credentials.ts";
+import { secureChannels, type TlsIdentity } from "../../src/grpc/credentials.ts";
 import type { ControlCall, GrpcServer } from "../../src/grpc/server.ts";
 import type { InstanceSecret } from "../../src/instance_secret.ts";
 import type { ProxyVariables } from "../../src/proxies.ts";
@@ -68,7 +68,7 @@ export async function startConnector(
     logger,
     proxyVariables: environment,
     replace: {
-      tls: tls && { identity: tls, describePeer, issuer: undefined },
+      tls: tls && { identity: tls, secure: secureChannels(tls), describePeer, issuer: undefined },
       instance,
       greeting,
       connector: { network, ...connector },
