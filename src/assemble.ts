@@ -42,6 +42,8 @@ export interface AssembleOptions {
   tls?: TlsPaths;
   /** Path of the root's key: `POST /certificate` issues leaves. Only with `tls`. */
   rootCertKeyPath?: string;
+  /** Path of a list of certificates that are not trusted any more. Only with `tls`. */
+  revokedPath?: string;
   /** Never dial a destination: refuse services of type local, and of type remote from peers. */
   disableLocalExpose: boolean;
   /** Never listen for a service: refuse services of type remote, and of type local from peers. */
@@ -199,9 +201,15 @@ export async function assemble(
   });
   stack.use(http);
   stack.use(listeners.add(http.address));
-  tlsFiles?.hand((identity) => {
-    grpc.renew(identity);
-    http.renew(identity);
+  tlsFiles?.hand({
+    onExchange(identity) {
+      grpc.renew(identity);
+      http.renew(identity);
+    },
+    onRevoked() {
+      connector.abortRevoked();
+      grpc.cutRevoked();
+    },
   });
   refuseIfAborted(signal);
   if (descriptors.share("peers", 1) < 1) {
@@ -308,7 +316,8 @@ async function openTls(
 ): Promise<TlsFiles> {
   // What reads certificates takes a quarter of a second to load.
   const { TlsFiles } = await import("./cli/tls_files.ts");
-  const opening = TlsFiles.open({ paths, rootKeyPath: options.rootCertKeyPath, files, logger });
+  const { rootCertKeyPath: rootKeyPath, revokedPath } = options;
+  const opening = TlsFiles.open({ paths, rootKeyPath, revokedPath, files, logger });
   // A pipe into which nobody writes must not hold up an end.
   return await unlessAborted(opening, { signal, release: (late) => late[Symbol.dispose]() });
 }

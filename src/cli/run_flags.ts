@@ -50,6 +50,12 @@ export const RUN_FLAGS = {
     variable: "CONNECTOR_SERVER_KEY_PATH",
     description: "key of this connector's certificate (PEM)",
   },
+  revoked: {
+    flags: "--revoked <path>",
+    variable: "CONNECTOR_REVOKED",
+    description:
+      "certificates that are not trusted any more: fingerprints or serial numbers, one a line, or a CRL",
+  },
   logLevel: {
     flags: "--log-level <level>",
     variable: "CONNECTOR_LOG_LEVEL",

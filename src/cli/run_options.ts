@@ -78,11 +78,19 @@ export function readRunOptions(settings: RunSettings): RunOptions {
       "certificates are issued over TLS only",
     );
   }
+  const revokedPath = readPath(settings.revoked);
+  if (revokedPath !== undefined && tls === undefined) {
+    throw new UsageError(
+      `${settings.revoked?.origin} needs TLS: ${list(Object.values(TLS_FLAGS))} are missing`,
+      "without certificates there is nothing to revoke",
+    );
+  }
   return {
     grpcBind,
     httpBind,
     ...(tls && { tls }),
     ...(rootCertKeyPath !== undefined && { rootCertKeyPath }),
+    ...(revokedPath !== undefined && { revokedPath }),
     logLevel: readChoice(settings.logLevel, LOG_LEVELS),
     logFormat: readChoice(settings.logFormat, LOG_FORMATS),
     disableLocalExpose: readBoolean(settings.disableLocalExpose),

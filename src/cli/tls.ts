@@ -5,6 +5,7 @@ import { certificatePem, type PemText } from "../certs/reader/certificate.ts";
 import { describePeer } from "../certs/identity/description.ts";
 import { type LeafIssuer, openLeafIssuer } from "../certs/issue/leaf_issuer.ts";
 import { createPeerJudge } from "../certs/judge/peers.ts";
+import type { RevokedCertificates } from "../certs/judge/revoked.ts";
 import { readPemFile } from "../certs/files/pem_files.ts";
 import { certificateIdOf, identifyPeer } from "../certs/identity/principal.ts";
 import { checkTlsKey, readPrivateKey, tlsKeyPem } from "../certs/files/private_key.ts";
@@ -42,6 +43,12 @@ export interface ReadTls extends LoadedTls {
   access: readonly OpenFile[];
 }
 
+/** What the judge of peers is made of besides the roots. */
+export interface JudgeParts {
+  /** The certificates that are revoked now. Default: none. */
+  revoked?: (() => RevokedCertificates) | undefined;
+}
+
 /**
  * Reads and checks the files.
  *
@@ -49,7 +56,7 @@ export interface ReadTls extends LoadedTls {
  */
 export async function readTls(
   paths: TlsPaths,
-  { rootKeyPath }: { rootKeyPath?: string | undefined } = {},
+  { rootKeyPath, revoked }: { rootKeyPath?: string | undefined } & JudgeParts = {},
 ): Promise<ReadTls> {
   const root = await readPemFile(paths.rootCertPath, "root certificate");
   const certificate = await readPemFile(paths.serverCertPath, "server certificate");
@@ -57,7 +64,7 @@ export async function readTls(
   const rootKey = rootKeyPath === undefined
     ? undefined
     : await readPemFile(rootKeyPath, "root key", { secret: true });
-  const read = await checkTls({ root, certificate, key, rootKey });
+  const read = await checkTls({ root, certificate, key, rootKey }, { revoked });
   const files = [root, certificate, key, ...(rootKey ? [rootKey] : [])];
   return {
     ...read,
@@ -79,6 +86,7 @@ export interface TlsTexts extends ServerPems {
  */
 export async function checkTls(
   { root, certificate, key, rootKey }: TlsTexts,
+  { revoked }: JudgeParts = {},
 ): Promise<Omit<ReadTls, "secure" | "access">> {
   const checked = await orUnfit([root, certificate, key], () => {
     checkTlsKey(readPrivateKey(key), key.label);
@@ -95,7 +103,7 @@ export async function checkTls(
       root: checked.roots.map(certificatePem).join("\n"),
       certificate: checked.chain.map(certificatePem).join("\n"),
       key: tlsKeyPem(readPrivateKey(key)),
-      judge: createPeerJudge(checked.roots),
+      judge: createPeerJudge(checked.roots, revoked && { revoked }),
       problem: () => checked.problemAt(new Date()),
       own: certificateIdOf(checked.chain[0]),
       identify: identifyPeer,

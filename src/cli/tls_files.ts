@@ -1,8 +1,10 @@
 // The certificates of a connector while it runs: those in use, which are exchanged when their files
-// have changed, and what is to be said of them. Loaded only when there are any, because what reads
+// have changed, those that are revoked, and what is to be said of them. Loaded only when there are any, because what reads
 // certificates takes a quarter of a second to load. assemble.ts hands them on to the servers.
 
 import type { Logger } from "@logtape/logtape";
+import { readWholeFile } from "../certs/files/pem_files.ts";
+import { markOf, readRevoked, RevokedCertificates } from "../certs/judge/revoked.ts";
 import { ValidityWatch } from "../certs/own/validity.ts";
 import type { LeafIssuer } from "../certs/issue/leaf_issuer.ts";
 import type { DescribePeer } from "../grpc/call_link.ts";
@@ -17,8 +19,18 @@ export interface TlsFilesOptions {
   paths: TlsPaths;
   /** Of the root's key, when leaves are to be issued. */
   rootKeyPath: string | undefined;
+  /** Of the list of revoked certificates. */
+  revokedPath: string | undefined;
   files: WatchedFiles;
   logger: Logger;
+}
+
+/** Who uses certificates. Neither function may fail or wait. */
+export interface TlsUser {
+  /** New handshakes are to be made with these. */
+  onExchange: (identity: TlsIdentity) => void;
+  /** Others are revoked: links and connections are to be judged again. */
+  onRevoked: () => void;
 }
 
 /** The certificates in use. Disposing ends the watch over their files and their validity. */
@@ -26,10 +38,12 @@ export class TlsFiles implements LoadedTls, Disposable {
   /** The same through all exchanges, if leaves are issued at all. */
   readonly issuer: LeafIssuer | undefined;
   readonly #logger: Logger;
+  /** The two are read apart: a mistake in one must not hold the other up. */
+  readonly #groups: WatchedGroup[] = [];
   #current: ReadTls | undefined;
-  #onExchange: (identity: TlsIdentity) => void = () => {};
+  #revoked = new RevokedCertificates();
+  #user: TlsUser | undefined;
   #validity: ValidityWatch | undefined;
-  #group: WatchedGroup | undefined;
 
   private constructor({ rootKeyPath, logger }: TlsFilesOptions) {
     this.#logger = logger;
@@ -44,14 +58,21 @@ export class TlsFiles implements LoadedTls, Disposable {
    * @throws {ConnectorError} naming the file at fault.
    */
   static async open(options: TlsFilesOptions): Promise<TlsFiles> {
-    const { paths, rootKeyPath, files } = options;
-    const opened = new TlsFiles(options);
-    opened.#group = await files.watch({
-      name: "certificates",
-      paths: [...Object.values(paths), ...(rootKeyPath === undefined ? [] : [rootKeyPath])],
-      read: () => readTls(paths, { rootKeyPath }),
-      use: (read) => opened.#use(read),
-    });
+    const { paths, rootKeyPath, revokedPath, files } = options;
+    using stack = new DisposableStack();
+    const opened = stack.use(new TlsFiles(options));
+    opened.#groups.push(
+      await files.watch({
+        name: "certificates",
+        paths: [...Object.values(paths), ...(rootKeyPath === undefined ? [] : [rootKeyPath])],
+        read: () => readTls(paths, { rootKeyPath, revoked: () => opened.#revoked }),
+        use: (read) => opened.#use(read),
+      }),
+    );
+    if (revokedPath !== undefined) {
+      opened.#groups.push(await opened.#watchRevoked(revokedPath, files));
+    }
+    stack.move();
     return opened;
   }
 
@@ -67,23 +88,24 @@ export class TlsFiles implements LoadedTls, Disposable {
     return this.#now.describePeer;
   }
 
-  /**
-   * Hands each set on, beginning with the one in use: new handshakes are to be made with it. `onExchange` may neither fail
-   * nor wait.
-   */
-  hand(onExchange: (identity: TlsIdentity) => void): void {
-    this.#onExchange = onExchange;
-    onExchange(this.identity);
+  /** Hands everything on to its user, beginning with what is in use. */
+  hand(user: TlsUser): void {
+    this.#user = user;
+    user.onExchange(this.identity);
+    user.onRevoked();
   }
 
-  /** What an operator should know of them, a sentence each: when they end, and that others are refused. */
+  /** What an operator should know of them, a sentence each: when they end, what is revoked, and that files are refused. */
   get notes(): readonly string[] {
-    const problem = this.#group?.problem;
-    return [...this.#validity?.notes ?? [], ...(problem === undefined ? [] : [problem])];
+    return [
+      ...this.#validity?.notes ?? [],
+      ...this.#warningsOfRevoked(),
+      ...this.#groups.flatMap(({ problem }) => problem ?? []),
+    ];
   }
 
   [Symbol.dispose](): void {
-    this.#group?.[Symbol.dispose]();
+    for (const group of this.#groups) group[Symbol.dispose]();
     this.#validity?.[Symbol.dispose]();
   }
 
@@ -94,8 +116,44 @@ export class TlsFiles implements LoadedTls, Disposable {
 
   #use(read: ReadTls): void {
     this.#current = read;
-    this.#onExchange(read.identity);
+    this.#user?.onExchange(read.identity);
     this.#report(read);
+  }
+
+  #watchRevoked(path: string, files: WatchedFiles): Promise<WatchedGroup> {
+    return files.watch({
+      name: "revoked certificates",
+      paths: [path],
+      read: async () => {
+        const { access, ...file } = await readWholeFile(path, "revoked certificates");
+        const { roots } = this.#now.checked;
+        return { access, revoked: readRevoked(file, { roots, now: new Date() }) };
+      },
+      use: ({ access, revoked }) => {
+        this.#revoked = revoked;
+        for (const problem of access) {
+          this.#logger.warn("file is open to others", { ...problem });
+        }
+        for (const warning of this.#warningsOfRevoked()) {
+          this.#logger.warn("certificate warning", { warning });
+        }
+        this.#logger.info("revoked certificates loaded", { entries: revoked.size });
+        this.#user?.onRevoked();
+      },
+    });
+  }
+
+  #warningsOfRevoked(): string[] {
+    const { nextUpdate } = this.#revoked;
+    const [own] = this.#now.checked.chain;
+    return [
+      ...(this.#revoked.has(markOf(own, { isRoot: false }))
+        ? ["The certificate of this connector is on its own list of revoked certificates"]
+        : []),
+      ...(nextUpdate !== undefined && nextUpdate < new Date()
+        ? [`The list of revoked certificates is out of date since ${nextUpdate.toISOString()}`]
+        : []),
+    ];
   }
 
   #report({ checked, access }: ReadTls): void {

@@ -16,6 +16,7 @@ const MAX_LINKS_PER_CONNECTION = 4;
 const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR } = http2.constants;
 
 /** gRPC's codes, as text. */
+const PERMISSION_DENIED = "7";
 const RESOURCE_EXHAUSTED = "8";
 const UNIMPLEMENTED = "12";
 
@@ -40,6 +41,9 @@ export class CallGate {
     if (connection === undefined) {
       stream.close(NGHTTP2_NO_ERROR);
       return false;
+    }
+    if (connection.revoked !== undefined) {
+      return answer(stream, PERMISSION_DENIED, connection.revoked);
     }
     const encoding = headers["grpc-encoding"] ?? "identity";
     if (encoding !== "identity") {

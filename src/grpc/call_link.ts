@@ -52,6 +52,8 @@ export interface CallLinkOptions {
   ends: CallEnds;
   /** The TCP connections that it may run over: of a link that we open, as they come about. */
   connections?: readonly string[];
+  /** As `Link.revoked`. */
+  revoked?: () => string | undefined;
 }
 
 /** A link over one gRPC call. */
@@ -61,6 +63,7 @@ export class CallLink implements Link {
   readonly hello: Promise<Hello | undefined>;
   readonly goingAway: Promise<void>;
   readonly closed: Promise<LinkEnd>;
+  readonly revoked: () => string | undefined;
   readonly #call: RawCall;
   readonly #ends: CallEnds;
   #settle: (end: LinkEnd) => void = () => {};
@@ -73,11 +76,15 @@ export class CallLink implements Link {
   /** For all who wait until there is room. */
   #room: PromiseWithResolvers<void> | undefined;
 
-  private constructor(call: RawCall, { peer, ends, connections = [] }: CallLinkOptions) {
+  private constructor(
+    call: RawCall,
+    { peer, ends, connections = [], revoked = () => undefined }: CallLinkOptions,
+  ) {
     this.connections = connections;
     this.peer = peer;
     this.#call = call;
     this.#ends = ends;
+    this.revoked = revoked;
     this.closed = new Promise((resolve) => this.#settle = resolve);
     this.goingAway = new Promise((resolve) => this.#settleGoingAway = resolve);
     this.hello = new Promise((resolve) => this.#settleHello = resolve);

@@ -7,6 +7,7 @@ import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { unmapIpv4 } from "../model/address.ts";
 import { addressKey } from "../model/principal.ts";
+import type { JudgedPeer } from "../model/peer_judge.ts";
 import type { BoundedSession } from "./http2_bounds.ts";
 import { connectionKeyOf, peerAddressOf } from "./socket_address.ts";
 
@@ -22,6 +23,10 @@ export interface Connection {
   session: ServerHttp2Session | undefined;
   bounded: BoundedSession | undefined;
   readonly openedAt: number;
+  /** Who is at the other end; undefined until the TLS handshake is over, and over plaintext. */
+  judged: JudgedPeer | undefined;
+  /** Why it is about to be cut: one of its certificates was revoked. */
+  revoked: string | undefined;
   /** No link has sent anything over it. */
   isNew: boolean;
   /** Its calls. */
@@ -118,6 +123,8 @@ export class ConnectionTable {
       session: undefined,
       bounded: undefined,
       openedAt: now,
+      judged: undefined,
+      revoked: undefined,
       isNew: true,
       calls: new Set(),
       links: 0,

@@ -9,7 +9,7 @@ import { connect, createSecureContext, type SecureContext, type TLSSocket } from
 import type { Security } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
 import { keepAlive } from "../keep_alive.ts";
-import type { JudgePeer } from "../model/peer_judge.ts";
+import type { JudgedPeer, JudgePeer } from "../model/peer_judge.ts";
 import { type Connect, connectOnce } from "../platform/grpc_connect_once.ts";
 import { hidePeerCertificate, shownCertificates } from "../platform/peer_certificates.ts";
 import type { IdentifyPeer } from "../model/principal.ts";
@@ -47,6 +47,8 @@ export interface ChannelSecurity {
 export interface ChannelHooks {
   /** A socket has connected; nothing is said over it before this has resolved. */
   onConnected?: (socket: Socket) => Promise<void> | void;
+  /** The other end of one was judged, over TLS. */
+  onJudged?: (judged: JudgedPeer) => void;
   /** The other end of one takes no more calls. */
   onGoAway?: (goAway: GoAway) => void;
   /** A piece of a message has arrived over one. */
@@ -88,7 +90,16 @@ export function secureChannels(tls?: TlsIdentity): SecureChannel {
       credentials: connecting(
         ChannelCredentials.createSsl(root, key, certificate),
         async (socket) => ({
-          socket: await connectTls(socket, { secureContext, servername, host, judge }),
+          socket: await connectTls(socket, {
+            secureContext,
+            servername,
+            host,
+            judge: (chain, role) => {
+              const judged = judge(chain, role);
+              hooks.onJudged?.(judged);
+              return judged;
+            },
+          }),
           secure: true,
         }),
         hooks,

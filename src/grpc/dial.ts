@@ -7,6 +7,7 @@ import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { type Address, connectionText, formatAddress, isIpv4, isIpv6 } from "../model/address.ts";
 import { ConnectorError } from "../model/errors.ts";
 import type { Hello, Link } from "../mux/link.ts";
+import type { JudgedPeer } from "../model/peer_judge.ts";
 import { Principal } from "../model/principal.ts";
 import type { HttpProxy } from "../proxies.ts";
 import { addProof, certificateOfCall } from "./caller.ts";
@@ -51,6 +52,7 @@ export function dialLink(
 ): Link {
   // A name has several addresses, of which two may be tried at a time. Through a proxy the peer sees another connection.
   const connections: string[] = [];
+  const judged: JudgedPeer[] = [];
   let goAway: GoAway | undefined;
   const { credentials, security, identify, options } = secure(address.host, {
     onConnected: (socket) => {
@@ -70,6 +72,7 @@ export function dialLink(
       if (said.error === undefined) link.goAway();
     },
     onArrival: () => link.arrived(),
+    onJudged: (peer) => judged.push(peer),
   });
   const client = new Client(target(proxy?.address ?? address), credentials, {
     ...options,
@@ -96,6 +99,7 @@ export function dialLink(
   const link = CallLink.over(call, {
     peer: { address: formatAddress(address) },
     connections,
+    revoked: () => judged.map((peer) => peer.revoked()).find((reason) => reason !== undefined),
     ends: { abort: () => call.cancel(), release: () => client.close() },
   });
   const way = proxy && ProxiedWay.start(proxy, address, (error) => link.abort(error));

@@ -12,7 +12,7 @@ import http2, {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { descriptors } from "../descriptors.ts";
-import type { JudgePeer } from "../model/peer_judge.ts";
+import type { JudgedPeer, JudgePeer } from "../model/peer_judge.ts";
 import { CallGate } from "./call_gate.ts";
 import { ConnectionGate, NEW_GRACE_MS } from "./connection_gate.ts";
 import { ConnectionTable } from "./connections.ts";
@@ -20,9 +20,12 @@ import { Deadlines, IDLE_MS, REQUEST_MS } from "./deadlines.ts";
 import { guardHandshakes } from "./handshake_gate.ts";
 import { boundSession } from "./http2_bounds.ts";
 import { peerAddressOf } from "./socket_address.ts";
+import { tcpSocketOf } from "../platform/tls_socket.ts";
 import { RECEIVE_WINDOW_BYTES } from "./windows.ts";
 
 const { NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
+/** How long the links of a connection may take to tell its peer that it is not trusted any more, in milliseconds. */
+const REVOKED_GRACE_MS = 1000;
 
 /** What gates need. */
 export interface GatesOptions {
@@ -68,8 +71,14 @@ export class Gates implements Disposable {
 
   /** Stands before a server: whatever listens to its connections and calls by now only learns of those that are let in. */
   guard(server: Http2Server): void {
-    const judge = this.#judge;
-    this.#handshakes.push(guardHandshakes(server, { judge, onRefused: this.#onRefused }));
+    this.#handshakes.push(guardHandshakes(server, {
+      judge: this.#judge,
+      onRefused: this.#onRefused,
+      onJudged: (socket, judged) => {
+        const connection = this.#table.of(tcpSocketOf(socket));
+        if (connection) connection.judged = judged;
+      },
+    }));
     // Ahead of the handshake's gate.
     filter(server, "connection", (socket: Socket) => {
       const admitted = this.#connectionGate.admit(socket);
@@ -96,6 +105,26 @@ export class Gates implements Disposable {
       // Until now it had no more than HTTP/2's own 64 KiB under way to us.
       session.setLocalWindowSize(RECEIVE_WINDOW_BYTES);
       bounded?.flush();
+    }
+  }
+
+  /** Who is at the other end of the connection from an address, host:port; undefined over plaintext. */
+  judgedAt(address: string): JudgedPeer | undefined {
+    for (const connection of this.#table.all()) {
+      if (connection.address === address) return connection.judged;
+    }
+    return undefined;
+  }
+
+  /** Cuts connections one of whose certificates is revoked by now, in a moment: until then they take no calls. */
+  cutRevoked(): void {
+    for (const connection of this.#table.all()) {
+      const reason = connection.judged?.revoked();
+      if (reason === undefined || connection.revoked !== undefined) continue;
+      connection.revoked = reason;
+      this.#onRefused(connection.address, reason);
+      const timer = setTimeout(() => connection.socket.destroy(), REVOKED_GRACE_MS);
+      connection.socket.once("close", () => clearTimeout(timer));
     }
   }
 

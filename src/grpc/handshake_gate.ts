@@ -10,7 +10,7 @@ import type { Http2Server, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
-import type { JudgePeer } from "../model/peer_judge.ts";
+import type { JudgedPeer, JudgePeer } from "../model/peer_judge.ts";
 import { shownCertificates } from "../platform/peer_certificates.ts";
 import { type AcceptedTls, tcpSocketOf, tlsSocketOf } from "../platform/tls_socket.ts";
 import { explainRefusals, NO_CERTIFICATE, NO_HTTP2 } from "./refusals.ts";
@@ -23,6 +23,8 @@ export const HANDSHAKE_TIMEOUT_MS = 10_000;
 export interface HandshakeGateOptions {
   /** Judges the certificates of peers; absent over plaintext, where there are none. */
   judge: JudgePeer | undefined;
+  /** Told of each connection that the judge has let in, over TLS. */
+  onJudged: (socket: TLSSocket, judged: JudgedPeer) => void;
   /** A connection was refused: who it was, and why. Called at most once for each. */
   onRefused: (address: string, reason: string) => void;
   /** In milliseconds. Default: `HANDSHAKE_TIMEOUT_MS`. */
@@ -31,7 +33,7 @@ export interface HandshakeGateOptions {
 
 /** Guards a server. Disposing what it returns cuts the connections that have not spoken HTTP/2 yet. */
 export function guardHandshakes(server: Http2Server, options: HandshakeGateOptions): Disposable {
-  const { judge } = options;
+  const { judge, onJudged } = options;
   const handshakes = new Handshakes(options);
   // Some events are emitted by secure servers only; a secure server is an Http2Server in grpc-js's eyes.
   const emitter: NodeJS.EventEmitter = server;
@@ -49,13 +51,15 @@ export function guardHandshakes(server: Http2Server, options: HandshakeGateOptio
   const enter = emitter.listeners("secureConnection");
   emitter.removeAllListeners("secureConnection");
   emitter.on("secureConnection", (socket: AcceptedTls) => {
+    let judged: JudgedPeer;
     try {
-      judgeClient(socket, judge);
+      judged = judgeClient(socket, judge);
     } catch (error) {
       handshakes.of(socket)?.refuse(reasonOf(error));
       socket.destroy();
       return;
     }
+    onJudged(socket, judged);
     for (const listener of enter) Reflect.apply(listener, server, [socket]);
   });
 
@@ -73,10 +77,10 @@ export function guardHandshakes(server: Http2Server, options: HandshakeGateOptio
 }
 
 /** @throws {ConnectorError} unless TLS and the judge both say yes. */
-function judgeClient(socket: TLSSocket, judge: JudgePeer | undefined): void {
+function judgeClient(socket: TLSSocket, judge: JudgePeer | undefined): JudgedPeer {
   if (!socket.authorized) throw new ConnectorError("permission_denied", NO_CERTIFICATE);
   if (judge === undefined) throw new TypeError("a server with TLS has a judge");
-  judge(shownCertificates(socket), { purpose: "client" });
+  return judge(shownCertificates(socket), { purpose: "client" });
 }
 
 /** A connection that has not spoken HTTP/2 yet. */

@@ -206,6 +206,11 @@ export class GrpcServer implements Disposable {
     }
   }
 
+  /** Takes no more calls over connections one of whose certificates is revoked by now, and cuts them in a moment. */
+  cutRevoked(): void {
+    this.#gates.cutRevoked();
+  }
+
   /** Takes no new connections; open ones live on. Idempotent. */
   drain(): void {
     if (this.#accepting.disposed) return;
@@ -374,8 +379,10 @@ function acceptLink(
 ): CallLink {
   const address = addressOfCall(call);
   const connection = connectionOfCall(call);
+  const judged = gates.judgedAt(address);
   const link = CallLink.over(call, {
     peer: { address },
+    revoked: () => judged?.revoked(),
     connections: connection === undefined ? [] : [connection],
     ends: {
       abort(reason) {

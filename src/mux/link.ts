@@ -49,6 +49,8 @@ export interface Link {
    * due. Until then the link carries everything as before. Absent if nothing on the way would say so. Never rejects.
    */
   readonly goingAway?: Promise<void>;
+  /** Why its peer is not to be trusted any more: one of its certificates is revoked. Absent if that cannot happen. */
+  readonly revoked?: () => string | undefined;
   /** Resolves when the link has ended, whoever ended it. Never rejects. */
   readonly closed: Promise<LinkEnd>;
 }

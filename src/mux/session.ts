@@ -69,6 +69,11 @@ export class Session {
     return this.#link.connections ?? [];
   }
 
+  /** Why its peer is not to be trusted any more, as its link tells; undefined while it is. */
+  get revoked(): string | undefined {
+    return this.#link.revoked?.();
+  }
+
   /** How data travels; undefined until the peer has said what it speaks. */
   get dialect(): DialectName | undefined {
     return this.#dialect?.name;

@@ -213,6 +213,11 @@ export class Connector implements Control, AsyncDisposable {
     peer.ended().then(() => this.#inbound.delete(peer));
   }
 
+  /** Ends, at once, every link whose peer is not to be trusted any more, whichever side opened it, and tells the peer why. */
+  abortRevoked(): void {
+    for (const peer of [...this.#outbound.values(), ...this.#inbound]) peer.abortRevoked();
+  }
+
   /**
    * Stops listening, tells every peer, and lets open connections finish for up to `drainMs`; then resets what is
    * left and ends every link. Aborting the signal ends it at once. Resolves when all has ended. A further call waits for

@@ -180,6 +180,11 @@ export class Outbound {
     this.#peer.close(options);
   }
 
+  /** Ends, at once, every link whose peer is not to be trusted any more. It is dialled again. */
+  abortRevoked(): void {
+    this.#peer.abortRevoked();
+  }
+
   /** Resolves when it was closed and every link has ended. */
   ended(): Promise<void> {
     return this.#ended.promise;

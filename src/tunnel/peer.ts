@@ -137,6 +137,14 @@ export class Peer implements ServicePeer {
     for (const session of this.#sessions) session.close(options);
   }
 
+  /** Ends, at once, every link whose peer is not to be trusted any more, and tells it why: it has no claim to its services. */
+  abortRevoked(): void {
+    for (const session of this.#sessions) {
+      const reason = session.revoked;
+      if (reason !== undefined) session.abort(new ConnectorError("permission_denied", reason));
+    }
+  }
+
   /** Ends every link at once, and tells the peer why. */
   abort(reason: ConnectorError): void {
     for (const session of this.#sessions) session.abort(reason, { returns: true });

@@ -221,7 +221,8 @@ for (const secure of [true, false]) {
       ? http2.createSecureServer({ ca: root.certificate, cert: leaf.certificate, key: leaf.key })
       : http2.createServer();
     guardHandshakes(server, {
-      judge: () => {},
+      judge: () => ({ revoked: () => undefined }),
+      onJudged: () => {},
       onRefused: (address, reason) => refused.push({ address, reason }),
       handshakeTimeoutMs: 200,
     });
@@ -269,6 +270,7 @@ Deno.test("two connections from one port of a peer, to two addresses of ours, ar
   // What the gate asks of a server are its events.
   const guard = guardHandshakes(server as unknown as http2.Http2Server, {
     judge: undefined,
+    onJudged: () => {},
     onRefused: () => {},
     handshakeTimeoutMs: 100,
   });

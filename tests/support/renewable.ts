@@ -13,18 +13,24 @@ import { settle, TEST_OPTIONS, type TestConnector } from "./world.ts";
 /** Nothing is read again before the test asks for it. */
 const ASLEEP: WatchTimes = { lookMs: 3_600_000, retryMs: 3_600_000 };
 
+/** The files of a connector: PEM texts, and its list of revoked certificates. */
+export interface Files extends TlsPem {
+  /** Default: it has none. */
+  revoked?: string;
+}
+
 /** A connector whose files are in a folder. */
 export interface RenewableConnector extends TestConnector {
   folder: string;
   /** Writes other certificates over its files, and has them read if that is wanted. */
-  write: (pem: Partial<TlsPem>, options?: { reload?: boolean }) => Promise<void>;
+  write: (files: Partial<Files>, options?: { reload?: boolean }) => Promise<void>;
   /** Asks its REST API, whatever its certificate is; resolves with the status and the body. */
   ask: (path: string) => Promise<[status: number, body: string]>;
 }
 
 /** Starts a connector with these certificates in files. */
 export async function startRenewable(
-  pem: TlsPem,
+  { revoked: list, ...pem }: Files,
   { watchTimes = ASLEEP, ...options }:
     & Partial<AssembleOptions>
     & { watchTimes?: WatchTimes } = {},
@@ -32,7 +38,14 @@ export async function startRenewable(
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempFolder()).path;
   const { paths } = await writeTls(folder, pem);
-  const running = await assemble({ ...TEST_OPTIONS, ...options, tls: paths }, {
+  const revokedPath = path.join(folder, "revoked.txt");
+  if (list !== undefined) await Deno.writeTextFile(revokedPath, list);
+  const running = await assemble({
+    ...TEST_OPTIONS,
+    ...options,
+    tls: paths,
+    ...(list !== undefined && { revokedPath }),
+  }, {
     logger: getLogger(["test"]),
     proxyVariables: {},
     replace: { watchTimes },
@@ -51,8 +64,13 @@ export async function startRenewable(
     server: running.grpc,
     controlCalls: [],
     address: `127.0.0.1:${running.grpc.address.port}`,
-    async write({ root, certificate, key }, { reload = true } = {}) {
-      const files = { "root.cert": root, "leaf.cert": certificate, "leaf.key": key };
+    async write({ root, certificate, key, revoked }, { reload = true } = {}) {
+      const files = {
+        "root.cert": root,
+        "leaf.cert": certificate,
+        "leaf.key": key,
+        "revoked.txt": revoked,
+      };
       for (const [name, text] of Object.entries(files)) {
         if (text !== undefined) await Deno.writeTextFile(path.join(folder, name), text);
       }

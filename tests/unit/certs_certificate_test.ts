@@ -47,6 +47,8 @@ function byLibrary(der: BufferSource): Omit<Certificate, OnlyByHand> {
   const extendedUsages = x509.getExtension(ExtendedKeyUsageExtension)?.usages;
   const { pathLength } = constraints ?? {};
   return {
+    // The library keeps the zeros.
+    serial: BigInt(`0x${x509.serialNumber}`).toString(16),
     subject: x509.subject,
     issuer: x509.issuer,
     notBefore: x509.notBefore,

@@ -83,6 +83,7 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     ["--http-bind", "[::1]:60001"],
     ["--root-cert-path", "root.cert"],
     ["--root-cert-key", "root.key"],
+    ["--revoked", "revoked.txt"],
     ["--server-cert-path", "leaf.cert"],
     ["--server-key-path", "leaf.key"],
     ["--log-level", "trace"],
@@ -125,6 +126,7 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     httpBind: { host: "::1", port: 60001 },
     tls: { rootCertPath: "root.cert", serverCertPath: "leaf.cert", serverKeyPath: "leaf.key" },
     rootCertKeyPath: "root.key",
+    revokedPath: "revoked.txt",
     logLevel: "trace",
     logFormat: "json",
     disableLocalExpose: true,
@@ -196,6 +198,7 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_MAX_FRAME: "3KiB",
     CONNECTOR_INITIAL_WINDOW: "4KiB",
     CONNECTOR_MAX_WINDOW: "5KiB",
+    CONNECTOR_REVOKED: "revoked.crl",
     CONNECTOR_LINK_MEMORY: "16MiB",
     CONNECTOR_MAX_CONNECTIONS: "8",
     CONNECTOR_MAX_SERVICE_CONNECTIONS: "9",
@@ -211,6 +214,7 @@ Deno.test("every flag has an environment variable", async () => {
     httpBind: { host: "localhost", port: 2 },
     tls: { rootCertPath: "root.cert", serverCertPath: "leaf.cert", serverKeyPath: "leaf.key" },
     rootCertKeyPath: "root.key",
+    revokedPath: "revoked.crl",
     logLevel: "warn",
     logFormat: "json",
     disableLocalExpose: true,
@@ -399,6 +403,13 @@ const REFUSED: {
     error: "--root-cert-key needs TLS: --root-cert-path, --server-cert-path and " +
       "--server-key-path are missing",
     hint: "certificates are issued over TLS only",
+  },
+  {
+    what: "a list of revoked certificates without TLS",
+    env: { CONNECTOR_REVOKED: "r" },
+    error: "CONNECTOR_REVOKED needs TLS: --root-cert-path, --server-cert-path and " +
+      "--server-key-path are missing",
+    hint: "without certificates there is nothing to revoke",
   },
   {
     what: "one port for both servers",

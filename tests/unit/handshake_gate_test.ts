@@ -46,16 +46,20 @@ class Pretended extends EventEmitter {
 function openGate() {
   const server = new EventEmitter();
   const entered: unknown[] = [];
+  const judged: unknown[] = [];
   const refused: { address: string; reason: string }[] = [];
   server.on("secureConnection", (socket) => entered.push(socket));
   const guard = guardHandshakes(server as unknown as Http2Server, {
     judge: (shown) => {
       if (shown.length === 0) throw new ConnectorError("permission_denied", "it shows nothing");
+      return { revoked: () => undefined };
     },
+    onJudged: (socket) => judged.push(socket),
     onRefused: (address, reason) => refused.push({ address, reason }),
   });
   return {
     entered,
+    judged,
     refused,
     guard,
     /** A connection, and what its TLS says of it. */
@@ -71,7 +75,7 @@ Deno.test("who shows a certificate that TLS and the judge accept gets in", () =>
   using _time = new FakeTime();
   const gate = openGate();
   const socket = gate.come("secureConnection", new Pretended({ shown: [Uint8Array.of(48)] }));
-  deepStrictEqual([gate.entered, gate.refused], [[socket], []]);
+  deepStrictEqual([gate.entered, gate.judged, gate.refused], [[socket], [socket], []]);
   gate.guard[Symbol.dispose]();
   strictEqual(socket.destroyed, true);
 });
@@ -80,7 +84,7 @@ Deno.test("who resumes a session without a certificate is refused, though TLS ha
   using _time = new FakeTime();
   const gate = openGate();
   const socket = gate.come("secureConnection", new Pretended());
-  deepStrictEqual(gate.entered, []);
+  deepStrictEqual([gate.entered, gate.judged], [[], []]);
   deepStrictEqual(gate.refused, [{ address: ADDRESS, reason: "it shows nothing" }]);
   strictEqual(socket.destroyed, true);
 });

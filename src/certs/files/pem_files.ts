@@ -15,19 +15,25 @@ export interface PemFile {
   secret: boolean;
 }
 
-/** The largest PEM file that is read, in bytes: a hundred certificates fit several times. */
-const MAX_PEM_BYTES = 1024 * 1024;
+/** The largest file that is read, in bytes: a hundred certificates fit several times, or a CRL with 25,000 entries. */
+const MAX_FILE_BYTES = 1024 * 1024;
 /** How long reading may take, in milliseconds: a pipe may have nobody at its other end, or a terminal. */
 const READ_TIMEOUT_MS = 5000;
 const SECRET_MODE = 0o600;
 const PUBLIC_MODE = 0o644;
 const FOLDER_MODE = 0o700;
 
-/** A PEM file that was read. */
-export interface PemFileText extends PemText {
+/** A file that was read. */
+export interface ReadFile {
+  /** What to call it in messages, such as `revoked certificates "certs/root.crl"`. */
+  label: string;
+  bytes: Uint8Array<ArrayBuffer>;
   /** What others may do with it that they should not. */
   access: OpenFile[];
 }
+
+/** A PEM file that was read. */
+export interface PemFileText extends PemText, Pick<ReadFile, "access"> {}
 
 /** How to read a PEM file. */
 export interface ReadOptions {
@@ -46,8 +52,18 @@ export interface ReadOptions {
 export async function readPemFile(
   path: string,
   what: string,
-  { secret = false, timeoutMs = READ_TIMEOUT_MS }: ReadOptions = {},
+  options: ReadOptions = {},
 ): Promise<PemFileText> {
+  const { label, bytes, access } = await readWholeFile(path, what, options);
+  return { label, pem: new TextDecoder().decode(bytes), access };
+}
+
+/** The same for a file in another form than PEM: its bytes. @throws {ConnectorError} as `readPemFile` does. */
+export async function readWholeFile(
+  path: string,
+  what: string,
+  { secret = false, timeoutMs = READ_TIMEOUT_MS }: ReadOptions = {},
+): Promise<ReadFile> {
   const label = `${what} "${path}"`;
   try {
     return { label, ...await withDeadline(readBounded(path, { label, secret }), timeoutMs) };
@@ -60,8 +76,8 @@ export async function readPemFile(
 async function readBounded(
   path: string,
   { label, secret }: { label: string; secret: boolean },
-): Promise<{ pem: string; access: OpenFile[] }> {
-  const buffer = new Uint8Array(MAX_PEM_BYTES + 1);
+): Promise<Omit<ReadFile, "label">> {
+  const buffer = new Uint8Array(MAX_FILE_BYTES + 1);
   let length = 0;
   using file = await Deno.open(path);
   while (length < buffer.length) {
@@ -69,18 +85,21 @@ async function readBounded(
     if (read === null) break;
     length += read;
   }
-  if (length > MAX_PEM_BYTES) {
+  if (length > MAX_FILE_BYTES) {
     throw new ConnectorError(
       "invalid_argument",
-      `it is larger than ${MAX_PEM_BYTES} bytes, want a PEM file`,
+      `it is larger than ${MAX_FILE_BYTES} bytes, want less`,
     );
   }
   const { mode, isFile } = await file.stat();
-  const pem = new TextDecoder().decode(buffer.subarray(0, length));
+  const bytes = buffer.slice(0, length);
   // A file of certificates may have the key in it as well.
-  const rules = { label, mode, secret: secret || pem.includes("PRIVATE KEY-----") };
+  const holdsKey = new TextDecoder().decode(bytes).includes("PRIVATE KEY-----");
   // A pipe of the shell's has no folder.
-  return { pem, access: isFile ? await openToOthers(path, rules) : [] };
+  const access = isFile
+    ? await openToOthers(path, { label, mode, secret: secret || holdsKey })
+    : [];
+  return { bytes, access };
 }
 
 /** The work itself cannot be stopped: the system waits for the program at the other end. */

@@ -43,6 +43,8 @@ export type Flaw =
   | { kind: "no issuer" }
   /** A certificate of its issuer's name is there, and its key has not signed it. */
   | { kind: "wrong signature" }
+  /** It is on a list of those that are not to be trusted any more. */
+  | { kind: "revoked" }
   /** More CAs would have to be followed, or more signatures verified, than any real chain has. */
   | { kind: "too long" };
 
@@ -66,6 +68,8 @@ export interface JudgeOptions {
   roots: readonly Certificate[];
   purpose: Purpose;
   now: Date;
+  /** Whether a certificate of a path is not to be trusted any more, a root or another one. Default: all are. */
+  isRevoked?: (certificate: Certificate, place: { isRoot: boolean }) => boolean;
 }
 
 /** CAs between a leaf and its root that are followed; TLS stacks stop at about as many. */
@@ -174,7 +178,10 @@ class PathSearch {
     let known = false;
     for (const root of roots.filter((each) => isNamedIssuer(each, last))) {
       known = true;
-      if (this.#accepts(root, path) && this.#allowsNames([...path, root])) return [...path, root];
+      if (this.#options.isRevoked?.(root, { isRoot: true })) this.#note(root, { kind: "revoked" });
+      else if (this.#accepts(root, path) && this.#allowsNames([...path, root])) {
+        return [...path, root];
+      }
     }
     const further = this.#intermediates.filter((each) =>
       isNamedIssuer(each, last) && !path.some((passed) => isSameCa(passed, each))
@@ -208,7 +215,10 @@ class PathSearch {
     }
     if (!isVerifiable(last, issuer)) return this.#note(last, { kind: "signature by key" });
     this.#signatures += 1;
-    return isSignedBy(last, issuer) || this.#note(last, { kind: "wrong signature" });
+    if (!isSignedBy(last, issuer)) return this.#note(last, { kind: "wrong signature" });
+    // Only now it is certain whose it is.
+    const isRevoked = this.#options.isRevoked?.(last, { isRoot: false }) ?? false;
+    return !isRevoked || this.#note(last, { kind: "revoked" });
   }
 
   /**

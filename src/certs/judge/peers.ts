@@ -7,23 +7,40 @@ import { printable } from "../../plain_text.ts";
 import { type Certificate, parseCertificate } from "../reader/certificate.ts";
 import { isFor } from "./host_names.ts";
 import { type Flaw, judgeChain, UntrustedChain } from "./chain.ts";
+import { type CertificateMark, markOf, RevokedCertificates } from "./revoked.ts";
 
 /** The most certificates that a peer may show: far more than a chain has. */
 export const MAX_SHOWN = 32;
 /** The longest name that is quoted, in characters. */
 const MAX_QUOTED_LENGTH = 200;
 
+/** What a judge of peers needs besides its roots. */
+export interface PeerJudgeOptions {
+  now?: () => Date;
+  /** The certificates that are revoked now. Default: none. */
+  revoked?: () => RevokedCertificates;
+}
+
+const NONE = new RevokedCertificates();
+
 /** Makes the judge of peers whose certificates must chain to one of the roots. */
 export function createPeerJudge(
   roots: readonly Certificate[],
-  { now = () => new Date() }: { now?: () => Date } = {},
+  { now = () => new Date(), revoked = () => NONE }: PeerJudgeOptions = {},
 ): JudgePeer {
   return (chain, role) => {
     const [leaf, ...intermediates] = readChain(chain);
     if (leaf === undefined) throw refusal("it has no certificate");
     const at = now();
+    const list = revoked();
+    let path: Certificate[];
     try {
-      judgeChain({ leaf, intermediates }, { roots, purpose: role.purpose, now: at });
+      path = judgeChain({ leaf, intermediates }, {
+        roots,
+        purpose: role.purpose,
+        now: at,
+        isRevoked: (certificate, place) => list.size > 0 && list.has(markOf(certificate, place)),
+      });
     } catch (error) {
       if (!(error instanceof UntrustedChain)) throw error;
       const { kind } = error.flaw;
@@ -31,7 +48,19 @@ export function createPeerJudge(
       throw refusal(`${describeFlaw(error, leaf)}${clock}`, error);
     }
     checkHost(leaf, role);
+    const marks = path.map((each) => markOf(each, { isRoot: each === path.at(-1) }));
+    return {
+      revoked() {
+        const found = marks.find((mark) => revoked().has(mark));
+        return found && describeRevoked(found);
+      },
+    };
   };
+}
+
+/** For the peer as well as for the log: a sentence that does not say whose it is. */
+function describeRevoked({ subject, serial }: CertificateMark): string {
+  return `the certificate "${subject}" with the serial number ${serial} is revoked`;
 }
 
 function readChain(chain: readonly Uint8Array[]): Certificate[] {
@@ -124,6 +153,8 @@ export function predicateOf(
       return `allows ${pathLength} CAs below it, the chain has more`;
     case "name constraints":
       return "does not allow the names of a certificate below it";
+    case "revoked":
+      return "is revoked";
     case "too long":
       return "has a chain that is too long";
   }

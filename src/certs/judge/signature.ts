@@ -1,4 +1,4 @@
-// Verifies the signature of one certificate with the key of another, for the kinds of keys and
+// Verifies the signature of one certificate, or of a list of revoked ones, with the key of another, for the kinds of keys and
 // signatures that TLS accepts here too, and no others. A signature that the key cannot verify is
 // not good; this file does not say why.
 
@@ -80,22 +80,25 @@ function isTaken(key: KeyObject): boolean {
   }
 }
 
-/** Whether a certificate was signed in a way that can be verified here at all. */
-export function hasKnownSignature({ signatureAlgorithm }: Certificate): boolean {
+/** What was signed, and how: a certificate, or a list of revoked ones. */
+export type Signed = Pick<Certificate, "signedContent" | "signatureAlgorithm" | "signature">;
+
+/** Whether something was signed in a way that can be verified here at all. */
+export function hasKnownSignature({ signatureAlgorithm }: Signed): boolean {
   return SCHEMES[signatureAlgorithm.toHex()] !== undefined;
 }
 
 /** Whether the key of another certificate could have been used as its algorithm says, as far as TLS here knows. */
-export function isVerifiable({ signatureAlgorithm }: Certificate, issuer: Certificate): boolean {
+export function isVerifiable({ signatureAlgorithm }: Signed, issuer: Certificate): boolean {
   const scheme = SCHEMES[signatureAlgorithm.toHex()];
   if (scheme?.key !== "ec" || scheme.hash !== "sha256") return true;
   const key = publicKeyOf(issuer);
   return key?.asymmetricKeyType !== "ec" || key.asymmetricKeyDetails?.namedCurve !== "secp521r1";
 }
 
-/** Whether a certificate was signed with the key of another. Never throws. */
-export function isSignedBy(certificate: Certificate, issuer: Certificate): boolean {
-  const scheme = SCHEMES[certificate.signatureAlgorithm.toHex()];
+/** Whether something was signed with the key of a certificate. Never throws. */
+export function isSignedBy(signed: Signed, issuer: Certificate): boolean {
+  const scheme = SCHEMES[signed.signatureAlgorithm.toHex()];
   const key = publicKeyOf(issuer);
   if (scheme === undefined || key === undefined || key.asymmetricKeyType !== scheme.key) {
     return false;
@@ -104,9 +107,9 @@ export function isSignedBy(certificate: Certificate, issuer: Certificate): boole
   try {
     return verify(
       scheme.hash,
-      certificate.signedContent,
+      signed.signedContent,
       scheme.pss ? { key, padding, saltLength } : key,
-      certificate.signature,
+      signed.signature,
     );
   } catch {
     // It throws for a signature of another form than the key's, which is no signature by this key.

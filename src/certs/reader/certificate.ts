@@ -20,6 +20,7 @@ import {
 } from "./der.ts";
 import { describeName } from "./distinguished_name.ts";
 import { CERTIFICATE_LABEL, decodePem, encodePem } from "./pem.ts";
+import { readSerial } from "./serial.ts";
 
 /** A PEM text and what to call it in messages, such as `root certificate "certs/root.cert"`. */
 export interface PemText {
@@ -64,6 +65,8 @@ export interface Certificate {
   der: Uint8Array<ArrayBuffer>;
   /** X.509 version, 1 to 3; others are numbered as they say. */
   version: number;
+  /** In hexadecimal, without leading zeros. */
+  serial: string;
   /** What is signed. */
   signedContent: Uint8Array;
   /** The algorithm of the signature, in DER. */
@@ -108,8 +111,6 @@ const MAX_CERTIFICATES = 100;
  * than 64 KiB, and what it cannot read it does not verify.
  */
 const MAX_CERTIFICATE_BYTES = 48 * 1024;
-/** The longest serial number, in bytes. RFC 5280 section 4.1.2.2. */
-const MAX_SERIAL_BYTES = 20;
 /** The most extensions that one certificate may have: there are about 20 that anybody uses. */
 const MAX_EXTENSIONS = 64;
 /** The most usages that one certificate may list. */
@@ -199,12 +200,7 @@ export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
 
   const content = new DerReader(signedContent.content);
   const version = readVersion(content.optional(VERSION_TAG));
-  const serialNumber = content.next(TAG.integer);
-  if ((serialNumber.content[0] ?? 0) >= 0x80) throw new SyntaxError("a negative serial number");
-  const serial = readUnsigned(serialNumber);
-  if (serial.length > MAX_SERIAL_BYTES) {
-    throw new SyntaxError(`a serial number of ${serial.length} bytes, want ${MAX_SERIAL_BYTES}`);
-  }
+  const serial = readSerial(content.next(TAG.integer));
   const innerAlgorithm = content.next(TAG.sequence);
   if (!equalBytes(innerAlgorithm.whole, outerAlgorithm.whole)) {
     throw new SyntaxError("two kinds of signature that differ");
@@ -231,6 +227,7 @@ export function parseCertificate(der: Uint8Array<ArrayBuffer>): Certificate {
   return {
     der,
     version,
+    serial,
     signedContent: signedContent.whole,
     signatureAlgorithm: outerAlgorithm.whole,
     signature,
@@ -284,16 +281,22 @@ function checkPublicKeyInfo({ content }: Element): void {
   info.expectEnd();
 }
 
-/** The value of each extension, by its OID. */
 function readExtensions(
   member: Element | undefined,
 ): { values: Map<string, DerReader>; unknownCritical: string[] } {
-  const values = new Map<string, DerReader>();
-  const unknownCritical: string[] = [];
-  if (member === undefined) return { values, unknownCritical };
+  if (member === undefined) return { values: new Map(), unknownCritical: [] };
   const content = new DerReader(member.content);
-  const list = content.enter(TAG.sequence);
+  const { values, critical } = readExtensionList(content.enter(TAG.sequence));
   content.expectEnd();
+  return { values, unknownCritical: critical.filter((oid) => !KNOWN_EXTENSIONS.includes(oid)) };
+}
+
+/** The value of each extension of a list, by its OID, and the OIDs of those that are critical. @throws {SyntaxError} */
+export function readExtensionList(
+  list: DerReader,
+): { values: Map<string, DerReader>; critical: string[] } {
+  const values = new Map<string, DerReader>();
+  const critical: string[] = [];
   if (list.done) throw new SyntaxError("a list of extensions without any");
   while (!list.done) {
     if (values.size >= MAX_EXTENSIONS) {
@@ -301,18 +304,18 @@ function readExtensions(
     }
     const extension = list.enter(TAG.sequence);
     const oid = readOid(extension.next(TAG.oid));
-    const critical = extension.optional(TAG.boolean);
+    const isCritical = extension.optional(TAG.boolean);
     // False is what is meant where nothing is said, so DER does not say it.
-    if (critical !== undefined && !readBoolean(critical)) {
+    if (isCritical !== undefined && !readBoolean(isCritical)) {
       throw new SyntaxError("a truth value that is left out when it is false");
     }
     const value = extension.enter(TAG.octetString);
     extension.expectEnd();
     if (values.has(oid)) throw new SyntaxError(`two extensions ${oid}`);
     values.set(oid, value);
-    if (critical !== undefined && !KNOWN_EXTENSIONS.includes(oid)) unknownCritical.push(oid);
+    if (isCritical !== undefined) critical.push(oid);
   }
-  return { values, unknownCritical };
+  return { values, critical };
 }
 
 function readBasicConstraints(value: DerReader | undefined): { ca: boolean; pathLength?: number } {
