@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { openAuthority } from "../../src/certs/issue/authority.ts";
 import { issueLeaf, issueRoot } from "../../src/certs/issue/issue.ts";
 import { readPemFile, writeIssued } from "../../src/certs/files/pem_files.ts";
+import { markOf, readRevoked } from "../../src/certs/judge/revoked.ts";
 import { checkServerCertificates } from "../../src/certs/own/check.ts";
+import { parseCertificates } from "../../src/certs/reader/certificate.ts";
 import { referencePath } from "../support/certificates.ts";
 
 async function openssl(args: string[], cwd: string): Promise<string> {
@@ -138,6 +140,45 @@ Deno.test("keys that openssl encrypted are refused as encrypted", async () => {
           join(folder, name)
         }": the key is encrypted, want one without a passphrase`,
       });
+    }
+  });
+});
+
+Deno.test("what openssl prints of a leaf, and the CRL that it makes of it, revoke the leaf and no other", async () => {
+  await inFolder(async (folder) => {
+    const root = await writeIssued(await issueRoot(), { name: "root", folder });
+    const authority = await openRoot(root.certificate, root.privateKey);
+    for (const name of ["leaf", "other"]) {
+      await writeIssued(await issueLeaf(authority, HOSTS), { name, folder });
+    }
+    await Deno.writeTextFile(join(folder, "index.txt"), "");
+    await Deno.writeTextFile(join(folder, "number"), "01\n");
+    await Deno.writeTextFile(
+      join(folder, "ca.cnf"),
+      "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ncrlnumber=number\ndefault_md=sha256\n" +
+        "default_crl_days=7\ncertificate=root.cert\nprivate_key=root.key\n",
+    );
+    const ca = (...args: string[]) => openssl(["ca", "-config", "ca.cnf", ...args], folder);
+    await ca("-revoke", "leaf.cert", "-crl_reason", "keyCompromise");
+    await ca("-gencrl", "-out", "crl.pem");
+    await openssl(["crl", "-in", "crl.pem", "-outform", "DER", "-out", "crl.der"], folder);
+    const show = ["x509", "-in", "leaf.cert", "-noout"];
+    const encode = (text: string) => new TextEncoder().encode(text);
+    const lists = {
+      serial: encode(await openssl([...show, "-serial"], folder)),
+      fingerprint: encode(await openssl([...show, "-fingerprint", "-sha256"], folder)),
+      pem: await Deno.readFile(join(folder, "crl.pem")),
+      der: await Deno.readFile(join(folder, "crl.der")),
+    };
+    const [leaf, other] = await Promise.all(["leaf", "other"].map(async (name) => {
+      const [certificate] = parseCertificates(await readPemFile(join(folder, `${name}.cert`), ""));
+      assert.ok(certificate);
+      return markOf(certificate, { isRoot: false });
+    }));
+    const roots = parseCertificates(await readPemFile(root.certificate, ""));
+    for (const [label, bytes] of Object.entries(lists)) {
+      const list = readRevoked({ label, bytes }, { roots, now: new Date() });
+      assert.deepEqual([leaf, other].map((mark) => mark && list.has(mark)), [true, false], label);
     }
   });
 });
