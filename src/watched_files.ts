@@ -203,18 +203,17 @@ class Group implements WatchedGroup {
       const reason = "one of them is a pipe or a device, which can be read only once";
       return this.#options.logger.warn("files not reloaded", { files: this.#options.name, reason });
     }
-    // Whoever asks is answered, whatever was said before.
-    this.#refusal = undefined;
-    await this.#load(await stateOf(this.#options.paths));
+    await this.#load(await stateOf(this.#options.paths), { asked: true });
   }
 
-  async #load(state: string | undefined): Promise<void> {
+  /** `asked`: whoever asks is answered, though the same was said before. */
+  async #load(state: string | undefined, { asked = false } = {}): Promise<void> {
     const { name, logger, load } = this.#options;
     if (this.#disposed) return;
     // What has become a pipe is refused, and looked at further.
     this.#read = state ?? "";
     this.#seen = undefined;
-    const before = this.#refusal;
+    const before = asked ? undefined : this.#refusal;
     try {
       await load(() => !this.#disposed);
       this.#refusal = undefined;
