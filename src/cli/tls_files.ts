@@ -3,7 +3,7 @@
 // certificates takes a quarter of a second to load. assemble.ts hands them on to the servers.
 
 import type { Logger } from "@logtape/logtape";
-import { readWholeFile } from "../certs/files/pem_files.ts";
+import { readSmallFile } from "../file_access.ts";
 import { markOf, readRevoked, RevokedCertificates } from "../certs/judge/revoked.ts";
 import { ValidityWatch } from "../certs/own/validity.ts";
 import type { LeafIssuer } from "../certs/issue/leaf_issuer.ts";
@@ -13,6 +13,9 @@ import type { WatchedFiles, WatchedGroup } from "../watched_files.ts";
 import { type LoadedTls, type ReadTls, readTls, type TlsPaths } from "./tls.ts";
 
 const RENEW_HINT = "Replace the file: it is read again by itself, and at once on SIGHUP";
+
+/** The largest list of revoked certificates that is read: a CRL with 25,000 entries. */
+const MAX_REVOKED_BYTES = 1024 * 1024;
 
 /** What the certificates of a connector are read from. */
 export interface TlsFilesOptions {
@@ -125,9 +128,15 @@ export class TlsFiles implements LoadedTls, Disposable {
       name: "revoked certificates",
       paths: [path],
       read: async () => {
-        const { access, ...file } = await readWholeFile(path, "revoked certificates");
+        const label = `revoked certificates "${path}"`;
+        const { bytes, access } = await readSmallFile(path, {
+          label,
+          maxBytes: MAX_REVOKED_BYTES,
+          wanted: "less",
+          secret: (text) => text.includes("PRIVATE KEY-----"),
+        });
         const { roots } = this.#now.checked;
-        return { access, revoked: readRevoked(file, { roots, now: new Date() }) };
+        return { access, revoked: readRevoked({ label, bytes }, { roots, now: new Date() }) };
       },
       use: ({ access, revoked }) => {
         this.#revoked = revoked;

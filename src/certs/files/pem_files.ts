@@ -3,7 +3,7 @@
 
 import { dirname, join } from "node:path";
 import { ConnectorError } from "../../model/errors.ts";
-import { type OpenFile, openToOthers } from "../../file_access.ts";
+import { type OpenFile, readSmallFile } from "../../file_access.ts";
 import type { PemText } from "../reader/certificate.ts";
 
 /** A file to be written. */
@@ -15,25 +15,17 @@ export interface PemFile {
   secret: boolean;
 }
 
-/** The largest file that is read, in bytes: a hundred certificates fit several times, or a CRL with 25,000 entries. */
-const MAX_FILE_BYTES = 1024 * 1024;
-/** How long reading may take, in milliseconds: a pipe may have nobody at its other end, or a terminal. */
-const READ_TIMEOUT_MS = 5000;
+/** The largest PEM file that is read, in bytes: a hundred certificates fit several times. */
+const MAX_PEM_BYTES = 1024 * 1024;
 const SECRET_MODE = 0o600;
 const PUBLIC_MODE = 0o644;
 const FOLDER_MODE = 0o700;
 
-/** A file that was read. */
-export interface ReadFile {
-  /** What to call it in messages, such as `revoked certificates "certs/root.crl"`. */
-  label: string;
-  bytes: Uint8Array<ArrayBuffer>;
+/** A PEM file that was read. */
+export interface PemFileText extends PemText {
   /** What others may do with it that they should not. */
   access: OpenFile[];
 }
-
-/** A PEM file that was read. */
-export interface PemFileText extends PemText, Pick<ReadFile, "access"> {}
 
 /** How to read a PEM file. */
 export interface ReadOptions {
@@ -52,75 +44,18 @@ export interface ReadOptions {
 export async function readPemFile(
   path: string,
   what: string,
-  options: ReadOptions = {},
+  { secret = false, timeoutMs }: ReadOptions = {},
 ): Promise<PemFileText> {
-  const { label, bytes, access } = await readWholeFile(path, what, options);
-  return { label, pem: new TextDecoder().decode(bytes), access };
-}
-
-/** The same for a file in another form than PEM: its bytes. @throws {ConnectorError} as `readPemFile` does. */
-export async function readWholeFile(
-  path: string,
-  what: string,
-  { secret = false, timeoutMs = READ_TIMEOUT_MS }: ReadOptions = {},
-): Promise<ReadFile> {
   const label = `${what} "${path}"`;
-  try {
-    return { label, ...await withDeadline(readBounded(path, { label, secret }), timeoutMs) };
-  } catch (error) {
-    throw ConnectorError.from(error, `Cannot read ${label}`);
-  }
-}
-
-/** Not readFile: a path may name a device or a pipe that never ends. */
-async function readBounded(
-  path: string,
-  { label, secret }: { label: string; secret: boolean },
-): Promise<Omit<ReadFile, "label">> {
-  const buffer = new Uint8Array(MAX_FILE_BYTES + 1);
-  let length = 0;
-  using file = await Deno.open(path);
-  while (length < buffer.length) {
-    const read = await file.read(buffer.subarray(length));
-    if (read === null) break;
-    length += read;
-  }
-  if (length > MAX_FILE_BYTES) {
-    throw new ConnectorError(
-      "invalid_argument",
-      `it is larger than ${MAX_FILE_BYTES} bytes, want less`,
-    );
-  }
-  const { mode, isFile } = await file.stat();
-  const bytes = buffer.slice(0, length);
-  // A file of certificates may have the key in it as well.
-  const holdsKey = new TextDecoder().decode(bytes).includes("PRIVATE KEY-----");
-  // A pipe of the shell's has no folder.
-  const access = isFile
-    ? await openToOthers(path, { label, mode, secret: secret || holdsKey })
-    : [];
-  return { bytes, access };
-}
-
-/** The work itself cannot be stopped: the system waits for the program at the other end. */
-async function withDeadline<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    const seconds = timeoutMs / 1000;
-    reject(
-      new ConnectorError(
-        "deadline_exceeded",
-        `it did not come to an end in ${seconds} s, want a file`,
-      ),
-    );
-  }, timeoutMs);
-  // Once the deadline has passed nobody is left to hear of a failure.
-  work.catch(() => {});
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const { text: pem, access } = await readSmallFile(path, {
+    label,
+    maxBytes: MAX_PEM_BYTES,
+    wanted: "a PEM file",
+    // A file of certificates may have the key in it as well.
+    secret: (text) => secret || text.includes("PRIVATE KEY-----"),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  });
+  return { label, pem, access };
 }
 
 /**
