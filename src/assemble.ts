@@ -4,12 +4,14 @@
 
 import type { Logger } from "@logtape/logtape";
 import { createApp } from "./api/app.ts";
+import { TokenFile } from "./api/token_file.ts";
 import type { Address } from "./model/address.ts";
 import { AuditLog, BoundedLog } from "./bounded_log.ts";
 import { type HttpServer, serveHttp } from "./api/serve_http.ts";
 import type { LoadedTls, TlsPaths } from "./cli/tls.ts";
 import type { TlsFiles } from "./cli/tls_files.ts";
 import { descriptors } from "./descriptors.ts";
+import { ApiAccess } from "./model/api_access.ts";
 import { ConnectorError } from "./model/errors.ts";
 import { secureChannels } from "./grpc/credentials.ts";
 import { dialLink } from "./grpc/dial.ts";
@@ -40,6 +42,8 @@ export interface AssembleOptions {
   httpBind: Address;
   /** Present when connectors speak mTLS and REST is served over TLS. */
   tls?: TlsPaths;
+  /** Path of the tokens of which the API needs one. Default: it needs none. */
+  apiTokenFile?: string;
   /** Path of the root's key: `POST /certificate` issues leaves. Only with `tls`. */
   rootCertKeyPath?: string;
   /** Path of a list of certificates that are not trusted any more. Only with `tls`. */
@@ -122,6 +126,13 @@ export async function assemble(
   for (const problem of stateFile?.access ?? []) {
     logger.warn("file is open to others", { ...problem });
   }
+  const tokenFile = options.apiTokenFile === undefined
+    ? undefined
+    : await unlessAborted(TokenFile.open(options.apiTokenFile, { files, logger }), {
+      signal,
+      release: (late) => late[Symbol.dispose](),
+    });
+  const access = new ApiAccess({ tokens: tokenFile?.tokens });
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
   const plaintext = secureChannels();
@@ -175,6 +186,7 @@ export async function assemble(
     describePeer,
     onRefused: (peer, reason) => refusals.warn("connection refused", { peer, reason }),
     control: connector,
+    access,
     onControlCall: (call) => {
       logControlCall(call, grpcAudit);
       replace.onControlCall?.(call);
@@ -187,7 +199,11 @@ export async function assemble(
     control: connector,
     issuer: tls?.issuer,
     problem: () => tls?.identity.problem(),
-    notes: () => tlsFiles?.notes ?? [],
+    notes: () => [
+      ...(tlsFiles?.notes ?? []),
+      ...(tokenFile?.problem === undefined ? [] : [tokenFile.problem]),
+    ],
+    access,
     // A client that uses the name that the API is bound to was not led here by a stranger's DNS.
     allowedHosts: [...options.httpAllowedHosts, options.httpBind.host],
     audit: restAudit,
@@ -296,12 +312,12 @@ export class RunningConnector implements AsyncDisposable {
 
 /** Logs who did what by gRPC's control API. */
 function logControlCall(
-  { method, peer, local, id, service, refused }: ControlCall,
+  { method, peer, caller, local, id, service, refused, rule }: ControlCall,
   audit: AuditLog,
 ): void {
-  const fields = { method, ...whoFields(peer), local, id, service };
+  const fields = { method, ...whoFields(peer), caller, local, id, service };
   if (refused === undefined) audit.done.info("control call", fields);
-  else audit.refused.warn("control call refused", { ...fields, reason: refused });
+  else audit.refused.info("control call refused", { ...fields, rule, reason: refused });
 }
 
 /** Reads the certificates, and watches their files from then on. */

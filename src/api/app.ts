@@ -6,14 +6,16 @@ import { getLogger, type Logger } from "@logtape/logtape";
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { LeafIssuer } from "../certs/issue/leaf_issuer.ts";
+import { ApiAccess } from "../model/api_access.ts";
 import { unmapIpv4 } from "../model/address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
-import { ConnectorError } from "../model/errors.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
+import { ANONYMOUS } from "../model/principal.ts";
 import { plainJson } from "../plain_text.ts";
 import type { Control, ServiceReport } from "../model/service.ts";
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
-import type { Client } from "./client.ts";
+import { type Client, isOnSocket } from "./client.ts";
 import { certificateRefusalOf, refusalOf } from "./guards.ts";
 import { oneLine, quoteValue } from "./quote.ts";
 import { errorResponse, jsonResponse, textResponse, withCommonHeaders } from "./responses.ts";
@@ -26,6 +28,8 @@ export interface AppOptions {
   control: Control;
   /** Issues certificates for `POST /certificate`; without it there is no such call. */
   issuer?: LeafIssuer | undefined;
+  /** Who may use it. Default: everybody. */
+  access?: ApiAccess;
   /** Names besides localhost by which browsers and this machine may use the API. Default: none. */
   allowedHosts?: readonly string[];
   /** Where requests that change something, or are forbidden, are logged with who sent them: bounded. Default: nowhere. */
@@ -48,14 +52,35 @@ export interface App {
 
 /** Makes the API. */
 export function createApp(options: AppOptions): App {
-  const { allowedHosts = [], logger = getLogger(["connector", "api"]) } = options;
+  const { access = new ApiAccess(), allowedHosts = [] } = options;
+  const { logger = getLogger(["connector", "api"]) } = options;
   const allowed = new Set(allowedHosts.map((host) => host.toLowerCase()));
   const bodies = new BodyReader(options.bodies);
   const routes = createRoutes(options, { bodies, logger });
 
-  async function answer(request: Request, client: Client | undefined): Promise<Response> {
+  async function answer(
+    request: Request,
+    client: Client | undefined,
+    entry: AuditEntry,
+  ): Promise<Response> {
     const refusal = refusalOf(request, { allowedHosts: allowed, client });
-    if (refusal !== undefined) return textResponse(403, refusal);
+    if (refusal !== undefined) {
+      entry.rule = "web page";
+      return textResponse(403, refusal);
+    }
+    if (!isProbe(request)) {
+      try {
+        entry.principal = access.admit({
+          authorization: request.headers.get("authorization") ?? undefined,
+          certificate: client?.certificate,
+          socket: client !== undefined && isOnSocket(client),
+        });
+      } catch (error) {
+        entry.rule = "credentials";
+        entry.reason = reasonOf(error);
+        throw error;
+      }
+    }
     return await routes.fetch(request, { client });
   }
 
@@ -75,7 +100,9 @@ export function createApp(options: AppOptions): App {
   return {
     async fetch(request, client) {
       const start = performance.now();
-      let response = await answer(request, client).catch((error) => explain(error, request));
+      const entry: AuditEntry = { principal: client?.certificate?.displayName ?? ANONYMOUS };
+      let response = await answer(request, client, entry)
+        .catch((error) => explain(error, request));
       await bodies.drop(request);
       // A server drops the body of an answer to HEAD; a caller without a server must not get one either.
       if (request.method === "HEAD") response = new Response(null, response);
@@ -85,9 +112,9 @@ export function createApp(options: AppOptions): App {
       const fields = { method, path: pathOf(request), status, ...from(client) };
       const durationMs = Math.round(performance.now() - start);
       logger.debug("request answered", { ...fields, durationMs });
-      if (status === FORBIDDEN || !READING.includes(method)) {
+      if (REFUSED.includes(status) || !READING.includes(method)) {
         const kind = response.ok ? "done" : "refused";
-        options.audit?.[kind].info("api request", fields);
+        options.audit?.[kind].info("api request", { ...fields, ...entry });
       }
       return response;
     },
@@ -101,7 +128,24 @@ function from(client: Client | undefined): { peer?: string } {
 
 /** Methods that change nothing. */
 const READING: readonly string[] = ["GET", "HEAD", "OPTIONS"];
-const FORBIDDEN = 403;
+/** Statuses of answers to who may not ask. */
+const REFUSED: readonly number[] = [401, 403];
+/** What anybody may ask: supervisors and load balancers do, and it says little. */
+const PROBES: readonly string[] = ["/health", "/ready"];
+
+function isProbe(request: Request): boolean {
+  return (request.method === "GET" || request.method === "HEAD") &&
+    PROBES.includes(pathOf(request));
+}
+
+/** What the audit log has besides what was asked. */
+interface AuditEntry {
+  /** Who asked, as far as that was proven. */
+  principal: string;
+  /** What refused it before it was looked at. */
+  rule?: "web page" | "credentials";
+  reason?: string;
+}
 
 /** What routes are told besides the request. */
 interface Env {

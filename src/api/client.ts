@@ -1,4 +1,6 @@
-// Who sent a request, as far as its TCP connection tells. Nothing that the client says is in here. Used by the guards.
+// Who sent a request, as far as its connection tells. Nothing that the client says is in here. Used by the guards.
+
+import type { CertificateId } from "../model/principal.ts";
 
 /** The two ends of the connection that a request came over. */
 export interface Client {
@@ -6,8 +8,25 @@ export interface Client {
   address: string;
   /** The address of ours that it connected to. */
   localAddress: string;
-  /** The port of ours that it connected to. */
-  localPort: number;
+  /** The port of ours that it connected to; undefined for the Unix socket. */
+  localPort: number | undefined;
+  /** From its verified certificate, if it was asked for one and has shown it. */
+  certificate?: CertificateId | undefined;
+}
+
+/** What stands for the address of a client, and for our own, over the Unix socket. */
+const UNIX_SOCKET = "unix socket";
+
+/** A client over the Unix socket. */
+export const SOCKET_CLIENT: Readonly<Client> = {
+  address: UNIX_SOCKET,
+  localAddress: UNIX_SOCKET,
+  localPort: undefined,
+};
+
+/** Whether it came over the Unix socket. */
+export function isOnSocket({ localPort }: Client): boolean {
+  return localPort === undefined;
 }
 
 const LOOPBACK = /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/i;

@@ -29,14 +29,17 @@ const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 /**
  * How far a connection is, in the order in which connections are cut to make room for a new one. Those that have not
  * had the time for their next step yet come after all others, in the same order:
+ * - `refused`: its token is wrong, and the answer is held back
  * - `opening`: it was accepted, or a further request has begun, and the headers are not there; the TLS handshake counts
  * - `receiving`: the headers of a request are there, its body is not
  * - `idle`: every request has been answered
  * - `answering`: the client has not yet received an answer that is ready
  * - `working`: a request is being worked on, which may wait for a service; it is never cut
  */
-const STAGES = ["opening", "receiving", "idle", "answering", "working"] as const;
+const STAGES = ["refused", "opening", "receiving", "idle", "answering", "working"] as const;
 export type Stage = typeof STAGES[number];
+/** Stages in which nothing is lost to the client, however short they were. */
+const RESTING: readonly Stage[] = ["refused", "idle"];
 
 /** Bounds of connections. The defaults are right except for tests. */
 export interface ConnectionsOptions {
@@ -234,9 +237,10 @@ export class Connections implements Disposable {
         case "answering":
           if (lasted > answerMs) this.#abort(connection, "it does not receive its answer");
           break;
+        case "refused":
         case "receiving":
         case "working":
-          // Bodies have a deadline of their own, and what the API waits for has, too.
+          // Its answer is due; bodies have a deadline of their own, and what the API waits for has, too.
           break;
       }
     }
@@ -256,7 +260,7 @@ export class Connections implements Disposable {
     const rank = (each: Connection) =>
       [
         -(counts.get(each.group) ?? 0),
-        Number(each.stage !== "idle" && now - each.since <= LOITERING_MS),
+        Number(!RESTING.includes(each.stage) && now - each.since <= LOITERING_MS),
         STAGES.indexOf(each.stage),
         // What has been read and was no request goes before what there was no time to read.
         Number(!each.hasSpoken),

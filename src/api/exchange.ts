@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { App } from "./app.ts";
 import type { Connection, Connections } from "./connections.ts";
 import { PacedStream } from "./paced_stream.ts";
+import { delay } from "../delay.ts";
 import { quoteValue } from "./quote.ts";
 import { textResponse, withCommonHeaders } from "./responses.ts";
 import type { Turns } from "./turns.ts";
@@ -16,6 +17,8 @@ export const MAX_HEADER_LINES = 100;
 const MAX_REQUESTS_AHEAD = 32;
 /** Answers from this size on, in bytes, are sent in a turn of their own: the system takes megabytes at once. */
 const LARGE_ANSWER_BYTES = 64 * 1024;
+/** The status of a request with a wrong token, or without one that is wanted. */
+const UNAUTHORIZED = 401;
 /** The host of a URL when the request names none. RFC 2606 section 2. */
 const NO_HOST = "connector.invalid";
 
@@ -29,6 +32,8 @@ export interface ExchangeOptions {
   turns: Turns;
   /** Whether it came over TLS. */
   secure: boolean;
+  /** How long the answer to a wrong token is held back, in milliseconds. */
+  refusalMs: number;
   /** Whether this is the last exchange of its connection. */
   last: () => boolean;
 }
@@ -97,6 +102,10 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
   const body = await response.bytes();
   // Many wait for one list, and get it at the same moment.
   if (body.length >= LARGE_ANSWER_BYTES) await options.turns.take();
+  if (response.status === UNAUTHORIZED && incoming.headers.authorization !== undefined) {
+    connection.enter("refused");
+    await delay(options.refusalMs, { signal: hangUp.signal });
+  }
   if (hangUp.signal.aborted) return;
 
   connection.enter("answering");

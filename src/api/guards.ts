@@ -4,7 +4,7 @@
 // stranger's DNS can point here. Programs on other machines may use any. Used by app.ts for every request.
 
 import { isIpv4, isIpv6 } from "../model/address.ts";
-import { type Client, isOnThisMachine } from "./client.ts";
+import { type Client, isOnSocket, isOnThisMachine } from "./client.ts";
 import { quoteValue } from "./quote.ts";
 
 /**
@@ -74,6 +74,8 @@ export function certificateRefusalOf(
   client: Client | undefined,
 ): string | undefined {
   if (client === undefined || !isOnThisMachine(client)) return undefined;
+  // No tunnel leads to a Unix socket.
+  if (isOnSocket(client)) return undefined;
   const host = hostOf(request);
   const port = HOST.exec(host)?.[2]?.slice(1) ?? (request.url.startsWith("https:") ? 443 : 80);
   if (Number(port) === client.localPort) return undefined;

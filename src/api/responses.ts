@@ -9,6 +9,7 @@ import { oneLine } from "./quote.ts";
 /** The status of each code that says something to the caller; the others are ours to look into. */
 const STATUS: Partial<Record<ErrorCode, number>> = {
   invalid_argument: 422,
+  unauthenticated: 401,
   not_found: 404,
   already_exists: 409,
   failed_precondition: 409,
@@ -49,5 +50,8 @@ export function errorResponse(error: unknown): Response | undefined {
   const status = STATUS[error.code] ?? (error.told ? 500 : undefined);
   if (status === undefined) return undefined;
   const lines = error.hint === undefined ? [error.message] : [error.message, error.hint];
-  return textResponse(status, lines.map(oneLine).join("\n"));
+  const response = textResponse(status, lines.map(oneLine).join("\n"));
+  // RFC 9110 section 11.6.1.
+  if (status === 401) response.headers.set("www-authenticate", "Bearer");
+  return response;
 }

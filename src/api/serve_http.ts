@@ -17,6 +17,7 @@ import {
 import type { Duplex } from "node:stream";
 import { createServer as createTlsListener, Server as TlsListener } from "node:tls";
 import type { Address } from "../model/address.ts";
+import { REFUSAL_MS } from "../model/api_access.ts";
 import type { App } from "./app.ts";
 import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "./connections.ts";
 import { exchange, MAX_HEADER_LINES } from "./exchange.ts";
@@ -50,6 +51,8 @@ export interface HttpContent {
   logger: Logger;
   /** Finds the addresses that stand for the host. Default: it stands for itself. */
   resolveBind?: ResolveHost;
+  /** How long the answer to a wrong token is held back, in milliseconds. Default: `REFUSAL_MS`. */
+  refusalMs?: number;
   /** Bounds of connections, for tests. */
   bounds?: Partial<ConnectionsOptions>;
 }
@@ -69,7 +72,7 @@ export interface HttpServer extends Disposable {
 /** Serves the REST API, on each address that stands for the host. @throws {ConnectorError} when they cannot be had. */
 export async function serveHttp(
   bind: Address,
-  { fetch, tls, logger, bounds, resolveBind }: HttpContent,
+  { fetch, tls, logger, bounds, resolveBind, refusalMs = REFUSAL_MS }: HttpContent,
 ): Promise<HttpServer> {
   const log = new BoundedLog(logger);
   const connections = new Connections({
@@ -89,6 +92,7 @@ export async function serveHttp(
       connections,
       turns,
       secure: tls !== undefined,
+      refusalMs,
       last: () => closing,
     });
   };

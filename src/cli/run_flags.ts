@@ -100,6 +100,11 @@ export const RUN_FLAGS = {
       "further name by which browsers and this machine may use the REST API; repeats, or a comma list",
     repeats: true,
   },
+  apiTokenFile: {
+    flags: "--api-token-file <path>",
+    variable: "CONNECTOR_API_TOKEN_FILE",
+    description: "file of tokens, one a line, of which requests to the API need one",
+  },
   maxStreams: {
     flags: "--max-streams <count>",
     variable: "CONNECTOR_MAX_STREAMS",

@@ -71,6 +71,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
   const tls = readTls(settings);
   const rootCertKeyPath = readPath(settings.rootCertKey);
   const stateFile = readPath(settings.stateFile);
+  const apiTokenFile = readPath(settings.apiTokenFile);
   if (rootCertKeyPath !== undefined && tls === undefined) {
     const flags = Object.values(TLS_FLAGS);
     throw new UsageError(
@@ -105,6 +106,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     reservedMemory: readQuantity(settings.reservedMemory, size([0, 16 * 1024 ** 3])),
     ineffective,
     ...(stateFile !== undefined && { stateFile }),
+    ...(apiTokenFile !== undefined && { apiTokenFile }),
     ...(settings.sockets && { sockets: readChoice(settings.sockets, SOCKET_KINDS) }),
   };
 }

@@ -71,6 +71,12 @@ export function describeCaller(
   };
 }
 
+/** What a call shows for the API, as HTTP joins several: no token then. */
+export function authorizationOf(metadata: Metadata): string | undefined {
+  const values = metadata.get("authorization");
+  return values.length === 0 ? undefined : values.map(String).join(", ");
+}
+
 /** @throws {ConnectorError} `invalid_argument` when there are several, or it is none. */
 function proofIn(metadata: Metadata): Uint8Array | undefined {
   const [proof, ...more] = metadata.get(INSTANCE_KEY);

@@ -21,6 +21,7 @@ import {
   RemoteConnectionService,
 } from "../../proto/gen/connector.ts";
 import { type Address, formatAddress } from "../model/address.ts";
+import { ApiAccess, REFUSAL_MS } from "../model/api_access.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { delay } from "../delay.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
@@ -43,13 +44,14 @@ import {
   serviceToMessage,
 } from "../wire/service_message.ts";
 import { onArrivalOver } from "./arrivals.ts";
-import { describeCaller, principalOfCall } from "./caller.ts";
+import { authorizationOf, describeCaller, principalOfCall } from "./caller.ts";
 import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from "./call_link.ts";
 import { contextOptions, serverCredentials, type TlsIdentity } from "./credentials.ts";
 import { REQUEST_MS } from "./deadlines.ts";
 import { toBuffer } from "./dial.ts";
 import { Gates, type GatesOptions } from "./gates.ts";
 import { HANDSHAKE_TIMEOUT_MS } from "./handshake_gate.ts";
+import { HeldBack } from "./held_back.ts";
 import { SERVER_SETTINGS, SESSION_OPTIONS } from "./http2_bounds.ts";
 import { toStatus } from "./status.ts";
 import { RECEIVE_WINDOW_BYTES } from "./windows.ts";
@@ -73,13 +75,17 @@ export interface ControlCall {
   method: string;
   /** Who made it; without an identity when its certificate could not be read. */
   peer: PeerInfo;
-  /** Whether it was the local user, who may do everything. */
+  /** Whether it was the local user, or somebody with a token, who may do everything. */
   local: boolean;
+  /** What the caller has shown for the API, if that was asked for: `token of line 2`. */
+  caller?: string;
   /** The service, as far as it is known. */
   id?: string | undefined;
   service?: string | undefined;
   /** Why it was refused. */
   refused?: string;
+  /** What refused it, if it was refused for what it has not shown. */
+  rule?: "credentials";
 }
 
 /** What a server needs. */
@@ -96,6 +102,10 @@ export interface GrpcServerOptions {
   onRefused: (address: string, reason: string) => void;
   /** Answers the control API. */
   control: Pick<Control, "expose" | "destroy" | "list">;
+  /** Who may use it. Default: the local user, and each peer for what it has exposed itself. */
+  access?: ApiAccess;
+  /** How long the answer to a wrong token is held back, in milliseconds. Default: `REFUSAL_MS`. */
+  refusalMs?: number;
   /** Told of each call that changes something or is refused, and so of whoever knocks: bounds what it logs. */
   onControlCall?: (call: ControlCall) => void;
   /** Takes over a link that a peer opened. */
@@ -278,6 +288,7 @@ async function bindOne(
 
 function addServices(server: Server, options: GrpcServerOptions, gates: Gates): void {
   const { control, onLink } = options;
+  const heldBack = new HeldBack({ ms: options.refusalMs ?? REFUSAL_MS });
   // OpenStream passes raw messages: decoding them is the session's business.
   const definition = {
     ...RemoteConnectionService,
@@ -295,6 +306,7 @@ function addServices(server: Server, options: GrpcServerOptions, gates: Gates): 
     },
     exposeService: controlCall<ExposeRequest, ExposeResponse>("ExposeService", {
       options,
+      heldBack,
       async answer({ service }, { local, entry }) {
         entry.service = service?.name.slice(0, MAX_NAME_LENGTH);
         // It would act at other connectors in our name.
@@ -310,6 +322,7 @@ function addServices(server: Server, options: GrpcServerOptions, gates: Gates): 
     }),
     destroyService: controlCall<DestroyRequest, NullMessage>("DestroyService", {
       options,
+      heldBack,
       async answer({ id }, { of, entry }) {
         entry.id = id.slice(0, MAX_ID_LENGTH);
         await control.destroy(id, { of });
@@ -318,6 +331,7 @@ function addServices(server: Server, options: GrpcServerOptions, gates: Gates): 
     }),
     listServices: controlCall<NullMessage, ListResponse>("ListServices", {
       options,
+      heldBack,
       reads: true,
       answer(_request, { of }) {
         const services = control.list({ of }).map((report) =>
@@ -340,20 +354,32 @@ interface Caller {
 /** Judges who calls, answers, and tells of it. */
 function controlCall<Request, Response>(
   method: string,
-  { options, reads = false, answer }: {
+  { options, heldBack, reads = false, answer }: {
     options: GrpcServerOptions;
+    heldBack: HeldBack;
     /** Whether it changes nothing: told of only when it is refused. */
     reads?: boolean;
     answer: (request: Request, caller: Caller) => Promise<Response>;
   },
 ): handleUnaryCall<Request, Response> {
-  const { describePeer, onControlCall } = options;
+  const { describePeer, access = new ApiAccess(), onControlCall } = options;
   const run = async (call: ServerUnaryCall<Request, Response>): Promise<Response> => {
     const entry: ControlCall = { method, peer: { address: addressOfCall(call) }, local: false };
     try {
       const peer = describeCaller(call, { certificates: options.tls, describePeer });
       entry.peer = peer;
-      entry.local = isLocalUser(principalOf(peer), options.tls?.own);
+      const principal = principalOf(peer);
+      entry.local = isLocalUser(principal, options.tls?.own);
+      if (access.isProtected) {
+        entry.rule = "credentials";
+        entry.caller = access.admit({
+          authorization: authorizationOf(call.metadata),
+          // That of a peer opens links, and for that reason alone drives nobody.
+          certificate: entry.local ? principal.certificate : undefined,
+        });
+        delete entry.rule;
+        entry.local = true;
+      }
       const { local } = entry;
       const response = await answer(call.request, { local, of: local ? undefined : peer, entry });
       if (!reads) onControlCall?.(entry);
@@ -366,7 +392,13 @@ function controlCall<Request, Response>(
   return (call, callback) => {
     run(call).then(
       (response) => callback(null, response),
-      (error) => callback(toStatus(error)),
+      (error) => {
+        const refuse = () => callback(toStatus(error));
+        const isGuess = error instanceof ConnectorError && error.code === "unauthenticated" &&
+          authorizationOf(call.metadata) !== undefined;
+        if (!isGuess) return refuse();
+        call.once("cancelled", heldBack.wait(refuse));
+      },
     );
   };
 }

@@ -12,7 +12,8 @@ export type ErrorCode =
   | "resource_exhausted" // a bound was reached
   | "failed_precondition" // it cannot be done in this state, and repeating it changes nothing
   | "internal" // a breach of a protocol, or a defect
-  | "unavailable"; // a peer or a network is away: it may work later
+  | "unavailable" // a peer or a network is away: it may work later
+  | "unauthenticated"; // it takes a token or a certificate to ask for this
 
 /** The number of each code. https://grpc.io/docs/guides/status-codes/ */
 export const CODE_NUMBERS: Readonly<Record<ErrorCode, number>> = {
@@ -26,6 +27,7 @@ export const CODE_NUMBERS: Readonly<Record<ErrorCode, number>> = {
   failed_precondition: 9,
   internal: 13,
   unavailable: 14,
+  unauthenticated: 16,
 };
 
 /** The code of a number; undefined for one that is not used here. */

@@ -22,6 +22,7 @@ export const IDLE: Control = {
 export interface RestServerOptions extends Partial<AppOptions> {
   bounds?: Partial<ConnectionsOptions>;
   tls?: ServerPem;
+  refusalMs?: number;
 }
 
 /** A running API. */
@@ -36,7 +37,7 @@ export interface RestServer extends AsyncDisposable {
 
 /** Serves the API of an idle connector, or of another. */
 export async function startRest(
-  { bounds = {}, tls, ...app }: RestServerOptions = {},
+  { bounds = {}, tls, refusalMs = 0, ...app }: RestServerOptions = {},
 ): Promise<RestServer> {
   const logger = getLogger(["test", "rest"]);
   const server = await serveHttp({ host: "127.0.0.1", port: 0 }, {
@@ -44,6 +45,7 @@ export async function startRest(
     tls,
     logger,
     bounds,
+    refusalMs,
   });
   const { port } = server.address;
   const connect = () => Deno.connect({ hostname: "127.0.0.1", port });

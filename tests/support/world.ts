@@ -55,14 +55,17 @@ export async function startConnector(
     greeting?: Hello;
     /** The variables that name a proxy. Default: none. */
     environment?: ProxyVariables;
+    /** What protects its API. Default: nothing. */
+    api?: Pick<AssembleOptions, "apiTokenFile">;
   } = {},
 ): Promise<TestConnector> {
-  const { bind, tls, instance, greeting, environment = {}, ...connector } = options;
+  const { bind, tls, instance, greeting, environment = {}, api, ...connector } = options;
   const { limits = TEST_OPTIONS.limits, logger = getLogger(["test"]) } = connector;
   const controlCalls: ControlCall[] = [];
   const running = await assemble({
     ...TEST_OPTIONS,
     ...(bind !== undefined && { grpcBind: parseAddress(bind, { bind: true }) }),
+    ...api,
     limits,
   }, {
     logger,

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type AppOptions, createApp } from "../../src/api/app.ts";
 import type { LeafRequest } from "../../src/certs/issue/leaf_issuer.ts";
+import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
 import { ConnectorError, type ErrorCode } from "../../src/model/errors.ts";
 import type { PeerInfo } from "../../src/model/peer_identity.ts";
 import { Principal } from "../../src/model/principal.ts";
@@ -175,7 +176,11 @@ Deno.test("GET /ready names a hundred services, and says how many more there are
 Deno.test("GET /ready names what keeps every link from being opened, though no service is unready", async () => {
   let problem: string | undefined = 'server certificate "x"\nexpired';
   const control = new MemoryControl();
-  const app = createApp({ control, logger: new LogLines().logger, problem: () => problem });
+  const app = createApp({
+    control,
+    logger: new LogLines().logger,
+    problem: () => problem,
+  });
   const ask = async () => {
     const response = await app.fetch(new Request(`${BASE}/ready`));
     return [response.status, await response.text()];
@@ -579,6 +584,7 @@ const STATUSES: [ErrorCode, number][] = [
   ["resource_exhausted", 429],
   ["unavailable", 502],
   ["deadline_exceeded", 504],
+  ["unauthenticated", 401],
 ];
 
 for (const [code, expected] of STATUSES) {
@@ -860,4 +866,72 @@ Deno.test("a long list is whole, and made while others are answered", async () =
     services.map((each) => each.source_port),
     [...Array(1001).keys()].map((n) => n + 1),
   );
+});
+
+Deno.test("with tokens, everything but GET and HEAD of /health and /ready needs one", async () => {
+  const tokens = ApiTokens.parse("good", "tokens");
+  const lines: [string, Record<string, unknown>][] = [];
+  const keep = (kind: string) => ({
+    info: (_message: string, fields: Record<string, unknown>) => lines.push([kind, fields]),
+  });
+  const app = createApp({
+    control: new MemoryControl(),
+    logger: new LogLines().logger,
+    access: new ApiAccess({ tokens: () => tokens }),
+    audit: { done: keep("done"), refused: keep("refused") },
+  });
+  const ask = (method: string, path: string, headers: Record<string, string> = {}) =>
+    app.fetch(
+      new Request(`${BASE}${path}`, {
+        method,
+        headers,
+        ...(method === "POST" && { body: JSON.stringify(GOOD) }),
+      }),
+    );
+  for (const path of ["/health", "/ready", "/ready?x=1"]) {
+    for (const method of ["GET", "HEAD"]) assert.equal((await ask(method, path)).status, 200);
+  }
+  assert.equal(lines.length, 0);
+  const guarded: [string, string][] = [
+    ["POST", "/health"],
+    ["POST", "/expose"],
+    ["GET", "/list"],
+    ["HEAD", "/list"],
+    ["OPTIONS", "/list"],
+    ["DELETE", "/expose/x"],
+    ["POST", "/certificate"],
+    ["GET", "/nothing"],
+    ["GET", "/"],
+    ["GET", "/health/"],
+    ["GET", "//health"],
+    ["GET", "/%68ealth"],
+    ["GET", "/list?/health"],
+    ["GET", "/Health"],
+  ];
+  for (const [method, path] of guarded) {
+    for (const headers of [{}, { authorization: "Bearer bad" }]) {
+      const response = await ask(method, path, headers);
+      assert.equal(response.status, 401, `${method} ${path}`);
+      assert.equal(response.headers.get("www-authenticate"), "Bearer");
+      await response.body?.cancel();
+    }
+    const { status } = await ask(method, path, { authorization: "Bearer good" });
+    assert.notEqual(status, 401, `${method} ${path}`);
+  }
+  // Each failure is a line, whatever the method, and who has changed something is in its line.
+  assert.equal(lines.filter(([, { status }]) => status === 401).length, 2 * guarded.length);
+  assert.deepEqual(lines[0], ["refused", {
+    method: "POST",
+    path: "/health",
+    status: 401,
+    principal: "anonymous",
+    rule: "credentials",
+    reason:
+      'The API needs a token: want "Authorization: Bearer TOKEN" with a token of --api-token-file',
+  }]);
+  assert.deepEqual(lines.find(([kind]) => kind === "done")?.[1].principal, "token of line 1");
+  // The guard against web pages comes first, whatever token there is.
+  const page = { authorization: "Bearer good", origin: "https://evil.example" };
+  assert.equal((await ask("GET", "/list", page)).status, 403);
+  assert.equal(lines.at(-1)?.[1].rule, "web page");
 });

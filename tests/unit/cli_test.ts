@@ -92,6 +92,7 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     ["--disableLocalExpose", "true"],
     ["--disable-remote-expose", "true"],
     ["--http-allowed-host", "Connector.example"],
+    ["--api-token-file", "tokens"],
     ["--max-streams", "500"],
     ["--max-unanswered-opens", "50"],
     ["--max-frame", "32KiB"],
@@ -122,6 +123,7 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     drainMs: 60_000,
     reservedMemory: 64 * 1024 ** 2,
     stateFile: "services.json",
+    apiTokenFile: "tokens",
     grpcBind: { host: "127.0.0.1", port: 60000 },
     httpBind: { host: "::1", port: 60001 },
     tls: { rootCertPath: "root.cert", serverCertPath: "leaf.cert", serverKeyPath: "leaf.key" },
@@ -208,6 +210,7 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_RESERVED_MEMORY: "12MiB",
     CONNECTOR_STATE_FILE: "services.json",
     CONNECTOR_SOCKETS: "deno",
+    CONNECTOR_API_TOKEN_FILE: "tokens",
   };
   assert.deepEqual(await optionsOf([], env), {
     grpcBind: { host: "", port: 1 },
@@ -238,6 +241,7 @@ Deno.test("every flag has an environment variable", async () => {
     drainMs: 11_000,
     reservedMemory: 12 * 1024 ** 2,
     stateFile: "services.json",
+    apiTokenFile: "tokens",
     sockets: "deno",
   });
   const known: string[] = Object.values(RUN_FLAGS).map((flag) => flag.variable);

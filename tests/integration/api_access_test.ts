@@ -1,0 +1,156 @@
+// Who may use the API of a whole connector: REST and gRPC's control calls with tokens, and how long a wrong one takes.
+
+import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
+import { ChannelCredentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { Buffer } from "node:buffer";
+import { RemoteConnectionClient, ServiceStatus, ServiceType } from "../../proto/gen/connector.ts";
+import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
+import { HeldBack } from "../../src/grpc/held_back.ts";
+import type { TlsIdentity } from "../../src/grpc/credentials.ts";
+import { makeCertificate } from "../support/certificates.ts";
+import { LOOPBACK, pemOf, tempFolder } from "../support/mtls.ts";
+import { request, startRest, statusOf } from "../support/rest_server.ts";
+import { freePort, reportOf, settle, startConnector, until } from "../support/world.ts";
+
+const TOKENS = ApiTokens.parse("good\n", "tokens");
+const access = new ApiAccess({ tokens: () => TOKENS });
+
+/** gRPC's control API, called with a token, a certificate, or nothing. */
+class Caller implements AsyncDisposable {
+  readonly #client: RemoteConnectionClient;
+  readonly #metadata = new Metadata();
+
+  constructor(address: string, { tls, token }: { tls?: TlsIdentity; token?: string } = {}) {
+    const credentials = tls === undefined
+      ? ChannelCredentials.createInsecure()
+      : ChannelCredentials.createSsl(
+        Buffer.from(tls.root),
+        Buffer.from(tls.key),
+        Buffer.from(tls.certificate),
+      );
+    this.#client = new RemoteConnectionClient(
+      tls ? address.replace("127.0.0.1", "localhost") : address,
+      credentials,
+      { "grpc.use_local_subchannel_pool": 1, "grpc.initial_reconnect_backoff_ms": 1 },
+    );
+    if (token !== undefined) this.#metadata.set("authorization", `Bearer ${token}`);
+  }
+
+  /** How each of the three calls ends. */
+  async all(): Promise<(status | "served")[]> {
+    const service = {
+      id: "",
+      name: "web",
+      remoteConnectorAddr: "127.0.0.1:1",
+      destinationAddr: "127.0.0.1:1",
+      sourcePort: freePort(),
+      type: ServiceType.LOCAL,
+      status: ServiceStatus.PENDING,
+    };
+    const end = (call: (done: (error: ServiceError | null) => void) => unknown) =>
+      new Promise<status | "served">((resolve) =>
+        call((error) => resolve(error?.code ?? "served"))
+      );
+    return await Promise.all([
+      end((done) => this.#client.exposeService({ service }, this.#metadata, done)),
+      end((done) => this.#client.destroyService({ id: "none" }, this.#metadata, done)),
+      end((done) => this.#client.listServices({}, this.#metadata, done)),
+    ]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client.close();
+    await settle();
+  }
+}
+
+const SERVED = ["served", status.NOT_FOUND, "served"];
+const NO_TOKEN = Array<status>(3).fill(status.UNAUTHENTICATED);
+
+Deno.test("with tokens, gRPC's control calls need one, and links need none", async () => {
+  await using folder = await tempFolder();
+  const apiTokenFile = `${folder.path}/tokens`;
+  await Deno.writeTextFile(apiTokenFile, "good\n", { mode: 0o600 });
+  await using guarded = await startConnector({ api: { apiTokenFile } });
+  await using peer = await startConnector();
+  const id = await peer.connector.expose({
+    name: "web",
+    sourcePort: freePort(),
+    remoteConnectorAddr: guarded.address,
+    destinationAddr: "127.0.0.1:1",
+    type: "local",
+  });
+  await until(() => reportOf(peer, id)?.status === "complete", "the peer's service is complete");
+  // From 127.0.0.1, where the local user is without tokens.
+  await using none = new Caller(guarded.address);
+  await using wrong = new Caller(guarded.address, { token: "bad" });
+  await using right = new Caller(guarded.address, { token: "good" });
+  deepStrictEqual(await right.all(), SERVED);
+  deepStrictEqual(await none.all(), NO_TOKEN);
+  const start = performance.now();
+  deepStrictEqual(await wrong.all(), NO_TOKEN);
+  ok(performance.now() - start >= 950, "a wrong token takes a second");
+  const told = guarded.controlCalls.map(({ caller, rule, refused }) => [caller, rule, !refused]);
+  deepStrictEqual(told.filter(([, rule]) => rule === "credentials").length, 6);
+  deepStrictEqual(told.filter(([caller]) => caller === "token of line 1").length, 2);
+});
+
+Deno.test("with tokens and certificates, a peer's certificate drives nobody, and a token does", async () => {
+  await using folder = await tempFolder();
+  const apiTokenFile = `${folder.path}/tokens`;
+  await Deno.writeTextFile(apiTokenFile, "good\n", { mode: 0o600 });
+  const root = await makeCertificate({ ca: true });
+  const leaf = async () => pemOf(root, await makeCertificate({ names: [...LOOPBACK] }, root));
+  const [own, other] = [await leaf(), await leaf()];
+  await using guarded = await startConnector({ tls: own, api: { apiTokenFile } });
+  await using peer = new Caller(guarded.address, { tls: other });
+  await using self = new Caller(guarded.address, { tls: own });
+  await using right = new Caller(guarded.address, { tls: other, token: "good" });
+  deepStrictEqual(await Promise.all([peer.all(), self.all(), right.all()]), [
+    NO_TOKEN,
+    NO_TOKEN,
+    SERVED,
+  ]);
+});
+
+Deno.test("the answer to a wrong token is held back, and what it holds can be cut for others", async () => {
+  await using rest = await startRest({
+    access,
+    refusalMs: 60_000,
+    bounds: { share: () => 4 },
+  });
+  const ask = async (authorization?: string) => {
+    const headers = authorization === undefined ? [] : [`Authorization: ${authorization}`];
+    return statusOf(await rest.send(request("GET /list", ...headers)));
+  };
+  // They fill every place, and wait; whoever comes with a token is answered at once.
+  const guesses = Array.from({ length: 20 }, () => ask("Bearer bad").catch(() => "cut"));
+  strictEqual(await ask("Bearer good"), 200);
+  ok(await rest.answers());
+  await rest[Symbol.asyncDispose]();
+  // None was answered: cut off for others, or with the server.
+  for (const each of await Promise.all(guesses)) ok(each === "cut" || Number.isNaN(each));
+});
+
+Deno.test("of answers that are held back the oldest is given when there are too many", () => {
+  const held = new HeldBack({ ms: 60_000, max: 2 });
+  const done: number[] = [];
+  const ends = [1, 2, 3].map((number) => held.wait(() => done.push(number)));
+  deepStrictEqual([done, held.size], [[1], 2]);
+  for (const end of ends) end();
+  deepStrictEqual([done, held.size], [[1, 2, 3], 0]);
+});
+
+Deno.test("a token file that cannot be used ends the start, with its reason", async () => {
+  await using folder = await tempFolder();
+  const apiTokenFile = `${folder.path}/tokens`;
+  await rejects(startConnector({ api: { apiTokenFile } }), (error: Error) => {
+    match(error.message, /^Cannot read API token file ".*tokens": /);
+    return true;
+  });
+  await Deno.writeTextFile(apiTokenFile, "# none\n");
+  await rejects(startConnector({ api: { apiTokenFile } }), (error: Error) => {
+    match(error.message, /^Cannot use API token file ".*tokens": it has no token/);
+    return true;
+  });
+});
