@@ -123,7 +123,13 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
   ],
   [
     /\bDeno\.(open|create|read\w+|write\w+|rename|remove|mkdir|makeTemp\w+|copyFile|link|symlink|truncate|l?stat|chmod|chown|utime|realPath|watchFs)(Sync)?\b/g,
-    ["src/certs/files/pem_files.ts", "src/file_access.ts", "src/state/", "src/watched_files.ts"],
+    [
+      "src/certs/files/pem_files.ts",
+      "src/file_access.ts",
+      "src/state/",
+      "src/watched_files.ts",
+      "src/api/unix_socket.ts",
+    ],
   ],
   [/\bDeno\.(Command|dlopen|UnsafePointer\w*)\b/g, []],
 ];
@@ -137,6 +143,7 @@ const GUARDED_MODULES: Readonly<Record<string, readonly string[]>> = {
     "src/grpc/",
     PLATFORM,
     "src/api/serve_http.ts",
+    "src/api/unix_socket.ts",
     // For the syntax of IP addresses.
     "src/model/address.ts",
     "src/cli/health.ts",

@@ -5,7 +5,8 @@
 import type { Logger } from "@logtape/logtape";
 import { createApp } from "./api/app.ts";
 import { TokenFile } from "./api/token_file.ts";
-import type { Address } from "./model/address.ts";
+import { isLoopback } from "./api/client.ts";
+import { type Address, formatAddress } from "./model/address.ts";
 import { AuditLog, BoundedLog } from "./bounded_log.ts";
 import { type HttpServer, serveHttp } from "./api/serve_http.ts";
 import type { LoadedTls, TlsPaths } from "./cli/tls.ts";
@@ -38,12 +39,16 @@ const GRPC_GRACE_MS = 1000;
 export interface AssembleOptions {
   /** Where the gRPC server listens; port 0 takes any. */
   grpcBind: Address;
-  /** Where the REST server listens; port 0 takes any. */
-  httpBind: Address;
+  /** Where the REST server listens; port 0 takes any. Absent when it has the Unix socket alone. */
+  httpBind?: Address;
+  /** Path of the Unix socket on which REST is served, too. */
+  apiSocket?: string;
   /** Present when connectors speak mTLS and REST is served over TLS. */
   tls?: TlsPaths;
   /** Path of the tokens of which the API needs one. Default: it needs none. */
   apiTokenFile?: string;
+  /** A certificate of the root may be used for the REST API. Only with `tls`. */
+  apiClientCerts: boolean;
   /** Path of the root's key: `POST /certificate` issues leaves. Only with `tls`. */
   rootCertKeyPath?: string;
   /** Path of a list of certificates that are not trusted any more. Only with `tls`. */
@@ -132,7 +137,11 @@ export async function assemble(
       signal,
       release: (late) => late[Symbol.dispose](),
     });
-  const access = new ApiAccess({ tokens: tokenFile?.tokens });
+  const access = new ApiAccess({
+    tokens: tokenFile?.tokens,
+    clientCerts: options.apiClientCerts,
+    socketOnly: options.httpBind === undefined,
+  });
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
   const plaintext = secureChannels();
@@ -205,18 +214,32 @@ export async function assemble(
     ],
     access,
     // A client that uses the name that the API is bound to was not led here by a stranger's DNS.
-    allowedHosts: [...options.httpAllowedHosts, options.httpBind.host],
+    allowedHosts: [
+      ...options.httpAllowedHosts,
+      ...(options.httpBind === undefined ? [] : [options.httpBind.host]),
+    ],
     audit: restAudit,
     logger,
   });
-  const http = await serveHttp(options.httpBind, {
+  const http = await serveHttp({ bind: options.httpBind, socket: options.apiSocket }, {
     fetch: app.fetch,
     resolveBind,
     tls: tls?.identity,
+    clients: options.apiClientCerts ? tls?.identity : undefined,
     logger,
   });
   stack.use(http);
-  stack.use(listeners.add(http.address));
+  if (http.address !== undefined) {
+    stack.use(listeners.add(http.address));
+    if (!access.isProtected && !(await resolveBind(http.address.host)).every(isLoopback)) {
+      logger.warn("anybody who can reach the REST API may use it", {
+        http: formatAddress(http.address),
+        hint:
+          "bind it to loopback (--http-bind=127.0.0.1:9091), serve it on a socket (--api-socket), " +
+          "or want tokens (--api-token-file) or client certificates (--api-client-certs)",
+      });
+    }
+  }
   tlsFiles?.hand({
     onExchange(identity) {
       grpc.renew(identity);
@@ -241,8 +264,8 @@ export class RunningConnector implements AsyncDisposable {
   readonly connector: Connector;
   /** Its gRPC server, which has its address. */
   readonly grpc: GrpcServer;
-  /** Where the REST API is; the port is the real one. */
-  readonly httpAddress: Address;
+  /** Where the REST API is; the port is the real one. Undefined where it has the Unix socket alone. */
+  readonly httpAddress: Address | undefined;
   readonly #http: HttpServer;
   readonly #files: WatchedFiles;
   readonly #resources: AsyncDisposableStack;

@@ -29,6 +29,11 @@ export function isOnSocket({ localPort }: Client): boolean {
   return localPort === undefined;
 }
 
+/** Whether an IP address is reached from this machine alone. */
+export function isLoopback(address: string): boolean {
+  return LOOPBACK.test(address);
+}
+
 const LOOPBACK = /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/i;
 
 /**
@@ -36,5 +41,5 @@ const LOOPBACK = /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/i;
  * address: what a machine sends to its own address in the network never leaves it.
  */
 export function isOnThisMachine({ address, localAddress }: Client): boolean {
-  return LOOPBACK.test(address) || address === localAddress;
+  return isLoopback(address) || address === localAddress;
 }

@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { unmapIpv4 } from "../model/address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { addressKey } from "../model/principal.ts";
-import type { Client } from "./client.ts";
+import { type Client, SOCKET_CLIENT } from "./client.ts";
 
 /**
  * How long a client may take until its first request has arrived up to the end of its headers, the TLS handshake
@@ -59,7 +59,9 @@ export interface ConnectionsOptions {
 
 /** One connection. */
 export class Connection {
-  readonly client: Client;
+  client: Client;
+  /** Whether it is over TLS. */
+  readonly secure: boolean;
   /** What the bounds of addresses count it under. */
   readonly group: string;
   /** Ends when the requests that have arrived so far are answered: one after the other, in their order. */
@@ -77,9 +79,10 @@ export class Connection {
   #hasSpoken = false;
   #since = performance.now();
 
-  constructor(socket: Socket, client: Client) {
+  constructor(socket: Socket, { client, secure }: { client: Client; secure: boolean }) {
     this.socket = socket;
     this.client = client;
+    this.secure = secure;
     this.group = addressKey(client.address);
   }
 
@@ -135,6 +138,9 @@ export class Connection {
 export class Connections implements Disposable {
   readonly #options: ConnectionsOptions;
   readonly #byEnds = new Map<string, Connection>();
+  /** What stands for the ends of connections over the Unix socket, which have no addresses. */
+  readonly #unixEnds = new WeakMap<Socket, string>();
+  #unixCount = 0;
   #unsentBytes = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
   #empty: PromiseWithResolvers<void> | undefined;
@@ -147,12 +153,16 @@ export class Connections implements Disposable {
     return this.#byEnds.size;
   }
 
-  /** Takes a connection that was accepted. Another is cut when there are too many, or this one where none may be. */
-  add(socket: Socket): void {
-    const client = clientOf(socket);
+  /**
+   * Takes a connection that was accepted, over TCP or the Unix socket. Another is cut when there are too many, or this one
+   * where none may be.
+   */
+  add(socket: Socket, { over, secure }: { over: "tcp" | "unix"; secure: boolean }): void {
+    const client = over === "unix" ? SOCKET_CLIENT : clientOf(socket);
     // It has ended already.
     if (client === undefined) return void socket.destroy();
-    const connection = new Connection(socket, client);
+    if (over === "unix") this.#unixEnds.set(socket, `unix ${this.#unixCount += 1}`);
+    const connection = new Connection(socket, { client, secure });
     const size = this.size + 1;
     if (size > this.#options.share(size)) {
       const victim = this.#leastNeeded();
@@ -163,7 +173,7 @@ export class Connections implements Disposable {
       const victim = this.#leastNeeded(isLoitering);
       if (victim !== undefined) this.#abort(victim, CROWDED);
     }
-    const ends = endsOf(socket);
+    const ends = this.#endsOf(socket);
     this.#byEnds.set(ends, connection);
     this.#timer ??= setInterval(() => this.#look(performance.now()), LOOK_MS);
     socket.once("close", () => this.#remove(ends, connection));
@@ -171,7 +181,7 @@ export class Connections implements Disposable {
 
   /** The connection of a socket, or of the TLS socket above that; undefined when it has ended. */
   of(socket: Socket): Connection | undefined {
-    return this.#byEnds.get(endsOf(socket));
+    return this.#byEnds.get(this.#endsOf(socket));
   }
 
   /** Counts bytes of an answer that the client has yet to take; what others do not take is cut where it gets too much. */
@@ -209,6 +219,10 @@ export class Connections implements Disposable {
 
   [Symbol.dispose](): void {
     this.abort();
+  }
+
+  #endsOf(socket: Socket): string {
+    return this.#unixEnds.get(socket) ?? endsOf(socket);
   }
 
   #remove(ends: string, connection: Connection): void {

@@ -30,8 +30,6 @@ export interface ExchangeOptions {
   fetch: App["fetch"];
   connections: Connections;
   turns: Turns;
-  /** Whether it came over TLS. */
-  secure: boolean;
   /** How long the answer to a wrong token is held back, in milliseconds. */
   refusalMs: number;
   /** Whether this is the last exchange of its connection. */
@@ -94,7 +92,7 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
   incoming.once("end", () => {
     if (connection.stage === "receiving") connection.enter("working");
   });
-  const request = readRequest(messages, { secure: options.secure, signal: hangUp.signal });
+  const request = readRequest(messages, { secure: connection.secure, signal: hangUp.signal });
   const response = request instanceof Request
     ? await options.fetch(request, connection.client)
     : withCommonHeaders(request);

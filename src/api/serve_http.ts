@@ -1,4 +1,4 @@
-// Serves the REST API: HTTP/1.1, in plaintext or over TLS. It binds the address, and ends what is open in the end; what
+// Serves the REST API: HTTP/1.1, in plaintext, over TLS or on a Unix socket. It binds the address, and ends what is open in the end; what
 // connections may do is in api/connections.ts, what is answered is the rest of api/. By node:http and not by
 // Deno.serve, which shows no connection before a request is there and knows no deadlines. assemble.ts starts it.
 
@@ -15,14 +15,16 @@ import {
   type Socket,
 } from "node:net";
 import type { Duplex } from "node:stream";
-import { createServer as createTlsListener, Server as TlsListener } from "node:tls";
+import { createServer as createTlsListener, Server as TlsListener, type TLSSocket } from "node:tls";
 import type { Address } from "../model/address.ts";
 import { REFUSAL_MS } from "../model/api_access.ts";
 import type { App } from "./app.ts";
+import { clientCertificate, type TrustedClients } from "./client_certificates.ts";
 import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "./connections.ts";
 import { exchange, MAX_HEADER_LINES } from "./exchange.ts";
 import { PacedStream } from "./paced_stream.ts";
 import { Turns } from "./turns.ts";
+import { listenOnSocket } from "./unix_socket.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
@@ -44,10 +46,20 @@ export interface ServerPem {
   key: string;
 }
 
-/** What is served, and whether over TLS. No client certificate is asked for. */
+/** Where the API is served. */
+export interface HttpPlaces {
+  /** The address; port 0 takes any. */
+  bind?: Address | undefined;
+  /** The path of a Unix socket, which never speaks TLS. */
+  socket?: string | undefined;
+}
+
+/** What is served, and whether over TLS. */
 export interface HttpContent {
   fetch: App["fetch"];
   tls: ServerPem | undefined;
+  /** Whose certificates may be shown, over TLS. Default: clients are not asked for any. */
+  clients?: TrustedClients | undefined;
   logger: Logger;
   /** Finds the addresses that stand for the host. Default: it stands for itself. */
   resolveBind?: ResolveHost;
@@ -59,8 +71,8 @@ export interface HttpContent {
 
 /** A server that listens. Disposing aborts it. */
 export interface HttpServer extends Disposable {
-  /** Where it listens; the port is the real one. */
-  address: Address;
+  /** Where it listens; the port is the real one. Undefined where it has none but a Unix socket. */
+  address: Address | undefined;
   /** Uses another certificate for handshakes that begin from now on. Only for a server with TLS. */
   renew: (pem: ServerPem) => void;
   /** Accepts nothing more, and lets open requests finish for half a second, or until the signal is aborted. Never rejects. */
@@ -69,10 +81,14 @@ export interface HttpServer extends Disposable {
   abort: () => void;
 }
 
-/** Serves the REST API, on each address that stands for the host. @throws {ConnectorError} when they cannot be had. */
+/**
+ * Serves the REST API on each address that stands for the host, and on the Unix socket.
+ *
+ * @throws {ConnectorError} when they cannot be had; then none is served.
+ */
 export async function serveHttp(
-  bind: Address,
-  { fetch, tls, logger, bounds, resolveBind, refusalMs = REFUSAL_MS }: HttpContent,
+  { bind, socket }: HttpPlaces,
+  { fetch, tls, clients, logger, bounds, resolveBind, refusalMs = REFUSAL_MS }: HttpContent,
 ): Promise<HttpServer> {
   const log = new BoundedLog(logger);
   const connections = new Connections({
@@ -91,7 +107,6 @@ export async function serveHttp(
       fetch,
       connections,
       turns,
-      secure: tls !== undefined,
       refusalMs,
       last: () => closing,
     });
@@ -118,23 +133,30 @@ export async function serveHttp(
     if (connection.isReceiving || !connection.close()) stream.destroy();
   });
 
-  const accept = async (address: Address): Promise<BoundSocket> => {
-    const listener = createListener(tls);
-    if (listener instanceof TlsListener) tlsListeners.push(listener);
+  /** Gives what a listener accepts to the HTTP server. */
+  const serve = (listener: Listener, { over, tls }: { over: "tcp" | "unix"; tls: boolean }) => {
     // Over TLS this is told before the handshake.
-    listener.on("connection", (socket: Socket) => connections.add(socket));
-    listener.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+    listener.on("connection", (socket: Socket) => connections.add(socket, { over, secure: tls }));
+    listener.on(tls ? "secureConnection" : "connection", (socket: Socket | TLSSocket) => {
       const connection = connections.of(socket);
       // It has been cut already.
       if (connection === undefined) return void socket.destroy();
+      if (clients !== undefined && "encrypted" in socket) {
+        const { client } = connection;
+        const certificate = clientCertificate(socket, clients, { log, address: client.address });
+        connection.client = { ...client, certificate };
+      }
       http.emit("connection", PacedStream.over(socket, { turns, connection }));
     });
     listener.on("tlsClientError", (_error, socket: Socket) => socket.destroy());
+  };
+  const warn = (error: Error) => logger.warn("REST API interrupted", { reason: reasonOf(error) });
+  const accept = async (address: Address): Promise<BoundSocket> => {
+    const listener = createListener(tls, clients);
+    if (listener instanceof TlsListener) tlsListeners.push(listener);
+    serve(listener, { over: "tcp", tls: tls !== undefined });
     const port = await listen(listener, address);
-    listener.on(
-      "error",
-      (error) => logger.warn("REST API interrupted", { reason: reasonOf(error) }),
-    );
+    listener.on("error", warn);
     const rearming = keepAccepting(() => handleOf(listener));
     return {
       port,
@@ -144,14 +166,28 @@ export async function serveHttp(
       },
     };
   };
-  const listeners = await bindEach(bind, { resolve: resolveBind, bindOne: accept })
-    .catch((error) => {
-      throw bindError(error, { what: "serve the REST API", bind, flag: "--http-bind" });
-    });
+  using listening = new DisposableStack();
+  let port: number | undefined;
+  if (bind !== undefined) {
+    const bound = await bindEach(bind, { resolve: resolveBind, bindOne: accept })
+      .catch((error) => {
+        throw bindError(error, { what: "serve the REST API", bind, flag: "--http-bind" });
+      });
+    listening.defer(() => bound.forEach((each) => each.close()));
+    port = bound[0].port;
+  }
+  if (socket !== undefined) {
+    const listener = createListener();
+    serve(listener, { over: "unix", tls: false });
+    listening.use(await listenOnSocket(listener, socket, { logger }));
+    listening.defer(() => void listener.close());
+    listener.on("error", warn);
+  }
+  const listeners = listening.move();
   const stopAccepting = () => {
     if (closing) return;
     closing = true;
-    for (const listener of listeners) listener.close();
+    listeners.dispose();
     http.close();
   };
   const abort = () => {
@@ -160,9 +196,9 @@ export async function serveHttp(
     log[Symbol.dispose]();
   };
   return {
-    address: { host: bind.host, port: listeners[0].port },
-    renew({ certificate, key }) {
-      for (const listener of tlsListeners) listener.setSecureContext({ cert: certificate, key });
+    address: bind === undefined || port === undefined ? undefined : { host: bind.host, port },
+    renew(pem) {
+      for (const listener of tlsListeners) listener.setSecureContext(contextOptions(pem, clients));
     },
     async close({ signal } = {}) {
       stopAccepting();
@@ -179,18 +215,24 @@ export async function serveHttp(
 }
 
 /** What accepts connections. Sockets of clients that have said all they want to say stay open for the answer. */
-function createListener(tls: ServerPem | undefined): Listener {
+function createListener(tls?: ServerPem, clients?: TrustedClients): Listener {
   const options = { allowHalfOpen: true, noDelay: true };
   if (tls === undefined) return createPlainListener(options);
   return createTlsListener({
     ...options,
-    cert: tls.certificate,
-    key: tls.key,
+    ...contextOptions(tls, clients),
+    // Who shows none, or a wrong one, is served all the same: it may have a token.
+    ...(clients && { requestCert: true, rejectUnauthorized: false }),
     // Until then the runtime keeps a socket whose handshake has failed; its default is two minutes.
     handshakeTimeout: HEADERS_MS,
     // HTTP/2 has much to flood a server with, and nothing that this API needs.
     ALPNProtocols: ["http/1.1"],
   });
+}
+
+/** What a handshake is made with, in the names of the runtime. */
+function contextOptions({ certificate, key }: ServerPem, clients?: TrustedClients) {
+  return { cert: certificate, key, ...(clients && { ca: clients.root }) };
 }
 
 /** What speaks HTTP over the connections that it is given. It never listens itself, and keeps them while it is `open`. */

@@ -19,6 +19,8 @@ export interface HealthIo {
 }
 
 const DEFAULT_URL = "http://localhost:9091/health";
+/** The host that is named over a Unix socket. */
+const SOCKET_URL = "http://localhost";
 /** How long the answer may take, in milliseconds: less than Docker and Kubernetes wait by default. */
 const TIMEOUT_MS = 5000;
 /** Bytes of the answer that are read for its reason. */
@@ -32,6 +34,9 @@ const EXAMPLES = examples(`  Is the connector of this machine alive?
 
   Is every service of another one complete?
     connector health --url=http://connector.example:9091/ready
+
+  Over its Unix socket:
+    connector health --api-socket=/run/connector/api.sock
 
   With TLS, under a name of its certificate:
     connector health --url=https://localhost:9091 --root-cert-path=root.cert
@@ -50,18 +55,40 @@ export function healthCommand(io: HealthIo): Command {
       `what to ask; without a path, /health (default: ${DEFAULT_URL}, env: CONNECTOR_HEALTH_URL)`,
     )
     .option(
+      "--api-socket <path>",
+      "Unix socket to ask, in place of the URL's host and port (env: CONNECTOR_API_SOCKET)",
+    )
+    .option(
       "--root-cert-path <path>",
       "root certificate that the connector must chain to (PEM) (env: CONNECTOR_ROOT_CERT_PATH)",
     )
     .addHelpText("after", EXAMPLES);
-  return command.action(async (options: { url?: string; rootCertPath?: string }) => {
+  return command.action(async (options: HealthOptions) => {
     const url = readUrl(options.url ?? (io.env.CONNECTOR_HEALTH_URL || DEFAULT_URL));
+    const socketPath = readSocket(options, io);
+    if (socketPath !== undefined) {
+      await checkHealth(url, { socketPath });
+      return io.stdout("healthy\n");
+    }
     const secure = url.protocol === "https:";
     if (secure) refuseKeyLog(io.env);
     const rootCertPath = options.rootCertPath ?? (io.env.CONNECTOR_ROOT_CERT_PATH || undefined);
-    await checkHealth(url, secure ? rootCertPath : undefined);
+    await checkHealth(url, { rootCertPath: secure ? rootCertPath : undefined });
     io.stdout("healthy\n");
   });
+}
+
+/** What was written. */
+interface HealthOptions {
+  url?: string;
+  apiSocket?: string;
+  rootCertPath?: string;
+}
+
+/** The variable is the connector's own, and so counts only if no URL was given beside it. */
+function readSocket({ url, apiSocket }: HealthOptions, io: HealthIo): string | undefined {
+  if (apiSocket === "") throw new UsageError("--api-socket is empty, want a path");
+  return apiSocket ?? (url === undefined && io.env.CONNECTOR_API_SOCKET || undefined);
 }
 
 function readUrl(text: string): URL {
@@ -73,21 +100,34 @@ function readUrl(text: string): URL {
   return url;
 }
 
-async function checkHealth(url: URL, rootCertPath: string | undefined): Promise<void> {
+async function checkHealth(
+  given: URL,
+  { rootCertPath, socketPath }: { rootCertPath?: string | undefined; socketPath?: string },
+): Promise<void> {
+  // What is asked for there; neither host nor TLS is of any use.
+  const url = socketPath === undefined ? given : new URL(given.pathname + given.search, SOCKET_URL);
+  const place = socketPath === undefined ? `${url}` : `${url.pathname} on ${socketPath}`;
   const root = rootCertPath === undefined ? undefined : await readRoot(rootCertPath, url);
   let answer: Answer;
   try {
-    answer = await ask(url, root);
+    answer = await ask(url, { root, socketPath });
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     throw new ConnectorError(
       "unavailable",
-      `Cannot reach ${url}: ${reasonFor(url, text) ?? reasonOf(error)}`,
-      { cause: error, hint: /certificate/i.test(text) ? ROOT_HINT : ADDRESS_HINT },
+      `Cannot reach ${place}: ${reasonFor(url, text) ?? reasonOf(error)}`,
+      {
+        cause: error,
+        hint: socketPath !== undefined
+          ? SOCKET_HINT
+          : /certificate/i.test(text)
+          ? ROOT_HINT
+          : ADDRESS_HINT,
+      },
     );
   }
   if (answer.status === 200) return;
-  const fault = `The connector is not healthy: ${url} answered ${answer.status}, want 200`;
+  const fault = `The connector is not healthy: ${place} answered ${answer.status}, want 200`;
   const reason = answer.reason.map((line) => `\n  ${line}`).join("");
   throw new ConnectorError("unavailable", reason === "" ? fault : `${fault}:${reason}`);
 }
@@ -105,6 +145,7 @@ function reasonFor(url: URL, text: string): string | undefined {
 }
 
 const ADDRESS_HINT = "Is the connector running, and is this the address of its --http-bind?";
+const SOCKET_HINT = "Is the connector running, and is this the path of its --api-socket?";
 const ROOT_HINT = "Give the root that the connector runs with: --root-cert-path";
 
 /** What was answered. */
@@ -118,7 +159,10 @@ interface Answer {
  * Asks. Not by fetch: it would ask a proxy that the environment names, and to it a given root is one more beside all
  * public ones.
  */
-async function ask(url: URL, root: Root | undefined): Promise<Answer> {
+async function ask(
+  url: URL,
+  { root, socketPath }: { root: Root | undefined; socketPath: string | undefined },
+): Promise<Answer> {
   const { request } = url.protocol === "https:"
     ? await import("node:https")
     : await import("node:http");
@@ -136,6 +180,7 @@ async function ask(url: URL, root: Root | undefined): Promise<Answer> {
       agent: false,
       lookup,
       rejectUnauthorized: true,
+      ...(socketPath !== undefined && { socketPath }),
       ...(root && { ca: root.pem }),
     };
     const asked = request(url, options, async (response) => {

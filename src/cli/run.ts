@@ -50,7 +50,8 @@ async function run(
   logger.info("connector started", {
     version: config.version,
     grpc: formatAddress(running.grpc.address),
-    http: formatAddress(running.httpAddress),
+    ...(running.httpAddress && { http: formatAddress(running.httpAddress) }),
+    ...(options.apiSocket !== undefined && { socket: options.apiSocket }),
     reservedMemory: formatSize(reserved),
   });
   stop.onReload = () => {

@@ -27,7 +27,7 @@ export const RUN_FLAGS = {
   httpBind: {
     flags: "--http-bind <address>",
     variable: "CONNECTOR_HTTP_BIND",
-    description: "host:port or :port to serve the REST API on",
+    description: "host:port or :port to serve the REST API on; by default none if it has a socket",
     default: ":9091",
   },
   rootCertPath: {
@@ -104,6 +104,17 @@ export const RUN_FLAGS = {
     flags: "--api-token-file <path>",
     variable: "CONNECTOR_API_TOKEN_FILE",
     description: "file of tokens, one a line, of which requests to the API need one",
+  },
+  apiClientCerts: {
+    flags: "--api-client-certs [boolean]",
+    variable: "CONNECTOR_API_CLIENT_CERTS",
+    description: "requests to the REST API need a certificate of the root, or a token; needs TLS",
+    default: "false",
+  },
+  apiSocket: {
+    flags: "--api-socket <path>",
+    variable: "CONNECTOR_API_SOCKET",
+    description: "path of a Unix socket to serve the REST API on, for this connector's user only",
   },
   maxStreams: {
     flags: "--max-streams <count>",

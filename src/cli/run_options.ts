@@ -59,8 +59,15 @@ const TLS_FLAGS = {
  */
 export function readRunOptions(settings: RunSettings): RunOptions {
   const grpcBind = readAddress(settings.grpcBind);
-  const httpBind = readAddress(settings.httpBind);
-  if (grpcBind.port !== 0 && grpcBind.port === httpBind.port && overlap(grpcBind, httpBind)) {
+  const apiSocket = readSocket(settings.apiSocket);
+  // What protects the socket must not stand beside an open port that nobody has asked for.
+  const httpBind = apiSocket !== undefined && settings.httpBind?.isDefault
+    ? undefined
+    : readAddress(settings.httpBind);
+  if (
+    httpBind !== undefined && grpcBind.port !== 0 && grpcBind.port === httpBind.port &&
+    overlap(grpcBind, httpBind)
+  ) {
     throw new UsageError(
       `${describe(settings.grpcBind)} and ${describe(settings.httpBind)} are the same port`,
       "give each a port of its own",
@@ -86,9 +93,18 @@ export function readRunOptions(settings: RunSettings): RunOptions {
       "without certificates there is nothing to revoke",
     );
   }
+  const apiClientCerts = readBoolean(settings.apiClientCerts);
+  if (apiClientCerts && tls === undefined) {
+    throw new UsageError(
+      `${settings.apiClientCerts?.origin} needs TLS: ${list(Object.values(TLS_FLAGS))} are missing`,
+      "without TLS no client can show a certificate",
+    );
+  }
   return {
     grpcBind,
-    httpBind,
+    ...(httpBind && { httpBind }),
+    ...(apiSocket !== undefined && { apiSocket }),
+    apiClientCerts,
     ...(tls && { tls }),
     ...(rootCertKeyPath !== undefined && { rootCertKeyPath }),
     ...(revokedPath !== undefined && { revokedPath }),
@@ -210,6 +226,17 @@ function readPath(setting: Setting | undefined): string | undefined {
   // An empty flag is refused, not taken as absent: a template with an empty value must not turn TLS off.
   if (setting?.text === "") throw new UsageError(`${setting.origin} is empty, want a path`);
   return setting?.text;
+}
+
+function readSocket(setting: Setting | undefined): string | undefined {
+  const path = readPath(setting);
+  if (path !== undefined && Deno.build.os === "windows") {
+    throw new UsageError(
+      `${setting?.origin} is not available on Windows`,
+      "bind the REST API to loopback with --http-bind, or give --api-token-file",
+    );
+  }
+  return path;
 }
 
 function readTls(settings: RunSettings): TlsPaths | undefined {

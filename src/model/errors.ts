@@ -116,6 +116,7 @@ const NODE_ERRORS: Record<string, { code: ErrorCode; reason: string }> = {
     code: "invalid_argument",
     reason: "the address is not available on this machine",
   },
+  ENOENT: { code: "not_found", reason: "no such file" },
   EACCES: { code: "permission_denied", reason: "permission denied" },
   ECONNREFUSED: { code: "unavailable", reason: "connection refused" },
   ECONNRESET: { code: "unavailable", reason: "connection reset by peer" },

@@ -1,6 +1,7 @@
 // Who may use the API of a whole connector: REST and gRPC's control calls with tokens, and how long a wrong one takes.
 
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
+import type { Logger } from "@logtape/logtape";
 import { ChannelCredentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
 import { RemoteConnectionClient, ServiceStatus, ServiceType } from "../../proto/gen/connector.ts";
@@ -65,6 +66,7 @@ class Caller implements AsyncDisposable {
 }
 
 const SERVED = ["served", status.NOT_FOUND, "served"];
+const DENIED = Array<status>(3).fill(status.PERMISSION_DENIED);
 const NO_TOKEN = Array<status>(3).fill(status.UNAUTHENTICATED);
 
 Deno.test("with tokens, gRPC's control calls need one, and links need none", async () => {
@@ -113,6 +115,28 @@ Deno.test("with tokens and certificates, a peer's certificate drives nobody, and
   ]);
 });
 
+Deno.test("with client certificates alone, the connector's own does from this machine, and no peer's", async () => {
+  const root = await makeCertificate({ ca: true });
+  const leaf = async () => pemOf(root, await makeCertificate({ names: [...LOOPBACK] }, root));
+  const [own, other] = [await leaf(), await leaf()];
+  await using guarded = await startConnector({ tls: own, api: { apiClientCerts: true } });
+  await using peer = new Caller(guarded.address, { tls: other });
+  await using self = new Caller(guarded.address, { tls: own });
+  deepStrictEqual(await Promise.all([peer.all(), self.all()]), [DENIED, SERVED]);
+});
+
+Deno.test({
+  name: "with the Unix socket alone, nobody drives a connector by gRPC",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using folder = await tempFolder();
+    const api = { apiSocket: `${folder.path}/api.sock`, httpBind: undefined };
+    await using guarded = await startConnector({ api });
+    await using caller = new Caller(guarded.address, { token: "any" });
+    deepStrictEqual(await caller.all(), DENIED);
+  },
+});
+
 Deno.test("the answer to a wrong token is held back, and what it holds can be cut for others", async () => {
   await using rest = await startRest({
     access,
@@ -139,6 +163,33 @@ Deno.test("of answers that are held back the oldest is given when there are too 
   deepStrictEqual([done, held.size], [[1], 2]);
   for (const end of ends) end();
   deepStrictEqual([done, held.size], [[1, 2, 3], 0]);
+});
+
+Deno.test("an API beyond loopback that nothing protects is warned of once, with what to do", async () => {
+  await using folder = await tempFolder();
+  const apiTokenFile = `${folder.path}/tokens`;
+  await Deno.writeTextFile(apiTokenFile, "good\n", { mode: 0o600 });
+  const warnings = async (
+    api: Required<NonNullable<Parameters<typeof startConnector>[0]>>["api"],
+  ) => {
+    const lines: unknown[][] = [];
+    const warn = (...line: unknown[]) => lines.push(line);
+    const nothing = () => false;
+    const parts = { debug: nothing, info: nothing, error: nothing, isEnabledFor: nothing };
+    // No other part of a logger is used.
+    const logger = { ...parts, warn } as unknown as Logger;
+    await using _connector = await startConnector({ logger, api });
+    return lines;
+  };
+  const everywhere = { host: "", port: 0 };
+  const [line, ...more] = await warnings({ httpBind: everywhere });
+  strictEqual(line?.[0], "anybody who can reach the REST API may use it");
+  match(JSON.stringify(line), /--http-bind=127\.0\.0\.1:9091.*--api-socket.*--api-token-file/);
+  deepStrictEqual(more, []);
+  deepStrictEqual(await warnings({ httpBind: everywhere, apiTokenFile }), []);
+  for (const host of ["127.0.0.1", "localhost"]) {
+    deepStrictEqual(await warnings({ httpBind: { host, port: 0 } }), []);
+  }
 });
 
 Deno.test("a token file that cannot be used ends the start, with its reason", async () => {

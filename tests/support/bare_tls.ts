@@ -122,7 +122,11 @@ export class BareTls {
   }
 
   /** Completes a handshake as the client. @throws when the server ends it. */
-  static async connect(conn: Deno.TcpConn, identity: BareIdentity): Promise<BareTls> {
+  static async connect(
+    conn: Deno.TcpConn,
+    identity: BareIdentity,
+    { protocol = "h2" }: { protocol?: string } = {},
+  ): Promise<BareTls> {
     const tls = new BareTls(conn);
     const own = generateKeyPairSync("x25519");
     const signatures = sized(2, hex("0403 0503 0807 0804 0805 0806 0401"));
@@ -138,7 +142,7 @@ export class BareTls {
         extension(0, sized(2, hex("00"), sized(2, text("localhost")))),
         extension(10, sized(2, X25519)),
         extension(13, signatures),
-        extension(16, sized(2, sized(1, text("h2")))),
+        extension(16, sized(2, sized(1, text(protocol)))),
         extension(43, sized(1, hex("0304"))),
         extension(51, sized(2, X25519, sized(2, rawKey(own.publicKey)))),
       ),

@@ -196,11 +196,13 @@ export interface HttpsRequest {
   maxVersion?: SecureVersion;
   /** Verify the server by this root. Default: as `curl -k` does, not at all. */
   trusted?: string;
+  /** The client certificate to show. Default: none. */
+  own?: Pick<Made, "certificate" | "key"> | undefined;
 }
 
-/** Sends one HTTPS request over a connection of its own, without a client certificate. */
+/** Sends one HTTPS request over a connection of its own. */
 export async function httpsRequest(url: string, options: HttpsRequest = {}): Promise<HttpsAnswer> {
-  const { body, trusted, method = body === undefined ? "GET" : "POST", maxVersion } = options;
+  const { body, trusted, own, method = body === undefined ? "GET" : "POST", maxVersion } = options;
   const request = https.request(url, {
     method,
     agent: false,
@@ -208,6 +210,7 @@ export async function httpsRequest(url: string, options: HttpsRequest = {}): Pro
     headers: { "Content-Type": "application/x-www-form-urlencoded", ...options.headers },
     ...(maxVersion === undefined ? {} : { maxVersion }),
     ...(trusted === undefined ? { rejectUnauthorized: false } : { ca: trusted }),
+    ...(own && { cert: own.certificate, key: own.key }),
   });
   request.on("timeout", () => request.destroy(new Error(`${url} did not answer in time`)));
   request.end(body === undefined || typeof body === "string" ? body : JSON.stringify(body));

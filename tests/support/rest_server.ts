@@ -3,6 +3,7 @@
 
 import { getLogger } from "@logtape/logtape";
 import { type AppOptions, createApp } from "../../src/api/app.ts";
+import type { TrustedClients } from "../../src/api/client_certificates.ts";
 import type { ConnectionsOptions } from "../../src/api/connections.ts";
 import { serveHttp, type ServerPem } from "../../src/api/serve_http.ts";
 import type { Control, ServiceReport } from "../../src/model/service.ts";
@@ -22,6 +23,7 @@ export const IDLE: Control = {
 export interface RestServerOptions extends Partial<AppOptions> {
   bounds?: Partial<ConnectionsOptions>;
   tls?: ServerPem;
+  clients?: TrustedClients;
   refusalMs?: number;
 }
 
@@ -37,17 +39,18 @@ export interface RestServer extends AsyncDisposable {
 
 /** Serves the API of an idle connector, or of another. */
 export async function startRest(
-  { bounds = {}, tls, refusalMs = 0, ...app }: RestServerOptions = {},
+  { bounds = {}, tls, clients, refusalMs = 0, ...app }: RestServerOptions = {},
 ): Promise<RestServer> {
   const logger = getLogger(["test", "rest"]);
-  const server = await serveHttp({ host: "127.0.0.1", port: 0 }, {
+  const server = await serveHttp({ bind: { host: "127.0.0.1", port: 0 } }, {
     fetch: createApp({ control: IDLE, logger, ...app }).fetch,
     tls,
+    clients,
     logger,
     bounds,
     refusalMs,
   });
-  const { port } = server.address;
+  const port = server.address?.port ?? 0;
   const connect = () => Deno.connect({ hostname: "127.0.0.1", port });
   const send = async (text: string) => {
     using conn = await connect();

@@ -3,7 +3,7 @@
 
 import { deepStrictEqual } from "node:assert/strict";
 import { getLogger } from "@logtape/logtape";
-import { parseAddress } from "../../src/model/address.ts";
+import { type Address, parseAddress } from "../../src/model/address.ts";
 import { assemble, type AssembleOptions, type RunningConnector } from "../../src/assemble.ts";
 import { describePeer } from "../../src/certs/identity/description.ts";
 import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
@@ -56,16 +56,22 @@ export async function startConnector(
     /** The variables that name a proxy. Default: none. */
     environment?: ProxyVariables;
     /** What protects its API. Default: nothing. */
-    api?: Pick<AssembleOptions, "apiTokenFile">;
+    api?: Partial<Pick<AssembleOptions, "apiTokenFile" | "apiClientCerts" | "apiSocket">> & {
+      /** Where REST is served; undefined for nowhere but the socket. */
+      httpBind?: Address | undefined;
+    };
   } = {},
 ): Promise<TestConnector> {
   const { bind, tls, instance, greeting, environment = {}, api, ...connector } = options;
   const { limits = TEST_OPTIONS.limits, logger = getLogger(["test"]) } = connector;
   const controlCalls: ControlCall[] = [];
+  const { httpBind: _byDefault, ...testOptions } = TEST_OPTIONS;
+  const { httpBind = undefined, ...protection } = { httpBind: TEST_OPTIONS.httpBind, ...api };
   const running = await assemble({
-    ...TEST_OPTIONS,
+    ...testOptions,
+    ...(httpBind && { httpBind }),
     ...(bind !== undefined && { grpcBind: parseAddress(bind, { bind: true }) }),
-    ...api,
+    ...protection,
     limits,
   }, {
     logger,

@@ -50,6 +50,7 @@ async function optionsOf(args: string[], env: Record<string, string> = {}): Prom
 }
 
 const DEFAULTS: RunOptions = {
+  apiClientCerts: false,
   limits: DEFAULT_LIMITS,
   maxConnections: 20_000,
   maxServiceConnections: 10_000,
@@ -93,6 +94,8 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     ["--disable-remote-expose", "true"],
     ["--http-allowed-host", "Connector.example"],
     ["--api-token-file", "tokens"],
+    ["--api-client-certs", "true"],
+    ["--api-socket", "api.sock"],
     ["--max-streams", "500"],
     ["--max-unanswered-opens", "50"],
     ["--max-frame", "32KiB"],
@@ -124,6 +127,8 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     reservedMemory: 64 * 1024 ** 2,
     stateFile: "services.json",
     apiTokenFile: "tokens",
+    apiClientCerts: true,
+    apiSocket: "api.sock",
     grpcBind: { host: "127.0.0.1", port: 60000 },
     httpBind: { host: "::1", port: 60001 },
     tls: { rootCertPath: "root.cert", serverCertPath: "leaf.cert", serverKeyPath: "leaf.key" },
@@ -211,6 +216,8 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_STATE_FILE: "services.json",
     CONNECTOR_SOCKETS: "deno",
     CONNECTOR_API_TOKEN_FILE: "tokens",
+    CONNECTOR_API_CLIENT_CERTS: "1",
+    CONNECTOR_API_SOCKET: "api.sock",
   };
   assert.deepEqual(await optionsOf([], env), {
     grpcBind: { host: "", port: 1 },
@@ -242,10 +249,27 @@ Deno.test("every flag has an environment variable", async () => {
     reservedMemory: 12 * 1024 ** 2,
     stateFile: "services.json",
     apiTokenFile: "tokens",
+    apiClientCerts: true,
+    apiSocket: "api.sock",
     sockets: "deno",
   });
   const known: string[] = Object.values(RUN_FLAGS).map((flag) => flag.variable);
   assert.deepEqual(known.filter((name) => !(name in env)), ["CONNECTOR_INTEGRATION"]);
+});
+
+Deno.test("with a Unix socket, the REST API has no port unless one was asked for", async () => {
+  assert.equal((await optionsOf(["--api-socket=api.sock"])).httpBind, undefined);
+  const both = await optionsOf(["--api-socket=api.sock", "--http-bind=:9091"]);
+  assert.deepEqual(both.httpBind, { host: "", port: 9091 });
+  const env = { CONNECTOR_HTTP_BIND: "127.0.0.1:1", CONNECTOR_API_SOCKET: "api.sock" };
+  assert.deepEqual((await optionsOf([], env)).httpBind, { host: "127.0.0.1", port: 1 });
+});
+
+Deno.test("client certificates for the API need TLS", async () => {
+  const { code, stderr } = await cli(["run", "--api-client-certs"]);
+  assert.equal(code, 2);
+  assert.match(stderr, /--api-client-certs needs TLS: --root-cert-path, .* are missing/);
+  assert.equal((await optionsOf(["--api-client-certs", ...TLS_ARGS])).apiClientCerts, true);
 });
 
 Deno.test("a flag beats its variable, and an empty variable counts as unset", async () => {

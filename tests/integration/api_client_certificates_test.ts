@@ -1,0 +1,112 @@
+// Client certificates at the REST API: which of them do, and that those that do not only cost their owner the request.
+
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
+import { BareTls } from "../support/bare_tls.ts";
+import { DAY_MS, type Made, makeCertificate, SERVER_AUTH } from "../support/certificates.ts";
+import { httpsRequest, LOOPBACK, pemOf } from "../support/mtls.ts";
+import { request, type RestServer, startRest } from "../support/rest_server.ts";
+
+const root = await makeCertificate({ ca: true });
+const stranger = await makeCertificate({ ca: true, name: "Stranger" });
+const leafOf = (issuer: Made, shape: Parameters<typeof makeCertificate>[0] = {}) =>
+  makeCertificate({ names: [...LOOPBACK], ...shape }, issuer);
+const [own, good, other] = [await leafOf(root), await leafOf(root), await leafOf(root)];
+const TOKENS = ApiTokens.parse("good", "tokens");
+
+/** The API of a server that asks for certificates. */
+function start({ tokens = false } = {}): Promise<RestServer> {
+  const tls = pemOf(root, own);
+  return startRest({
+    tls,
+    clients: tls,
+    access: new ApiAccess({ clientCerts: true, ...(tokens && { tokens: () => TOKENS }) }),
+  });
+}
+
+function derOf({ certificate }: Made): Uint8Array {
+  return new Uint8Array(new X509Certificate(certificate).raw);
+}
+
+Deno.test("a certificate of the root does, without one only /health and /ready are answered", async () => {
+  await using rest = await start();
+  const url = `https://localhost:${rest.port}`;
+  const trusted = root.certificate;
+  for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+    const list = await httpsRequest(`${url}/list`, { trusted, own: good, maxVersion });
+    deepStrictEqual([list.status, list.body, list.protocol], [200, "[]", maxVersion]);
+    const none = await httpsRequest(`${url}/list`, { trusted, maxVersion });
+    deepStrictEqual([none.status, none.body], [
+      403,
+      "The API needs a client certificate of the root\n",
+    ]);
+    for (const path of ["/health", "/ready"]) {
+      strictEqual((await httpsRequest(`${url}${path}`, { trusted, maxVersion })).status, 200);
+    }
+  }
+});
+
+Deno.test("with tokens besides, a token does without a certificate", async () => {
+  await using rest = await start({ tokens: true });
+  const url = `https://localhost:${rest.port}/list`;
+  const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
+  strictEqual((await httpsRequest(url, bearer("good"))).status, 200);
+  strictEqual((await httpsRequest(url, bearer("bad"))).status, 401);
+  strictEqual((await httpsRequest(url)).status, 401);
+  strictEqual((await httpsRequest(url, { own: good })).status, 200);
+});
+
+Deno.test("web pages are refused whatever certificate the browser shows", async () => {
+  await using rest = await start();
+  const url = `https://localhost:${rest.port}/list`;
+  for (const headers of [{ origin: "https://evil.example" }, { host: "evil.example" }]) {
+    const { status, body } = await httpsRequest(url, { own: good, headers });
+    strictEqual(status, 403);
+    match(body, /^Cannot answer/);
+  }
+});
+
+const WRONG: [string, () => Promise<Made>][] = [
+  ["of another root", () => leafOf(stranger)],
+  ["that has expired", () => leafOf(root, { notAfter: new Date(Date.now() - DAY_MS) })],
+  ["for servers only", () => leafOf(root, { extendedUsages: [SERVER_AUTH] })],
+  ["that is the root", () => Promise.resolve(root)],
+];
+for (const [what, make] of WRONG) {
+  Deno.test(`a certificate ${what} is none, and a token does beside it`, async () => {
+    await using rest = await start({ tokens: true });
+    const url = `https://localhost:${rest.port}`;
+    const own = await make();
+    strictEqual((await httpsRequest(`${url}/health`, { own })).status, 200);
+    strictEqual((await httpsRequest(`${url}/list`, { own })).status, 401);
+    const headers = { authorization: "Bearer good" };
+    strictEqual((await httpsRequest(`${url}/list`, { own, headers })).status, 200);
+  });
+}
+
+/** What a client gets that shows any bytes as its certificate; empty when the handshake fails. */
+async function ask(
+  { port }: RestServer,
+  identity: { chain: Uint8Array[]; key: string },
+): Promise<string> {
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  try {
+    const tls = await BareTls.connect(conn, identity, { protocol: "http/1.1" });
+    await tls.write(new TextEncoder().encode(request("GET /list")));
+    return new TextDecoder().decode(await tls.read());
+  } catch {
+    return "";
+  }
+}
+
+Deno.test("whoever does not hold the key of a certificate, or shows what cannot be read, is not let in, and ends nothing", async () => {
+  await using rest = await start();
+  const { key } = good;
+  match(await ask(rest, { chain: [derOf(good)], key }), /^HTTP\/1\.1 200 /);
+  strictEqual(await ask(rest, { chain: [derOf(good)], key: other.key }), "");
+  // A certificate of version -1, which nobody has signed, behind a good one.
+  const damaged = Uint8Array.fromHex(derOf(root).toHex().replace("a003020102", "a0030201ff"));
+  match(await ask(rest, { chain: [derOf(good), damaged], key }), /^(HTTP\/1\.1 403 |$)/);
+  ok((await httpsRequest(`https://localhost:${rest.port}/health`)).status === 200);
+});
