@@ -1,5 +1,10 @@
-# Connector as a Nomad job: `nomad job run connector.nomad.hcl`. The certificates come from Nomad's variables:
-#   nomad var put nomad/jobs/connector root_cert=@root.cert leaf_cert=@leaf.cert leaf_key=@leaf.key
+# Connector as a Nomad job: `nomad job run connector.nomad.hcl`. The certificates, and the token that it takes to use
+# the REST API, come from Nomad's variables:
+#   nomad var put nomad/jobs/connector root_cert=@root.cert leaf_cert=@leaf.cert leaf_key=@leaf.key \
+#     api_token="$(openssl rand -hex 32)"
+# To call the API, on the machine that runs the job, at the address that `nomad service info connector-http` shows:
+#   curl --insecure --header "Authorization: Bearer $(nomad var get -out=go-template \
+#     -template='{{ .Items.api_token }}' nomad/jobs/connector)" https://127.0.0.1:PORT/list
 job "connector" {
   type = "service"
 
@@ -75,6 +80,7 @@ job "connector" {
       env {
         CONNECTOR_GRPC_BIND        = ":60000"
         CONNECTOR_HTTP_BIND        = ":60001"
+        CONNECTOR_API_TOKEN_FILE   = "${NOMAD_SECRETS_DIR}/api-token"
         CONNECTOR_ROOT_CERT_PATH   = "${NOMAD_SECRETS_DIR}/root.cert"
         CONNECTOR_SERVER_CERT_PATH = "${NOMAD_SECRETS_DIR}/leaf.cert"
         CONNECTOR_SERVER_KEY_PATH  = "${NOMAD_SECRETS_DIR}/leaf.key"
@@ -95,6 +101,16 @@ job "connector" {
       template {
         data        = "{{ with nomadVar \"nomad/jobs/connector\" }}{{ .leaf_key }}{{ end }}"
         destination = "${NOMAD_SECRETS_DIR}/leaf.key"
+        perms       = "0400"
+        uid         = 65532
+        gid         = 65532
+      }
+
+      # A new token is in use soon after it was written, without a restart.
+      template {
+        data        = "{{ with nomadVar \"nomad/jobs/connector\" }}{{ .api_token }}{{ end }}"
+        destination = "${NOMAD_SECRETS_DIR}/api-token"
+        change_mode = "noop"
         perms       = "0400"
         uid         = 65532
         gid         = 65532

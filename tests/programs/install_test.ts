@@ -105,20 +105,43 @@ Deno.test("a connector started as the Deployment has it answers the probes", asy
       "root.crt": root.certificate,
       "tls.crt": leaf.certificate,
       "tls.key": leaf.key,
+      "token": "secret",
     };
     for (const [name, pem] of Object.entries(files)) {
       await Deno.writeTextFile(`${folder}/${name}`, pem);
     }
     const ports = freePorts(60000, 60001);
     const here = (arg: string) =>
-      exchangePorts(arg.replace(/\/etc\/connector\/tls|\/var\/lib\/connector/, folder), ports);
+      exchangePorts(
+        arg.replace(/\/etc\/connector\/(tls|api)|\/var\/lib\/connector/, folder),
+        ports,
+      );
     await using child = startCommand(["run", ...args.map(here)]);
     await child.waitFor(/connector started/);
     for (const url of probes) strictEqual((await httpsRequest(here(url))).status, 200, url);
+    const list = here("https://localhost:60001/list");
+    strictEqual((await httpsRequest(list)).status, 401);
+    const headers = { authorization: "Bearer secret" };
+    strictEqual((await httpsRequest(list, { headers })).status, 200);
     // Nothing in it is for nothing.
     strictEqual(/option has no effect/.exec(child.stderr), null);
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("no packaged set-up has an API that anybody on the network may use", async () => {
+  for (
+    const [file, pattern] of [
+      ["install/systemd/connector.service", /^Environment=CONNECTOR_API_SOCKET=%t\//m],
+      ["install/kubernetes/connector.yaml", /^ +- --api-token-file=/m],
+      ["install/nomad/connector.nomad.hcl", /^ +CONNECTOR_API_TOKEN_FILE += /m],
+      ["install/launchd/dev.jumppad.connector.plist", /<string>127\.0\.0\.1:9091</],
+      ["install/windows/README.md", /--http-bind=127\.0\.0\.1:9091/],
+      ["docs/install.md", /^ +--env CONNECTOR_API_TOKEN_FILE=/m],
+    ] as const
+  ) {
+    match(await Deno.readTextFile(`${ROOT}/${file}`), pattern, file);
   }
 });
 
