@@ -225,7 +225,7 @@ export async function assemble(
     fetch: app.fetch,
     resolveBind,
     tls: tls?.identity,
-    clients: options.apiClientCerts ? tls?.identity : undefined,
+    ...(tls && options.apiClientCerts && { clients: () => tls.identity }),
     logger,
   });
   stack.use(http);

@@ -16,7 +16,7 @@ export interface TrustedClients {
   identify: IdentifyPeer;
 }
 
-/** What a client has proven; undefined if it has shown nothing, or nothing that is trusted, which is logged. */
+/** What a client has proven, as of now; undefined if it has shown nothing, or nothing that is trusted, which is logged. */
 export function clientCertificate(
   socket: TLSSocket,
   { judge, identify }: Omit<TrustedClients, "root">,

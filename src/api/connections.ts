@@ -5,7 +5,7 @@
 import type { Socket } from "node:net";
 import { unmapIpv4 } from "../model/address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
-import { addressKey } from "../model/principal.ts";
+import { addressKey, type CertificateId } from "../model/principal.ts";
 import { type Client, SOCKET_CLIENT } from "./client.ts";
 
 /**
@@ -59,7 +59,9 @@ export interface ConnectionsOptions {
 
 /** One connection. */
 export class Connection {
-  client: Client;
+  readonly client: Client;
+  /** What the certificate proves that the client has shown, judged anew: it may be revoked or have ended. Absent without. */
+  certificate: (() => CertificateId | undefined) | undefined;
   /** Whether it is over TLS. */
   readonly secure: boolean;
   /** What the bounds of addresses count it under. */

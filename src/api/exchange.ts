@@ -94,7 +94,10 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
   });
   const request = readRequest(messages, { secure: connection.secure, signal: hangUp.signal });
   const response = request instanceof Request
-    ? await options.fetch(request, connection.client)
+    ? await options.fetch(request, {
+      ...connection.client,
+      certificate: connection.certificate?.(),
+    })
     : withCommonHeaders(request);
   // Every answer of the API is whole, and small but for the list.
   const body = await response.bytes();

@@ -58,8 +58,8 @@ export interface HttpPlaces {
 export interface HttpContent {
   fetch: App["fetch"];
   tls: ServerPem | undefined;
-  /** Whose certificates may be shown, over TLS. Default: clients are not asked for any. */
-  clients?: TrustedClients | undefined;
+  /** Whose certificates may be shown, over TLS; asked at each use. Default: clients are not asked for any. */
+  clients?: () => TrustedClients;
   logger: Logger;
   /** Finds the addresses that stand for the host. Default: it stands for itself. */
   resolveBind?: ResolveHost;
@@ -142,9 +142,10 @@ export async function serveHttp(
       // It has been cut already.
       if (connection === undefined) return void socket.destroy();
       if (clients !== undefined && "encrypted" in socket) {
-        const { client } = connection;
-        const certificate = clientCertificate(socket, clients, { log, address: client.address });
-        connection.client = { ...client, certificate };
+        const { address } = connection.client;
+        const judged = () => clientCertificate(socket, clients(), { log, address });
+        // One that is refused now costs nothing more.
+        if (judged() !== undefined) connection.certificate = judged;
       }
       http.emit("connection", PacedStream.over(socket, { turns, connection }));
     });
@@ -152,7 +153,7 @@ export async function serveHttp(
   };
   const warn = (error: Error) => logger.warn("REST API interrupted", { reason: reasonOf(error) });
   const accept = async (address: Address): Promise<BoundSocket> => {
-    const listener = createListener(tls, clients);
+    const listener = createListener(tls, clients?.());
     if (listener instanceof TlsListener) tlsListeners.push(listener);
     serve(listener, { over: "tcp", tls: tls !== undefined });
     const port = await listen(listener, address);
@@ -198,7 +199,9 @@ export async function serveHttp(
   return {
     address: bind === undefined || port === undefined ? undefined : { host: bind.host, port },
     renew(pem) {
-      for (const listener of tlsListeners) listener.setSecureContext(contextOptions(pem, clients));
+      for (const listener of tlsListeners) {
+        listener.setSecureContext(contextOptions(pem, clients?.()));
+      }
     },
     async close({ signal } = {}) {
       stopAccepting();

@@ -3,10 +3,12 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
+import { ConnectorError } from "../../src/model/errors.ts";
+import type { JudgePeer } from "../../src/model/peer_judge.ts";
 import { BareTls } from "../support/bare_tls.ts";
 import { DAY_MS, type Made, makeCertificate, SERVER_AUTH } from "../support/certificates.ts";
 import { httpsRequest, LOOPBACK, pemOf } from "../support/mtls.ts";
-import { request, type RestServer, startRest } from "../support/rest_server.ts";
+import { request, type RestServer, startRest, statusOf } from "../support/rest_server.ts";
 
 const root = await makeCertificate({ ca: true });
 const stranger = await makeCertificate({ ca: true, name: "Stranger" });
@@ -16,11 +18,14 @@ const [own, good, other] = [await leafOf(root), await leafOf(root), await leafOf
 const TOKENS = ApiTokens.parse("good", "tokens");
 
 /** The API of a server that asks for certificates. */
-function start({ tokens = false } = {}): Promise<RestServer> {
+function start(
+  { tokens = false, judge: given }: { tokens?: boolean; judge?: JudgePeer } = {},
+): Promise<RestServer> {
   const tls = pemOf(root, own);
+  const judge = given ?? tls.judge;
   return startRest({
     tls,
-    clients: tls,
+    clients: () => ({ ...tls, judge }),
     access: new ApiAccess({ clientCerts: true, ...(tokens && { tokens: () => TOKENS }) }),
   });
 }
@@ -84,6 +89,32 @@ for (const [what, make] of WRONG) {
     strictEqual((await httpsRequest(`${url}/list`, { own, headers })).status, 200);
   });
 }
+
+Deno.test("a certificate is judged anew for each request of a connection", async () => {
+  let revoked = false;
+  const { judge } = pemOf(root, own);
+  await using rest = await start({
+    judge: (chain, role) => {
+      if (revoked) throw new ConnectorError("permission_denied", "its certificate is revoked");
+      judge(chain, role);
+    },
+  });
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port: rest.port });
+  const tls = await BareTls.connect(conn, { chain: [derOf(good)], key: good.key }, {
+    protocol: "http/1.1",
+  });
+  const ask = async () => {
+    await tls.write(new TextEncoder().encode("GET /list HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    for (;;) {
+      const text = new TextDecoder().decode(await tls.read());
+      // What else comes is the rest of the answer before.
+      if (text === "" || text.startsWith("HTTP/")) return statusOf(text);
+    }
+  };
+  strictEqual(await ask(), 200);
+  revoked = true;
+  strictEqual(await ask(), 403);
+});
 
 /** What a client gets that shows any bytes as its certificate; empty when the handshake fails. */
 async function ask(

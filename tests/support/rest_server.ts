@@ -23,7 +23,7 @@ export const IDLE: Control = {
 export interface RestServerOptions extends Partial<AppOptions> {
   bounds?: Partial<ConnectionsOptions>;
   tls?: ServerPem;
-  clients?: TrustedClients;
+  clients?: () => TrustedClients;
   refusalMs?: number;
 }
 
@@ -45,7 +45,7 @@ export async function startRest(
   const server = await serveHttp({ bind: { host: "127.0.0.1", port: 0 } }, {
     fetch: createApp({ control: IDLE, logger, ...app }).fetch,
     tls,
-    clients,
+    ...(clients && { clients }),
     logger,
     bounds,
     refusalMs,

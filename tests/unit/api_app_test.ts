@@ -18,6 +18,7 @@ import type {
   ServiceRequest,
 } from "../../src/model/service.ts";
 import { certificateId } from "../support/principals.ts";
+import { until } from "../support/world.ts";
 
 const BASE = "http://localhost:9091";
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -866,6 +867,27 @@ Deno.test("a long list is whole, and made while others are answered", async () =
     services.map((each) => each.source_port),
     [...Array(1001).keys()].map((n) => n + 1),
   );
+});
+
+Deno.test("GET /ready has what an operator should know below its verdict", async () => {
+  let notes: string[] = [];
+  const { call, control } = setUp({ notes: () => notes });
+  assert.equal((await call("GET", "/ready")).body, "OK");
+  notes = ['the API tokens on disk are not used: Cannot use "x"', "another"];
+  const told = `${notes.join("\n")}\n`;
+  assert.deepEqual(
+    (({ status, body }) => [status, body])(await call("GET", "/ready")),
+    [200, `OK\n${told}`],
+  );
+  await control.expose({
+    name: "web",
+    sourcePort: 1,
+    remoteConnectorAddr: "a:1",
+    destinationAddr: "a:1",
+    type: "local",
+  });
+  await until(async () => (await call("GET", "/ready")).status === 503, "it is not ready");
+  assert.ok((await call("GET", "/ready")).body.endsWith(`web: pending\n${told}`));
 });
 
 Deno.test("with tokens, everything but GET and HEAD of /health and /ready needs one", async () => {
