@@ -36,9 +36,10 @@ Deno.test("logs have one line when a connection opens, one when it closes, and n
     deepStrictEqual(Object.keys(entry), ["time", "level", "logger", "message", "fields"]);
   }
   const asked = json.filter(({ message }) => message === "api request").map(({ fields }) => fields);
+  const who = { peer: "127.0.0.1", principal: "anonymous" };
   deepStrictEqual(asked, [
-    { method: "POST", path: "/expose", status: 200, peer: "127.0.0.1" },
-    { method: "DELETE", path: `/expose/${id}`, status: 200, peer: "127.0.0.1" },
+    { method: "POST", path: "/expose", status: 200, ...who },
+    { method: "DELETE", path: `/expose/${id}`, status: 200, ...who },
   ]);
   const [opened, closed, ...more] = json.filter(({ message }) => /^connection/.test(message));
   deepStrictEqual(more, []);

@@ -1,6 +1,6 @@
 // curl and the REST API over TLS: it offers HTTP/2 and is given HTTP/1.1.
 
-import { strictEqual } from "node:assert/strict";
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { runProgram } from "../support/child.ts";
 import { makePki, pemOf, spawnSecure, writeTls } from "../support/mtls.ts";
 import { tempFolder } from "./tunnels.ts";
@@ -48,4 +48,38 @@ Deno.test("curl is told what is wrong with a request whose body nobody reads", a
       strictEqual(stdout, `${status}`, stderr);
     }
   }
+});
+
+Deno.test("curl uses the Unix socket, a token, and a client certificate", async () => {
+  await using folder = await tempFolder();
+  const { root, leaf } = await makePki();
+  const { flags } = await writeTls(folder.file("tls"), pemOf(root, leaf));
+  await Deno.writeTextFile(folder.file("token"), "secret\n", { mode: 0o600 });
+  const socket = folder.file("api.sock");
+  await using secure = await spawnSecure([
+    ...flags,
+    "--api-client-certs",
+    `--api-token-file=${folder.file("token")}`,
+    `--api-socket=${socket}`,
+  ]);
+  const curl = async (...args: string[]) => {
+    const { stdout, stderr } = await runProgram("curl", {
+      args: ["-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}", ...args],
+    });
+    return stdout + stderr;
+  };
+  const tls = ["--cacert", folder.file("tls/root.cert"), `${secure.url}/list`];
+  const own = ["--cert", folder.file("tls/leaf.cert"), "--key", folder.file("tls/leaf.key")];
+  const token = ["--header", "Authorization: Bearer secret"];
+  const local = ["--unix-socket", socket, "http://localhost/list"];
+  deepStrictEqual(
+    await Promise.all([
+      curl(...tls),
+      curl(...tls, ...own),
+      curl(...tls, ...token),
+      curl(...local),
+      curl(...local, ...token),
+    ]),
+    ["401", "200", "200", "401", "200"],
+  );
 });
