@@ -24,7 +24,7 @@ import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "./con
 import { exchange, MAX_HEADER_LINES } from "./exchange.ts";
 import { PacedStream } from "./paced_stream.ts";
 import { Turns } from "./turns.ts";
-import { listenOnSocket } from "./unix_socket.ts";
+import { UnixSocket } from "./unix_socket.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
@@ -180,7 +180,7 @@ export async function serveHttp(
   if (socket !== undefined) {
     const listener = createListener();
     serve(listener, { over: "unix", tls: false });
-    listening.use(await listenOnSocket(listener, socket, { logger }));
+    listening.use(await UnixSocket.open(listener, socket, { logger }));
     listening.defer(() => void listener.close());
     listener.on("error", warn);
   }

@@ -5,6 +5,7 @@
 import { connect, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import type { Logger } from "@logtape/logtape";
+import { delay } from "../delay.ts";
 import { openToOthers } from "../file_access.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
 
@@ -15,35 +16,138 @@ const FOLDER_MODE = 0o700;
 const MAX_PATH_BYTES = Deno.build.os === "linux" ? 107 : 103;
 /** How long whoever listens at a path may take to show it, in milliseconds: to connect takes no time. */
 const PROBE_MS = 1000;
+/** How often it is looked at whether the server still accepts, in milliseconds: to connect costs next to nothing. */
+const LOOK_MS = 10_000;
 /** The socket's name until it is moved. */
 const FIRST_NAME = "s";
 const HINT = "Choose another path with --api-socket";
 
-/**
- * Lets a server listen at a path. Disposing what it returns removes the socket; the server itself is the caller's to close.
- *
- * @throws {ConnectorError} naming the path; then nothing has changed there.
- */
-export async function listenOnSocket(
-  server: Server,
-  path: string,
-  { logger }: { logger: Logger },
-): Promise<Disposable> {
-  try {
-    return await listenAt(server, path, logger);
-  } catch (error) {
-    const action = `Cannot serve the REST API on the Unix socket "${path}"`;
-    const { code, message, cause } = ConnectorError.from(error, action);
-    throw new ConnectorError(code, message, { cause, hint: HINT });
+/** How it is served. */
+export interface UnixSocketOptions {
+  logger: Logger;
+  /** How often it is looked at whether the server still accepts, in milliseconds. Default: `LOOK_MS`. */
+  lookMs?: number;
+}
+
+/** A server that listens at a path. Disposing removes the socket; the server itself is the caller's to close. */
+export class UnixSocket implements Disposable {
+  readonly #server: Server;
+  readonly #path: string;
+  readonly #logger: Logger;
+  #own: Deno.FileInfo;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  readonly #disposed = new AbortController();
+  #accepted = 0;
+  readonly #onConnection = () => this.#accepted += 1;
+
+  private constructor(server: Server, { path, logger, own }: {
+    path: string;
+    logger: Logger;
+    own: Deno.FileInfo;
+  }) {
+    this.#server = server;
+    this.#path = path;
+    this.#logger = logger;
+    this.#own = own;
+  }
+
+  /** Lets a server listen at a path. @throws {ConnectorError} naming the path; then nothing has changed there. */
+  static async open(
+    server: Server,
+    path: string,
+    { logger, lookMs = LOOK_MS }: UnixSocketOptions,
+  ): Promise<UnixSocket> {
+    try {
+      const own = await listenAt(server, path, refuseUnlessFree);
+      const rules = { mode: SOCKET_MODE, label: `API socket "${path}"`, secret: true };
+      for (const problem of await openToOthers(path, rules)) {
+        logger.warn("file is open to others", { ...problem });
+      }
+      const socket = new UnixSocket(server, { path, logger, own });
+      server.on("connection", socket.#onConnection);
+      socket.#keepAccepting(lookMs);
+      return socket;
+    } catch (error) {
+      server.close();
+      const action = `Cannot serve the REST API on the Unix socket "${path}"`;
+      const { code, message, cause } = ConnectorError.from(error, action);
+      throw new ConnectorError(code, message, { cause, hint: HINT });
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#disposed.abort();
+    this.#server.off("connection", this.#onConnection);
+    // What has taken its place meanwhile is another's.
+    if (!this.#isOurs()) return;
+    try {
+      Deno.removeSync(this.#path);
+    } catch (error) {
+      this.#logger.warn("API socket not removed", { path: this.#path, reason: reasonOf(error) });
+    }
+  }
+
+  #isOurs(): boolean {
+    try {
+      return isSame(Deno.lstatSync(this.#path), this.#own);
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * When no file descriptor is left, the runtime gives up a listener without an error, as with TCP
+   * (platform/stalled_accept.ts); but listening once more does not make this one go on (Deno 2.9.6). So it is tried
+   * whether somebody who connects is let in, and if not the server listens anew, at the same path.
+   */
+  #keepAccepting(lookMs: number): void {
+    let looking = false;
+    this.#timer = setInterval(async () => {
+      if (looking) return;
+      looking = true;
+      try {
+        await this.#look();
+      } catch (error) {
+        // It is tried again with the next look.
+        if (!this.#disposed.signal.aborted) {
+          this.#logger.warn("API socket cannot be opened anew", { reason: reasonOf(error) });
+        }
+      } finally {
+        looking = false;
+      }
+    }, lookMs);
+  }
+
+  async #look(): Promise<void> {
+    if (!this.#isOurs()) return;
+    const before = this.#accepted;
+    const outcome = await probe(this.#path);
+    if (outcome === "connected") await delay(PROBE_MS, { signal: this.#disposed.signal });
+    // Nobody listens any more if it could not be opened anew the last time.
+    else if (outcome !== "ECONNREFUSED") return;
+    if (this.#accepted > before || this.#disposed.signal.aborted) return;
+    this.#server.close();
+    this.#own = await listenAt(this.#server, this.#path, (_path) => {
+      if (this.#isOurs() && !this.#disposed.signal.aborted) return;
+      this.#server.close();
+      throw new ConnectorError("cancelled", "something else has taken its place");
+    });
+    this.#logger.warn("API socket did not accept, and was opened anew", { path: this.#path });
   }
 }
 
-async function listenAt(server: Server, path: string, logger: Logger): Promise<Disposable> {
+/** Listens where nobody else can reach it, and moves the socket to its path. Resolves with what it is then. */
+async function listenAt(
+  server: Server,
+  path: string,
+  check: (path: string, own: Deno.FileInfo) => Promise<void> | void,
+): Promise<Deno.FileInfo> {
   const folder = join(dirname(path), `.connector-${crypto.randomUUID().slice(0, 8)}`);
   const first = join(folder, FIRST_NAME);
-  const length = Math.max(...[path, first].map((each) => new TextEncoder().encode(each).length));
+  const length = Math.max(...[path, first].map(bytesOf));
   if (length > MAX_PATH_BYTES) {
-    const most = MAX_PATH_BYTES - (length - new TextEncoder().encode(path).length);
+    const most = MAX_PATH_BYTES - (length - bytesOf(path));
     throw new ConnectorError(
       "invalid_argument",
       `the path is too long for a socket, want at most ${most} bytes`,
@@ -57,19 +161,16 @@ async function listenAt(server: Server, path: string, logger: Logger): Promise<D
     await listen(server, first);
     await Deno.chmod(first, SOCKET_MODE);
     const own = await Deno.lstat(first);
-    await refuseUnlessFree(path, own);
+    await check(path, own);
     await Deno.rename(first, path);
-    const rules = { mode: SOCKET_MODE, label: `API socket "${path}"`, secret: true };
-    for (const problem of await openToOthers(path, rules)) {
-      logger.warn("file is open to others", { ...problem });
-    }
-    return { [Symbol.dispose]: () => remove(path, own, logger) };
-  } catch (error) {
-    server.close();
-    throw error;
+    return own;
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+function bytesOf(path: string): number {
+  return new TextEncoder().encode(path).length;
 }
 
 async function listen(server: Server, path: string): Promise<void> {
@@ -125,13 +226,6 @@ async function probe(path: string): Promise<string> {
   }
 }
 
-/** Removes our socket. What has taken its place meanwhile is another's. */
-function remove(path: string, own: Deno.FileInfo, logger: Logger): void {
-  try {
-    const { isSocket, dev, ino } = Deno.lstatSync(path);
-    if (isSocket && dev === own.dev && ino === own.ino) Deno.removeSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    logger.warn("API socket not removed", { path, reason: reasonOf(error) });
-  }
+function isSame(there: Deno.FileInfo, own: Deno.FileInfo): boolean {
+  return there.isSocket === true && there.dev === own.dev && there.ino === own.ino;
 }
