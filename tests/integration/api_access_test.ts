@@ -1,11 +1,13 @@
 // Who may use the API of a whole connector: REST and gRPC's control calls with tokens, and how long a wrong one takes.
 
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
-import type { Logger } from "@logtape/logtape";
+import { getLogger, type Logger } from "@logtape/logtape";
 import { ChannelCredentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
 import { RemoteConnectionClient, ServiceStatus, ServiceType } from "../../proto/gen/connector.ts";
 import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
+import { TokenFile } from "../../src/api/token_file.ts";
+import { WatchedFiles } from "../../src/watched_files.ts";
 import { HeldBack } from "../../src/grpc/held_back.ts";
 import type { TlsIdentity } from "../../src/grpc/credentials.ts";
 import { makeCertificate } from "../support/certificates.ts";
@@ -190,6 +192,37 @@ Deno.test("an API beyond loopback that nothing protects is warned of once, with 
   for (const host of ["127.0.0.1", "localhost"]) {
     deepStrictEqual(await warnings({ httpBind: { host, port: 0 } }), []);
   }
+});
+
+Deno.test("a changed token file is in use once it was read, and one that cannot be used changes nothing", async () => {
+  await using folder = await tempFolder();
+  const path = `${folder.path}/tokens`;
+  await Deno.writeTextFile(path, "old\n", { mode: 0o600 });
+  const logger = getLogger(["test"]);
+  using files = new WatchedFiles(logger, { lookMs: 10, settleMs: 10 });
+  using file = await TokenFile.open(path, { files, logger });
+  const guarded = new ApiAccess({ tokens: file.tokens });
+  const takes = (token: string) => {
+    try {
+      return guarded.admit({ authorization: `Bearer ${token}` }) !== "";
+    } catch {
+      return false;
+    }
+  };
+  await Deno.writeTextFile(path, "old\nnew\n");
+  await until(() => takes("new"), "the new token does");
+  ok(takes("old"));
+  await Deno.writeTextFile(path, "new\nnot a token\n");
+  await until(() => file.problem !== undefined, "the file is refused");
+  match(file.problem ?? "", /API tokens .*: Cannot use API token file ".*": line 2 is no token/);
+  ok(takes("old") && takes("new"));
+  await Deno.remove(path);
+  await until(() => /Cannot read/.test(file.problem ?? ""), "the file is missed");
+  ok(takes("old") && takes("new"));
+  await Deno.writeTextFile(path, "new\n");
+  await until(() => !takes("old"), "the old token does no more");
+  ok(takes("new"));
+  strictEqual(file.problem, undefined);
 });
 
 Deno.test("a token file that cannot be used ends the start, with its reason", async () => {
