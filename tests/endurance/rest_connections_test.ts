@@ -295,7 +295,7 @@ Deno.test("a client that has said all it wants to say gets its answer", async ()
 
 Deno.test("an address that is taken is an error in a sentence", async () => {
   await using server = await startRest();
-  const again = serveHttp({ host: "127.0.0.1", port: server.port }, {
+  const again = serveHttp({ bind: { host: "127.0.0.1", port: server.port } }, {
     fetch: () => Promise.resolve(new Response()),
     tls: undefined,
     logger: getLogger(["test"]),

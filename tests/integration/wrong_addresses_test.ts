@@ -80,13 +80,13 @@ async function grpcServer(): Promise<Listening> {
 }
 
 async function restApi(own?: Made & { root: Made }): Promise<Listening> {
-  const server = await serveHttp({ host: "127.0.0.1", port: 0 }, {
+  const server = await serveHttp({ bind: { host: "127.0.0.1", port: 0 } }, {
     fetch: () => Promise.resolve(new Response("OK")),
     tls: own && pemOf(own.root, own),
     logger: getLogger(["test"]),
   });
   return {
-    to: `127.0.0.1:${server.address.port}`,
+    to: `127.0.0.1:${server.address?.port}`,
     async [Symbol.asyncDispose]() {
       await server.close();
       await settle();

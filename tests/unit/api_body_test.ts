@@ -155,7 +155,7 @@ async function serve(bodies?: BodyReaderOptions) {
     },
     ...(bodies !== undefined && { bodies }),
   });
-  const server = await serveHttp({ host: "127.0.0.1", port: 0 }, {
+  const server = await serveHttp({ bind: { host: "127.0.0.1", port: 0 } }, {
     fetch: app.fetch,
     tls: undefined,
     logger: getLogger(["test"]),
@@ -163,7 +163,7 @@ async function serve(bodies?: BodyReaderOptions) {
   return {
     names,
     async connect() {
-      return await Deno.connect({ hostname: "127.0.0.1", port: server.address.port });
+      return await Deno.connect({ hostname: "127.0.0.1", port: server.address?.port ?? 0 });
     },
     [Symbol.asyncDispose]: () => server.close(),
   };
