@@ -13,7 +13,7 @@ import { descriptors } from "../descriptors.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
 import { ANONYMOUS } from "../model/principal.ts";
 import { plainJson } from "../plain_text.ts";
-import type { Control, ServiceReport } from "../model/service.ts";
+import type { Control, ExposeOptions, ServiceReport } from "../model/service.ts";
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import { type Client, isOnSocket } from "./client.ts";
 import { certificateRefusalOf, refusalOf } from "./guards.ts";
@@ -66,6 +66,7 @@ export function createApp(options: AppOptions): App {
     const refusal = refusalOf(request, { allowedHosts: allowed, client });
     if (refusal !== undefined) {
       entry.rule = "web page";
+      entry.reason = refusal;
       return textResponse(403, refusal);
     }
     if (!isProbe(request)) {
@@ -77,16 +78,18 @@ export function createApp(options: AppOptions): App {
         });
       } catch (error) {
         entry.rule = "credentials";
-        entry.reason = reasonOf(error);
         throw error;
       }
     }
-    return await routes.fetch(request, { client });
+    return await routes.fetch(request, { client, entry });
   }
 
-  function explain(error: unknown, request: Request): Response {
+  function explain(error: unknown, request: Request, entry: AuditEntry): Response {
     const response = errorResponse(error);
-    if (response !== undefined) return response;
+    if (response !== undefined) {
+      entry.reason = oneLine(reasonOf(error));
+      return response;
+    }
     logger.error("request failed", {
       method: request.method,
       path: pathOf(request),
@@ -102,7 +105,7 @@ export function createApp(options: AppOptions): App {
       const start = performance.now();
       const entry: AuditEntry = { principal: client?.certificate?.displayName ?? ANONYMOUS };
       let response = await answer(request, client, entry)
-        .catch((error) => explain(error, request));
+        .catch((error) => explain(error, request, entry));
       await bodies.drop(request);
       // A server drops the body of an answer to HEAD; a caller without a server must not get one either.
       if (request.method === "HEAD") response = new Response(null, response);
@@ -144,12 +147,16 @@ interface AuditEntry {
   principal: string;
   /** What refused it before it was looked at. */
   rule?: "web page" | "credentials";
+  /** Why it was refused, in words. */
   reason?: string;
+  /** What was exposed, as far as it is known. */
+  service?: string;
+  id?: string;
 }
 
 /** What routes are told besides the request. */
 interface Env {
-  Bindings: { client: Client | undefined };
+  Bindings: { client: Client | undefined; entry: AuditEntry };
 }
 
 /** Requests that wait for a service to be complete at one time: each holds a connection for up to five minutes. */
@@ -187,7 +194,13 @@ function createRoutes(
     const body = await bodies.read(c.req.raw);
     const { parseExposeBody } = await import("./request_bodies.ts");
     const request = parseExposeBody(body);
-    if (waitMs === 0) return c.text(await control.expose(request, {}));
+    c.env.entry.service = request.name;
+    const expose = async (options: ExposeOptions) => {
+      const id = await control.expose(request, options);
+      c.env.entry.id = id;
+      return c.text(id);
+    };
+    if (waitMs === 0) return await expose({});
     if (waiting >= maxWaiting()) {
       throw new HTTPException(429, {
         message: "Too many requests wait for their services at the same time, try again later",
@@ -196,7 +209,7 @@ function createRoutes(
     waiting += 1;
     try {
       // A caller that hangs up meanwhile never learns the id.
-      return c.text(await control.expose(request, { waitMs, signal: c.req.raw.signal }));
+      return await expose({ waitMs, signal: c.req.raw.signal });
     } finally {
       waiting -= 1;
     }

@@ -225,8 +225,11 @@ for (const path of ["/list", "/ready"]) {
 Deno.test("requests that change something and such as are refused are told apart for the log", async () => {
   const lines: string[] = [];
   const keep = (kind: string) => ({
-    info: (message: string, { method, status, peer }: Record<string, unknown>) =>
-      void lines.push([kind, message, method, status, peer].join(" ")),
+    info: (message: string, fields: Record<string, unknown>) => {
+      const { method, status, peer, principal, service = "-", reason = "-" } = fields;
+      lines.push([kind, message, method, status, peer, principal, service, reason].join(" "));
+      if (service !== "-") assert.match(String(fields.id), /^[0-9a-f-]{36}$/);
+    },
   });
   const app = createApp({
     control: new MemoryControl(),
@@ -244,10 +247,11 @@ Deno.test("requests that change something and such as are refused are told apart
   await ask("POST", "/nowhere");
   await ask("POST", "/expose", { body: JSON.stringify(GOOD) });
   assert.deepEqual(lines, [
-    "refused api request GET 403 127.0.0.1",
-    "refused api request DELETE 404 127.0.0.1",
-    "refused api request POST 404 127.0.0.1",
-    "done api request POST 200 127.0.0.1",
+    "refused api request GET 403 127.0.0.1 anonymous - Cannot answer this machine under the host name " +
+    '"evil.example": want localhost, an IP address, or a name given with --http-allowed-host',
+    'refused api request DELETE 404 127.0.0.1 anonymous - There is no service with the id "none"',
+    "refused api request POST 404 127.0.0.1 anonymous - -",
+    "done api request POST 200 127.0.0.1 anonymous web -",
   ]);
 });
 
