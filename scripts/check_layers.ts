@@ -37,11 +37,13 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
     "src/api/",
     "src/grpc/",
     "src/certs/",
+    "src/policy/",
     "src/net/socket_kinds.ts",
     "deno.json",
   ]],
   ["src/api/", ["src/tunnel/", "src/certs/"]],
-  ["src/tunnel/", ["src/mux/", "src/net/", "src/wire/"]],
+  ["src/tunnel/", ["src/mux/", "src/net/", "src/wire/", "src/policy/"]],
+  ["src/policy/", []],
   ["src/grpc/", ["src/mux/link.ts", "src/mux/negotiation.ts", "src/wire/", "proto/gen/"]],
   ["src/mux/", ["src/wire/"]],
   ["src/wire/", ["proto/gen/"]],
@@ -88,6 +90,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "npm:@grpc/grpc-js": ["src/grpc/", PLATFORM],
   "node:buffer": ["src/grpc/"],
   "npm:@peculiar/x509": ["src/certs/issue/"],
+  "npm:yaml": ["src/policy/"],
 };
 
 /**

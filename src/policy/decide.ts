@@ -1,0 +1,192 @@
+// Decides by a policy: pure, and held to a naive function by tests/property/policy_test.ts. The
+// rules of tunnel/policy_rules.ts ask it, and `connector policy explain` does.
+
+import type { Address } from "../model/address.ts";
+import { meanings, parseIp } from "../model/ip.ts";
+import type { CertificateId } from "../model/principal.ts";
+import { fits, type Glob } from "./glob.ts";
+import {
+  contains,
+  type DialledIp,
+  type IpRange,
+  LOOPBACK,
+  readDialledIp,
+  touches,
+} from "./ip_range.ts";
+import {
+  CONTROL_RIGHTS,
+  type ControlRight,
+  type PeerMatcher,
+  type Policy,
+  type PolicyRule,
+  type PortRange,
+  type ReachRule,
+} from "./policy.ts";
+
+/**
+ * Who asks.
+ * - what a verified certificate proves
+ * - `anonymous`: a peer without a certificate
+ * - `any`: it is not known yet who it will be. Something is allowed then if a peer could be allowed it
+ */
+export type PolicyPeer = CertificateId | "anonymous" | "any";
+
+/** What is asked. */
+export type PolicyQuestion =
+  /** To listen for a service. `host` is an IP address, or empty for every interface. */
+  | { kind: "listen"; at: Address }
+  /**
+   * To dial. `to` is the destination as it was exposed, `ip` the address that is about to be dialled. Without an
+   * `ip`, something is allowed if one of the addresses that the name may have could be.
+   */
+  | { kind: "reach"; to: Address; ip?: string | undefined }
+  /** To call gRPC's control API. */
+  | { kind: "control"; right: Exclude<ControlRight, "none"> };
+
+/** An answer. */
+export interface PolicyDecision {
+  allowed: boolean;
+  /** The first rule that allows it; undefined when none does, or the file forbids it for all. */
+  rule: PolicyRule | undefined;
+}
+
+const REFUSED: PolicyDecision = { allowed: false, rule: undefined };
+
+/** Decides: what no rule allows is refused, and so is an address of `never_reach`. */
+export function decide(
+  policy: Policy,
+  { peer, question }: { peer: PolicyPeer; question: PolicyQuestion },
+): PolicyDecision {
+  return decideAmong(rulesFor(policy, peer), { policy, question });
+}
+
+/** The rules that are for a peer, in order. It takes some time for many rules and long names; a peer keeps its names. */
+export function rulesFor({ rules }: Policy, peer: PolicyPeer): PolicyRule[] {
+  return rules.filter((rule) => isFor(rule.peer, peer));
+}
+
+/** `decide`, among the rules that are for a peer. */
+export function decideAmong(
+  rules: readonly PolicyRule[],
+  { policy, question }: { policy: Policy; question: PolicyQuestion },
+): PolicyDecision {
+  const rule = firstAllowing(rules, policy, question);
+  return rule === undefined ? REFUSED : { allowed: true, rule };
+}
+
+function firstAllowing(
+  rules: readonly PolicyRule[],
+  { neverReach }: Policy,
+  question: PolicyQuestion,
+): PolicyRule | undefined {
+  switch (question.kind) {
+    case "listen":
+      return rules.find((rule) => allowsListening(rule, question.at));
+    case "reach": {
+      const target = targetOf(question.to, question.ip);
+      if (target === undefined) return undefined;
+      if (target.ip !== undefined && touches(neverReach, target.ip)) return undefined;
+      return rules.find(({ reach }) => reach.some((each) => allowsReaching(each, target)));
+    }
+    case "control": {
+      const wanted = CONTROL_RIGHTS.indexOf(question.right);
+      return rules.find(({ control }) => CONTROL_RIGHTS.indexOf(control) >= wanted);
+    }
+  }
+}
+
+function isFor(matcher: PeerMatcher, peer: PolicyPeer): boolean {
+  if (peer === "any") return true;
+  if (matcher.anonymous) return peer === "anonymous";
+  if (peer === "anonymous") return false;
+  const { spiffe, dns, subject, fingerprint } = matcher;
+  return (spiffe === undefined || anyFits(spiffe, peer.spiffeIds.filter(isPlain))) &&
+    (dns === undefined || anyFits(dns, peer.dnsNames.filter(isHostName).map(lowerCase))) &&
+    (subject === undefined || anyFits(subject, [peer.subject].filter(isShort))) &&
+    (fingerprint === undefined || fingerprint.includes(peer.key));
+}
+
+function anyFits(globs: readonly Glob[], names: readonly string[]): boolean {
+  return globs.some((glob) => names.some((name) => fits(glob, name)));
+}
+
+/** Longer names are nobody's: no rule has one, and each costs time. */
+const MAX_NAME_LENGTH = 2048;
+const PLAIN = /^[!-~]+$/;
+const HOST_NAME = /^[A-Za-z0-9_.-]{1,253}$/;
+
+function isShort(name: string): boolean {
+  return name.length <= MAX_NAME_LENGTH;
+}
+
+function isPlain(name: string): boolean {
+  return isShort(name) && PLAIN.test(name);
+}
+
+/** A wildcard, which is the name of no connector, and a name with a port are none. */
+function isHostName(name: string): boolean {
+  return HOST_NAME.test(name);
+}
+
+function lowerCase(name: string): string {
+  return name.toLowerCase();
+}
+
+function has(ports: readonly PortRange[], port: number): boolean {
+  return ports.some(({ first, last }) => port >= first && port <= last);
+}
+
+function allowsListening({ listen }: PolicyRule, { host, port }: Address): boolean {
+  if (listen === undefined || !has(listen.ports, port)) return false;
+  const { addresses } = listen;
+  if (addresses === undefined || addresses.includes("::")) return true;
+  if (host === "") return false;
+  const written = parseIp(host);
+  // IPv4 if it is IPv4 written as IPv6. The unspecified address stays: it is listened on as it is.
+  const [ip] = written === undefined ? [] : meanings(written);
+  return addresses.some((address) => {
+    if (address === "0.0.0.0") return ip?.length === 4;
+    return ip !== undefined && parseIp(address)?.toHex() === ip.toHex();
+  });
+}
+
+/** What is to be dialled. */
+interface Target {
+  /** As it was exposed, in lower case and without a final dot. Undefined if that was an address. */
+  name: string | undefined;
+  port: number;
+  /** Undefined if it is not known yet. */
+  ip: DialledIp | undefined;
+}
+
+/** Undefined if it cannot be judged. */
+function targetOf({ host, port }: Address, given: string | undefined): Target | undefined {
+  const isName = parseIp(host) === undefined;
+  const text = given ?? (isName ? undefined : host);
+  const ip = text === undefined ? undefined : readDialledIp(text);
+  if (text !== undefined && ip === undefined) return undefined;
+  return { name: isName ? host.toLowerCase().replace(/\.$/, "") : undefined, port, ip };
+}
+
+function allowsReaching(rule: ReachRule, { name, port, ip }: Target): boolean {
+  if (!has(rule.ports, port)) return false;
+  if (rule.kind === "host") {
+    if (name === undefined || !fits(rule.host, name)) return false;
+    // Who answers for the name says what its address is: this machine's own servers are not at their disposal.
+    if (ip !== undefined && touches(LOOPBACK, ip) && !isForThisMachine(rule.host)) return false;
+  } else if (ip !== undefined && !contains(rule.cidr, ip.address)) {
+    return false;
+  }
+  return ip === undefined || !touches(rule.except, ip);
+}
+
+/** Whether a pattern was written for this machine. RFC 6761 section 6.3. */
+function isForThisMachine({ text }: Glob): boolean {
+  return text === "localhost" || text.endsWith(".localhost");
+}
+
+/** Ranges that the addresses of a question are in, of those that are never dialled. For explanations. */
+export function forbiddenBy({ neverReach }: Policy, ip: string): IpRange | undefined {
+  const dialled = readDialledIp(ip);
+  return dialled && neverReach.find((range) => touches([range], dialled));
+}
