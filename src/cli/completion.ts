@@ -53,6 +53,8 @@ interface Completion {
   flags: Flag[];
   /** Words that the first argument can be; none when it is a file. */
   words: string[];
+  /** A file follows the first argument. */
+  fileFollows: boolean;
 }
 
 interface Flag {
@@ -81,6 +83,7 @@ function describe(program: Command): Completion[] {
       words: command === program
         ? [...program.commands.map((each) => each.name()), HELP.name]
         : command.registeredArguments[0]?.argChoices ?? [],
+      fileFollows: command.registeredArguments.length > 1,
     };
   });
 }
@@ -139,11 +142,12 @@ function zshScript(commands: Completion[]): string {
     `    ${quoteBash(`${name}:${summary}`)}`
   );
   const cases = others.map((command) => {
-    const first = command.words.length > 0
-      ? `1:argument:(${command.words.join(" ")})`
-      : "*:file:_files";
+    const args = [
+      ...(command.words.length > 0 ? [`1:argument:(${command.words.join(" ")})`] : []),
+      ...(command.words.length === 0 || command.fileFollows ? ["*:file:_files"] : []),
+    ];
     return `    ${command.name}) _arguments ${
-      [...command.flags.map(zshFlag), quoteBash(first)].join(" \\\n      ")
+      [...command.flags.map(zshFlag), ...args.map(quoteBash)].join(" \\\n      ")
     } ;;`;
   });
   return `#compdef connector

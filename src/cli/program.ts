@@ -9,6 +9,7 @@ import { cleanEnvironment, readVariable, refuseKeyLog } from "./environment.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
 import { healthCommand } from "./health.ts";
 import { examples, HELP_LAYOUT, helpWidth } from "./help_layout.ts";
+import { policyCommand } from "./policy.ts";
 import { RUN_FLAGS, type RunFlag, type RunFlagName } from "./run_flags.ts";
 import { readRunOptions, type RunOptions, type RunSettings } from "./run_options.ts";
 import { plainText } from "../plain_text.ts";
@@ -78,6 +79,7 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
   );
   program.addCommand(generateCertsCommand(io));
   program.addCommand(healthCommand(io));
+  program.addCommand(policyCommand(io, setExitCode));
   program.addCommand(completionCommand(io));
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;

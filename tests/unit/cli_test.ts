@@ -507,7 +507,7 @@ Deno.test("help lists each flag with what it does, its default and its variable"
   assert.match(stdout, /^ {4}connector run --grpc-bind=\S+ --http-bind=\S+$/m);
 });
 
-for (const command of [[], ["run"], ["generate-certs"], ["health"], ["completion"]]) {
+for (const command of [[], ["run"], ["generate-certs"], ["health"], ["policy"], ["completion"]]) {
   Deno.test(`help fits the terminal: connector ${command.join(" ")}`, async () => {
     const widest = async (columns?: number) => {
       const { stdout } = await cli(
