@@ -91,6 +91,7 @@ export const REFUSAL_CODES = [
   "limit", // too many connections are open
   "waiting", // too many visitors wait for a link
   "address", // no tunnel leads to this destination
+  "policy", // the policy file does not allow it
   "loop", // the connection leads back to itself
   "no_link", // there was no link for too long, or it took no more streams
   "unreachable", // the destination did not answer, or refused

@@ -145,6 +145,11 @@ export function shareKeyOf(peer: KnownPeer): string {
   return `address ${addressKey(hostOf(peer.address))}`;
 }
 
+/** By which a peer counts for a policy: the names that decide who it is, whatever its key; over plaintext its address. */
+export function peerKey({ certificate, host }: Principal): string {
+  return certificate ? `certificate ${certificate.name}` : `address ${addressKey(host)}`;
+}
+
 /** An IP address, in brackets or not, as shares count it. */
 export function addressKey(host: string): string {
   const address = unmapIpv4(host.replace(/^\[|\]$/g, ""));

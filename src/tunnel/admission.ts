@@ -26,12 +26,31 @@ export interface Subject {
   principal: Principal | undefined;
   /** host:port of the visitor; empty where there is none, or the peer does not tell. */
   from: string;
+  /** At the ingress: the IP addresses that are listened on; none stands for every interface. */
+  listensOn: readonly string[];
   /** As it was exposed: its host may be a name. */
   destination: Address;
   /** For `dial`: one of the destination's addresses. */
   ip: string | undefined;
-  /** For `connect`: takes its place among those that are open, or says why not. */
-  place: { take(): Refusal | undefined } | undefined;
+  /** For `connect`: its place among those that are open. */
+  place: Place | undefined;
+}
+
+/** What a connection takes, and gives back when it ends. */
+export interface Place {
+  /** Takes a place among those that are open, or says why not. */
+  take(): Refusal | undefined;
+  /** The peer that it counts for. */
+  readonly counted: PeerCount | undefined;
+  /** Counts for a peer, and no longer for the one before. `onLeave` is told when that is over. */
+  count(peer: PeerCount, onLeave: (peer: PeerCount) => void): void;
+}
+
+/** How many connections of one peer are open. */
+export interface PeerCount {
+  /** By which it is known. */
+  readonly key: string;
+  connections: number;
 }
 
 /** A refusal: why a subject is not allowed. */
@@ -67,7 +86,12 @@ export class Admission {
   /** Decides about a service. `peer` is who exposes it here; undefined is the user. @throws {ConnectorError} when it is refused. */
   expose(
     { name, sourcePort, destinationAddr }: ServiceRequest,
-    { side, peer }: { side: Side; peer: PeerInfo | undefined },
+    { side, peer, listensOn = [] }: {
+      side: Side;
+      peer: PeerInfo | undefined;
+      /** At the ingress. Default: every interface. */
+      listensOn?: readonly string[];
+    },
   ): void {
     const refusal = this.decide({
       action: "expose",
@@ -75,6 +99,7 @@ export class Admission {
       service: { name, sourcePort },
       principal: peer?.principal,
       from: "",
+      listensOn,
       destination: parseAddress(destinationAddr),
       ip: undefined,
       place: undefined,

@@ -107,7 +107,11 @@ export class Connections implements Disposable {
   openService(
     service: Pick<Service, "id" | "name" | "sourcePort" | "destinationAddr">,
     side: Side,
-    { shareKey = "" }: { shareKey?: string } = {},
+    { shareKey = "", listensOn = [] }: {
+      shareKey?: string;
+      /** At the ingress: IP addresses to listen on. Default: every interface. */
+      listensOn?: readonly string[];
+    } = {},
   ): ServiceConnections {
     const share = (of: Share, max: number) => {
       const all = of.within(shareKey, { reserve: PEER_RESERVE });
@@ -125,6 +129,7 @@ export class Connections implements Disposable {
     const made = new ServiceConnections({
       service,
       side,
+      listensOn,
       destination: parseAddress(service.destinationAddr),
       shareKey,
       network: this.#options.network,
@@ -179,6 +184,11 @@ export class Connections implements Disposable {
         this.#divide();
       },
     };
+  }
+
+  /** What is allowed has changed: ends the connections that are not. */
+  readmit(): void {
+    for (const service of this.#services) service.readmit();
   }
 
   /** Resets every connection. */

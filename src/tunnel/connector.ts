@@ -7,6 +7,8 @@ import { ConnectorError } from "../model/errors.ts";
 import type { SessionLimits } from "../model/limits.ts";
 import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
+import type { PeerInfo } from "../model/peer_identity.ts";
+import { principalOf } from "../model/principal.ts";
 import type { Route } from "../proxies.ts";
 import type {
   AskOptions,
@@ -26,6 +28,7 @@ import type { ExposedService } from "./exposed_service.ts";
 import { Exposures } from "./exposures.ts";
 import { InboundLinks } from "./inbound_links.ts";
 import { Keeper } from "./keeper.ts";
+import type { PolicyGuard } from "./policy_guard.ts";
 import { Outbound } from "./outbound.ts";
 import { Peer, type PeerParts } from "./peer.ts";
 import { Connections, type ConnectionsOptions } from "./connections.ts";
@@ -45,6 +48,10 @@ export interface ConnectorOptions extends ConnectionsOptions {
   disableLocalExpose: boolean;
   /** Never listen for a service: nothing of other connectors is reachable here. */
   disableRemoteExpose: boolean;
+  /** The IP addresses on which services are listened for, unless they say. Default: none, which stands for every interface. */
+  serviceBind?: readonly string[];
+  /** What peers are held to. Default: nothing but the rest of these options. */
+  policy?: PolicyGuard;
   /**
    * Keeps what is exposed, so that it survives the process. Resolves when it is safe. Absent when nothing is kept.
    *
@@ -87,7 +94,7 @@ export class Connector implements Control, AsyncDisposable {
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
-    const { listeners, logger, limits, graceMs } = options;
+    const { listeners, logger, limits, graceMs, policy } = options;
     this.events = new EventStream((subscriber, reason) =>
       logger.error("events not handled", { subscriber, reason })
     );
@@ -95,6 +102,7 @@ export class Connector implements Control, AsyncDisposable {
       notDisabled(options),
       notDraining(this.#closing.signal),
       notOwnAddress(listeners),
+      ...(policy ? [policy.rule] : []),
       withinLimits,
     ]);
     const { events } = this;
@@ -109,10 +117,9 @@ export class Connector implements Control, AsyncDisposable {
       listeners,
       pace: this.#pace,
       graceMs,
-      admit: (service, peer) => {
-        const side = service.type === "local" ? "ingress" : "egress";
-        this.#admission.expose(service, { side, peer });
-      },
+      admit: (service, peer) => this.#admit(service, peer),
+      listensOn: (service, peer) => this.#listensOn(service, peer),
+      ...(policy && { maxServices: (peer) => policy.maxServices(principalOf(peer)) }),
       isTaken: (id, link) => this.#isTaken(id, link),
     });
     this.#peerParts = {
@@ -237,6 +244,13 @@ export class Connector implements Control, AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.abort();
+  }
+
+  /** What is allowed has changed: ends the services and connections that are not, and has services again that are. */
+  readmit(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#exposures.readmit();
+    this.#connections.readmit();
   }
 
   /** What was counted of all connections, those of removed services too. */
@@ -366,10 +380,18 @@ export class Connector implements Control, AsyncDisposable {
     throw new ConnectorError("unavailable", "The connector is shutting down");
   }
 
-  /** Refuses what may not be exposed from here. @throws {ConnectorError} saying why. */
-  #admit(service: ServiceRequest): void {
-    const side = service.type === "local" ? "egress" : "ingress";
-    this.#admission.expose(service, { side, peer: undefined });
+  /** Refuses what may not be exposed, by a peer or, if that is undefined, from here. @throws {ConnectorError} saying why. */
+  #admit(service: ServiceRequest, peer?: PeerInfo): void {
+    const side = (service.type === "local") === (peer === undefined) ? "egress" : "ingress";
+    const listensOn = side === "ingress" ? this.#listensOn(service, peer) : [];
+    this.#admission.expose(service, { side, peer, listensOn });
+  }
+
+  /** Where to listen for a service of a peer, undefined for our own. */
+  #listensOn(service: ServiceRequest, peer: PeerInfo | undefined): readonly string[] {
+    const { serviceBind: bind = [], policy } = this.#options;
+    const principal = peer && principalOf(peer);
+    return policy?.listensOn(service, { principal, bind }) ?? bind;
   }
 
   /**

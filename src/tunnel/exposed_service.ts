@@ -6,7 +6,7 @@ import type { EventStream } from "../model/events.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import { RETRY_BACKOFF, waitMs } from "../retry.ts";
-import type { Service, ServiceReport, Side } from "../model/service.ts";
+import type { Service, ServiceReport, ServiceRequest, Side } from "../model/service.ts";
 import type { OwnListeners } from "../net/own_listeners.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { serviceToMessage } from "../wire/service_message.ts";
@@ -41,6 +41,8 @@ export interface ServiceParts {
   pace: DialPace;
   /** How long visitors wait for a link that was lost, and a port for its peer, in milliseconds. */
   graceMs: number;
+  /** The IP addresses to listen on for a service of this peer, undefined for our own; none stands for every interface. */
+  listensOn: (service: ServiceRequest, peer: PeerInfo | undefined) => readonly string[];
 }
 
 /** The peer of a service. */
@@ -55,6 +57,8 @@ export interface ServicePeer {
 export interface ExposedServiceOptions extends ServiceParts {
   origin: Origin;
   peer: ServicePeer;
+  /** A peer's: who exposes it here. */
+  claimant?: PeerInfo;
   /** In whose share its connections and its port count. */
   shareKey: string;
   /** Own: whether an earlier run may have exposed it under this id. */
@@ -80,13 +84,16 @@ export class ExposedService {
   #changed = Promise.withResolvers<void>();
   /** Whether others know of it. */
   #published = false;
+  /** Ours: whether it is not allowed here. */
+  #forbidden = false;
 
   constructor(service: Service, options: ExposedServiceOptions) {
-    const { origin, peer, shareKey, known = false } = options;
+    const { origin, peer, claimant, shareKey, known = false } = options;
     this.service = service;
     this.origin = origin;
     this.side = (service.type === "local") === (origin === "peer") ? "ingress" : "egress";
-    this.connections = options.connections.openService(service, this.side, { shareKey });
+    const listensOn = this.side === "ingress" ? options.listensOn(service, claimant) : [];
+    this.connections = options.connections.openService(service, this.side, { shareKey, listensOn });
     this.#options = options;
     this.#peer = peer;
     this.#exposure = newExposure({ origin, type: service.type, now: new Date(), known });
@@ -203,23 +210,54 @@ export class ExposedService {
     try {
       this.open();
     } catch (error) {
-      this.obstruct(ConnectorError.from(error, "This connector cannot take it up"));
+      const { message, code } = ConnectorError.from(error, "This connector cannot take it up");
+      this.tell({ kind: "obstructed", message, code });
     }
   }
 
-  /** It cannot be had here, whatever the peer says. Tried again if that may help. */
-  obstruct({ message, code }: ConnectorError): void {
-    this.tell({ kind: "obstructed", message, code });
-  }
-
-  /** Listens in the place of another service, so that the port never refuses in between. */
+  /** Listens in the place of another service, so that the port never refuses in between, unless its addresses are others. */
   openInPlaceOf(former: ExposedService): void {
+    if (!sameAddresses(former.connections.listensOn, this.connections.listensOn)) {
+      former.tell({ kind: "withdraw", tell: false, cut: true });
+      return this.open();
+    }
     const ingress = former.#ingress;
     if (ingress === undefined) return this.open();
     former.#ingress = undefined;
     ingress.reassign(this.connections);
     this.#ingress = ingress;
     this.tell({ kind: "opened" });
+  }
+
+  /** Listens on these addresses from now on, if that is its part. Connections go on. */
+  listenOn(addresses: readonly string[]): void {
+    if (sameAddresses(this.connections.listensOn, addresses)) return;
+    this.connections.listensOn = addresses;
+    if (this.#ingress === undefined) return;
+    this.#stopListening();
+    this.tryToOpen();
+    const { link } = this;
+    if (link !== undefined && !link.leaving) this.#ingress?.attach(link);
+  }
+
+  /** It is not allowed here: a peer's is removed, and the peer told why; our own is there again once `allow` is called. */
+  forbid({ message, code }: ConnectorError): void {
+    if (this.origin === "peer") {
+      const { id: serviceId } = this.service;
+      this.link?.send({ kind: "status", serviceId, status: "error", message, code });
+      return this.tell({ kind: "withdraw", tell: false, cut: true, reason: message });
+    }
+    if (this.#forbidden) return;
+    this.#forbidden = true;
+    this.connections.cut(message);
+    this.#stopListening();
+    this.tell({ kind: "obstructed", message, code });
+  }
+
+  /** It is allowed here: ends what `forbid` has begun. */
+  allow(): void {
+    if (this.#forbidden) this.tell({ kind: "due" });
+    this.#forbidden = false;
   }
 
   /**
@@ -355,6 +393,10 @@ export class ExposedService {
     const peer = this.exposedBy ?? this.#peer.info;
     return { kind: "service", origin, service, side, peer } as const;
   }
+}
+
+function sameAddresses(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((each) => other.includes(each));
 }
 
 /** Whether two are the same but for their ids and peers. */

@@ -8,6 +8,7 @@ import type { PeerInfo } from "../model/peer_identity.ts";
 import {
   mayClaim,
   mayInherit,
+  peerKey,
   type Principal,
   principalOf,
   shareKeyOf,
@@ -36,8 +37,10 @@ const MAX_REMOVED_HOLDERS = 10;
 
 /** What the registry needs of the connector. */
 export interface ExposuresOptions extends ServiceParts {
-  /** Refuses a service of a peer that may not be taken up here. @throws {ConnectorError} with the reason. */
-  admit: (service: Service, peer: PeerInfo) => void;
+  /** Refuses a service of a peer, undefined for our own, that may not be had here. @throws {ConnectorError} with the reason. */
+  admit: (service: Service, peer: PeerInfo | undefined) => void;
+  /** The most services that a peer may have here. Default: as many as there is room for. */
+  maxServices?: (peer: PeerInfo) => number;
   /** Whether an id is that of a service of our own, which may not be used over this link. */
   isTaken: (serviceId: string, link: Session) => boolean;
 }
@@ -150,6 +153,8 @@ export class Exposures {
     // One whose peer has left and will not return has no listener any more.
     if (same && (known.listening || service.type === "remote")) {
       this.#assign(known, { peer, link });
+      // It may have come with another certificate, of which the policy says something else.
+      if (known.side === "ingress") known.listenOn(this.#options.listensOn(service, claimant));
       return true;
     }
     if (known === undefined) this.#checkRoom(peer, claimant);
@@ -160,6 +165,7 @@ export class Exposures {
     const added = this.#add(this.#peers, service, {
       origin: "peer",
       peer,
+      claimant,
       shareKey: shareKeyOf(claimant),
     });
     try {
@@ -200,6 +206,12 @@ export class Exposures {
     return true;
   }
 
+  /** What is allowed has changed: ends what is not, has again what is, and listens where that is allowed. */
+  readmit(): void {
+    for (const each of [...this.#own.values()]) this.#readmit(each, undefined);
+    for (const each of [...this.#peers.values()]) this.#readmit(each, each.exposedBy);
+  }
+
   /** Takes no new visitors of peers' services, and none up any more; open connections go on. */
   drain(): void {
     this.#stopped = true;
@@ -218,7 +230,7 @@ export class Exposures {
   #add(
     among: Map<string, ExposedService>,
     service: Service,
-    options: Pick<ExposedServiceOptions, "origin" | "peer" | "shareKey"> & { known?: boolean },
+    options: Pick<ExposedServiceOptions, "origin" | "peer" | "claimant" | "shareKey" | "known">,
   ): ExposedService {
     return new ExposedService(service, {
       ...this.#options,
@@ -276,7 +288,20 @@ export class Exposures {
     this.#places.set(service, share);
   }
 
+  #readmit(service: ExposedService, peer: PeerInfo | undefined): void {
+    try {
+      this.#options.admit(service.service, peer);
+    } catch (error) {
+      return service.forbid(ConnectorError.from(error, "No longer allowed"));
+    }
+    if (service.side === "ingress") {
+      service.listenOn(this.#options.listensOn(service.service, peer));
+    }
+    service.allow();
+  }
+
   #checkRoom(peer: ServicePeer, info: PeerInfo): void {
+    this.#checkLimit(info);
     const share = shareOfPeer(this.#all, info);
     const { full, taken } = share;
     share.release();
@@ -284,6 +309,20 @@ export class Exposures {
     const reason = full
       ? `This connector has ${taken} services of the peer already, and ${this.#all.taken} of all`
       : `The link has ${MAX_SERVICES_PER_LINK} services already`;
+    throw new ConnectorError("resource_exhausted", reason);
+  }
+
+  #checkLimit(peer: PeerInfo): void {
+    const { maxServices = () => Infinity } = this.#options;
+    const max = maxServices(peer);
+    if (max === Infinity) return;
+    const key = peerKey(principalOf(peer));
+    let count = 0;
+    for (const { exposedBy } of this.#peers.values()) {
+      if (exposedBy !== undefined && peerKey(principalOf(exposedBy)) === key) count += 1;
+    }
+    if (count < max) return;
+    const reason = `The policy of this connector allows the peer no more services than ${max}`;
     throw new ConnectorError("resource_exhausted", reason);
   }
 }

@@ -47,7 +47,7 @@ export class Ingress implements Disposable {
   }
 
   /**
-   * Listens on the source port of a service. Visitors wait until `attach`.
+   * Listens on the source port of a service, at its addresses. Visitors wait until `attach`.
    *
    * @throws {ConnectorError} `already_exists` when the port is in use, `resource_exhausted` when too many are.
    */
@@ -55,13 +55,17 @@ export class Ingress implements Disposable {
     const ingress = new Ingress(connections);
     using listening = new DisposableStack();
     listening.use(connections.holdPort());
+    const { service: { sourcePort }, listensOn } = connections;
     const { port } = listening.use(
       connections.network.listen(
-        connections.service.sourcePort,
+        sourcePort,
         (conn) => ingress.#receive(conn),
+        listensOn.length === 0 ? {} : { hosts: listensOn },
       ),
     );
-    listening.use(listeners.add({ host: "", port }));
+    for (const host of listensOn.length === 0 ? [""] : listensOn) {
+      listening.use(listeners.add({ host, port }));
+    }
     ingress.#listening = listening.move();
     return ingress;
   }

@@ -147,7 +147,7 @@ export class Outbound {
     const restored = this.#expose(service, { known: true });
     restored.publish({ restored: true });
     // Before there is a link: the peer is not to hear of what it may not have.
-    if (obstacle) restored.obstruct(obstacle);
+    if (obstacle) restored.forbid(obstacle);
     else restored.tryToOpen();
     this.#link(restored);
   }

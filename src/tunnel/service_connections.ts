@@ -1,7 +1,7 @@
 // The tunnelled connections of one service, on the side of it that is here: let in by Admission, counted, published as
 // events, and ended together when the service is removed.
 
-import type { Address } from "../model/address.ts";
+import { type Address, parseAddress } from "../model/address.ts";
 import type { ByteChannel } from "../byte_channel.ts";
 import type { ConnectionFacts, EventStream } from "../model/events.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
@@ -10,7 +10,7 @@ import type { Share } from "../share.ts";
 import { SwapSet, type SwapSetMember } from "../swap_set.ts";
 import type { Network } from "../net/network.ts";
 import { splice, type SpliceOptions } from "../net/splice.ts";
-import type { Admission, Refusal } from "./admission.ts";
+import type { Admission, PeerCount, Place, Refusal } from "./admission.ts";
 import type { ConnectionCounters } from "./counters.ts";
 import type { Passages } from "./passages.ts";
 
@@ -21,6 +21,8 @@ export type CarriedService = Pick<Service, "id" | "name" | "sourcePort">;
 export interface ServiceConnectionsOptions {
   service: CarriedService;
   side: Side;
+  /** At the ingress: the IP addresses to listen on; none stands for every interface. */
+  listensOn: readonly string[];
   destination: Address;
   /** In whose share they count: that of whoever exposes the service. */
   shareKey: string;
@@ -64,7 +66,7 @@ export interface Between {
 }
 
 /** One connection: unless it is refused it has a place, until `carry` resolves or `fail` is called. */
-export class TunnelledConnection implements SwapSetMember {
+export class TunnelledConnection implements SwapSetMember, Place {
   place = -1;
   /** Why it is not let in: it has no place then, and nothing is to be called. */
   refusal: Refusal | undefined;
@@ -74,12 +76,36 @@ export class TunnelledConnection implements SwapSetMember {
   waits = false;
   readonly visitor: string;
   peer: PeerInfo | undefined;
+  /** The other end of its socket, host:port, once it is carried. */
+  remote: string | undefined;
+  counted: PeerCount | undefined;
+  /** How often its service was looked at again when it was let in. */
+  readonly era: number;
+  #onUncounted: ((peer: PeerCount) => void) | undefined;
   readonly #of: Carrier;
 
-  constructor(of: Carrier, { visitor, peer }: Ends) {
+  constructor(of: Carrier, { visitor, peer, era }: Ends & { era: number }) {
     this.#of = of;
     this.visitor = visitor;
     this.peer = peer;
+    this.era = era;
+  }
+
+  count(peer: PeerCount, onLeave: (peer: PeerCount) => void): void {
+    this.uncount();
+    peer.connections += 1;
+    this.counted = peer;
+    this.#onUncounted = onLeave;
+  }
+
+  /** It is over, and counts for nobody. Idempotent. */
+  uncount(): void {
+    const { counted } = this;
+    if (counted === undefined) return;
+    counted.connections -= 1;
+    this.counted = undefined;
+    this.#onUncounted?.(counted);
+    this.#onUncounted = undefined;
   }
 
   /** Why it may not be carried over a link to this peer after it has waited for one. `fail` is to be called then. */
@@ -127,6 +153,8 @@ interface Carrier {
 
 /** The connections of one service, on one side. */
 export class ServiceConnections implements Disposable {
+  /** At the ingress: the IP addresses to listen on; none stands for every interface. */
+  listensOn: readonly string[];
   readonly #options: ServiceConnectionsOptions;
   readonly #carrier: Carrier = {
     refusalOf: (connection, action, ip) => this.#refusalOf(connection, action, ip),
@@ -137,6 +165,8 @@ export class ServiceConnections implements Disposable {
   };
   #closing = false;
   #aborted = false;
+  /** How often what is allowed has changed. */
+  #era = 0;
   #ended = false;
   readonly #open = new SwapSet<TunnelledConnection>();
   readonly #splicing: SpliceOptions;
@@ -150,6 +180,7 @@ export class ServiceConnections implements Disposable {
 
   constructor(options: ServiceConnectionsOptions) {
     this.#options = options;
+    this.listensOn = options.listensOn;
     const stats = this.#stats;
     const { counters, halfOpenMs } = options;
     this.#splicing = {
@@ -196,7 +227,7 @@ export class ServiceConnections implements Disposable {
     const { counters } = this.#options;
     this.#stats.total += 1;
     counters.total += 1;
-    const connection = new TunnelledConnection(this.#carrier, ends);
+    const connection = new TunnelledConnection(this.#carrier, { ...ends, era: this.#era });
     const refusal = this.#refusalOf(connection, "connect");
     if (refusal === undefined) return connection;
     connection.refusal = refusal;
@@ -220,11 +251,29 @@ export class ServiceConnections implements Disposable {
     if (this.#open.size === 0) this.abort();
   }
 
+  /**
+   * What is allowed has changed: ends the connections that are not, and tells both ends why. Those that wait or dial are
+   * asked about when they are carried.
+   */
+  readmit(): void {
+    this.#era += 1;
+    for (const connection of [...this.#open.all()]) {
+      if (connection.remote === undefined) continue;
+      const refusal = this.#refusalNow(connection, connection.remote);
+      if (refusal !== undefined) connection.cut?.(refusal.told ?? refusal.reason);
+    }
+  }
+
+  /** Resets the connections that are open. */
+  cut(reason: string): void {
+    for (const { cut } of [...this.#open.all()]) cut?.(reason);
+  }
+
   /** Resets every connection: to remove a service is to cut it off. Idempotent. */
   abort(reason = REMOVED): void {
     this.#aborted = true;
     this.#options.onClose();
-    for (const { cut } of this.#open.all()) cut?.(reason);
+    this.cut(reason);
     if (this.#open.size === 0) this.#finish();
   }
 
@@ -237,6 +286,7 @@ export class ServiceConnections implements Disposable {
     action: "connect" | "dial",
     ip?: string,
   ): Refusal | undefined {
+    const { listensOn } = this;
     const { admission, service, side, destination } = this.#options;
     return admission.decide({
       action,
@@ -244,10 +294,18 @@ export class ServiceConnections implements Disposable {
       service,
       principal: connection.peer?.principal,
       from: connection.visitor,
+      listensOn,
       destination,
       ip,
       place: ip === undefined ? connection : undefined,
     });
+  }
+
+  /** Why one that is carried would not be let in now. It has its place. */
+  #refusalNow(connection: TunnelledConnection, remote: string): Refusal | undefined {
+    return this.#options.side === "egress"
+      ? this.#refusalOf(connection, "dial", parseAddress(remote).host)
+      : this.#refusalOf(connection, "connect");
   }
 
   /** One that has a place keeps it. */
@@ -280,6 +338,13 @@ export class ServiceConnections implements Disposable {
     if (this.#aborted) {
       connection.cut(REMOVED);
       this.#fail(connection, { code: "removed", reason: REMOVED });
+      return Promise.resolve();
+    }
+    connection.remote = remote;
+    const refusal = connection.era === this.#era ? undefined : this.#refusalNow(connection, remote);
+    if (refusal !== undefined) {
+      connection.cut(refusal.told ?? refusal.reason);
+      this.#fail(connection, refusal);
       return Promise.resolve();
     }
     const opened = performance.now();
@@ -328,6 +393,7 @@ export class ServiceConnections implements Disposable {
   #end(connection: TunnelledConnection, reason: string): void {
     const { counters, open, onLeave } = this.#options;
     this.#stopWaiting(connection);
+    connection.uncount();
     if (reason !== "") {
       this.#stats.failed += 1;
       counters.failed += 1;

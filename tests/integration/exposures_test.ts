@@ -38,6 +38,7 @@ class World implements Disposable {
     listeners: new OwnListeners(),
     pace: newDialPace(),
     graceMs: 60_000,
+    listensOn: () => [],
     admit: () => {},
     isTaken: (id) => id === OURS,
   });

@@ -24,6 +24,7 @@ function subject(given: Partial<Subject> = {}): Subject {
     service: { name: "web", sourcePort: 8080 },
     principal: undefined,
     from: "198.51.100.7:40000",
+    listensOn: [],
     destination: { host: "db.example", port: 5432 },
     ip: undefined,
     place: undefined,
@@ -124,6 +125,8 @@ Deno.test("admission: the bounds are asked last, so that what another rule refus
       taken += 1;
       return taken > 1 ? { code: "limit", reason: "too many" } as const : undefined;
     },
+    counted: undefined,
+    count: () => {},
   };
   const rule: Rule = ({ from }) => from === "" ? { code: "address", reason: "nobody" } : undefined;
   const admission = new Admission([rule, withinLimits]);

@@ -189,6 +189,7 @@ Deno.test("lines about refused connections: each reason has one, but for a visit
     ["limit", "warn visitor turned away"],
     ["waiting", "warn destination refused"],
     ["address", "warn destination refused"],
+    ["policy", "warn destination refused"],
     ["loop", "warn connection ended that leads back to itself"],
     ["no_link", "warn destination refused"],
     ["unreachable", "warn destination cannot be reached"],

@@ -1,0 +1,138 @@
+// Holds the connector to a policy file: what the policy in force allows each peer, and how much of
+// its limits each peer has taken. policy/decide.ts decides; admission.ts asks.
+
+import { type Address, formatAddress } from "../model/address.ts";
+import { peerKey, type Principal } from "../model/principal.ts";
+import type { ServiceRequest } from "../model/service.ts";
+import { decideAmong, type PolicyPeer, type PolicyQuestion, rulesFor } from "../policy/decide.ts";
+import type { ControlRight, Policy, PolicyRule } from "../policy/policy.ts";
+import type { PeerCount, Refusal, Rule, Subject } from "./admission.ts";
+
+/** The policy in force. */
+export class PolicyGuard {
+  #policy: Policy;
+  /** The rules that are for a peer: to find them takes longer than to decide by them. */
+  #rules = new WeakMap<Principal, readonly PolicyRule[]>();
+  /** Peers that have connections, whatever the policy says of them. */
+  readonly #counts = new Map<string, PeerCount>();
+  readonly #onLeave = ({ key, connections }: PeerCount): void => {
+    if (connections === 0) this.#counts.delete(key);
+  };
+
+  constructor(policy: Policy) {
+    this.#policy = policy;
+  }
+
+  /** Decides by another policy from now on. What the former has allowed is looked at by `Connector.readmit`. */
+  replace(policy: Policy): void {
+    this.#policy = policy;
+    this.#rules = new WeakMap();
+  }
+
+  /** For Admission: why something is not allowed. It stands before `withinLimits`. */
+  readonly rule: Rule = (subject) => this.#refusalOf(subject);
+
+  /**
+   * Where to listen for a service that asks for no address of its own: at `bind`, empty for every interface, if that is
+   * allowed; otherwise where the first rule that allows the port says.
+   */
+  listensOn(
+    { sourcePort: port }: Pick<ServiceRequest, "sourcePort">,
+    { principal, bind }: { principal: Principal | undefined; bind: readonly string[] },
+  ): readonly string[] {
+    const rules = this.#rulesFor(principal);
+    const allowed = hostsOf(bind).every((host) =>
+      this.#allows(rules, { kind: "listen", at: { host, port } })
+    );
+    if (allowed) return bind;
+    const rule = rules.find(({ listen }) =>
+      listen?.ports.some(({ first, last }) => port >= first && port <= last)
+    );
+    return rule?.listen?.addresses ?? bind;
+  }
+
+  /** Whether a peer may make calls of gRPC's control API that need this right. */
+  mayControl(principal: Principal, right: Exclude<ControlRight, "none">): boolean {
+    return this.#allows(this.#rulesFor(principal), { kind: "control", right });
+  }
+
+  /** The most services that a peer may have exposed here: the least that a rule for it says. */
+  maxServices(principal: Principal): number {
+    return Math.min(...this.#rulesFor(principal).map(({ limits }) => limits.services ?? Infinity));
+  }
+
+  #refusalOf(subject: Subject): Refusal | undefined {
+    const { action, side, principal, destination, ip } = subject;
+    // Only who exposes, or waits for a link, may be unknown.
+    if (
+      principal === undefined && (action === "dial" || action === "connect" && side === "egress")
+    ) {
+      return { code: "policy", reason: "it is not known who the peer is" };
+    }
+    const rules = this.#rulesFor(principal);
+    if (side === "ingress") {
+      const { sourcePort: port } = subject.service;
+      for (const host of hostsOf(subject.listensOn)) {
+        const at = { host, port };
+        if (this.#allows(rules, { kind: "listen", at })) continue;
+        return notAllowed(principal, `listen on ${describe(at)}`);
+      }
+    } else if (!this.#allows(rules, { kind: "reach", to: destination, ip })) {
+      const told = notAllowed(principal, `reach ${formatAddress(destination)}`);
+      // What a name leads to here is not told.
+      return ip === undefined || ip === destination.host
+        ? told
+        : { ...told, reason: `${told.reason} at ${ip}`, told: told.reason };
+    }
+    return this.#count(subject, rules);
+  }
+
+  /** A connection counts as its peer's, unless that has as many as a rule for it allows. */
+  #count({ place, principal }: Subject, rules: readonly PolicyRule[]): Refusal | undefined {
+    if (place === undefined || principal === undefined) return undefined;
+    const key = peerKey(principal);
+    const count = this.#counts.get(key) ?? { key, connections: 0 };
+    if (place.counted === count) return undefined;
+    let max = Infinity;
+    for (const { limits } of rules) max = Math.min(max, limits.connections ?? Infinity);
+    if (count.connections >= max) {
+      return {
+        code: "limit",
+        reason: `the policy allows the peer no more connections than ${max}`,
+      };
+    }
+    this.#counts.set(key, count);
+    place.count(count, this.#onLeave);
+    return undefined;
+  }
+
+  #rulesFor(principal: Principal | undefined): readonly PolicyRule[] {
+    if (principal === undefined) return rulesFor(this.#policy, "any");
+    const known = this.#rules.get(principal);
+    if (known !== undefined) return known;
+    const peer: PolicyPeer = principal.certificate ?? "anonymous";
+    const found = rulesFor(this.#policy, peer);
+    this.#rules.set(principal, found);
+    return found;
+  }
+
+  #allows(rules: readonly PolicyRule[], question: PolicyQuestion): boolean {
+    return decideAmong(rules, { policy: this.#policy, question }).allowed;
+  }
+}
+
+/** Every interface is one place. */
+function hostsOf(listensOn: readonly string[]): readonly string[] {
+  return listensOn.length === 0 ? [""] : listensOn;
+}
+
+function describe(at: Address): string {
+  return at.host === "" ? `port ${at.port} of every interface` : formatAddress(at);
+}
+
+function notAllowed(principal: Principal | undefined, what: string): Refusal {
+  const reason = principal === undefined
+    ? `the policy of this connector lets no peer ${what}`
+    : `the policy of this connector does not let ${principal.displayName} ${what}`;
+  return { code: "policy", reason };
+}
