@@ -30,7 +30,8 @@ import { OwnListeners } from "./net/own_listeners.ts";
 import type { SocketKind } from "./net/socket_kinds.ts";
 import { Connector, type ConnectorOptions } from "./tunnel/connector.ts";
 import { summaryOf } from "./tunnel/counters.ts";
-import { WatchedFiles, type WatchTimes } from "./watched_files.ts";
+import type { PolicyGuard } from "./tunnel/policy_guard.ts";
+import { WatchedFiles, type WatchedGroup, type WatchTimes } from "./watched_files.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
@@ -53,6 +54,10 @@ export interface AssembleOptions {
   rootCertKeyPath?: string;
   /** Path of a list of certificates that are not trusted any more. Only with `tls`. */
   revokedPath?: string;
+  /** Path of the policy that peers are held to. Default: they may do what the other options leave. */
+  policyPath?: string;
+  /** The IP addresses on which services are listened for, unless they or the policy say; none stands for every interface. */
+  serviceBind: readonly string[];
   /** Never dial a destination: refuse services of type local, and of type remote from peers. */
   disableLocalExpose: boolean;
   /** Never listen for a service: refuse services of type remote, and of type local from peers. */
@@ -125,6 +130,12 @@ export async function assemble(
     ? stack.use(await openTls(options.tls, { options, files, logger, signal }))
     : undefined;
   const tls = replace.tls ?? tlsFiles;
+  // Told when another policy is in force.
+  let onPolicy = () => {};
+  const policy = options.policyPath === undefined
+    ? undefined
+    : await openPolicy(options.policyPath, { files, logger, signal, onReplaced: () => onPolicy() });
+  if (policy) stack.use(policy.watched);
   const stateFile = options.stateFile === undefined
     ? undefined
     : stack.use(await openStateFile(options.stateFile, signal));
@@ -177,9 +188,12 @@ export async function assemble(
     ...(stateFile && { save: (services) => stateFile.save(services) }),
     disableLocalExpose: options.disableLocalExpose,
     disableRemoteExpose: options.disableRemoteExpose,
+    serviceBind: options.serviceBind,
+    ...(policy && { policy: policy.guard }),
     ...replace.connector,
   });
   stack.use(connector);
+  onPolicy = () => connector.readmit();
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
 
@@ -209,8 +223,8 @@ export async function assemble(
     issuer: tls?.issuer,
     problem: () => tls?.identity.problem(),
     notes: () => [
-      ...(tlsFiles?.notes ?? []),
-      ...(tokenFile?.problem === undefined ? [] : [tokenFile.problem]),
+      ...tlsFiles?.notes ?? [],
+      ...problemsOf(tokenFile, policy?.watched),
     ],
     access,
     // A client that uses the name that the API is bound to was not led here by a stranger's DNS.
@@ -359,6 +373,39 @@ async function openTls(
   const opening = TlsFiles.open({ paths, rootKeyPath, revokedPath, files, logger });
   // A pipe into which nobody writes must not hold up an end.
   return await unlessAborted(opening, { signal, release: (late) => late[Symbol.dispose]() });
+}
+
+/** Reads the policy, and watches its file from then on. */
+async function openPolicy(
+  path: string,
+  { files, logger, signal, onReplaced }: {
+    files: WatchedFiles;
+    logger: Logger;
+    signal: AbortSignal | undefined;
+    onReplaced: () => void;
+  },
+): Promise<{ guard: PolicyGuard; watched: WatchedGroup }> {
+  // Few connectors have one, and what reads YAML takes memory.
+  const { loadPolicy } = await import("./policy/policy_file.ts");
+  const { PolicyGuard } = await import("./tunnel/policy_guard.ts");
+  const guard = new PolicyGuard();
+  const watching = files.watch({
+    name: "policy rules",
+    paths: [path],
+    read: () => loadPolicy(path),
+    use({ policy, access }) {
+      for (const problem of access) logger.warn("file is open to others", { ...problem });
+      guard.replace(policy);
+      onReplaced();
+    },
+  });
+  const release = (late: WatchedGroup) => late[Symbol.dispose]();
+  return { guard, watched: await unlessAborted(watching, { signal, release }) };
+}
+
+/** Why files are not in use, if they are not. */
+function problemsOf(...read: (Pick<WatchedGroup, "problem"> | undefined)[]): string[] {
+  return read.flatMap((each) => each?.problem ?? []);
 }
 
 async function openStateFile(path: string, signal: AbortSignal | undefined): Promise<StateFile> {

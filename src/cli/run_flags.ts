@@ -56,6 +56,18 @@ export const RUN_FLAGS = {
     description:
       "certificates that are not trusted any more: fingerprints or serial numbers, one a line, or a CRL",
   },
+  policy: {
+    flags: "--policy <path>",
+    variable: "CONNECTOR_POLICY",
+    description: "what each peer may do here (YAML); without it, whatever other options allow",
+  },
+  serviceBind: {
+    flags: "--service-bind <ip>",
+    variable: "CONNECTOR_SERVICE_BIND",
+    description:
+      "IP address on which services are listened for, by default every interface; repeats, or a comma list",
+    repeats: true,
+  },
   logLevel: {
     flags: "--log-level <level>",
     variable: "CONNECTOR_LOG_LEVEL",

@@ -1,9 +1,10 @@
 // The options of `connector run`: which there are, and from what was written (flags, environment variables)
 // to typed values. Pure: nothing is opened or read here, so whether a file exists shows when it runs.
 
-import { type Address, parseAddress } from "../model/address.ts";
+import { type Address, formatAddress, parseAddress } from "../model/address.ts";
 import type { AssembleOptions } from "../assemble.ts";
 import { ConnectorError } from "../model/errors.ts";
+import { canonicalIp, parseIp } from "../model/ip.ts";
 import { LIMIT_RANGES, type SessionLimits } from "../model/limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { SOCKET_KINDS } from "../net/socket_kinds.ts";
@@ -79,6 +80,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
   const rootCertKeyPath = readPath(settings.rootCertKey);
   const stateFile = readPath(settings.stateFile);
   const apiTokenFile = readPath(settings.apiTokenFile);
+  const policyPath = readPath(settings.policy);
   if (rootCertKeyPath !== undefined && tls === undefined) {
     const flags = Object.values(TLS_FLAGS);
     throw new UsageError(
@@ -108,6 +110,8 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     ...(tls && { tls }),
     ...(rootCertKeyPath !== undefined && { rootCertKeyPath }),
     ...(revokedPath !== undefined && { revokedPath }),
+    ...(policyPath !== undefined && { policyPath }),
+    serviceBind: readServiceBind(settings.serviceBind),
     logLevel: readChoice(settings.logLevel, LOG_LEVELS),
     logFormat: readChoice(settings.logFormat, LOG_FORMATS),
     disableLocalExpose: readBoolean(settings.disableLocalExpose),
@@ -280,6 +284,18 @@ function readHosts(setting: Setting | undefined): string[] {
     }
   }
   return [...new Set(hosts)];
+}
+
+/** Empty for every interface. */
+function readServiceBind(setting: Setting | undefined): string[] {
+  if (setting === undefined) return [];
+  const hosts = setting.text.split(",").map((host) => canonicalIp(host.trim()));
+  for (const host of hosts) {
+    const wanted = "an IP address to listen on, such as 127.0.0.1";
+    if (parseIp(host) === undefined) throw unfit({ ...setting, text: host }, wanted);
+    readAddress({ ...setting, text: formatAddress({ host, port: 0 }) });
+  }
+  return hosts.includes("::") ? [] : [...new Set(hosts)];
 }
 
 /** Whether two listeners on the same port would meet. */

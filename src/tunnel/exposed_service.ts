@@ -406,5 +406,5 @@ export function sameService(a: Service, b: Service): boolean {
 }
 
 function codeFor(code: ErrorCode | undefined): ErrorCode {
-  return code === "already_exists" ? code : "unavailable";
+  return code === "already_exists" || code === "permission_denied" ? code : "unavailable";
 }

@@ -8,6 +8,9 @@ import { decideAmong, type PolicyPeer, type PolicyQuestion, rulesFor } from "../
 import type { ControlRight, Policy, PolicyRule } from "../policy/policy.ts";
 import type { PeerCount, Refusal, Rule, Subject } from "./admission.ts";
 
+/** What no policy says is not allowed. */
+const NOTHING: Policy = { rules: [], neverReach: [] };
+
 /** The policy in force. */
 export class PolicyGuard {
   #policy: Policy;
@@ -19,7 +22,8 @@ export class PolicyGuard {
     if (connections === 0) this.#counts.delete(key);
   };
 
-  constructor(policy: Policy) {
+  /** Until it has a policy, it allows nothing. */
+  constructor(policy: Policy = NOTHING) {
     this.#policy = policy;
   }
 

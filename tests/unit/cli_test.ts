@@ -65,6 +65,7 @@ const DEFAULTS: RunOptions = {
   disableLocalExpose: false,
   disableRemoteExpose: false,
   httpAllowedHosts: [],
+  serviceBind: [],
   ineffective: [],
 };
 
@@ -96,6 +97,8 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     ["--api-token-file", "tokens"],
     ["--api-client-certs", "true"],
     ["--api-socket", "api.sock"],
+    ["--policy", "policy.yaml"],
+    ["--service-bind", "127.0.0.1"],
     ["--max-streams", "500"],
     ["--max-unanswered-opens", "50"],
     ["--max-frame", "32KiB"],
@@ -139,6 +142,8 @@ Deno.test("run takes each flag, with a blank or with =", async () => {
     disableLocalExpose: true,
     disableRemoteExpose: true,
     httpAllowedHosts: ["connector.example"],
+    policyPath: "policy.yaml",
+    serviceBind: ["127.0.0.1"],
     ineffective: [{ option: "--namespace", reason: "it is only used with --integration" }],
   };
   assert.deepEqual(await optionsOf(pairs.flat()), wanted);
@@ -213,6 +218,8 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_TAKEOVER_GRACE: "10s",
     CONNECTOR_DRAIN_TIMEOUT: "11s",
     CONNECTOR_RESERVED_MEMORY: "12MiB",
+    CONNECTOR_POLICY: "policy.yaml",
+    CONNECTOR_SERVICE_BIND: "192.0.2.1, 2001:DB8:0::1",
     CONNECTOR_STATE_FILE: "services.json",
     CONNECTOR_SOCKETS: "deno",
     CONNECTOR_API_TOKEN_FILE: "tokens",
@@ -230,6 +237,8 @@ Deno.test("every flag has an environment variable", async () => {
     disableLocalExpose: true,
     disableRemoteExpose: true,
     httpAllowedHosts: ["a", "b"],
+    policyPath: "policy.yaml",
+    serviceBind: ["192.0.2.1", "2001:db8::1"],
     ineffective: [
       { option: "CONNECTOR_NAMESPACE", reason: "it is only used with --integration" },
     ],
@@ -393,6 +402,34 @@ const REFUSED: {
     what: "a boolean variable with another word",
     env: { CONNECTOR_DISABLE_REMOTE_EXPOSE: "yes" },
     error: 'CONNECTOR_DISABLE_REMOTE_EXPOSE cannot be "yes", want true, false, 1 or 0',
+  },
+  {
+    what: "a name to listen on for services",
+    args: ["--service-bind=localhost"],
+    error:
+      '--service-bind cannot be "localhost", want an IP address to listen on, such as 127.0.0.1',
+  },
+  {
+    what: "an address with a port to listen on for services",
+    args: ["--service-bind=127.0.0.1,127.0.0.1:80"],
+    error:
+      '--service-bind cannot be "127.0.0.1:80", want an IP address to listen on, such as 127.0.0.1',
+  },
+  {
+    what: "no address to listen on for services",
+    args: ["--service-bind="],
+    error: '--service-bind cannot be "", want an IP address to listen on, such as 127.0.0.1',
+  },
+  {
+    what: "a link-local address to listen on for services",
+    args: ["--service-bind=fe80::1"],
+    error: '--service-bind: "[fe80::1]:0" is not an address: link-local addresses of IPv6 ' +
+      "cannot be listened on, want host:port or :port",
+  },
+  {
+    what: "an empty path of a policy",
+    args: ["--policy="],
+    error: "--policy is empty, want a path",
   },
   {
     what: "an allowed host with a port",

@@ -44,14 +44,14 @@ for (const type of TYPES) {
     await nothingLeft(local, port);
   });
 
-  Deno.test(`${type}: a peer that may not is 502 with its reason`, async () => {
+  Deno.test(`${type}: a peer that may not is 403 with its reason`, async () => {
     const flag = type === "local" ? "--disable-remote-expose" : "--disable-local-expose";
     await using pair = await spawnPair({ remote: { args: [flag] } });
     const port = freePort();
     const { status, body } = await expose(pair.local, {
       ...{ to: pair.remote.address, type, sourcePort: port, wait: 10 },
     });
-    strictEqual(status, 502);
+    strictEqual(status, 403);
     match(body, new RegExp(`this connector runs with ${flag}\n$`));
     await nothingLeft(pair.local, port);
     deepStrictEqual(await pair.remote.rest.list(), []);
