@@ -307,10 +307,18 @@ Deno.test("policy: what is too long, too much or too deep is refused and costs l
   const mistakes = rule(...Array.from({ length: 100 }, (_, index) => `key${index}: 1`));
   strictEqual(problemsOf(mistakes).length, 20);
   for (const half of ["[", "{a: ", "- ", "? ", '"', "&a ", "!"]) {
-    const deep = half.repeat(Math.floor(2 ** 15 / half.length));
+    const deep = half.repeat(Math.floor(2 ** 14 / half.length));
     ok(parsePolicy(deep).problems, half);
   }
   const keys = Array.from({ length: 5_000 }, (_, index) => `k${index}: 1`).join("\n");
   ok(parsePolicy(keys).problems);
   ok(performance.now() - began < 20_000, "the time is of the size");
+});
+
+Deno.test("policy: those of docs/security.md have no mistake", async () => {
+  const page = await Deno.readTextFile(
+    new URL("../../docs/security.md", import.meta.url),
+  );
+  const policies = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = ""]) => text);
+  deepStrictEqual(policies.map((text) => problemsOf(text)), [[], [], [], []]);
 });
