@@ -136,6 +136,7 @@ export async function assemble(
     ? undefined
     : await openPolicy(options.policyPath, { files, logger, signal, onReplaced: () => onPolicy() });
   if (policy) stack.use(policy.watched);
+  const guard = replace.connector?.policy ?? policy?.guard;
   const stateFile = options.stateFile === undefined
     ? undefined
     : stack.use(await openStateFile(options.stateFile, signal));
@@ -189,7 +190,7 @@ export async function assemble(
     disableLocalExpose: options.disableLocalExpose,
     disableRemoteExpose: options.disableRemoteExpose,
     serviceBind: options.serviceBind,
-    ...(policy && { policy: policy.guard }),
+    ...(guard && { policy: guard }),
     ...replace.connector,
   });
   stack.use(connector);
@@ -210,6 +211,7 @@ export async function assemble(
     onRefused: (peer, reason) => refusals.warn("connection refused", { peer, reason }),
     control: connector,
     access,
+    mayControl: guard && ((peer, right) => guard.mayControl(peer, right)),
     onControlCall: (call) => {
       logControlCall(call, grpcAudit);
       replace.onControlCall?.(call);

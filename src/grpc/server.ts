@@ -34,7 +34,7 @@ import { addressOfCall, connectionOfCall } from "../platform/grpc_call_address.t
 import { pingOptions, type PingTimes, watchSilence } from "../platform/grpc_keepalive.ts";
 import { withHttp2Options } from "../platform/grpc_server_options.ts";
 import { handleOf, keepAccepting } from "../platform/stalled_accept.ts";
-import { isLocalUser, principalOf } from "../model/principal.ts";
+import { isLocalUser, type Principal, principalOf } from "../model/principal.ts";
 import { type Control, MAX_NAME_LENGTH } from "../model/service.ts";
 import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import {
@@ -75,7 +75,7 @@ export interface ControlCall {
   method: string;
   /** Who made it; without an identity when its certificate could not be read. */
   peer: PeerInfo;
-  /** Whether it was the local user, or somebody with a token, who may do everything. */
+  /** Whether it was the local user, or somebody with a token or whom the policy lets act as one: they may do everything. */
   local: boolean;
   /** What the caller has shown for the API, if that was asked for: `token of line 2`. */
   caller?: string;
@@ -106,6 +106,8 @@ export interface GrpcServerOptions {
   access?: ApiAccess;
   /** How long the answer to a wrong token is held back, in milliseconds. Default: `REFUSAL_MS`. */
   refusalMs?: number;
+  /** Whether a peer may make such calls as the local user does. Default: `access` alone says. */
+  mayControl?: ((peer: Principal, right: "list" | "expose") => boolean) | undefined;
   /** Told of each call that changes something or is refused, and so of whoever knocks: bounds what it logs. */
   onControlCall?: (call: ControlCall) => void;
   /** Takes over a link that a peer opened. */
@@ -362,7 +364,7 @@ function controlCall<Request, Response>(
     answer: (request: Request, caller: Caller) => Promise<Response>;
   },
 ): handleUnaryCall<Request, Response> {
-  const { describePeer, access = new ApiAccess(), onControlCall } = options;
+  const { describePeer, access = new ApiAccess(), mayControl, onControlCall } = options;
   const run = async (call: ServerUnaryCall<Request, Response>): Promise<Response> => {
     const entry: ControlCall = { method, peer: { address: addressOfCall(call) }, local: false };
     try {
@@ -370,7 +372,9 @@ function controlCall<Request, Response>(
       entry.peer = peer;
       const principal = principalOf(peer);
       entry.local = isLocalUser(principal, options.tls?.own);
-      if (access.isProtected) {
+      if (mayControl?.(principal, reads ? "list" : "expose")) {
+        entry.local = true;
+      } else if (access.isProtected) {
         entry.rule = "credentials";
         entry.caller = access.admit({
           authorization: authorizationOf(call.metadata),
@@ -379,6 +383,12 @@ function controlCall<Request, Response>(
         });
         delete entry.rule;
         entry.local = true;
+      } else if (mayControl !== undefined && !entry.local) {
+        entry.rule = "policy";
+        throw new ConnectorError(
+          "permission_denied",
+          `The policy of this connector does not let ${principal.displayName} call ${method}`,
+        );
       }
       const { local } = entry;
       const response = await answer(call.request, { local, of: local ? undefined : peer, entry });

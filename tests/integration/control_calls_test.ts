@@ -14,6 +14,8 @@ import { RemoteConnectionClient, type Service, ServiceType } from "../../proto/g
 import type { TlsIdentity } from "../../src/grpc/credentials.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { LOOPBACK, pemOf } from "../support/mtls.ts";
+import { policyOf } from "../support/policies.ts";
+import { PolicyGuard } from "../../src/tunnel/policy_guard.ts";
 import {
   freePort,
   reportOf,
@@ -99,6 +101,42 @@ class Caller implements AsyncDisposable {
     await settle();
   }
 }
+
+Deno.test("with a policy a peer calls what its rule lets it, as the local user does, and the local user everything", async () => {
+  const policy = new PolicyGuard(policyOf(`version: 1
+rules:
+  - { peer: { dns: a.example }, control: list }
+  - { peer: { dns: m.example }, control: expose }
+  - peer: { dns: "*.example" }
+    listen: { ports: [1-65535] }
+    reach: [{ cidr: 127.0.0.0/8, ports: [1-65535] }]
+`));
+  await using connector = await startConnector({ tls: b, policy });
+  const service = await connector.connector.expose({
+    name: "web",
+    sourcePort: freePort(),
+    remoteConnectorAddr: "127.0.0.1:1",
+    destinationAddr: "127.0.0.1:1",
+    type: "local",
+  });
+  const other = await leafFor("c.example");
+  await using nobody = new Caller(connector.address, other);
+  await rejects(nobody.list(), {
+    code: status.PERMISSION_DENIED,
+    details: /^The policy of this connector does not let \S+c\.example\S+ call ListServices$/,
+  });
+  await using lists = new Caller(connector.address, a);
+  deepStrictEqual(await lists.list(), [service]);
+  await rejects(lists.destroy(service), { code: status.PERMISSION_DENIED });
+  await rejects(lists.expose({ type: ServiceType.REMOTE }), { code: status.PERMISSION_DENIED });
+  await using drives = new Caller(connector.address, m);
+  const added = await drives.expose({ type: ServiceType.REMOTE });
+  deepStrictEqual(await drives.list(), [service, added]);
+  await drives.destroy(service);
+  await using user = new Caller(connector.address, b);
+  deepStrictEqual(await user.list(), [added]);
+  await user.destroy(added);
+});
 
 /** Exposes a service to another connector and resolves with its id. */
 async function exposeTo(from: TestConnector, to: string): Promise<string> {
