@@ -327,6 +327,12 @@ export interface Service {
   type: ServiceType;
   /** State as the connector that was asked knows it. */
   status: ServiceStatus;
+  /**
+   * IP address that the ingress listens on; absent or empty: where its connector listens for services. An extension of
+   * this implementation. A peer that does not know it would listen on every interface, so it is sent only to one that
+   * has listed the feature `source-addr`.
+   */
+  sourceAddr?: string | undefined;
 }
 
 /** Answer to ExposeService. */
@@ -1479,7 +1485,16 @@ export const StatusUpdate: MessageFns<StatusUpdate> = {
 };
 
 function createBaseService(): Service {
-  return { id: "", name: "", remoteConnectorAddr: "", destinationAddr: "", sourcePort: 0, type: 0, status: 0 };
+  return {
+    id: "",
+    name: "",
+    remoteConnectorAddr: "",
+    destinationAddr: "",
+    sourcePort: 0,
+    type: 0,
+    status: 0,
+    sourceAddr: undefined,
+  };
 }
 
 export const Service: MessageFns<Service> = {
@@ -1504,6 +1519,9 @@ export const Service: MessageFns<Service> = {
     }
     if (message.status !== 0) {
       writer.uint32(56).int32(message.status);
+    }
+    if (message.sourceAddr !== undefined) {
+      writer.uint32(66).string(message.sourceAddr);
     }
     return writer;
   },
@@ -1575,6 +1593,14 @@ export const Service: MessageFns<Service> = {
             }
 
             message.status = reader.int32() as any;
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.sourceAddr = reader.string();
             continue;
           }
         }

@@ -4,6 +4,7 @@
 import { HTTPException } from "hono/http-exception";
 import * as z from "zod";
 import { hasZone, isAddress, MAX_ADDRESS_LENGTH } from "../model/address.ts";
+import { canonicalIp, isListenIp } from "../model/ip.ts";
 import type { LeafRequest } from "../certs/issue/leaf_issuer.ts";
 import { MAX_COMMON_NAME_LENGTH } from "../certs/issue/subject_names.ts";
 import { isServiceName, MAX_NAME_LENGTH, type ServiceRequest } from "../model/service.ts";
@@ -17,12 +18,14 @@ const address = z.string().max(MAX_ADDRESS_LENGTH, { abort: true }).refine(isAdd
 const exposeBody = z.object({
   name,
   source_port: port,
+  source_addr: z.string().max(MAX_ADDRESS_LENGTH, { abort: true }).refine(isListenIp).optional(),
   remote_connector_addr: address,
   destination_addr: address,
   type: z.enum(["local", "remote"]),
 }).transform((body): ServiceRequest => ({
   name: body.name,
   sourcePort: body.source_port,
+  ...(body.source_addr !== undefined && { sourceAddr: canonicalIp(body.source_addr) }),
   remoteConnectorAddr: body.remote_connector_addr,
   destinationAddr: body.destination_addr,
   type: body.type,
@@ -52,6 +55,7 @@ type Field = keyof z.input<typeof exposeBody> | keyof z.input<typeof certificate
 const WANTED: Readonly<Record<Field, string>> = {
   name: `text of 1 to ${MAX_NAME_LENGTH} characters without control characters`,
   source_port: "a whole number from 1 to 65535",
+  source_addr: 'an IP address to listen on, as "127.0.0.1"',
   remote_connector_addr: 'host:port of the other connector, as "server1:9090"',
   destination_addr: 'host:port of the service, as "localhost:8080"',
   type: '"local" or "remote"',

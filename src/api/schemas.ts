@@ -29,6 +29,7 @@ export function serviceToJson(report: ServiceReport): Record<string, unknown> {
     id: report.id,
     name: report.name,
     source_port: report.sourcePort,
+    ...(report.sourceAddr === undefined ? {} : { source_addr: report.sourceAddr }),
     remote_connector_addr: report.remoteConnectorAddr,
     destination_addr: report.destinationAddr,
     type: report.type.toUpperCase(),

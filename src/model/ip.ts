@@ -17,6 +17,13 @@ export function parseIp(text: string): Ip | undefined {
   return Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]));
 }
 
+/** Whether a text is an IP address that can be listened on: without a zone, and not link-local of IPv6, which needs one. */
+export function isListenIp(text: string): boolean {
+  const ip = text.includes("%") ? undefined : parseIp(text);
+  if (ip === undefined) return false;
+  return ip.length === 4 || ip[0] !== 0xfe || ((ip[1] ?? 0) & 0xc0) !== 0x80;
+}
+
 /** An IP address in the one spelling that every system reads alike, with its zone; any other text as it is. */
 export function canonicalIp(text: string): string {
   if (!isIpv6(text)) return text;

@@ -24,6 +24,8 @@ export interface ServiceRequest {
   name: string;
   /** TCP port that the ingress listens on, 1 to 65535. */
   sourcePort: number;
+  /** IP address that the ingress listens on, in its one spelling. Absent: where its connector listens for services. */
+  sourceAddr?: string;
   /** host:port of the gRPC endpoint of the connector to expose to. */
   remoteConnectorAddr: string;
   /** host:port that the egress dials. */

@@ -12,8 +12,11 @@ const PROTOCOL_VERSION = 1;
 /** A feature: the sender numbers its pings by its clock, in milliseconds. docs/PROTOCOL.md, "What is under way". */
 export const PING_CLOCK = "ping-clock";
 
+/** A feature: a service may say on which address it is listened for. docs/PROTOCOL.md, "Negotiation". */
+export const SOURCE_ADDR = "source-addr";
+
 /** The features that are spoken here, besides what the version says. */
-const FEATURES: readonly string[] = [PING_CLOCK];
+const FEATURES: readonly string[] = [PING_CLOCK, SOURCE_ADDR];
 
 /** A version as it is written: a number from 1. */
 const VERSION = /^[1-9]\d{0,8}$/;

@@ -28,6 +28,7 @@ export class Session {
   readonly #ids = new WireIds();
   /** Undefined until the peer has said what it speaks. */
   #dialect: Dialect | undefined;
+  #features: readonly string[] = [];
   /** Set when we ended it for a reason of our own. */
   #reason: ConnectorError | undefined;
   /** Set when the link was ended in order, by us. */
@@ -77,6 +78,11 @@ export class Session {
   /** How data travels; undefined until the peer has said what it speaks. */
   get dialect(): DialectName | undefined {
     return this.#dialect?.name;
+  }
+
+  /** Whether both sides have listed a feature. Not before the dialect is known. */
+  supports(feature: string): boolean {
+    return this.#features.includes(feature);
   }
 
   /** Whether no more streams are opened, by either side. */
@@ -210,6 +216,7 @@ export class Session {
     const { role, limits, connects } = this.#options;
     const ours = hello(limits);
     const agreed = said && (role === "acceptor" ? negotiate(said, ours) : readAnswer(said, ours));
+    this.#features = agreed?.features ?? [];
     const dialect = createDialect(agreed, {
       role,
       limits,

@@ -7,6 +7,8 @@ import { systemCodeOf } from "./system_code.ts";
 
 /** What the system says of "::" where there is no IPv6. */
 const WITHOUT_IPV6 = ["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"];
+/** What it says of an address that no interface has. */
+const NOT_OURS = ["EADDRNOTAVAIL", "EINVAL"];
 
 /** Accepts connections until it is closed. `Network.listen` opens it. */
 export class Listener implements Disposable {
@@ -37,9 +39,12 @@ export class Listener implements Disposable {
           const socket = opened.use(sockets.listen({ address, port: bound ?? port }, onConn));
           bound ??= socket.port;
         } catch (error) {
+          const code = systemCodeOf(error);
           // A machine without IPv6 has no "::".
-          if (address !== "::" || !WITHOUT_IPV6.includes(systemCodeOf(error))) throw error;
-          withoutIpv6 = error;
+          if (address === "::" && WITHOUT_IPV6.includes(code)) withoutIpv6 = error;
+          // It may be there later, as that of a VPN.
+          else if (NOT_OURS.includes(code)) throw notHere(address);
+          else throw error;
         }
       }
       if (bound === undefined) throw withoutIpv6;
@@ -57,4 +62,11 @@ export class Listener implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function notHere(address: string): ConnectorError {
+  return new ConnectorError(
+    "unavailable",
+    `no interface of this machine has the address ${address}`,
+  );
 }

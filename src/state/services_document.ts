@@ -4,6 +4,7 @@
 import * as z from "zod";
 import { isAddress, MAX_ADDRESS_LENGTH } from "../model/address.ts";
 import { ConnectorError } from "../model/errors.ts";
+import { canonicalIp, isListenIp } from "../model/ip.ts";
 import { InstanceSecret } from "../instance_secret.ts";
 import { isServiceName, type Service } from "../model/service.ts";
 
@@ -17,6 +18,7 @@ const service = z.strictObject({
   name: z.string().refine(isServiceName),
   type: z.enum(["local", "remote"]),
   source_port: z.int().min(1).max(65535),
+  source_addr: z.string().refine(isListenIp).optional(),
   remote_connector_addr: address,
   destination_addr: address,
 });
@@ -44,6 +46,7 @@ export function formatState({ instance, services }: KeptState): string {
       name: each.name,
       type: each.type,
       source_port: each.sourcePort,
+      ...(each.sourceAddr !== undefined && { source_addr: each.sourceAddr }),
       remote_connector_addr: each.remoteConnectorAddr,
       destination_addr: each.destinationAddr,
     })),
@@ -84,6 +87,7 @@ export function parseState(text: string): KeptState {
       name: each.name,
       type: each.type,
       sourcePort: each.source_port,
+      ...(each.source_addr !== undefined && { sourceAddr: canonicalIp(each.source_addr) }),
       remoteConnectorAddr: each.remote_connector_addr,
       destinationAddr: each.destination_addr,
     })),

@@ -390,6 +390,8 @@ export class Connector implements Control, AsyncDisposable {
   /** Where to listen for a service of a peer, undefined for our own. */
   #listensOn(service: ServiceRequest, peer: PeerInfo | undefined): readonly string[] {
     const { serviceBind: bind = [], policy } = this.#options;
+    const { sourceAddr } = service;
+    if (sourceAddr !== undefined) return sourceAddr === "::" ? [] : [sourceAddr];
     const principal = peer && principalOf(peer);
     return policy?.listensOn(service, { principal, bind }) ?? bind;
   }

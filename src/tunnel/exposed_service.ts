@@ -3,6 +3,7 @@
 
 import { ConnectorError, type ErrorCode } from "../model/errors.ts";
 import type { EventStream } from "../model/events.ts";
+import { SOURCE_ADDR } from "../mux/negotiation.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import { RETRY_BACKOFF, waitMs } from "../retry.ts";
@@ -75,6 +76,8 @@ export class ExposedService {
   readonly connections: ServiceConnections;
   readonly #options: ExposedServiceOptions;
   readonly #answers = new AnswerPace((frame, over) => this.#apply(frame, over));
+  /** Ours: whether the peer is to listen on an address of our choice. */
+  readonly #placed: boolean;
   #peer: ServicePeer;
   #exposure: Exposure<Session>;
   #ingress: Ingress | undefined;
@@ -96,7 +99,9 @@ export class ExposedService {
     this.connections = options.connections.openService(service, this.side, { shareKey, listensOn });
     this.#options = options;
     this.#peer = peer;
-    this.#exposure = newExposure({ origin, type: service.type, now: new Date(), known });
+    this.#placed = origin === "own" && service.type === "local" && service.sourceAddr !== undefined;
+    const placed = this.#placed;
+    this.#exposure = newExposure({ origin, type: service.type, now: new Date(), known, placed });
   }
 
   get state(): State<Session> {
@@ -320,6 +325,18 @@ export class ExposedService {
 
   #ask({ over, otherId }: Effect<Session> & { kind: "ask" }): void {
     const { id } = this.service;
+    // It would listen on every interface.
+    if (this.#placed && !over.supports(SOURCE_ADDR)) {
+      const message =
+        "the peer cannot listen on an address of our choice: expose without source_addr";
+      return this.tell({
+        kind: "answered",
+        over,
+        status: "error",
+        message,
+        code: "failed_precondition",
+      });
+    }
     if (otherId && !over.hasRenamed(id)) over.rename(id);
     over.send({
       kind: "expose",
@@ -402,6 +419,7 @@ function sameAddresses(one: readonly string[], other: readonly string[]): boolea
 /** Whether two are the same but for their ids and peers. */
 export function sameService(a: Service, b: Service): boolean {
   return a.name === b.name && a.type === b.type && a.sourcePort === b.sourcePort &&
+    a.sourceAddr === b.sourceAddr &&
     a.destinationAddr === b.destinationAddr;
 }
 

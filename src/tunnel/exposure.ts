@@ -110,6 +110,8 @@ interface Asking<L> {
 export interface Exposure<L> {
   readonly origin: Origin;
   readonly type: ServiceType;
+  /** Own: whether the peer is to listen on an address of our choice: it is asked once it is known whether it can. */
+  readonly placed: boolean;
   readonly state: State<L>;
   /** When the present status began. */
   readonly since: Date;
@@ -150,18 +152,23 @@ const LASTING: readonly ErrorCode[] = [
   "failed_precondition",
 ];
 
-/** A service that was just exposed. `known`: whether an earlier run may have exposed it under this id. */
+/**
+ * A service that was just exposed. `known`: whether an earlier run may have exposed it under this id; `placed`: whether the
+ * peer is to listen on an address of our choice.
+ */
 export function newExposure<L extends ExposureLink>(
-  { origin, type, now, known = false }: {
+  { origin, type, now, known = false, placed = false }: {
     origin: Origin;
     type: ServiceType;
     now: Date;
     known?: boolean;
+    placed?: boolean;
   },
 ): Exposure<L> {
   return {
     origin,
     type,
+    placed,
     state: { kind: "waiting", message: undefined, retryAt: undefined },
     since: now,
     lastError: undefined,
@@ -436,6 +443,10 @@ function ask(exposure: Any): AnyStep {
   if (!isOpen || state.kind === "refused" && state.here) return stayed(exposure);
   // Under which id, shows once the dialect does.
   if (link === undefined || link === asked || spent && dialect === undefined) {
+    return stayed(exposure);
+  }
+  // One that does not negotiate has said all there is.
+  if (exposure.placed && link.dialect === undefined && dialect !== "reference") {
     return stayed(exposure);
   }
   const otherId = needsOtherId(asking);

@@ -3,6 +3,7 @@
 
 import { MAX_ADDRESS_LENGTH, parseAddress } from "../model/address.ts";
 import { ConnectorError } from "../model/errors.ts";
+import { canonicalIp, isListenIp } from "../model/ip.ts";
 import {
   type Service as ServiceMessage,
   ServiceStatus as StatusMessage,
@@ -33,6 +34,7 @@ export function serviceToMessage(service: Service, status: ServiceStatus): Servi
     sourcePort: service.sourcePort,
     type: service.type === "local" ? TypeMessage.LOCAL : TypeMessage.REMOTE,
     status: statusToMessage(status),
+    ...(service.sourceAddr !== undefined && { sourceAddr: service.sourceAddr }),
   };
 }
 
@@ -43,7 +45,7 @@ export function serviceToMessage(service: Service, status: ServiceStatus): Servi
  */
 export function serviceFromMessage(message: ServiceMessage | undefined): ServiceRequest {
   if (message === undefined) throw invalid("service", "it is missing");
-  const { name, sourcePort, remoteConnectorAddr, destinationAddr } = message;
+  const { name, sourcePort, sourceAddr, remoteConnectorAddr, destinationAddr } = message;
   if (!isServiceName(name)) {
     throw invalid(
       "name",
@@ -64,9 +66,13 @@ export function serviceFromMessage(message: ServiceMessage | undefined): Service
     throw invalid("remote_connector_addr", "want printable characters only");
   }
   checkAddress("destination_addr", destinationAddr);
+  if (sourceAddr && !isListenIp(sourceAddr)) {
+    throw invalid("source_addr", "want an IP address to listen on");
+  }
   return {
     name,
     sourcePort,
+    ...(sourceAddr && { sourceAddr: canonicalIp(sourceAddr) }),
     remoteConnectorAddr,
     destinationAddr,
     type: message.type === TypeMessage.LOCAL ? "local" : "remote",

@@ -38,7 +38,7 @@ class World implements Disposable {
     listeners: new OwnListeners(),
     pace: newDialPace(),
     graceMs: 60_000,
-    listensOn: () => [],
+    listensOn: ({ sourceAddr }) => sourceAddr === undefined ? [] : [sourceAddr],
     admit: () => {},
     isTaken: (id) => id === OURS,
   });
@@ -181,6 +181,28 @@ Deno.test("a service that has moved to a newer link is reached over the former o
   former.end({ returns: true });
   strictEqual(world.services.find(wanted.id, newer.link)?.service.id, wanted.id);
 });
+
+for (const [what, changes] of [["id", {}], ["port", { id: "other" }]] as const) {
+  Deno.test(`a service whose ${what} is asked for anew with another address listens there, and nowhere else`, async () => {
+    using world = new World();
+    const wanted = service({ sourceAddr: "127.0.0.2" });
+    const owner = new TestPeer({ name: "one" });
+    world.services.takeUp(wanted, owner);
+    owner.end({ returns: true });
+    const again = { ...wanted, ...changes, sourceAddr: "127.0.0.3" };
+    strictEqual(world.services.takeUp(again, new TestPeer({ name: "one" })), true);
+    deepStrictEqual(
+      world.services.list().map(({ status, sourceAddr }) => [status, sourceAddr]),
+      [["complete", "127.0.0.3"]],
+    );
+    (await Deno.connect({ hostname: "127.0.0.3", port: wanted.sourcePort })).close();
+    Deno.listen({ hostname: "127.0.0.2", port: wanted.sourcePort }).close();
+    throws(
+      () => world.services.takeUp(again, new TestPeer({ name: "two" })),
+      /belongs to another/,
+    );
+  });
+}
 
 /** Who holds a service, whether its link is away, who asks, and what it may: have the service, or its port. */
 const RULES: [holder: Claimant, away: boolean, claimant: Claimant, may: string][] = [

@@ -481,7 +481,7 @@ Deno.test("a body that is no JSON object is 400", async () => {
   }
 });
 
-const WANTED = {
+const WANTED: Record<string, string> = {
   name: "text of 1 to 255 characters without control characters",
   source_port: "a whole number from 1 to 65535",
   remote_connector_addr: 'host:port of the other connector, as "server1:9090"',
@@ -500,7 +500,11 @@ Deno.test("missing fields are 422, a line for each", async () => {
 
 Deno.test("a bad field is 422 and its line says what it got and what was wanted", async () => {
   const { control, call } = setUp();
-  const cases: [keyof typeof WANTED, unknown, string][] = [
+  const wants: Record<string, string> = {
+    ...WANTED,
+    source_addr: 'an IP address to listen on, as "127.0.0.1"',
+  };
+  const cases: [string, unknown, string][] = [
     ["name", "", '""'],
     ["name", 7, "7"],
     ["name", null, "null"],
@@ -516,6 +520,12 @@ Deno.test("a bad field is 422 and its line says what it got and what was wanted"
     ["source_port", 80.5, "80.5"],
     ["source_port", "8080", '"8080"'],
     ["source_port", true, "true"],
+    ["source_addr", "", '""'],
+    ["source_addr", "localhost", '"localhost"'],
+    ["source_addr", "127.0.0.1:80", '"127.0.0.1:80"'],
+    ["source_addr", "127.1", '"127.1"'],
+    ["source_addr", "fe80::1", '"fe80::1"'],
+    ["source_addr", null, "null"],
     ["remote_connector_addr", "server1", '"server1"'],
     ["remote_connector_addr", ":9090", '":9090"'],
     ["remote_connector_addr", "server1:0", '"server1:0"'],
@@ -531,7 +541,7 @@ Deno.test("a bad field is 422 and its line says what it got and what was wanted"
   ];
   for (const [field, value, shown] of cases) {
     const { status, body } = await expose(call, { ...GOOD, [field]: value });
-    assert.equal(body, `${field}: got ${shown}, want ${WANTED[field]}\n`);
+    assert.equal(body, `${field}: got ${shown}, want ${wants[field]}\n`);
     assert.equal(status, 422);
   }
   assert.equal(control.services.size, 0);

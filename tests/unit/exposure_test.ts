@@ -413,11 +413,41 @@ const anyEvent: fc.Arbitrary<ExposureEvent<TestLink>> = fc.oneof(
   fc.constantFrom(...Object.values(EVENTS)),
 );
 
+Deno.test("a peer that is to listen on our address is asked once it is known whether it can", () => {
+  const placed = newExposure<TestLink>({
+    origin: "own",
+    type: "local",
+    now: new Date(0),
+    placed: true,
+  });
+  const asked = (link: TestLink, ...events: ExposureEvent<TestLink>[]) =>
+    events.reduce(
+      ({ next, asks }, event) => {
+        const step = reduce(next, event, CONTEXT);
+        return {
+          next: step.next,
+          asks: asks + step.effects.filter((each) => each.kind === "ask").length,
+        };
+      },
+      { next: after(placed, OPENED, { kind: "linkUp", over: link }), asks: 0 },
+    ).asks;
+  const silent: TestLink = { ...A, dialect: undefined };
+  strictEqual(asked(silent), 0);
+  strictEqual(asked(silent, { kind: "spoke", over: silent, dialect: "reference" }), 1);
+  const greets: TestLink = { ...A, dialect: undefined };
+  const before = after(placed, OPENED, { kind: "linkUp", over: greets, dialect: "native" });
+  strictEqual(before.state.kind, "waiting");
+  Object.assign(greets, { dialect: "native" });
+  const spoke = reduce(before, { kind: "spoke", over: greets, dialect: "native" }, CONTEXT);
+  deepStrictEqual(spoke.effects.map(({ kind }) => kind), ["ask"]);
+});
+
 Deno.test("whatever happens, visitors go where the state says, and an end is for ever", () => {
   const run = fc.record({
     origin: fc.constantFrom("own" as const, "peer" as const),
     type: fc.constantFrom("local" as const, "remote" as const),
     known: fc.boolean(),
+    placed: fc.boolean(),
     events: fc.array(anyEvent, { maxLength: 40 }),
   });
   fc.assert(

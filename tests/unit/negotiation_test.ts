@@ -3,7 +3,14 @@
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { DEFAULT_LIMITS, type PeerLimits } from "../../src/model/limits.ts";
 import type { Hello } from "../../src/mux/link.ts";
-import { answerTo, hello, negotiate, PING_CLOCK, readAnswer } from "../../src/mux/negotiation.ts";
+import {
+  answerTo,
+  hello,
+  negotiate,
+  PING_CLOCK,
+  readAnswer,
+  SOURCE_ADDR,
+} from "../../src/mux/negotiation.ts";
 
 const LIMITS: PeerLimits = { streams: 10, opens: 5, frame: 2048, window: 4096 };
 const TEXT = "streams=10,opens=5,frame=2048,window=4096";
@@ -21,16 +28,20 @@ function withLimit(name: keyof PeerLimits, value: string): string {
 }
 
 Deno.test("a hello is a version, all four limits, and the features that are spoken", () => {
-  deepStrictEqual(hello(LIMITS), { version: "1", limits: TEXT, features: "ping-clock" });
+  deepStrictEqual(hello(LIMITS), {
+    version: "1",
+    limits: TEXT,
+    features: "ping-clock,source-addr",
+  });
   deepStrictEqual(hello(DEFAULT_LIMITS), {
     version: "1",
     limits: "streams=16000,opens=1000,frame=65536,window=65536",
-    features: "ping-clock",
+    features: "ping-clock,source-addr",
   });
 });
 
 Deno.test("what either side says is read by the other", () => {
-  const terms = { version: 1, limits: LIMITS, features: [PING_CLOCK] };
+  const terms = { version: 1, limits: LIMITS, features: [PING_CLOCK, SOURCE_ADDR] };
   deepStrictEqual(negotiate(hello(LIMITS), OURS), terms);
   deepStrictEqual(readAnswer(hello(LIMITS), OURS), terms);
 });

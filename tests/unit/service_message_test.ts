@@ -45,6 +45,14 @@ Deno.test("a service that was written is read back", () => {
   deepStrictEqual(serviceFromMessage(message), serviceFromMessage(GOOD));
 });
 
+Deno.test("an address to listen on is read in its one spelling, and written only if there is one", () => {
+  const { sourceAddr } = serviceFromMessage({ ...GOOD, sourceAddr: "FD00:0::1" });
+  strictEqual(sourceAddr, "fd00::1");
+  const service: Service = { ...serviceFromMessage(GOOD), id: "some id", sourceAddr };
+  strictEqual(serviceToMessage(service, "pending").sourceAddr, "fd00::1");
+  strictEqual("sourceAddr" in serviceFromMessage({ ...GOOD, sourceAddr: "" }), false);
+});
+
 Deno.test("any remote address is taken: at the peer it means nothing", () => {
   strictEqual(serviceFromMessage({ ...GOOD, remoteConnectorAddr: "" }).remoteConnectorAddr, "");
 });
@@ -78,6 +86,12 @@ const REFUSED: [string, Partial<ServiceMessage>, RegExp][] = [
   ["port 0", { sourcePort: 0 }, /^source_port: 0 is not a port from 1 to 65535$/],
   ["port 65536", { sourcePort: 65536 }, /^source_port: 65536 is not a port/],
   ["a negative port", { sourcePort: -1 }, /^source_port: -1 is not a port/],
+  [
+    "a name to listen on",
+    { sourceAddr: "localhost" },
+    /^source_addr: want an IP address to listen/,
+  ],
+  ["an address with a zone to listen on", { sourceAddr: "fe80::1%lo" }, /^source_addr: want an IP/],
   // A peer may send any number; the generated type allows only those that the proto names.
   ["an unknown type", { type: 7 as 0 }, /^type: 7 is neither local \(0\) nor remote \(1\)$/],
   [

@@ -38,7 +38,11 @@ Deno.test("any services come back as they were written", () => {
     sourcePort: fc.integer({ min: 1, max: 65_535 }),
     remoteConnectorAddr: fc.integer({ min: 1, max: 65_535 }).map((port) => `peer:${port}`),
     destinationAddr: fc.ipV6().chain((host) => fc.constant(`[${host}]:1`)),
-  }, { noNullPrototype: true });
+    sourceAddr: fc.constantFrom("127.0.0.1", "::1", "::"),
+  }, {
+    noNullPrototype: true,
+    requiredKeys: ["id", "name", "type", "sourcePort", "remoteConnectorAddr", "destinationAddr"],
+  });
   fc.assert(
     fc.property(fc.uniqueArray(service, { selector: ({ id }) => id }), (services) => {
       deepStrictEqual(parseState(formatState({ services })), { instance: undefined, services });
