@@ -85,7 +85,7 @@ export interface ControlCall {
   /** Why it was refused. */
   refused?: string;
   /** What refused it, if it was refused for what it has not shown. */
-  rule?: "credentials";
+  rule?: "credentials" | "policy";
 }
 
 /** What a server needs. */
