@@ -7,7 +7,7 @@ import { ConnectorError } from "../model/errors.ts";
 import type { SessionLimits } from "../model/limits.ts";
 import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
-import type { PeerInfo } from "../model/peer_identity.ts";
+import { type PeerInfo, whoFields } from "../model/peer_identity.ts";
 import { principalOf } from "../model/principal.ts";
 import type { Route } from "../proxies.ts";
 import type {
@@ -249,7 +249,10 @@ export class Connector implements Control, AsyncDisposable {
   /** What is allowed has changed: ends the services and connections that are not, and has services again that are. */
   readmit(): void {
     if (this.#closing.signal.aborted) return;
-    this.#exposures.readmit();
+    this.#exposures.readmit(({ id, name: service }, { peer, reason }) => {
+      const who = peer ? whoFields(peer) : {};
+      this.#connections.changes.info("service no longer allowed", { ...who, service, id, reason });
+    });
     this.#connections.readmit();
   }
 

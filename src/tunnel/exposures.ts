@@ -2,7 +2,7 @@
 // whichever link they came over. It decides whose a peer's service is, which service gets a port,
 // and how many there may be; exposure.ts decides where each stands.
 
-import { ConnectorError } from "../model/errors.ts";
+import { ConnectorError, reasonOf } from "../model/errors.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import {
@@ -44,6 +44,12 @@ export interface ExposuresOptions extends ServiceParts {
   /** Whether an id is that of a service of our own, which may not be used over this link. */
   isTaken: (serviceId: string, link: Session) => boolean;
 }
+
+/** Told of a service that is not allowed any more: of a peer, or, if that is undefined, of our own. */
+export type OnForbidden = (
+  service: Service,
+  why: { peer: PeerInfo | undefined; reason: string },
+) => void;
 
 /** Every exposed service, of both origins. */
 export class Exposures {
@@ -206,10 +212,13 @@ export class Exposures {
     return true;
   }
 
-  /** What is allowed has changed: ends what is not, has again what is, and listens where that is allowed. */
-  readmit(): void {
-    for (const each of [...this.#own.values()]) this.#readmit(each, undefined);
-    for (const each of [...this.#peers.values()]) this.#readmit(each, each.exposedBy);
+  /**
+   * What is allowed has changed: ends what is not, has again what is, and listens where that is allowed. `onForbidden` is told
+   * of each service that is not allowed, before it ends.
+   */
+  readmit(onForbidden: OnForbidden): void {
+    for (const each of [...this.#own.values()]) this.#readmit(each, undefined, onForbidden);
+    for (const each of [...this.#peers.values()]) this.#readmit(each, each.exposedBy, onForbidden);
   }
 
   /** Takes no new visitors of peers' services, and none up any more; open connections go on. */
@@ -288,10 +297,15 @@ export class Exposures {
     this.#places.set(service, share);
   }
 
-  #readmit(service: ExposedService, peer: PeerInfo | undefined): void {
+  #readmit(
+    service: ExposedService,
+    peer: PeerInfo | undefined,
+    onForbidden: OnForbidden,
+  ): void {
     try {
       this.#options.admit(service.service, peer);
     } catch (error) {
+      onForbidden(service.service, { peer, reason: reasonOf(error) });
       return service.forbid(ConnectorError.from(error, "No longer allowed"));
     }
     if (service.side === "ingress") {

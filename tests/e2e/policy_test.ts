@@ -49,5 +49,9 @@ Deno.test({
     const [service] = await local.rest.list();
     match(service?.message ?? "", /the policy of this connector does not let anonymous listen/);
     deepStrictEqual(await remote.rest.list(), []);
+    match(
+      remote.logs(),
+      /INFO {2}service no longer allowed peer=127\.0\.0\.1:\d+ principal=anonymous service=test .*reason="Cannot expose/,
+    );
   },
 });
