@@ -91,7 +91,7 @@ Deno.test("a service is exposed, listed, used and destroyed", async () => {
   );
   // The id is ours, whatever was sent, and so is the status.
   deepStrictEqual(await control.list(), {
-    services: [{ ...wanted, id, status: ServiceStatus.COMPLETE }],
+    services: [{ ...wanted, id, status: ServiceStatus.COMPLETE, sourceAddr: undefined }],
   });
   {
     using conn = await Deno.connect({ port: wanted.sourcePort });

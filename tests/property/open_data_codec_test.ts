@@ -26,6 +26,7 @@ const service = record({
   sourcePort: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
   type: fc.constantFrom(0 as const, 1 as const),
   status: fc.constantFrom(0 as const, 1 as const, 2 as const),
+  sourceAddr: fc.option(text, { nil: undefined }),
 });
 
 const sentFrame: fc.Arbitrary<ControlFrame | ReferenceFrame> = fc.oneof(
