@@ -84,7 +84,7 @@ export interface ControlCall {
   service?: string | undefined;
   /** Why it was refused. */
   refused?: string;
-  /** What refused it, if it was refused for what it has not shown. */
+  /** What refused it, if it was refused for who makes it. */
   rule?: "credentials" | "policy";
 }
 
