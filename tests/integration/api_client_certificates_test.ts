@@ -96,7 +96,7 @@ Deno.test("a certificate is judged anew for each request of a connection", async
   await using rest = await start({
     judge: (chain, role) => {
       if (revoked) throw new ConnectorError("permission_denied", "its certificate is revoked");
-      judge(chain, role);
+      return judge(chain, role);
     },
   });
   using conn = await Deno.connect({ hostname: "127.0.0.1", port: rest.port });

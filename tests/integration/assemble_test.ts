@@ -11,6 +11,7 @@ import { tempFolder } from "../support/mtls.ts";
 import { CUT } from "../support/sockets.ts";
 import { soon } from "../support/soon.ts";
 import {
+  apiPort,
   echo,
   exposeThrough,
   freePort,
@@ -37,7 +38,7 @@ Deno.test("assemble: both APIs answer from one list, which the state file keeps"
   const ids: string[] = [];
   for (let run = 0; run < 2; run += 1) {
     await using running = await start({ stateFile });
-    const port = running.httpAddress?.port ?? 0;
+    const port = apiPort(running);
     if (run === 0) {
       ids.push(
         await running.connector.expose({
@@ -125,7 +126,7 @@ Deno.test("assemble: close lets nobody in and waits for who is there; abort ends
   const { running } = local;
   let ended = false;
   const closed = running.close({ drainMs: 60_000 }).then(() => ended = true);
-  await until(() => refuses(running.httpAddress?.port ?? 0), "the REST API is gone");
+  await until(() => refuses(apiPort(running)), "the REST API is gone");
   await visitor.write(Uint8Array.of(2));
   strictEqual(await visitor.read(new Uint8Array(1)), 1);
   strictEqual(ended, false);

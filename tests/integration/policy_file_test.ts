@@ -6,6 +6,7 @@ import { getLogger } from "@logtape/logtape";
 import { assemble } from "../../src/assemble.ts";
 import { tempFolder } from "../support/mtls.ts";
 import {
+  apiPort,
   echo,
   exposeThrough,
   freePort,
@@ -59,7 +60,7 @@ async function startWithPolicy(
     controlCalls: [],
     address: `127.0.0.1:${running.grpc.address.port}`,
     async ready() {
-      const answer = await fetch(`http://127.0.0.1:${running.httpAddress.port}/ready`);
+      const answer = await fetch(`http://127.0.0.1:${apiPort(running)}/ready`);
       return [answer.status, await answer.text()];
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),

@@ -6,6 +6,7 @@ import { DAY_MS, makeCertificate } from "../support/certificates.ts";
 import { callServer, httpsRequest, LOOPBACK } from "../support/mtls.ts";
 import { leafPem, recordLog, shownBy, startRenewable } from "../support/renewable.ts";
 import {
+  apiPort,
   echo,
   exposeThrough,
   reportOf,
@@ -27,7 +28,7 @@ Deno.test("a renewed certificate is shown by both servers at once, and an open c
   using visitor = await Deno.connect({ port });
   await echoes(visitor);
   const since = reportOf(local, id)?.since;
-  const [grpc, http] = [remote.server.address.port, remote.running.httpAddress.port];
+  const [grpc, http] = [remote.server.address.port, apiPort(remote.running)];
   deepStrictEqual([await shownBy(grpc, "h2"), await shownBy(http, "http/1.1")], ["old", "old"]);
 
   await remote.write(await leafPem(root, { name: "new" }));
@@ -53,7 +54,7 @@ Deno.test("a new root counts for peers that dial, for peers that are dialled, an
       own: stranger,
     });
   match(await call(), /^failed/);
-  deepStrictEqual(await issuedBy(local.running.httpAddress.port), "CN=old CA");
+  deepStrictEqual(await issuedBy(apiPort(local.running)), "CN=old CA");
 
   // Dialled by a connector that trusts only the old root.
   await using remote = await startRenewable({
@@ -72,7 +73,7 @@ Deno.test("a new root counts for peers that dial, for peers that are dialled, an
 
   await Deno.writeTextFile(keys.path, next.key);
   await local.running.reload();
-  deepStrictEqual(await issuedBy(local.running.httpAddress.port), "CN=next CA");
+  deepStrictEqual(await issuedBy(apiPort(local.running)), "CN=next CA");
 
   // The old root is gone: what it has signed gets in no more, and what is open lives on.
   using visitor = await Deno.connect({ port });

@@ -8,7 +8,7 @@ import type { WatchTimes } from "../../src/watched_files.ts";
 import type { TlsPem } from "../../src/grpc/credentials.ts";
 import { type Made, makeCertificate } from "./certificates.ts";
 import { LOOPBACK, tempFolder, writeTls } from "./mtls.ts";
-import { settle, TEST_OPTIONS, type TestConnector } from "./world.ts";
+import { apiPort, settle, TEST_OPTIONS, type TestConnector } from "./world.ts";
 
 /** Nothing is read again before the test asks for it. */
 const ASLEEP: WatchTimes = { lookMs: 3_600_000, retryMs: 3_600_000 };
@@ -55,7 +55,7 @@ export async function startRenewable(
     // grpc-js closes its sockets over the next turns of the event loop.
     await settle();
   });
-  const { port } = running.httpAddress;
+  const port = apiPort(running);
   const kept = stack.move();
   return {
     folder,

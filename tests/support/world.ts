@@ -108,6 +108,12 @@ export function connectionParts({ rules = [] }: { rules?: Rule[] } = {}): Connec
   };
 }
 
+/** The port of its REST API. @throws when it has none but a socket. */
+export function apiPort({ httpAddress }: RunningConnector): number {
+  if (httpAddress === undefined) throw new Error("its REST API has no port");
+  return httpAddress.port;
+}
+
 /** Lets what was just closed finish closing. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn += 1) await delay(2);
