@@ -188,7 +188,7 @@ Deno.test("a file that is too large is not read to its end", async () => {
   Deno.truncateSync(path, 64 * 1024 * 1024);
   await assert.rejects(readPemFile(path, "root key"), {
     code: "invalid_argument",
-    message: `Cannot read root key "${path}": it is larger than 1048576 bytes, want less`,
+    message: `Cannot read root key "${path}": it is larger than 1048576 bytes, want a PEM file`,
   });
 });
 
