@@ -61,10 +61,13 @@ export class ConnectorError extends Error {
     this.told = options.told ?? false;
   }
 
-  /** Wraps anything that was thrown; `action` opens the message, as in `Cannot listen on port 80`. */
+  /** Wraps anything that was thrown; `action` opens the message, once, as in `Cannot listen on port 80`. */
   static from(error: unknown, action: string): ConnectorError {
     const { code, reason } = classify(error);
-    return new ConnectorError(code, `${action}: ${reason}`, {
+    const opening = `${action}: `;
+    // A peer that cannot do the same says so in the same words.
+    const message = reason.startsWith(opening) ? reason : opening + reason;
+    return new ConnectorError(code, message, {
       cause: error,
       ...(error instanceof ConnectorError && { told: error.told }),
       ...(error instanceof ConnectorError && error.hint !== undefined && { hint: error.hint }),

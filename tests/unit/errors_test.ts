@@ -87,6 +87,21 @@ async function failureOf(action: () => Promise<unknown>): Promise<ConnectorError
   assert.fail("it did not fail");
 }
 
+Deno.test("an action that the reason opens with is said once", () => {
+  const refusal = new ConnectorError(
+    "permission_denied",
+    'Cannot expose service "web": not allowed',
+  );
+  assert.strictEqual(
+    ConnectorError.from(refusal, 'Cannot expose service "web"').message,
+    'Cannot expose service "web": not allowed',
+  );
+  assert.strictEqual(
+    ConnectorError.from(refusal, 'Cannot expose service "we"').message,
+    'Cannot expose service "we": Cannot expose service "web": not allowed',
+  );
+});
+
 Deno.test("errors that this platform really throws are known", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
