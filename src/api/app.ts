@@ -52,7 +52,7 @@ export interface App {
 
 /** Makes the API. */
 export function createApp(options: AppOptions): App {
-  const { access = new ApiAccess(), allowedHosts = [] } = options;
+  const { allowedHosts = [] } = options;
   const { logger = getLogger(["connector", "api"]) } = options;
   const allowed = new Set(allowedHosts.map((host) => host.toLowerCase()));
   const bodies = new BodyReader(options.bodies);
@@ -68,18 +68,6 @@ export function createApp(options: AppOptions): App {
       entry.rule = "web page";
       entry.reason = refusal;
       return textResponse(403, refusal);
-    }
-    if (!isProbe(request)) {
-      try {
-        entry.principal = access.admit({
-          authorization: request.headers.get("authorization") ?? undefined,
-          certificate: client?.certificate,
-          socket: client !== undefined && isOnSocket(client),
-        });
-      } catch (error) {
-        entry.rule = "credentials";
-        throw error;
-      }
     }
     return await routes.fetch(request, { client, entry });
   }
@@ -133,14 +121,6 @@ function from(client: Client | undefined): { peer?: string } {
 const READING: readonly string[] = ["GET", "HEAD", "OPTIONS"];
 /** Statuses of answers to who may not ask. */
 const REFUSED: readonly number[] = [401, 403];
-/** What anybody may ask: supervisors and load balancers do, and it says little. */
-const PROBES: readonly string[] = ["/health", "/ready"];
-
-function isProbe(request: Request): boolean {
-  return (request.method === "GET" || request.method === "HEAD") &&
-    PROBES.includes(pathOf(request));
-}
-
 /** What the audit log has besides what was asked. */
 interface AuditEntry {
   /** Who asked, as far as that was proven. */
@@ -169,7 +149,7 @@ function maxWaiting(): number {
 
 /** Every path and method there is. Each path ends with its answer to all other methods. */
 function createRoutes(
-  { control, issuer, problem, notes = () => [] }: AppOptions,
+  { control, issuer, access = new ApiAccess(), problem, notes = () => [] }: AppOptions,
   { bodies, logger }: { bodies: BodyReader; logger: Logger },
 ): Hono<Env> {
   const routes = new Hono<Env>();
@@ -177,9 +157,8 @@ function createRoutes(
   const list = new SharedAnswer(async () => shareText(await listToJson(control.list())));
   const unready = new SharedAnswer(() => unreadyLines(control.list(), problem?.()));
 
+  // What anybody may ask: supervisors and load balancers do, and it says little.
   routes.get("/health", (c) => c.text("OK"));
-  routes.all("/health", methodNotAllowed("GET, HEAD"));
-
   routes.get("/ready", async () => {
     const lines = await unready.get();
     const noted = notes().map(oneLine);
@@ -187,6 +166,23 @@ function createRoutes(
     if (noted.length > 0) return textResponse(200, ["OK", ...noted].join("\n"));
     return new Response("OK", { headers: { "content-type": "text/plain;charset=UTF-8" } });
   });
+
+  // The router itself decides what comes before this: whoever read the path once more could read another one.
+  routes.use(async (c, next) => {
+    const { client, entry } = c.env;
+    try {
+      entry.principal = access.admit({
+        authorization: c.req.header("authorization"),
+        certificate: client?.certificate,
+        socket: client !== undefined && isOnSocket(client),
+      });
+    } catch (error) {
+      entry.rule = "credentials";
+      throw error;
+    }
+    await next();
+  });
+  routes.all("/health", methodNotAllowed("GET, HEAD"));
   routes.all("/ready", methodNotAllowed("GET, HEAD"));
 
   routes.post("/expose", async (c) => {

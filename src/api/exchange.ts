@@ -22,6 +22,8 @@ const UNAUTHORIZED = 401;
 /** The host of a URL when the request names none. RFC 2606 section 2. */
 const NO_HOST = "connector.invalid";
 
+/** A `Host` after which the path begins, however the URL is read. RFC 3986 section 3.2. */
+const HOST = /^[^/?#\\\s]*$/;
 /** What is spoken here. */
 const HTTP_VERSIONS: readonly string[] = ["1.0", "1.1"];
 
@@ -150,6 +152,12 @@ function readRequest(
   // What names no host must not seem to name that of the URL.
   if (hosts === 0) headers.set("host", "");
   const host = headers.get("host") ?? "";
+  if (!HOST.test(host)) {
+    return textResponse(
+      400,
+      `The Host header ${quoteValue(host)} is no host, want one with or without a port`,
+    );
+  }
   const path = pathOf(target, host);
   if (path === undefined) {
     return textResponse(

@@ -27,6 +27,8 @@ const CASES: [name: string, text: string, status: number, sentence?: RegExp][] =
   ["no host in HTTP/1.0", "GET /list HTTP/1.0\r\n\r\n", 403, /under the host name ""/],
   ["an empty host", request("GET /list", "Host:"), 403],
   ["a host with a user", request("GET /list", "Host: localhost@evil.example"), 403],
+  ["a host with a path", request("GET /list", "Host: /health?"), 400, /"\/health\?" is no host/],
+  ["a host with a query", request("GET /health", "Host: x?/list"), 400, /is no host/],
   ["a host with two ports", request("GET /list", "Host: localhost:1:2"), 403],
   ["a host on two lines", "GET /list HTTP/1.1\r\nHost:\r\n localhost\r\n\r\n", 400],
   ["a blank before the colon", "GET /list HTTP/1.1\r\nHost : localhost\r\n\r\n", 400],
