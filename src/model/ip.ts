@@ -46,11 +46,22 @@ export function meanings(ip: Ip): Ip[] {
     return last[0] === 0 ? [ip] : [ip, last];
   }
   if (starts("0000000000000000ffff0000")) return [ip, last];
+  // The network's own prefix has one of four lengths. No gateway sends to 0.0.0.0/8: that is a part of the prefix.
+  if (starts("0064ff9b0001")) {
+    return [ip, ...NAT64_PLACES.map((place) => bytesAt(ip, place)).filter(([first]) => first)];
+  }
   if (starts("0064ff9b")) return [ip, last];
   if (starts("2002")) return [ip, ip.subarray(2, 6)];
   if (starts("20010000")) return [ip, ip.subarray(4, 8), last.map((byte) => byte ^ 0xff)];
   if (/^(0[0-3])005efe$/.test(ip.subarray(8, 12).toHex())) return [ip, last];
   return [ip];
+}
+
+/** Where the IPv4 address stands behind prefixes of 48, 56, 64 and 96 bits: never in byte 8. RFC 6052 section 2.2. */
+const NAT64_PLACES = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]] as const;
+
+function bytesAt(ip: Ip, place: readonly number[]): Ip {
+  return Uint8Array.from(place, (index) => ip[index] ?? 0);
 }
 
 function canonicalIpv6(text: string): string {
