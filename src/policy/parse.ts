@@ -338,7 +338,8 @@ class PolicyReader {
       if (!this.#isPlain(key)) continue;
       const name = isScalar(key) ? known.find((each) => each === key.value) : undefined;
       if (name === undefined) {
-        const written = isScalar(key) ? quote(String(key.value)) : "this key";
+        // The value of a merge key is no text.
+        const written = isScalar(key) ? quote(key.source ?? String(key.value)) : "this key";
         this.#note(key, `${what} has no key ${written}, want ${list}`);
       } else if (Object.hasOwn(entries, name)) {
         this.#note(key, `"${name}" stands here twice, want it once`);
@@ -440,18 +441,29 @@ function readFingerprint(text: string): Read<string> {
     : { problem: "want the SHA-256 of a public key, 64 hexadecimal digits" };
 }
 
+/** The characters of a URI. */
+const PLAIN = /^[!-~]+$/;
+
 /** Ids are compared byte for byte; a star stays between two slashes, so that it stands for no other trust domain. */
 function readSpiffeGlob(text: string): Read<Glob> {
   if (!text.startsWith("spiffe://") || text.length === "spiffe://".length) {
     return { problem: 'want a SPIFFE id, which begins with "spiffe://"' };
   }
+  if (!PLAIN.test(text)) {
+    return {
+      problem: "no SPIFFE id has blanks, line breaks or characters beyond ASCII, want none",
+    };
+  }
   return readGlob(text, { separators: "/", most: MAX_NAME_LENGTH });
 }
 
-/** A star stays within one value: what a subject says besides was not asked for. */
+/**
+ * A star stays within one value: what a subject says besides was not asked for. It stands for no backslash either, or the
+ * comma that one escapes would be taken for the end of the value.
+ */
 function readSubjectGlob(text: string): Read<Glob> {
   if (!text.includes("=")) return { problem: 'want a subject such as "O=Example, CN=*"' };
-  return readGlob(text, { separators: ",+", most: MAX_NAME_LENGTH });
+  return readGlob(text, { separators: ",+\\", most: MAX_NAME_LENGTH });
 }
 
 const HOST_LABEL = /^[a-z0-9_*]([a-z0-9_*-]*[a-z0-9_*])?$/;

@@ -79,6 +79,10 @@ const PEERS: [matcher: string, names: Partial<CertificateId> | "anonymous", fits
   ['subject: "O=Example, CN=*"', { subject: "O=Example, CN=a, OU=evil" }, false],
   ['subject: "O=Example, CN=*"', { subject: "O=Example, CN=a+OU=evil" }, false],
   ['subject: "CN=*, O=Example"', { subject: "CN=a\\, O=Evil, O=Example" }, false],
+  // One value that says what two should.
+  ['subject: "CN=*, O=Example"', { subject: "CN=a\\, O=Example" }, false],
+  ['subject: "CN=*+O=Example"', { subject: "CN=a\\+O=Example" }, false],
+  ['subject: "CN=*, O=*"', { subject: "CN=a\\\\\\, O=Example" }, false],
   ['subject: "O=Example, CN=*"', { subject: "o=example, cn=a" }, false],
   ['subject: "O=Example, CN=*"', { subject: "CN=a, O=Example" }, false],
 

@@ -132,6 +132,16 @@ const MISTAKES: [what: string, text: string, ...problems: string[]][] = [
     '3:21: "example/laptop" in "spiffe": want a SPIFFE id, which begins with "spiffe://"',
   ],
   [
+    "a SPIFFE id with a line break",
+    rule('peer: { spiffe: "spiffe://a/b\\n" }', "control: list"),
+    '3:21: "spiffe://a/b\\n" in "spiffe": no SPIFFE id has blanks, line breaks or characters beyond ASCII, want none',
+  ],
+  [
+    "a merge key of YAML 1.1",
+    "%YAML 1.1\n---\nversion: 1\nrules: []\n<<: { never_reach: [] }\n",
+    '5:1: a policy has no key "<<", want "version", "rules", "never_reach"',
+  ],
+  [
     "two stars",
     rule('peer: { spiffe: "spiffe://a/**" }', "control: list"),
     '3:21: "spiffe://a/**" in "spiffe": two stars mean no more than one, want one',
