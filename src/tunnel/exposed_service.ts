@@ -234,13 +234,18 @@ export class ExposedService {
     this.tell({ kind: "opened" });
   }
 
-  /** Listens on these addresses from now on, if that is its part. Connections go on. */
+  /**
+   * Listens on these addresses from now on, if that is its part. Connections go on.
+   *
+   * @throws {ConnectorError} when a peer's cannot listen there; our own is tried again for as long as that may help.
+   */
   listenOn(addresses: readonly string[]): void {
     if (sameAddresses(this.connections.listensOn, addresses)) return;
     this.connections.listensOn = addresses;
     if (this.#ingress === undefined) return;
     this.#stopListening();
-    this.tryToOpen();
+    if (this.origin === "own") this.tryToOpen();
+    else this.open();
     const { link } = this;
     if (link !== undefined && !link.leaving) this.#ingress?.attach(link);
   }

@@ -160,7 +160,14 @@ export class Exposures {
     if (same && (known.listening || service.type === "remote")) {
       this.#assign(known, { peer, link });
       // It may have come with another certificate, of which the policy says something else.
-      if (known.side === "ingress") known.listenOn(this.#options.listensOn(service, claimant));
+      if (known.side === "ingress") {
+        try {
+          known.listenOn(this.#options.listensOn(service, claimant));
+        } catch (error) {
+          known.tell({ kind: "withdraw", tell: false, cut: true });
+          throw error;
+        }
+      }
       return true;
     }
     if (known === undefined) this.#checkRoom(peer, claimant);
@@ -304,12 +311,12 @@ export class Exposures {
   ): void {
     try {
       this.#options.admit(service.service, peer);
+      if (service.side === "ingress") {
+        service.listenOn(this.#options.listensOn(service.service, peer));
+      }
     } catch (error) {
       onForbidden(service.service, { peer, reason: reasonOf(error) });
       return service.forbid(ConnectorError.from(error, "No longer allowed"));
-    }
-    if (service.side === "ingress") {
-      service.listenOn(this.#options.listensOn(service.service, peer));
     }
     service.allow();
   }

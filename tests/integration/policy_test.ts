@@ -285,6 +285,32 @@ Deno.test("policy: after a change a service listens where that is allowed now", 
   strictEqual(reportOf(local, id)?.status, "complete");
 });
 
+Deno.test("policy: a peer's service that cannot be listened for where that is allowed now ends, and its user reads why", async () => {
+  const guard = new PolicyGuard(anonymousPolicy("listen: { ports: [1-65535] }"));
+  await using remote = await startConnector({ policy: guard });
+  await using local = await startConnector();
+  const pair = { local, remote };
+  const id = await local.connector.expose(
+    request(pair, { type: "local", destination: "127.0.0.1:1" }),
+    { waitMs: 5000 },
+  );
+  // Of TEST-NET-1, which no machine has.
+  guard.replace(anonymousPolicy("listen: { ports: [1-65535], addresses: [192.0.2.1] }"));
+  remote.connector.readmit();
+  deepStrictEqual(remote.connector.list(), []);
+  await until(() => reportOf(local, id)?.status === "error", "the user has heard of it");
+  match(
+    reportOf(local, id)?.message ?? "",
+    /no interface of this machine has the address 192\.0\.2\.1/,
+  );
+  // It is asked for again, and had once that can be done.
+  guard.replace(anonymousPolicy("listen: { ports: [1-65535] }"));
+  remote.connector.readmit();
+  await until(() => reportOf(local, id)?.status === "complete", "the peer has it again", {
+    timeoutMs: 20_000,
+  });
+});
+
 Deno.test("policy: limits of services and connections hold, and what ends makes room", async () => {
   await using server = serveTcp(echo);
   const limited = `${ALL}, limits: { services: 1, connections: 2 }`;
