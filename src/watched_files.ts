@@ -210,11 +210,12 @@ class Group implements WatchedGroup {
   async #load(state: string | undefined, { asked = false } = {}): Promise<void> {
     const { name, logger, load } = this.#options;
     if (this.#disposed) return;
-    // What has become a pipe is refused, and looked at further.
     this.#read = state ?? "";
     this.#seen = undefined;
     const before = asked ? undefined : this.#refusal;
     try {
+      // Each try to open a pipe into which nobody writes would hold one of the few threads that also look names up.
+      if (state === undefined) throw noFiles(this.#options.paths);
       await load(() => !this.#disposed);
       this.#refusal = undefined;
       if (!this.#disposed) logger.info("files reloaded", { files: name });
@@ -229,6 +230,14 @@ class Group implements WatchedGroup {
       this.#readAt = performance.now();
     }
   }
+}
+
+function noFiles(paths: readonly string[]): ConnectorError {
+  const which = paths.map((path) => `"${path}"`).join(", ");
+  return new ConnectorError(
+    "invalid_argument",
+    `Cannot read ${which}: there is a pipe, a device or a folder now, want files`,
+  );
 }
 
 /** What tells whether files have changed; undefined if one of them is none. Never rejects. */

@@ -124,6 +124,28 @@ if (Deno.build.os !== "windows") {
   });
 }
 
+Deno.test("what has become something else than a file is refused unread, until it is a file again", async () => {
+  await using notes = await watched(["a"]);
+  await notes.write("a", "one");
+  const group = await notes.start();
+  const file = path.join(notes.folder, "a");
+  await Deno.remove(file);
+  await Deno.mkdir(file);
+  await until(() => group.problem !== undefined, "it is refused");
+  strictEqual(
+    group.problem,
+    "the notes on disk are not used, those before them are: " +
+      `Cannot read "${file}": there is a pipe, a device or a folder now, want files`,
+  );
+  await delay(SOME_LOOKS_MS);
+  await notes.files.reload();
+  strictEqual(notes.reads(), 1);
+  await Deno.remove(file);
+  await notes.write("a", "two");
+  await until(() => notes.used.at(-1) === "two", "it is read");
+  strictEqual(group.problem, undefined);
+});
+
 Deno.test("what is refused leaves the old in use, is told once, and says why until it is mended", async () => {
   await using notes = await watched(["a", "b"]);
   await notes.write("a", "one");
