@@ -20,6 +20,7 @@ const PROBE_MS = 1000;
 const LOOK_MS = 10_000;
 /** The socket's name until it is moved. */
 const FIRST_NAME = "s";
+const REPLACED = "something else has taken its place";
 const HINT = "Choose another path with --api-socket";
 
 /** How it is served. */
@@ -80,7 +81,7 @@ export class UnixSocket implements Disposable {
     this.#disposed.abort();
     this.#server.off("connection", this.#onConnection);
     // What has taken its place meanwhile is another's.
-    if (!this.#isOurs()) return;
+    if (this.#there() !== "ours") return;
     try {
       Deno.removeSync(this.#path);
     } catch (error) {
@@ -88,52 +89,60 @@ export class UnixSocket implements Disposable {
     }
   }
 
-  #isOurs(): boolean {
+  /** What is at the path now. */
+  #there(): "ours" | "nothing" | "another" {
     try {
-      return isSame(Deno.lstatSync(this.#path), this.#own);
-    } catch {
-      return false;
+      return isSame(Deno.lstatSync(this.#path), this.#own) ? "ours" : "another";
+    } catch (error) {
+      return error instanceof Deno.errors.NotFound ? "nothing" : "another";
     }
   }
 
   /**
    * When no file descriptor is left, the runtime gives up a listener without an error, as with TCP
    * (platform/stalled_accept.ts); but listening once more does not make this one go on (Deno 2.9.6). So it is tried
-   * whether somebody who connects is let in, and if not the server listens anew, at the same path.
+   * whether somebody who connects is let in, and if not the server listens anew, at the same path. So it does when
+   * somebody has removed the socket, which may be the only way in.
    */
   #keepAccepting(lookMs: number): void {
     let looking = false;
+    let problem: string | undefined;
     this.#timer = setInterval(async () => {
       if (looking) return;
       looking = true;
-      try {
-        await this.#look();
-      } catch (error) {
-        // It is tried again with the next look.
-        if (!this.#disposed.signal.aborted) {
-          this.#logger.warn("API socket cannot be opened anew", { reason: reasonOf(error) });
-        }
-      } finally {
-        looking = false;
-      }
+      const before = problem;
+      problem = await this.#look().catch(reasonOf);
+      looking = false;
+      if (problem === undefined || problem === before || this.#disposed.signal.aborted) return;
+      // It is tried again with the next look, and told once.
+      this.#logger.warn("API socket cannot be reached", { path: this.#path, reason: problem });
     }, lookMs);
   }
 
-  async #look(): Promise<void> {
-    if (!this.#isOurs()) return;
+  /** Opens it anew where it is necessary. Resolves with why that may not be. */
+  async #look(): Promise<string | undefined> {
+    const there = this.#there();
+    if (there === "another") return REPLACED;
+    if (there === "ours" && await this.#accepts()) return undefined;
+    if (this.#disposed.signal.aborted) return undefined;
+    this.#server.close();
+    this.#own = await listenAt(this.#server, this.#path, (_path) => {
+      if (this.#there() !== "another" && !this.#disposed.signal.aborted) return;
+      this.#server.close();
+      throw new ConnectorError("cancelled", REPLACED);
+    });
+    const reason = there === "ours" ? "it did not accept" : "it was removed";
+    this.#logger.warn("API socket was opened anew", { path: this.#path, reason });
+    return undefined;
+  }
+
+  async #accepts(): Promise<boolean> {
     const before = this.#accepted;
     const outcome = await probe(this.#path);
     if (outcome === "connected") await delay(PROBE_MS, { signal: this.#disposed.signal });
     // Nobody listens any more if it could not be opened anew the last time.
-    else if (outcome !== "ECONNREFUSED") return;
-    if (this.#accepted > before || this.#disposed.signal.aborted) return;
-    this.#server.close();
-    this.#own = await listenAt(this.#server, this.#path, (_path) => {
-      if (this.#isOurs() && !this.#disposed.signal.aborted) return;
-      this.#server.close();
-      throw new ConnectorError("cancelled", "something else has taken its place");
-    });
-    this.#logger.warn("API socket did not accept, and was opened anew", { path: this.#path });
+    else if (outcome !== "ECONNREFUSED") return true;
+    return this.#accepted > before;
   }
 }
 

@@ -2,9 +2,10 @@
 
 import { deepStrictEqual, match, rejects, strictEqual } from "node:assert/strict";
 import { createServer } from "node:net";
-import { getLogger } from "@logtape/logtape";
+import { getLogger, type Logger } from "@logtape/logtape";
 import { createApp } from "../../src/api/app.ts";
 import { type HttpServer, serveHttp } from "../../src/api/serve_http.ts";
+import { UnixSocket } from "../../src/api/unix_socket.ts";
 import { runCli } from "../../src/cli/program.ts";
 import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
 import { tempFolder } from "../support/mtls.ts";
@@ -155,6 +156,39 @@ test("connector health asks it, by flag and by variable; a URL that is given goe
   await server.close();
   await settle();
 });
+
+test(
+  "one that somebody removes is there again soon, and another's in its place is left alone",
+  async (path, folder) => {
+    const told: string[] = [];
+    const warn = (message: string, { reason }: { reason: string }) =>
+      told.push(`${message}: ${reason}`);
+    const server = createServer((conn) => conn.end("ours"));
+    const socket = await UnixSocket.open(server, path, {
+      // It warns, and nothing else.
+      logger: { warn } as unknown as Logger,
+      lookMs: 20,
+    });
+    const says = (text: string) => send(path, "").then((said) => said === text, () => false);
+    strictEqual(await says("ours"), true);
+    await Deno.remove(path);
+    await until(() => says("ours"), "it is there again");
+    strictEqual(((await Deno.lstat(path)).mode ?? 0) & 0o777, 0o600);
+    await until(() => told.length === 1, "it is told of");
+    deepStrictEqual([...Deno.readDirSync(folder)].map(({ name }) => name), ["api.sock"]);
+    await Deno.remove(path);
+    await Deno.writeTextFile(path, "another's");
+    await until(() => told.length === 2, "that is told of");
+    deepStrictEqual(told, [
+      "API socket was opened anew: it was removed",
+      "API socket cannot be reached: something else has taken its place",
+    ]);
+    socket[Symbol.dispose]();
+    server.close();
+    strictEqual(await Deno.readTextFile(path), "another's");
+    await settle();
+  },
+);
 
 Deno.test({
   name: "a connector with the socket alone has no port for REST",
