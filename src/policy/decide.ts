@@ -1,14 +1,15 @@
-// Decides by a policy: pure, and held to a naive function by tests/property/policy_test.ts. The
-// rules of tunnel/policy_rules.ts ask it, and `connector policy explain` does.
+// Decides by a policy: pure, and held to a naive function by tests/property/policy_test.ts. Asked by
+// tunnel/policy_guard.ts and by `connector policy explain`.
 
-import type { Address } from "../model/address.ts";
-import { meanings, parseIp } from "../model/ip.ts";
+import { type Address, isIpv4 } from "../model/address.ts";
+import { parseIp } from "../model/ip.ts";
 import type { CertificateId } from "../model/principal.ts";
 import { fits, type Glob } from "./glob.ts";
 import {
   contains,
   type DialledIp,
   type IpRange,
+  listenedIp,
   LOOPBACK,
   readDialledIp,
   touches,
@@ -61,8 +62,8 @@ export function decide(
 }
 
 /** The rules that are for a peer, in order. It takes some time for many rules and long names; a peer keeps its names. */
-export function rulesFor({ rules }: Policy, peer: PolicyPeer): PolicyRule[] {
-  return rules.filter((rule) => isFor(rule.peer, peer));
+export function rulesFor({ rules }: Policy, peer: PolicyPeer): readonly PolicyRule[] {
+  return peer === "any" ? rules : rules.filter((rule) => isFor(rule.peer, peer));
 }
 
 /** `decide`, among the rules that are for a peer. */
@@ -80,8 +81,11 @@ function firstAllowing(
   question: PolicyQuestion,
 ): PolicyRule | undefined {
   switch (question.kind) {
-    case "listen":
-      return rules.find((rule) => allowsListening(rule, question.at));
+    case "listen": {
+      const { host, port } = question.at;
+      const place = { port, ip: host === "" ? undefined : listenedIp(host) ?? host };
+      return rules.find((rule) => allowsListening(rule, place));
+    }
     case "reach": {
       const target = targetOf(question.to, question.ip);
       if (target === undefined) return undefined;
@@ -95,8 +99,7 @@ function firstAllowing(
   }
 }
 
-function isFor(matcher: PeerMatcher, peer: PolicyPeer): boolean {
-  if (peer === "any") return true;
+function isFor(matcher: PeerMatcher, peer: Exclude<PolicyPeer, "any">): boolean {
   if (matcher.anonymous) return peer === "anonymous";
   if (peer === "anonymous") return false;
   const { spiffe, dns, subject, fingerprint } = matcher;
@@ -136,18 +139,19 @@ function has(ports: readonly PortRange[], port: number): boolean {
   return ports.some(({ first, last }) => port >= first && port <= last);
 }
 
-function allowsListening({ listen }: PolicyRule, { host, port }: Address): boolean {
+/** Where somebody wants to listen. */
+interface Place {
+  port: number;
+  /** In the spelling of `listenedIp`; undefined for every interface. */
+  ip: string | undefined;
+}
+
+function allowsListening({ listen }: PolicyRule, { ip, port }: Place): boolean {
   if (listen === undefined || !has(listen.ports, port)) return false;
   const { addresses } = listen;
   if (addresses === undefined || addresses.includes("::")) return true;
-  if (host === "") return false;
-  const written = parseIp(host);
-  // IPv4 if it is IPv4 written as IPv6. The unspecified address stays: it is listened on as it is.
-  const [ip] = written === undefined ? [] : meanings(written);
-  return addresses.some((address) => {
-    if (address === "0.0.0.0") return ip?.length === 4;
-    return ip !== undefined && parseIp(address)?.toHex() === ip.toHex();
-  });
+  if (ip === undefined) return false;
+  return addresses.includes(ip) || addresses.includes("0.0.0.0") && isIpv4(ip);
 }
 
 /** What is to be dialled. */

@@ -61,6 +61,16 @@ export function contains({ ip: first, bits }: IpRange, ip: Ip): boolean {
   return true;
 }
 
+/**
+ * An address to listen on, in the one spelling that rules have: IPv4 if it is IPv4 written as IPv6. The unspecified address
+ * stays, because it is listened on as it is. Undefined for what is no address.
+ */
+export function listenedIp(text: string): string | undefined {
+  const written = parseIp(text);
+  const [ip] = written === undefined ? [] : meanings(written);
+  return ip && formatIp(ip);
+}
+
 /** An address that is about to be dialled. */
 export interface DialledIp {
   /** The address that the system connects to: IPv4 if it is IPv4 written as IPv6, loopback for 0.0.0.0 and `::`. */

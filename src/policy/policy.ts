@@ -48,7 +48,7 @@ export interface PortRange {
 /** Where services may be listened for. */
 export interface ListenRule {
   ports: readonly PortRange[];
-  /** IP addresses. Absent: any. `0.0.0.0` allows every IPv4 address, `::` every address. */
+  /** IP addresses, each in its one spelling. Absent: any. `0.0.0.0` allows every IPv4 address, `::` every address. */
   addresses?: readonly string[];
 }
 
