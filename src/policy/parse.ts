@@ -2,14 +2,16 @@
 // the YAML library takes memory that a connector without a policy need not spend.
 
 import {
+  Composer,
   type Document,
   isAlias,
   isMap,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   type Node,
-  parseDocument,
+  Parser,
 } from "yaml";
 import { isIpv4, isIpv6 } from "../model/address.ts";
 import { canonicalIp } from "../model/ip.ts";
@@ -59,25 +61,45 @@ const MAX_LIMIT = 1_000_000;
 /** So much of a value is quoted, in characters. */
 const MAX_QUOTED_LENGTH = 100;
 
-/** Reads a whole policy file. Never throws for what stands in it. */
-export function parsePolicy(text: string): ParsedPolicy {
+/**
+ * Reads a whole policy file, in steps, between which other work can go on: the largest file takes some tenths of a
+ * second. No step takes longer than the one in which the library composes the document, some 50 ms for that file. Never
+ * throws for what stands in the file.
+ */
+export function* parsePolicy(text: string): Generator<void, ParsedPolicy, void> {
   if (text.length > MAX_POLICY_LENGTH) {
     const message = `the file has over ${MAX_POLICY_LENGTH} characters, want fewer`;
     return { problems: [{ line: 1, column: 1, message }] };
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    // Keys are checked by the reader, which does not compare each with all others.
-    uniqueKeys: false,
-  });
   const reader = new PolicyReader(lines);
-  const policy = reader.read(document);
+  const policy = yield* reader.read(yield* readDocuments(text, lines));
   const [first, ...rest] = reader.problems;
   if (first !== undefined) return { problems: [first, ...rest] };
   if (policy === undefined) throw new TypeError("a policy was not read, and nothing is wrong");
   return { policy };
+}
+
+/** The document of a YAML text, and the second if there are more. */
+type Documents = [Document.Parsed, Document.Parsed?];
+
+/** What `parseDocument` of the library does at once. */
+function* readDocuments(text: string, lines: LineCounter): Generator<void, Documents, void> {
+  const parser = new Parser(lines.addNewLine);
+  // Keys are checked by the reader, which does not compare each with all others.
+  const composer = new Composer({ prettyErrors: false, uniqueKeys: false });
+  const found: Document.Parsed[] = [];
+  lines.addNewLine(0);
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const token of parser.next(lexeme)) found.push(...composer.next(token));
+    if (found.length > 1) break;
+    yield;
+  }
+  for (const token of parser.end()) found.push(...composer.next(token));
+  found.push(...composer.end(true, text.length));
+  const [first, second] = found;
+  if (first === undefined) throw new TypeError("a text has at least an empty document");
+  return second === undefined ? [first] : [first, second];
 }
 
 /** A value in the file; undefined where nothing follows a key. */
@@ -109,26 +131,34 @@ class PolicyReader {
     return inOrder.slice(0, MAX_PROBLEMS);
   }
 
-  read({ contents, errors, warnings }: Document.Parsed): Policy | undefined {
+  *read([first, second]: Documents): Generator<void, Policy | undefined, void> {
+    const { contents, errors, warnings } = first;
     // What follows a mistake in the syntax means little.
     const [error] = [...errors, ...warnings];
     if (error !== undefined) return this.#noteAt(error.pos[0], sentenceOf(error.message));
+    if (second !== undefined) {
+      return this.#noteAt(second.range[0], "the file has a second document, want one");
+    }
     if (contents === null) {
       return this.#noteAt(0, 'the file is empty, want "version: 1" and a list "rules"');
     }
     const entries = this.#readMap(contents, "a policy", ["version", "rules", "never_reach"]);
     if (entries === undefined) return undefined;
     this.#readVersion(entries.version, contents);
-    const rules = entries.rules === undefined
+    const nodes = entries.rules === undefined
       ? this.#note(contents, '"rules" is missing, want a list; [] allows nothing')
-      : this.#readList(
-        entries.rules,
-        "rules",
-        (node, index) => this.#readRule(node, index + 1),
-        { most: MAX_RULES, mayBeEmpty: true },
-      );
+      : this.#readList(entries.rules, "rules", (node) => node, {
+        most: MAX_RULES,
+        mayBeEmpty: true,
+      });
+    const rules: PolicyRule[] = [];
+    for (const [index, node] of (nodes ?? []).entries()) {
+      yield;
+      const rule = this.#readRule(node, index + 1);
+      if (rule !== undefined) rules.push(rule);
+    }
     const never = entries.never_reach && this.#readRanges(entries.never_reach, "never_reach");
-    return { rules: rules ?? [], neverReach: [...LINK_LOCAL, ...(never ?? [])] };
+    return { rules, neverReach: [...LINK_LOCAL, ...(never ?? [])] };
   }
 
   #readVersion(entry: Entry | undefined, contents: Node): void {
@@ -267,14 +297,14 @@ class PolicyReader {
   #readList<T>(
     { key, value }: Entry,
     name: string,
-    read: (node: Node, index: number) => T | undefined,
+    read: (node: Node) => T | undefined,
     { most = MAX_ENTRIES, mayBeEmpty = false }: { most?: number; mayBeEmpty?: boolean } = {},
   ): T[] | undefined {
     const node = value ?? key;
     if (!this.#isPlain(node)) return undefined;
     if (!isSeq<Node>(value)) {
       if (isScalar(value) && SINGLES.includes(name) && value.value !== null) {
-        const single = read(value, 0);
+        const single = read(value);
         return single === undefined ? undefined : [single];
       }
       return this.#note(node, `"${name}" has no list, want one in brackets or with dashes`);
@@ -286,7 +316,7 @@ class PolicyReader {
     if (items.length > most) {
       return this.#note(node, `"${name}" has ${items.length} entries, want at most ${most}`);
     }
-    return items.map((item, index) => read(item, index)).filter((each) => each !== undefined);
+    return items.map((item) => read(item)).filter((each) => each !== undefined);
   }
 
   #readOne<T>(
@@ -388,9 +418,6 @@ function defined<Name extends string, T>(
 /** The parser's own words without a final period, and with a small start. */
 function sentenceOf(message: string): string {
   const [first = ""] = message.split("\n", 1);
-  if (first.startsWith("Source contains multiple documents")) {
-    return "the file has a second document, want one";
-  }
   return `the YAML cannot be read: ${first.charAt(0).toLowerCase()}${first.slice(1)}`;
 }
 

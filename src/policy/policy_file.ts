@@ -1,6 +1,7 @@
 // Reads a policy file: for `connector run`, which needs a policy, and for `connector policy`, which
 // shows every mistake.
 
+import { delay } from "../delay.ts";
 import { type OpenFile, readSmallFile } from "../file_access.ts";
 import { ConnectorError } from "../model/errors.ts";
 import { MAX_POLICY_LENGTH, type ParsedPolicy, parsePolicy } from "./parse.ts";
@@ -17,7 +18,21 @@ export async function readPolicyFile(path: string): Promise<PolicyFile> {
     wanted: "a policy file",
     secret: () => false,
   });
-  return { ...parsePolicy(text), access };
+  return { ...await inSlices(parsePolicy(text)), access };
+}
+
+/** How long the reading of a file may hold up everything else at a time, in milliseconds: no connection notices. */
+const SLICE_MS = 5;
+
+/** Takes steps to the last, and lets other work go on between them. */
+async function inSlices<Result>(steps: Generator<void, Result, void>): Promise<Result> {
+  for (let began = performance.now();;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    if (performance.now() - began < SLICE_MS) continue;
+    await delay(0);
+    began = performance.now();
+  }
 }
 
 /** Reads a file that has no mistake. @throws {ConnectorError} `invalid_argument` with the first mistake; when it cannot be read. */

@@ -1,9 +1,10 @@
 // The policy file of a connector: a start with it, and what happens when it changes.
 
-import { deepStrictEqual, match, rejects, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
 import { getLogger } from "@logtape/logtape";
 import { assemble } from "../../src/assemble.ts";
+import { readPolicyFile } from "../../src/policy/policy_file.ts";
 import { tempFolder } from "../support/mtls.ts";
 import {
   apiPort,
@@ -168,4 +169,24 @@ Deno.test("service bind: services of either origin listen on these addresses alo
     strictEqual(await visitor.read(new Uint8Array(1)).catch(() => null), null);
     match(reportOf(dialler, way)?.connections.lastClose ?? "", /listens there itself/);
   }
+});
+
+Deno.test("policy file: while a large file is read, other work goes on", async () => {
+  await using folder = await tempFolder();
+  const file = path.join(folder.path, "policy.yaml");
+  const rules = Array.from(
+    { length: 1000 },
+    (_, index) =>
+      `  - { peer: { dns: "*.${index}.example" }, reach: [{ cidr: 10.0.0.0/8, ports: [80, 443] }] }`,
+  );
+  await Deno.writeTextFile(file, `version: 1\nrules:\n${rules.join("\n")}\n`);
+  let turns = 0;
+  const timer = setInterval(() => turns += 1);
+  try {
+    const { policy } = await readPolicyFile(file);
+    strictEqual(policy?.rules.length, 1000);
+  } finally {
+    clearInterval(timer);
+  }
+  ok(turns > 5, `${turns} turns`);
 });

@@ -2,13 +2,22 @@
 
 import { strictEqual } from "node:assert/strict";
 import type { CertificateId } from "../../src/model/principal.ts";
-import { parsePolicy } from "../../src/policy/parse.ts";
+import { type ParsedPolicy, parsePolicy } from "../../src/policy/parse.ts";
 import type { Policy } from "../../src/policy/policy.ts";
 import { certificateId } from "./principals.ts";
 
+/** Reads a text at once. */
+export function parsed(text: string): ParsedPolicy {
+  const steps = parsePolicy(text);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
 /** A policy that has no mistakes. */
 export function policyOf(text: string): Policy {
-  const { policy, problems } = parsePolicy(text);
+  const { policy, problems } = parsed(text);
   strictEqual(problems, undefined);
   if (policy === undefined) throw new TypeError("neither a policy nor a problem");
   return policy;
@@ -21,7 +30,7 @@ export function anonymousPolicy(allowed: string): Policy {
 
 /** What is wrong with a text, each as `line:column: message`. */
 export function problemsOf(text: string): string[] {
-  const { problems = [] } = parsePolicy(text);
+  const { problems = [] } = parsed(text);
   return problems.map(({ line, column, message }) => `${line}:${column}: ${message}`);
 }
 
