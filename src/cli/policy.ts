@@ -203,7 +203,7 @@ function describe(question: PolicyQuestion): string {
 }
 
 function describeRule({ number, line }: PolicyRule): string {
-  return `rule ${number} in line ${line}`;
+  return `rule ${number} (line ${line})`;
 }
 
 /** Rules that are named, of those that are for a peer. */

@@ -76,10 +76,10 @@ export const CONTROL_RIGHTS = ["none", "list", "expose"] as const;
 /** One of them. */
 export type ControlRight = typeof CONTROL_RIGHTS[number];
 
-/** What all peers of a rule may have together, in fair shares. Absent: no bound but those of the connector. */
+/** What each peer of a rule may have. Absent: no bound but those of the connector. */
 export interface RuleLimits {
-  /** Services that such peers have exposed here. */
+  /** Services that it has exposed here. */
   services?: number;
-  /** Open connections of such peers, on either side. */
+  /** Its open connections, on either side. */
   connections?: number;
 }

@@ -106,25 +106,25 @@ Deno.test("policy: a file that is not there is an error in a sentence", async ()
 const ANSWERS: [args: string[], answer: string, resolved?: string[]][] = [
   [
     ["--peer=spiffe://example/laptop/one", "--listen=127.0.0.1:8080"],
-    "allowed: to listen on 127.0.0.1:8080, by rule 1 in line 3\n",
+    "allowed: to listen on 127.0.0.1:8080, by rule 1 (line 3)\n",
   ],
   [
     ["--peer=spiffe://example/laptop/one", "--listen=:8080"],
-    "refused: to listen on :8080, rule 1 in line 3 is for this peer and does not allow it\n",
+    "refused: to listen on :8080, rule 1 (line 3) is for this peer and does not allow it\n",
   ],
   [
     ["--peer=spiffe://example/server/one", "--listen=127.0.0.1:8080"],
     "refused: to listen on 127.0.0.1:8080, no rule is for this peer\n",
   ],
-  [["--peer=anonymous", "--listen=:9000"], "allowed: to listen on :9000, by rule 4 in line 10\n"],
+  [["--peer=anonymous", "--listen=:9000"], "allowed: to listen on :9000, by rule 4 (line 10)\n"],
   [
     ["--peer=dns:a.example", "--reach=10.1.2.3:80"],
-    "allowed: to reach 10.1.2.3:80, by rule 2 in line 5\n",
+    "allowed: to reach 10.1.2.3:80, by rule 2 (line 5)\n",
   ],
   [
     ["--peer=dns:a.example", "--peer=dns:b.example", "--reach=10.0.0.1:80"],
     "refused: to reach 10.0.0.1:80, none of the 2 rules for this peer allows it: " +
-    "rule 2 in line 5, rule 3 in line 9\n",
+    "rule 2 (line 5), rule 3 (line 9)\n",
   ],
   [
     ["--peer=dns:a.example", "--reach=169.254.169.254:80"],
@@ -132,14 +132,14 @@ const ANSWERS: [args: string[], answer: string, resolved?: string[]][] = [
   ],
   [
     ["--peer=dns:a.example", "--reach=db.default.svc.cluster.local:5432"],
-    "allowed: to reach db.default.svc.cluster.local:5432 at 10.9.0.1, by rule 2 in line 5\n",
+    "allowed: to reach db.default.svc.cluster.local:5432 at 10.9.0.1, by rule 2 (line 5)\n",
     ["10.9.0.1"],
   ],
   [
     ["--peer=dns:a.example", "--reach=www.example:80"],
-    "allowed: to reach www.example:80 at 10.9.0.1, by rule 2 in line 5\n" +
+    "allowed: to reach www.example:80 at 10.9.0.1, by rule 2 (line 5)\n" +
     "refused: to reach www.example:80 at 10.0.0.1, " +
-    "rule 2 in line 5 is for this peer and does not allow it\n",
+    "rule 2 (line 5) is for this peer and does not allow it\n",
     ["10.9.0.1", "10.0.0.1"],
   ],
 ];
