@@ -324,11 +324,3 @@ Deno.test("policy: what is too long, too much or too deep is refused and costs l
   ok(parsed(keys).problems);
   ok(performance.now() - began < 20_000, "the time is of the size");
 });
-
-Deno.test("policy: those of docs/security.md have no mistake", async () => {
-  const page = await Deno.readTextFile(
-    new URL("../../docs/security.md", import.meta.url),
-  );
-  const policies = [...page.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = ""]) => text);
-  deepStrictEqual(policies.map((text) => problemsOf(text)), [[], [], [], []]);
-});
