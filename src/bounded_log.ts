@@ -1,14 +1,16 @@
-// Lines that strangers can cause: as many as somebody reads, then one a second that says how many were left out. A leaf:
-// for whoever refuses connections, requests or certificates.
+// Lines that strangers can cause: as many of each kind as somebody reads, then one a second that says how many were left
+// out. A leaf: for whoever refuses connections, requests or certificates.
 
 import type { Logger } from "@logtape/logtape";
 
-/** How many lines are written. */
+/** How many lines are written of each kind: of those with the same message. */
 export interface BoundedLogOptions {
   /** Lines at once. Default: 10. */
   burst?: number;
-  /** Lines a second after that. Default: 2. */
+  /** Lines a second that are written for as long as one likes. Default: 2. */
   perSecond?: number;
+  /** Whether so many are written also while there are more. Default: no, then a line a second counts all of them. */
+  trickles?: boolean;
 }
 
 /** Enough to see a handful of peers with one fault each. */
@@ -20,55 +22,65 @@ const SUMMARY_MS = 1000;
 /** The line that says so. */
 const SUMMARY = "lines left out";
 
+type Level = "error" | "warn" | "info";
+
+/** The lines of one message. */
+interface Kind {
+  /** How many may be written now; grows with time. */
+  credit: number;
+  /** When it last grew, as of `performance.now()`. */
+  grownAt: number;
+  /** Lines since the last summary that were not written, and the last of them. */
+  leftOut: number;
+  level: Level;
+  last: Record<string, unknown> | undefined;
+  /** There were more than may be written for long: until then, as of `performance.now()`, none is. */
+  floodedUntil: number;
+}
+
 /**
- * A logger with a bound. At a flood's end nothing of it waits: the last summary comes a second after the line
- * that it counts, and no timer is left. Disposing writes the summary that is due.
+ * A logger with a bound. A flood of one kind hides no line of another. At its end nothing of it waits: the last summary
+ * comes a second after the first line that it counts, and no timer is left. Disposing writes the summary that is due.
  */
 export class BoundedLog implements Disposable {
   readonly #logger: Logger;
   readonly #burst: number;
   readonly #perSecond: number;
-  /** How many lines may be written now; grows with time. */
-  #credit: number;
-  /** When it last grew. */
-  #grownAt = performance.now();
-  /** By message, since the last summary. */
-  readonly #leftOut = new Map<string, number>();
+  readonly #trickles: boolean;
+  /** By message. Messages are fixed texts of this program, so there are few. */
+  readonly #kinds = new Map<string, Kind>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(logger: Logger, { burst = BURST, perSecond = PER_SECOND }: BoundedLogOptions = {}) {
+  constructor(
+    logger: Logger,
+    { burst = BURST, perSecond = PER_SECOND, trickles = false }: BoundedLogOptions = {},
+  ) {
     this.#logger = logger;
     this.#burst = burst;
     this.#perSecond = perSecond;
-    this.#credit = burst;
-  }
-
-  /**
-   * Whether the next line would be written: for whoever has to find out at some cost what to write. A line that is left
-   * out for that must be given to `warn` or `leaveOut` all the same.
-   */
-  get open(): boolean {
-    return this.#grown() >= 1;
+    this.#trickles = trickles;
   }
 
   /** Writes a line, or counts it. `message` is a fixed text. */
   error(message: string, fields: Record<string, unknown>): void {
-    if (this.#takeCredit(message)) this.#logger.error(message, fields);
+    this.#log("error", message, fields);
   }
 
   /** The same for what is not as it should be. */
   warn(message: string, fields: Record<string, unknown>): void {
-    if (this.#takeCredit(message)) this.#logger.warn(message, fields);
+    this.#log("warn", message, fields);
   }
 
   /** The same for what is no fault, and yet a stranger's doing. */
   info(message: string, fields: Record<string, unknown>): void {
-    if (this.#takeCredit(message)) this.#logger.info(message, fields);
+    this.#log("info", message, fields);
   }
 
-  /** Counts lines without writing them. */
-  leaveOut(message: string, count = 1): void {
-    this.#leftOut.set(message, (this.#leftOut.get(message) ?? 0) + count);
+  /** Counts lines, which would have had this level, without writing them. */
+  leaveOut(message: string, { count, level }: { count: number; level: Level }): void {
+    const kind = this.#kindOf(message);
+    kind.leftOut += count;
+    kind.level = level;
     this.#timer ??= setTimeout(() => this.#summarize(), SUMMARY_MS);
   }
 
@@ -78,34 +90,54 @@ export class BoundedLog implements Disposable {
     this.#summarize();
   }
 
-  #takeCredit(message: string): boolean {
-    if (!this.open) {
-      this.leaveOut(message);
-      return false;
-    }
-    this.#credit -= 1;
-    return true;
+  #log(level: Level, message: string, fields: Record<string, unknown>): void {
+    const kind = this.#kindOf(message);
+    if (this.#takeCredit(kind)) return this.#logger[level](message, fields);
+    kind.last = fields;
+    this.leaveOut(message, { count: 1, level });
   }
 
-  #grown(): number {
+  #kindOf(message: string): Kind {
+    const known = this.#kinds.get(message);
+    if (known !== undefined) return known;
+    const kind: Kind = {
+      credit: this.#burst,
+      grownAt: performance.now(),
+      leftOut: 0,
+      level: "info",
+      last: undefined,
+      floodedUntil: 0,
+    };
+    this.#kinds.set(message, kind);
+    return kind;
+  }
+
+  #takeCredit(kind: Kind): boolean {
     const now = performance.now();
-    const grown = this.#credit + (now - this.#grownAt) / 1000 * this.#perSecond;
-    this.#grownAt = now;
-    this.#credit = Math.min(this.#burst, grown);
-    return this.#credit;
+    const grown = kind.credit + (now - kind.grownAt) / 1000 * this.#perSecond;
+    kind.grownAt = now;
+    kind.credit = Math.min(this.#burst, grown);
+    const flooded = !this.#trickles && (kind.leftOut > 0 || now < kind.floodedUntil);
+    if (flooded || kind.credit < 1) return false;
+    kind.credit -= 1;
+    return true;
   }
 
   #summarize(): void {
     this.#timer = undefined;
-    for (const [message, count] of this.#leftOut) {
-      this.#logger.warn(SUMMARY, { line: message, count });
+    for (const [line, kind] of this.#kinds) {
+      const { leftOut: count, level, last } = kind;
+      if (count === 0) continue;
+      kind.leftOut = 0;
+      kind.last = undefined;
+      if (count > this.#perSecond) kind.floodedUntil = performance.now() + SUMMARY_MS;
+      this.#logger[level](SUMMARY, { line, count, ...(last && { last }) });
     }
-    this.#leftOut.clear();
   }
 }
 
 /** Changes that are logged at once, and then in a second: those who may make them are few, and none is to be missed. */
-const LOGGED_CHANGES = { burst: 1000, perSecond: 20 };
+const LOGGED_CHANGES = { burst: 1000, perSecond: 20, trickles: true };
 /** The same of what came to nothing, which anybody can cause. */
 const LOGGED_REFUSALS = { burst: 100, perSecond: 10 };
 

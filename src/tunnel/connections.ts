@@ -66,7 +66,7 @@ const MAX_HELD = 20_000;
 const FIRST_DESCRIPTORS = 128;
 
 /** Changes of our own services that are logged at once, all that a start may bring, and then in a second. */
-const LOGGED_CHANGES = { burst: 2000, perSecond: 20 };
+const LOGGED_CHANGES = { burst: 2000, perSecond: 20, trickles: true };
 
 /** The connections of all services. */
 export class Connections implements Disposable {

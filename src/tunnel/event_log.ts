@@ -21,7 +21,7 @@ export interface EventLogOptions {
 }
 
 /** Changes that are logged at once, all that a start or a link may bring, and then in a second. */
-const LOGGED_CHANGES = { burst: 2000, perSecond: 20 };
+const LOGGED_CHANGES = { burst: 2000, perSecond: 20, trickles: true };
 /** Events that wait for their lines at most: all that a start brings, which takes up 10,000 services in one turn. */
 const CAPACITY = 20_000;
 
@@ -45,11 +45,11 @@ export class EventLog implements Disposable {
       events.subscribe("log", { kinds: ["service", "link"], capacity: CAPACITY }, (event) => {
         if (event.kind === "service") this.#logService(event);
         else if (event.kind === "link") this.#logLink(event);
-        else this.#theirs.leaveOut("changes", event.count);
+        else this.#theirs.leaveOut("changes", { count: event.count, level: "info" });
       }),
       events.subscribe("log", { kinds: ["refusal"], capacity: CAPACITY }, (event) => {
         if (event.kind === "refusal") this.#logRefusal(event);
-        else this.#strangers.leaveOut("refused connections", event.count);
+        else this.#strangers.leaveOut("refused connections", { count: event.count, level: "info" });
       }),
     ];
     if (!logger.isEnabledFor("debug")) return;
@@ -58,7 +58,7 @@ export class EventLog implements Disposable {
       { kinds: ["connection"], capacity: CAPACITY },
       (event) => {
         if (event.kind === "connection") this.#logConnection(event);
-        else this.#strangers.leaveOut("connections", event.count);
+        else this.#strangers.leaveOut("connections", { count: event.count, level: "info" });
       },
     );
     this.#subscriptions.push(subscription);
