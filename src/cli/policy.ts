@@ -168,12 +168,17 @@ async function read(file: string, io: PolicyIo): Promise<Policy | undefined> {
 async function explain(policy: Policy, { peer, asked }: Question, io: PolicyIo): Promise<boolean> {
   const { decideAmong, forbiddenBy, rulesFor } = await import("../policy/decide.ts");
   const rules = rulesFor(policy, peer);
-  const questions = await withAddresses(asked, io);
-  let allAllowed = true;
+  const { questions, unknown } = await withAddresses(asked, io);
+  let allAllowed = unknown === undefined;
   for (const question of questions) {
     const { allowed, rule } = decideAmong(rules, { policy, question });
     allAllowed &&= allowed;
     const what = describe(question);
+    if (rule !== undefined && unknown !== undefined) {
+      const may = `${describeRule(rule)} may allow it, depending on its address`;
+      io.stdout(line(`undecided: ${what}, ${may}: ${unknown}`));
+      continue;
+    }
     if (rule !== undefined) {
       io.stdout(line(`allowed: ${what}, by ${describeRule(rule)}`));
       continue;
@@ -185,14 +190,24 @@ async function explain(policy: Policy, { peer, asked }: Question, io: PolicyIo):
   return allAllowed;
 }
 
-/** As it is asked when it happens: about each address that would be dialled. */
+/**
+ * As it is asked when it happens: about each address that would be dialled. `unknown`: why a name has none here, as one of
+ * another network.
+ */
 async function withAddresses(
   asked: Question["asked"],
   { resolve = (host) => names.addressesOf(host) }: PolicyIo,
-): Promise<PolicyQuestion[]> {
-  if (asked.kind === "listen" || parseIp(asked.to.host) !== undefined) return [asked];
-  const ips = await resolve(asked.to.host);
-  return ips.map((ip) => ({ ...asked, ip }));
+): Promise<{ questions: PolicyQuestion[]; unknown?: string }> {
+  if (asked.kind === "listen" || parseIp(asked.to.host) !== undefined) {
+    return { questions: [asked] };
+  }
+  try {
+    const ips = await resolve(asked.to.host);
+    return { questions: ips.map((ip) => ({ ...asked, ip })) };
+  } catch (error) {
+    if (error instanceof ConnectorError) return { questions: [asked], unknown: error.message };
+    throw error;
+  }
 }
 
 function describe(question: PolicyQuestion): string {

@@ -2,6 +2,7 @@
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { join } from "node:path";
+import { ConnectorError } from "../../src/model/errors.ts";
 import { type CliIo, runCli } from "../../src/cli/program.ts";
 import type { PolicyIo } from "../../src/cli/policy.ts";
 
@@ -153,6 +154,29 @@ for (const [args, answer, resolved = []] of ANSWERS) {
     });
   });
 }
+
+Deno.test("policy explain: a name without an address here is refused if no rule could allow it, else undecided", async () => {
+  const resolve = () => Promise.reject(new ConnectorError("unavailable", "no such name"));
+  const ask = (name: string) =>
+    policy("explain", {
+      text:
+        "version: 1\nrules:\n  - peer: { anonymous: true }\n    reach: [{ host: '*.cluster', ports: [80] }]\n",
+      args: ["--peer=anonymous", `--reach=${name}:80`],
+      resolve,
+    });
+  deepStrictEqual(await ask("db.cluster"), {
+    code: 1,
+    stdout: "undecided: to reach db.cluster:80, rule 1 in line 3 may allow it, " +
+      "depending on its address: no such name\n",
+    stderr: "",
+  });
+  deepStrictEqual(await ask("db.other"), {
+    code: 1,
+    stdout:
+      "refused: to reach db.other:80, rule 1 in line 3 is for this peer and does not allow it\n",
+    stderr: "",
+  });
+});
 
 const WRONG: [action: string, args: string[], error: string][] = [
   [
