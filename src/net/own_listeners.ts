@@ -71,11 +71,15 @@ function kindOf(ip: Ip): string | undefined {
 function reaches(ip: Ip, listened: string): boolean {
   // The system takes it for one of its own addresses.
   if (isUnspecified(ip)) return true;
-  const bound = parseIp(listened);
+  const written = parseIp(listened);
   // A name: which of its addresses were bound is the runtime's knowledge.
-  if (bound === undefined) return isOwnAddress(ip);
-  if (isUnspecified(bound)) return (bound.length === 16 || ip.length === 4) && isOwnAddress(ip);
-  return meanings(bound).some((meaning) => meaning.toHex() === ip.toHex());
+  if (written === undefined) return isOwnAddress(ip);
+  // Also "::ffff:0.0.0.0", on which the system listens for IPv4 alone.
+  return meanings(written).some((bound) =>
+    isUnspecified(bound)
+      ? (bound.length === 16 || ip.length === 4) && isOwnAddress(ip)
+      : bound.toHex() === ip.toHex()
+  );
 }
 
 function isUnspecified(ip: Ip): boolean {

@@ -39,6 +39,7 @@ const CASES: [listened: string, refused: string[], dialled: string[]][] = [
   ],
   ["::", [...LOOPBACK4, ...LOOPBACK6, ...UNSPECIFIED, "127.5.6.7"], ["192.0.2.77"]],
   ["0.0.0.0", [...LOOPBACK4, ...UNSPECIFIED, "127.5.6.7"], ["::1", "192.0.2.77"]],
+  ["::ffff:0.0.0.0", [...LOOPBACK4, ...UNSPECIFIED, "127.5.6.7"], ["::1", "192.0.2.77"]],
   ["127.0.0.1", [...LOOPBACK4, ...UNSPECIFIED], ["127.0.0.2", "::1", "192.0.2.77"]],
   ["::ffff:127.0.0.1", [...LOOPBACK4, ...UNSPECIFIED], ["127.0.0.2", "::1"]],
   ["::1", [...LOOPBACK6, ...UNSPECIFIED], ["127.0.0.1", "2001:db8::77"]],
