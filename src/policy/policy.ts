@@ -78,8 +78,8 @@ export type ControlRight = typeof CONTROL_RIGHTS[number];
 
 /** What each peer of a rule may have. Absent: no bound but those of the connector. */
 export interface RuleLimits {
-  /** Services that it has exposed here. */
+  /** Services that the peer has exposed here. */
   services?: number;
-  /** Its open connections, on either side. */
+  /** Its open connections, on both sides together. */
   connections?: number;
 }

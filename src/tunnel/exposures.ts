@@ -170,8 +170,8 @@ export class Exposures {
       }
       return true;
     }
-    if (known === undefined) this.#checkRoom(peer, claimant);
     const onPort = service.type === "local" ? this.#listenerOn(service.sourcePort) : undefined;
+    if (known === undefined) this.#checkRoom(peer, claimant, { inPlaceOf: onPort });
     if (onPort && onPort !== known && !isInheritedBy(onPort, claimant)) {
       throw new ConnectorError("already_exists", portInUse(service, onPort, { claimant }));
     }
@@ -321,8 +321,13 @@ export class Exposures {
     service.allow();
   }
 
-  #checkRoom(peer: ServicePeer, info: PeerInfo): void {
-    this.#checkLimit(info);
+  /** `inPlaceOf`: the service that has the port, which ends if its peer may have it under another id. */
+  #checkRoom(
+    peer: ServicePeer,
+    info: PeerInfo,
+    { inPlaceOf }: { inPlaceOf: ExposedService | undefined },
+  ): void {
+    this.#checkLimit(info, { inPlaceOf });
     const share = shareOfPeer(this.#all, info);
     const { full, taken } = share;
     share.release();
@@ -333,14 +338,19 @@ export class Exposures {
     throw new ConnectorError("resource_exhausted", reason);
   }
 
-  #checkLimit(peer: PeerInfo): void {
+  #checkLimit(
+    peer: PeerInfo,
+    { inPlaceOf }: { inPlaceOf: ExposedService | undefined },
+  ): void {
     const { maxServices = () => Infinity } = this.#options;
     const max = maxServices(peer);
     if (max === Infinity) return;
     const key = peerKey(principalOf(peer));
     let count = 0;
-    for (const { exposedBy } of this.#peers.values()) {
-      if (exposedBy !== undefined && peerKey(principalOf(exposedBy)) === key) count += 1;
+    for (const each of this.#peers.values()) {
+      const { exposedBy } = each;
+      if (each === inPlaceOf || exposedBy === undefined) continue;
+      if (peerKey(principalOf(exposedBy)) === key) count += 1;
     }
     if (count < max) return;
     const reason = `The policy of this connector allows the peer no more services than ${max}`;

@@ -336,3 +336,23 @@ Deno.test("policy: limits of services and connections hold, and what ends makes 
   await until(() => remote.connector.list().length === 0, "the peer has removed it");
   await exposeThrough(pair, { type: "local", destination: server.port });
 });
+
+Deno.test("policy: a peer at its limit that was started anew has the port of its former service again", async () => {
+  const guard = new PolicyGuard(anonymousPolicy(`${ALL}, limits: { services: 1 }`));
+  await using remote = await startConnector({ policy: guard });
+  const sourcePort = freePort();
+  const expose = async (connector: TestConnector) => {
+    const pair = { local: connector, remote };
+    const asked = { ...request(pair, { type: "local", destination: "127.0.0.1:1" }), sourcePort };
+    await connector.connector.expose(asked, { waitMs: 5000 });
+  };
+  {
+    // It says that it will be back.
+    await using first = await startConnector({ save: () => Promise.resolve() });
+    await expose(first);
+  }
+  deepStrictEqual(remote.connector.list().map(({ status }) => status), ["pending"]);
+  await using second = await startConnector();
+  await expose(second);
+  deepStrictEqual(remote.connector.list().map(({ status }) => status), ["complete"]);
+});
