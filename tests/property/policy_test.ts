@@ -85,7 +85,7 @@ Deno.test("policy property: a range has what has its first bits", () => {
 
 /** A policy file, as what stands in it. */
 interface WrittenRule {
-  peer: { anonymous: true } | { dns: string[] } | { spiffe: string };
+  peer: { anonymous: true } | { dns?: string[]; spiffe?: string; subject?: string };
   listen?: { ports: string[]; addresses?: string[] };
   reach: ({ host: string } | { cidr: string })[];
   ports: string[];
@@ -94,7 +94,7 @@ interface WrittenRule {
 }
 
 interface Asked {
-  peer: "anonymous" | { dns?: string; spiffe?: string };
+  peer: "anonymous" | { dns?: string; spiffe?: string; subject?: string };
   what:
     | { kind: "listen"; host: string; port: number }
     | { kind: "reach"; host: string; ip: string; port: number; mapped: boolean }
@@ -112,8 +112,11 @@ const ports = fc.array(
 const writtenRule: fc.Arbitrary<WrittenRule> = fc.record({
   peer: fc.oneof(
     fc.constant({ anonymous: true as const }),
-    fc.record({ dns: fc.array(hostGlob, { minLength: 1, maxLength: 2 }) }),
-    fc.record({ spiffe: fc.constantFrom("spiffe://x/*", "spiffe://x/a/*", "spiffe://*/a") }),
+    fc.record({
+      dns: fc.array(hostGlob, { minLength: 1, maxLength: 2 }),
+      spiffe: fc.constantFrom("spiffe://x/*", "spiffe://x/a/*", "spiffe://*/a"),
+      subject: fc.constantFrom("CN=*", "CN=*, O=x", "CN=*+O=x", "*, O=x"),
+    }, { requiredKeys: [] }).filter((matcher) => Object.keys(matcher).length > 0),
   ),
   listen: fc.record({
     ports,
@@ -131,10 +134,11 @@ const writtenRule: fc.Arbitrary<WrittenRule> = fc.record({
 const asked: fc.Arbitrary<Asked> = fc.record({
   peer: fc.oneof(
     fc.constant("anonymous" as const),
-    fc.record({ dns: fc.oneof(name, fc.constantFrom("A.X", "*.x", "*")) }),
     fc.record({
+      dns: fc.oneof(name, fc.constantFrom("A.X", "*.x", "*")),
       spiffe: fc.constantFrom("spiffe://x/a", "spiffe://x/a/b", "spiffe://y/a", "spiffe://x/y/a"),
-    }),
+      subject: fc.constantFrom("CN=a", "CN=a, O=x", "CN=a\\, O=x", "CN=a+O=x", "CN=a\\+O=x"),
+    }, { requiredKeys: [] }),
   ),
   what: fc.oneof(
     fc.record({
@@ -144,7 +148,7 @@ const asked: fc.Arbitrary<Asked> = fc.record({
     }),
     fc.record({
       kind: fc.constant("reach" as const),
-      host: fc.oneof(name, fc.constantFrom("A.X", "a.x.")),
+      host: fc.oneof(name, fc.constantFrom("A.X", "a.x.", "10.0.0.1")),
       ip: ipv4,
       port,
       mapped: fc.boolean(),
@@ -174,18 +178,31 @@ function naivePorts(ports: string[], port: number): boolean {
   });
 }
 
+function isIpv4(host: string): boolean {
+  return /^[\d.]+$/.test(host);
+}
+
+/** A destination that is an address is dialled at it. */
+function dialled({ host, ip }: { host: string; ip: string }): string {
+  return isIpv4(host) ? host : ip;
+}
+
 /** The number of the first rule that allows it, 0 if none does: by the documentation, word by word. */
 function naiveDecide(rules: WrittenRule[], never: string[], { peer, what }: Asked): number {
   const host = (text: string) => text.toLowerCase().replace(/\.$/, "");
   const isPeer = (matcher: WrittenRule["peer"]) => {
     if ("anonymous" in matcher) return peer === "anonymous";
     if (peer === "anonymous") return false;
-    if ("spiffe" in matcher) {
-      return peer.spiffe !== undefined && naiveFits(matcher.spiffe, peer.spiffe, "/");
-    }
-    const { dns } = peer;
-    if (dns === undefined || dns.includes("*")) return false;
-    return matcher.dns.some((glob) => naiveFits(host(glob), dns.toLowerCase(), ""));
+    const { spiffe = "", dns = "*", subject = "" } = peer;
+    const fitting: Record<string, () => boolean> = {
+      spiffe: () => naiveFits(matcher.spiffe ?? "", spiffe, "/"),
+      dns: () =>
+        !dns.includes("*") &&
+        (matcher.dns ?? []).some((glob) => naiveFits(host(glob), dns.toLowerCase(), "")),
+      // A comma that is escaped ends no value, and a star knows nothing of escapes.
+      subject: () => naiveFits(matcher.subject ?? "", subject, ",+\\"),
+    };
+    return Object.keys(matcher).every((kind) => fitting[kind]?.());
   };
   const allows = (rule: WrittenRule): boolean => {
     switch (what.kind) {
@@ -199,12 +216,13 @@ function naiveDecide(rules: WrittenRule[], never: string[], { peer, what }: Aske
           addresses.includes("0.0.0.0") && /^\d/.test(what.host);
       }
       case "reach": {
-        const ip = what.ip === "0.0.0.0" ? "127.0.0.1" : what.ip;
+        const ip = dialled(what) === "0.0.0.0" ? "127.0.0.1" : dialled(what);
         const forbidden = [...never, "169.254.0.0/16", ...rule.except];
         if (forbidden.some((range) => naiveContains(range, ip))) return false;
         if (!naivePorts(rule.ports, what.port)) return false;
         return rule.reach.some((entry) => {
           if ("cidr" in entry) return naiveContains(entry.cidr, ip);
+          if (isIpv4(what.host)) return false;
           if (!naiveFits(host(entry.host), host(what.host), "")) return false;
           return !ip.startsWith("127.") || entry.host === "localhost";
         });
@@ -219,6 +237,7 @@ function peerOf(peer: Asked["peer"]): PolicyPeer {
   const names: Partial<CertificateId> = {
     dnsNames: peer.dns === undefined ? [] : [peer.dns],
     spiffeIds: peer.spiffe === undefined ? [] : [peer.spiffe],
+    subject: peer.subject ?? "",
   };
   return certified(names);
 }
@@ -230,7 +249,7 @@ function questionOf(what: Asked["what"]): PolicyQuestion {
     case "listen":
       return { kind: "listen", at: { host: what.host, port: what.port } };
     case "reach": {
-      const ip = what.mapped ? `::ffff:${what.ip}` : what.ip;
+      const ip = what.mapped ? `::ffff:${dialled(what)}` : dialled(what);
       return { kind: "reach", to: { host: what.host, port: what.port }, ip };
     }
   }
