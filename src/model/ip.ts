@@ -24,6 +24,20 @@ export function isListenIp(text: string): boolean {
   return ip.length === 4 || ip[0] !== 0xfe || ((ip[1] ?? 0) & 0xc0) !== 0x80;
 }
 
+/**
+ * Whether who listens on one IP address listens on another, too: `::` is every address, `0.0.0.0` every one of IPv4, also
+ * where that is written as IPv6.
+ */
+export function covers(listened: string, host: string): boolean {
+  const [bound, ip] = [listened, host].map((text) => {
+    const written = parseIp(text);
+    return written === undefined ? undefined : meanings(written)[0];
+  });
+  if (bound === undefined || ip === undefined) return false;
+  if (bound.some((byte) => byte !== 0)) return bound.toHex() === ip.toHex();
+  return bound.length === 16 || ip.length === 4;
+}
+
 /** An IP address in the one spelling that every system reads alike, with its zone; any other text as it is. */
 export function canonicalIp(text: string): string {
   if (!isIpv6(text)) return text;

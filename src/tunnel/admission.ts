@@ -9,6 +9,7 @@ import type { RefusalCode } from "../model/events.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import type { Principal } from "../model/principal.ts";
 import type { ServiceRequest, Side } from "../model/service.ts";
+import { covers } from "../model/ip.ts";
 import { type OwnListeners, refusalOfRange } from "../net/own_listeners.ts";
 
 /** What a decision is about. */
@@ -167,6 +168,23 @@ export function notOwnAddress(listeners: OwnListeners): Rule {
     // Names, and ports of our own, are judged as each connection is dialled: they may be others then.
     else if (action === "expose" && side === "egress") reason = refusalOfRange(destination.host);
     return reason === undefined ? undefined : { code: "address", reason };
+  };
+}
+
+/**
+ * Where there is no policy, peers choose among the addresses that the user has given for services, or among all where
+ * none were given. The user may choose any.
+ */
+export function withinServiceBind(serviceBind: readonly string[]): Rule {
+  return ({ action, side, principal, listensOn }) => {
+    if (action !== "expose" || side === "egress" || principal === undefined) return undefined;
+    if (serviceBind.length === 0) return undefined;
+    // Every interface is "::", too.
+    const wanted = listensOn.length === 0 ? ["::"] : listensOn;
+    const beyond = wanted.find((host) => !serviceBind.some((bind) => covers(bind, host)));
+    if (beyond === undefined) return undefined;
+    const reason = `peers cannot have services listen on ${beyond} here, see --service-bind`;
+    return { code: "address", reason };
   };
 }
 

@@ -20,7 +20,14 @@ import type {
 } from "../model/service.ts";
 import { EventStream } from "../model/events.ts";
 import type { OwnListeners } from "../net/own_listeners.ts";
-import { Admission, notDisabled, notDraining, notOwnAddress, withinLimits } from "./admission.ts";
+import {
+  Admission,
+  notDisabled,
+  notDraining,
+  notOwnAddress,
+  withinLimits,
+  withinServiceBind,
+} from "./admission.ts";
 import type { CountersOfSides } from "./counters.ts";
 import { EventLog } from "./event_log.ts";
 import { newDialPace } from "./dial_pace.ts";
@@ -102,7 +109,7 @@ export class Connector implements Control, AsyncDisposable {
       notDisabled(options),
       notDraining(this.#closing.signal),
       notOwnAddress(listeners),
-      ...(policy ? [policy.rule] : []),
+      policy?.rule ?? withinServiceBind(options.serviceBind ?? []),
       withinLimits,
     ]);
     const { events } = this;

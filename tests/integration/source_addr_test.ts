@@ -1,6 +1,6 @@
 // Services that say on which address they are listened for: at either connector, over the link, and what is refused.
 
-import { rejects, strictEqual } from "node:assert/strict";
+import { rejects, strictEqual, throws } from "node:assert/strict";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { ServiceType } from "../../src/model/service.ts";
 import { hello } from "../../src/mux/negotiation.ts";
@@ -40,7 +40,7 @@ for (const type of ["local", "remote"] as const) {
   Deno.test(`source_addr: a service of type ${type} listens on its address and on no other`, async () => {
     await using server = serveTcp(echo);
     await using local = await startConnector({ serviceBind: ["127.0.0.3"] });
-    await using remote = await startConnector({ serviceBind: ["127.0.0.3"] });
+    await using remote = await startConnector();
     const service = request(remote.address, { type, destination: server.port });
     const id = await local.connector.expose(service, { waitMs: 5000 });
     await echoes("127.0.0.2", service.sourcePort);
@@ -58,6 +58,25 @@ Deno.test("source_addr: an address that is not the machine's is refused with the
     local.connector.expose(request(remote.address, { sourceAddr: "192.0.2.1" }), { waitMs: 5000 }),
     /Cannot listen on port \d+: no interface of this machine has the address 192\.0\.2\.1$/,
   );
+});
+
+Deno.test("source_addr: without a policy a peer chooses among the addresses of --service-bind, and the user any", async () => {
+  await using local = await startConnector({ serviceBind: ["127.0.0.3"] });
+  await using remote = await startConnector({ serviceBind: ["127.0.0.3", "127.0.0.4"] });
+  for (const sourceAddr of ["127.0.0.2", "0.0.0.0", "::", "::ffff:0:0"]) {
+    await rejects(
+      local.connector.expose(request(remote.address, { sourceAddr }), { waitMs: 5000 }),
+      {
+        code: "permission_denied",
+        message: /peers cannot have services listen on .* here, see --service-bind$/,
+      },
+    );
+  }
+  for (const [type, sourceAddr] of [["local", "127.0.0.4"], ["remote", "127.0.0.2"]] as const) {
+    const service = request(remote.address, { type, sourceAddr });
+    await local.connector.expose(service, { waitMs: 5000 });
+    throws(() => Deno.listen({ hostname: sourceAddr, port: service.sourcePort }));
+  }
 });
 
 Deno.test("source_addr: a peer that does not know it is not asked, whatever it speaks", async () => {

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { canonicalIp, meanings, parseIp } from "../../src/model/ip.ts";
+import { canonicalIp, covers, meanings, parseIp } from "../../src/model/ip.ts";
 
 const SPELLINGS: [text: string, hex: string | undefined, canonical: string][] = [
   ["127.0.0.1", "7f000001", "127.0.0.1"],
@@ -62,5 +62,30 @@ for (const [text, expected] of MEANINGS) {
       meanings(ip).filter((each) => each.length === 4).map((each) => each.join(".")),
       expected,
     );
+  });
+}
+
+const COVERED: [listened: string, host: string, covered: boolean][] = [
+  ["127.0.0.1", "127.0.0.1", true],
+  ["127.0.0.1", "::ffff:127.0.0.1", true],
+  ["127.0.0.1", "127.0.0.2", false],
+  ["127.0.0.1", "0.0.0.0", false],
+  ["127.0.0.1", "::ffff:0.0.0.0", false],
+  ["127.0.0.1", "::", false],
+  ["127.0.0.1", "::1", false],
+  ["0.0.0.0", "10.0.0.1", true],
+  ["0.0.0.0", "::ffff:0.0.0.0", true],
+  ["0.0.0.0", "::1", false],
+  ["0.0.0.0", "::", false],
+  ["::", "10.0.0.1", true],
+  ["::", "::1", true],
+  ["::1", "::1", true],
+  ["::1", "127.0.0.1", false],
+  ["::", "", false],
+];
+
+for (const [listened, host, covered] of COVERED) {
+  Deno.test(`who listens on "${listened}" listens on "${host}": ${covered}`, () => {
+    strictEqual(covers(listened, host), covered);
   });
 }
