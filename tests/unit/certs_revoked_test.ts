@@ -129,6 +129,19 @@ Deno.test("a CRL of a root, in DER and in PEM, and several in one file", () => {
   strictEqual(read(writeCrl({ issuer: root })).size, 0);
 });
 
+Deno.test("entries beside CRLs are refused, and what OpenSSL writes there is not", () => {
+  const crl = pem("X509 CRL", writeCrl({ issuer: root, revoked: [5n] }));
+  const fingerprint = "5F".repeat(32);
+  for (const line of ["serial=0A1B", `sha256 Fingerprint=${fingerprint}`, fingerprint]) {
+    const problem = `"${line}" is an entry, and the file has CRLs, want one or the other`;
+    throws(() => read(`${crl}\n${line}\n`), ({ message }: Error) => message.endsWith(problem));
+    throws(() => read(`${line}\n${crl}`), { message: `Cannot use revoked "r": line 1 ${problem}` });
+  }
+  const text =
+    "        Version 2 (0x1)\n    Serial Number: 0A1B\n    Signature Value:\n  30:45:02\n";
+  strictEqual(read(text + crl).size, 1);
+});
+
 Deno.test("a serial number of a CRL counts for what its issuer has issued, and for nothing else", () => {
   const list = read(writeCrl({ issuer: root, revoked: [serialOf(deepLeaf), serialOf(root)] }));
   strictEqual(reasonAgainst([deepLeaf, between], list), undefined);

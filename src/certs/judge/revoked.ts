@@ -106,6 +106,7 @@ export function readRevoked(
     if (text?.includes("-----BEGIN ") === false) return new RevokedCertificates(readLines(text));
     const crls = text === undefined ? [parseCrl(bytes)] : parsePemCrls(text);
     if (crls.length === 0) throw new SyntaxError(`no block of it is called "${CRL_LABEL}"`);
+    if (text !== undefined) refuseEntries(text);
     for (const crl of crls) checkCrl(crl, { label, roots, now });
     return new RevokedCertificates({ crls });
   } catch (error) {
@@ -159,6 +160,21 @@ function readLines(text: string): { fingerprints: string[]; serials: string[] } 
     else throw new SyntaxError(`line ${index + 1} "${shorten(entry)}" is ${WANTED_ENTRY}`);
   }
   return { fingerprints, serials };
+}
+
+/** What OpenSSL writes around a list is no entry, and does not look like one. */
+const MEANT_ENTRY = /^(?:serial|sha-?256(?: fingerprint)?)\s*=|^[0-9a-f]{64}$/i;
+
+/** @throws {SyntaxError} for an entry beside lists, which would count for nothing. */
+function refuseEntries(text: string): void {
+  let inBlock = false;
+  for (const [index, line] of text.split("\n").entries()) {
+    const entry = line.trim();
+    if (entry.startsWith("-----")) inBlock = entry.startsWith("-----BEGIN ");
+    if (inBlock || !MEANT_ENTRY.test(entry)) continue;
+    const shown = `line ${index + 1} "${shorten(entry)}"`;
+    throw new SyntaxError(`${shown} is an entry, and the file has CRLs, want one or the other`);
+  }
 }
 
 const WANTED_ENTRY =
