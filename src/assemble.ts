@@ -194,7 +194,7 @@ export async function assemble(
     ...replace.connector,
   });
   stack.use(connector);
-  onPolicy = () => connector.readmit();
+  onPolicy = () => void connector.readmit();
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
 

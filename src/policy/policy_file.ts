@@ -1,9 +1,9 @@
 // Reads a policy file: for `connector run`, which needs a policy, and for `connector policy`, which
 // shows every mistake.
 
-import { delay } from "../delay.ts";
 import { type OpenFile, readSmallFile } from "../file_access.ts";
 import { ConnectorError } from "../model/errors.ts";
+import { inSlices } from "../slices.ts";
 import { MAX_POLICY_LENGTH, type ParsedPolicy, parsePolicy } from "./parse.ts";
 import type { Policy } from "./policy.ts";
 
@@ -19,20 +19,6 @@ export async function readPolicyFile(path: string): Promise<PolicyFile> {
     secret: () => false,
   });
   return { ...await inSlices(parsePolicy(text)), access };
-}
-
-/** How long the reading of a file may hold up everything else at a time, in milliseconds: no connection notices. */
-const SLICE_MS = 5;
-
-/** Takes steps to the last, and lets other work go on between them. */
-async function inSlices<Result>(steps: Generator<void, Result, void>): Promise<Result> {
-  for (let began = performance.now();;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    if (performance.now() - began < SLICE_MS) continue;
-    await delay(0);
-    began = performance.now();
-  }
 }
 
 /** Reads a file that has no mistake. @throws {ConnectorError} `invalid_argument` with the first mistake; when it cannot be read. */

@@ -186,9 +186,9 @@ export class Connections implements Disposable {
     };
   }
 
-  /** What is allowed has changed: ends the connections that are not. */
-  readmit(): void {
-    for (const service of this.#services) service.readmit();
+  /** What is allowed has changed: ends the connections that are not, a step for each. */
+  *readmit(): Generator<void, void, void> {
+    for (const service of [...this.#services]) yield* service.readmit();
   }
 
   /** Resets every connection. */

@@ -10,6 +10,7 @@ import type { Session } from "../mux/session.ts";
 import { type PeerInfo, whoFields } from "../model/peer_identity.ts";
 import { principalOf } from "../model/principal.ts";
 import type { Route } from "../proxies.ts";
+import { inSlices } from "../slices.ts";
 import type {
   AskOptions,
   Control,
@@ -95,6 +96,8 @@ export class Connector implements Control, AsyncDisposable {
    * requests each.
    */
   readonly #unkept = new Map<string, number>();
+  /** What looks at everything again, since what is allowed has changed. */
+  #readmission: Generator<void, void, void> | undefined;
   readonly #closing = new AbortController();
   readonly #aborted = new AbortController();
   #closed: Promise<void> | undefined;
@@ -253,14 +256,16 @@ export class Connector implements Control, AsyncDisposable {
     return this.abort();
   }
 
-  /** What is allowed has changed: ends the services and connections that are not, and has services again that are. */
-  readmit(): void {
+  /**
+   * What is allowed has changed: ends the services and connections that are not, and has services again that are. In
+   * slices: what goes on is not held up, however much there is to look at. A further call begins anew. Resolves when all
+   * has been looked at. Never rejects.
+   */
+  async readmit(): Promise<void> {
+    this.#readmission?.return();
     if (this.#closing.signal.aborted) return;
-    this.#exposures.readmit(({ id, name: service }, { peer, reason }) => {
-      const who = peer ? whoFields(peer) : {};
-      this.#connections.changes.info("service no longer allowed", { ...who, service, id, reason });
-    });
-    this.#connections.readmit();
+    this.#readmission = this.#readmit();
+    await inSlices(this.#readmission);
   }
 
   /** What was counted of all connections, those of removed services too. */
@@ -270,6 +275,7 @@ export class Connector implements Control, AsyncDisposable {
 
   async #close({ drainMs, signal }: { drainMs: number; signal: AbortSignal }): Promise<void> {
     this.#closing.abort();
+    this.#readmission?.return();
     const deadline = performance.now() + drainMs;
     const outbound = [...this.#outbound.values()];
     const inbound = [...this.#inbound];
@@ -395,6 +401,14 @@ export class Connector implements Control, AsyncDisposable {
     const side = (service.type === "local") === (peer === undefined) ? "egress" : "ingress";
     const listensOn = side === "ingress" ? this.#listensOn(service, peer) : [];
     this.#admission.expose(service, { side, peer, listensOn });
+  }
+
+  *#readmit(): Generator<void, void, void> {
+    yield* this.#exposures.readmit(({ id, name: service }, { peer, reason }) => {
+      const who = peer ? whoFields(peer) : {};
+      this.#connections.changes.info("service no longer allowed", { ...who, service, id, reason });
+    });
+    yield* this.#connections.readmit();
   }
 
   /** Where to listen for a service of a peer, undefined for our own. */

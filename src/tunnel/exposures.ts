@@ -220,12 +220,18 @@ export class Exposures {
   }
 
   /**
-   * What is allowed has changed: ends what is not, has again what is, and listens where that is allowed. `onForbidden` is told
-   * of each service that is not allowed, before it ends.
+   * What is allowed has changed: ends what is not, has again what is, and listens where that is allowed, a step for each
+   * service. `onForbidden` is told of each service that is not allowed, before it ends.
    */
-  readmit(onForbidden: OnForbidden): void {
-    for (const each of [...this.#own.values()]) this.#readmit(each, undefined, onForbidden);
-    for (const each of [...this.#peers.values()]) this.#readmit(each, each.exposedBy, onForbidden);
+  *readmit(onForbidden: OnForbidden): Generator<void, void, void> {
+    for (const services of [this.#own, this.#peers]) {
+      for (const each of [...services.values()]) {
+        // It may have been removed since the first step.
+        if (services.get(each.service.id) !== each) continue;
+        this.#readmit(each, onForbidden);
+        yield;
+      }
+    }
   }
 
   /** Takes no new visitors of peers' services, and none up any more; open connections go on. */
@@ -304,11 +310,8 @@ export class Exposures {
     this.#places.set(service, share);
   }
 
-  #readmit(
-    service: ExposedService,
-    peer: PeerInfo | undefined,
-    onForbidden: OnForbidden,
-  ): void {
+  #readmit(service: ExposedService, onForbidden: OnForbidden): void {
+    const peer = service.origin === "peer" ? service.exposedBy : undefined;
     try {
       this.#options.admit(service.service, peer);
       if (service.side === "ingress") {

@@ -252,21 +252,22 @@ export class ServiceConnections implements Disposable {
   }
 
   /**
-   * What is allowed has changed: ends the connections that are not, and tells both ends why. Those that wait or dial are
-   * asked about when they are carried.
+   * What is allowed has changed: ends the connections that are not, a step for each, and tells both ends why. Those that
+   * wait or dial are asked about when they are carried.
    */
-  readmit(): void {
+  *readmit(): Generator<void, void, void> {
     this.#era += 1;
-    for (const connection of [...this.#open.all()]) {
-      if (connection.remote === undefined) continue;
+    for (const connection of this.#open.all()) {
+      if (connection.remote === undefined || !this.#open.has(connection)) continue;
       const refusal = this.#refusalNow(connection, connection.remote);
       if (refusal !== undefined) connection.cut?.(refusal.told ?? refusal.reason);
+      yield;
     }
   }
 
   /** Resets the connections that are open. */
   cut(reason: string): void {
-    for (const { cut } of [...this.#open.all()]) cut?.(reason);
+    for (const { cut } of this.#open.all()) cut?.(reason);
   }
 
   /** Resets every connection: to remove a service is to cut it off. Idempotent. */

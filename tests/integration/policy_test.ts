@@ -5,6 +5,8 @@ import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/st
 import { ConnectorError } from "../../src/model/errors.ts";
 import type { RefusalEvent } from "../../src/model/events.ts";
 import type { TlsIdentity } from "../../src/grpc/credentials.ts";
+import type { Rule } from "../../src/tunnel/admission.ts";
+import type { Policy } from "../../src/policy/policy.ts";
 import { PolicyGuard } from "../../src/tunnel/policy_guard.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { LOOPBACK, makePki, pemOf } from "../support/mtls.ts";
@@ -309,6 +311,40 @@ Deno.test("policy: a peer's service that cannot be listened for where that is al
   await until(() => reportOf(local, id)?.status === "complete", "the peer has it again", {
     timeoutMs: 20_000,
   });
+});
+
+/** One that takes its time over each question. */
+function slowGuard(policy: Policy): PolicyGuard {
+  const guard = new PolicyGuard(policy);
+  const { rule } = guard;
+  const slowly: Rule = (subject) => {
+    const began = performance.now();
+    while (performance.now() - began < 2);
+    return rule(subject);
+  };
+  return Object.assign(guard, { rule: slowly });
+}
+
+Deno.test("policy: after a change many services are looked at in turns with other work, anew if it changes again", async () => {
+  const guard = slowGuard(anonymousPolicy(ALL));
+  await using local = await startConnector();
+  await using remote = await startConnector({ policy: guard });
+  const request = { type: "remote", destination: 80 } as const;
+  await Promise.all(
+    Array.from({ length: 30 }, () => exposeThrough({ local, remote }, request)),
+  );
+  const count = () => remote.connector.list().length;
+  guard.replace(NOTHING);
+  const first = remote.connector.readmit();
+  ok(count() > 0, "not all at once");
+  guard.replace(anonymousPolicy(ALL));
+  await Promise.all([first, remote.connector.readmit()]);
+  const left = count();
+  ok(left > 0 && left < 30, `${left} are left`);
+  guard.replace(NOTHING);
+  await remote.connector.readmit();
+  strictEqual(count(), 0);
+  guard.replace(anonymousPolicy(ALL));
 });
 
 Deno.test("policy: limits of services and connections hold, and what ends makes room", async () => {
