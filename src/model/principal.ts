@@ -56,6 +56,7 @@ export class Principal {
   /** IP address, or the host that was dialled; an IPv4 address that came as IPv6 is IPv4. */
   readonly host: string;
   readonly #proof: Uint8Array | undefined;
+  #peerKey: string | undefined;
 
   constructor({ host, certificate, proof }: PrincipalParts) {
     this.host = unmapIpv4(host.replace(/^\[|\]$/g, ""));
@@ -66,6 +67,17 @@ export class Principal {
   /** What to call it in logs and lists: the names that decide who it is, or `anonymous` without a certificate. */
   get displayName(): string {
     return this.certificate?.displayName ?? ANONYMOUS;
+  }
+
+  /**
+   * By which it counts for a policy: the names that decide who it is, whatever its key; over plaintext its address. Kept,
+   * because it is compared with that of every service.
+   */
+  get peerKey(): string {
+    const { certificate, host } = this;
+    return this.#peerKey ??= certificate
+      ? `certificate ${certificate.name}`
+      : `address ${addressKey(host)}`;
   }
 
   /** Whether it has proven an instance at all. */
@@ -143,11 +155,6 @@ export function shareKeyOf(peer: KnownPeer): string {
   // By key: a CA that gives all its certificates one name does not make them have one share.
   if (certificate !== undefined) return `certificate ${certificate.key}`;
   return `address ${addressKey(hostOf(peer.address))}`;
-}
-
-/** By which a peer counts for a policy: the names that decide who it is, whatever its key; over plaintext its address. */
-export function peerKey({ certificate, host }: Principal): string {
-  return certificate ? `certificate ${certificate.name}` : `address ${addressKey(host)}`;
 }
 
 /** An IP address, in brackets or not, as shares count it. */

@@ -8,7 +8,6 @@ import type { PeerInfo } from "../model/peer_identity.ts";
 import {
   mayClaim,
   mayInherit,
-  peerKey,
   type Principal,
   principalOf,
   shareKeyOf,
@@ -348,12 +347,12 @@ export class Exposures {
     const { maxServices = () => Infinity } = this.#options;
     const max = maxServices(peer);
     if (max === Infinity) return;
-    const key = peerKey(principalOf(peer));
+    const key = principalOf(peer).peerKey;
     let count = 0;
     for (const each of this.#peers.values()) {
       const { exposedBy } = each;
       if (each === inPlaceOf || exposedBy === undefined) continue;
-      if (peerKey(principalOf(exposedBy)) === key) count += 1;
+      if (principalOf(exposedBy).peerKey === key) count += 1;
     }
     if (count < max) return;
     const reason = `The policy of this connector allows the peer no more services than ${max}`;

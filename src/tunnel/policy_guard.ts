@@ -2,7 +2,7 @@
 // its limits each peer has taken. policy/decide.ts decides; admission.ts asks.
 
 import { type Address, formatAddress } from "../model/address.ts";
-import { peerKey, type Principal } from "../model/principal.ts";
+import type { Principal } from "../model/principal.ts";
 import type { ServiceRequest } from "../model/service.ts";
 import { decideAmong, type PolicyPeer, type PolicyQuestion, rulesFor } from "../policy/decide.ts";
 import type { ControlRight, Policy, PolicyRule } from "../policy/policy.ts";
@@ -94,7 +94,7 @@ export class PolicyGuard {
   /** A connection counts as its peer's, unless that has as many as a rule for it allows. */
   #count({ place, principal }: Subject, rules: readonly PolicyRule[]): Refusal | undefined {
     if (place === undefined || principal === undefined) return undefined;
-    const key = peerKey(principal);
+    const key = principal.peerKey;
     const count = this.#counts.get(key) ?? { key, connections: 0 };
     if (place.counted === count) return undefined;
     let max = Infinity;
