@@ -1,5 +1,5 @@
-# Connector as a Nomad job: `nomad job run connector.nomad.hcl`. The certificates, and the token that it takes to use
-# the REST API, come from Nomad's variables:
+# Connector as a Nomad job: `nomad job run connector.nomad.hcl`. The certificates, and the token that requests to the
+# REST API need, come from Nomad's variables:
 #   nomad var put nomad/jobs/connector root_cert=@root.cert leaf_cert=@leaf.cert leaf_key=@leaf.key \
 #     api_token="$(openssl rand -hex 32)"
 # To call the API, on the machine that runs the job, at the address that `nomad service info connector-http` shows:
@@ -86,27 +86,30 @@ job "connector" {
         CONNECTOR_SERVER_KEY_PATH  = "${NOMAD_SECRETS_DIR}/leaf.key"
       }
 
+      # The connector reads files again when they change: new ones are in use within seconds, without a restart.
       template {
         data        = "{{ with nomadVar \"nomad/jobs/connector\" }}{{ .root_cert }}{{ end }}"
         destination = "${NOMAD_SECRETS_DIR}/root.cert"
+        change_mode = "noop"
         perms       = "0444"
       }
 
       template {
         data        = "{{ with nomadVar \"nomad/jobs/connector\" }}{{ .leaf_cert }}{{ end }}"
         destination = "${NOMAD_SECRETS_DIR}/leaf.cert"
+        change_mode = "noop"
         perms       = "0444"
       }
 
       template {
         data        = "{{ with nomadVar \"nomad/jobs/connector\" }}{{ .leaf_key }}{{ end }}"
         destination = "${NOMAD_SECRETS_DIR}/leaf.key"
+        change_mode = "noop"
         perms       = "0400"
         uid         = 65532
         gid         = 65532
       }
 
-      # A new token is in use soon after it was written, without a restart.
       template {
         data        = "{{ with nomadVar \"nomad/jobs/connector\" }}{{ .api_token }}{{ end }}"
         destination = "${NOMAD_SECRETS_DIR}/api-token"

@@ -27,7 +27,7 @@ export const RUN_FLAGS = {
   httpBind: {
     flags: "--http-bind <address>",
     variable: "CONNECTOR_HTTP_BIND",
-    description: "host:port or :port to serve the REST API on; by default none if it has a socket",
+    description: "host:port or :port to serve the REST API on; none by default if it has a socket",
     default: ":9091",
   },
   rootCertPath: {
@@ -65,7 +65,7 @@ export const RUN_FLAGS = {
     flags: "--service-bind <ip>",
     variable: "CONNECTOR_SERVICE_BIND",
     description:
-      "IP address on which services are listened for, by default every interface; repeats, or a comma list",
+      "IP address that services listen on, by default every interface; repeats, or a comma list",
     repeats: true,
   },
   logLevel: {

@@ -6,7 +6,7 @@ import config from "../../deno.json" with { type: "json" };
 import { cliDocs } from "../../scripts/cli_docs.ts";
 import { runProgram } from "../support/child.ts";
 import { httpsRequest, makePki } from "../support/mtls.ts";
-import { ROOT, startCommand } from "../support/processes.ts";
+import { ROOT, runCommand, startCommand } from "../support/processes.ts";
 import { exchangePorts, freePorts } from "../support/readme_commands.ts";
 
 const UNIT = `${ROOT}/install/systemd/connector.service`;
@@ -142,6 +142,88 @@ Deno.test("no packaged set-up has an API that anybody on the network may use", a
     ] as const
   ) {
     match(await Deno.readTextFile(`${ROOT}/${file}`), pattern, file);
+  }
+});
+
+Deno.test("where a packaged set-up can, services listen on loopback", async () => {
+  for (
+    const [file, pattern] of [
+      ["install/systemd/connector.service", /^Environment=CONNECTOR_SERVICE_BIND=127\.0\.0\.1$/m],
+      [
+        "install/launchd/dev.jumppad.connector.plist",
+        /<key>CONNECTOR_SERVICE_BIND<\/key>\s*<string>127\.0\.0\.1</,
+      ],
+      ["install/windows/README.md", /--service-bind=127\.0\.0\.1"/],
+    ] as const
+  ) {
+    match(await Deno.readTextFile(`${ROOT}/${file}`), pattern, file);
+  }
+});
+
+Deno.test("each packaged set-up says how its API is called", async () => {
+  const install = await Deno.readTextFile(`${ROOT}/docs/install.md`);
+  for (
+    const [heading, call] of [
+      ["systemd", /^sudo curl -sS --unix-socket \/run\/connector\/api\.sock http:\S+\/list$/m],
+      ["macOS", /^curl -sS http:\/\/localhost:9091\/list$/m],
+      ["Container", /^curl -sS --cacert root\.cert --header "Authorization: Bearer .*\n.*\/list$/m],
+      ["Kubernetes", /^curl -sS --insecure --header "Authorization: Bearer \$TOKEN" .*\/list$/m],
+    ] as const
+  ) {
+    const section = install.slice(install.indexOf(`\n## ${heading}\n`) + 1);
+    match(section.slice(0, section.indexOf("\n## ")), call, heading);
+  }
+  for (
+    const [file, call] of [
+      ["systemd/connector.service", /^# +curl --unix-socket .*\/list$/m],
+      ["kubernetes/connector.yaml", /^# +curl --insecure --header "Authorization: Bearer /m],
+      ["nomad/connector.nomad.hcl", /^# +curl --insecure --header "Authorization: Bearer /m],
+      ["windows/README.md", /^curl\.exe -sS http:\/\/localhost:9091\/list$/m],
+    ] as const
+  ) {
+    match(await Deno.readTextFile(`${ROOT}/install/${file}`), call, file);
+  }
+});
+
+Deno.test("a connector with the container's variables is healthy, and its API needs the token", async () => {
+  const install = await Deno.readTextFile(`${ROOT}/docs/install.md`);
+  const section = install.slice(install.indexOf("\n## Container\n"));
+  const variables = [...section.matchAll(/^ +--env (CONNECTOR_\w+)=(\S+)/gm)]
+    .map(([, name = "", value = ""]) => [name, value] as const);
+  ok(variables.length > 0);
+  const folder = await Deno.makeTempDir();
+  try {
+    const { root, leaf } = await makePki();
+    const files = {
+      "root.cert": root.certificate,
+      "leaf.cert": leaf.certificate,
+      "leaf.key": leaf.key,
+      "api-token": "secret",
+    };
+    for (const [name, text] of Object.entries(files)) {
+      await Deno.writeTextFile(`${folder}/${name}`, text, { mode: 0o400 });
+    }
+    const ports = freePorts(9090, 9091);
+    const env = Object.fromEntries(variables.map(([name, value]) => [
+      name,
+      exchangePorts(value.replace("/etc/connector", folder), ports),
+    ]));
+    const binds = {
+      CONNECTOR_GRPC_BIND: `127.0.0.1:${ports.get(9090)}`,
+      CONNECTOR_HTTP_BIND: `127.0.0.1:${ports.get(9091)}`,
+    };
+    await using child = startCommand(["run"], { env: { ...env, ...binds } });
+    await child.waitFor(/connector started/);
+    strictEqual(/WARN/.exec(child.stderr), null);
+    // The health check of the Dockerfile, which has the same variables.
+    strictEqual((await runCommand(["health"], { env })).code, 0);
+    const list = `https://localhost:${ports.get(9091)}/list`;
+    strictEqual((await httpsRequest(list)).status, 401);
+    const headers = { authorization: "Bearer secret" };
+    const trusted = root.certificate;
+    strictEqual((await httpsRequest(list, { headers, trusted })).status, 200);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });
 
