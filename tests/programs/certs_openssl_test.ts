@@ -9,6 +9,8 @@ import { markOf, readRevoked } from "../../src/certs/judge/revoked.ts";
 import { checkServerCertificates } from "../../src/certs/own/check.ts";
 import { parseCertificates } from "../../src/certs/reader/certificate.ts";
 import { referencePath } from "../support/certificates.ts";
+import { leafIdOf } from "../support/mtls.ts";
+import { readExample } from "../support/security_examples.ts";
 
 async function openssl(args: string[], cwd: string): Promise<string> {
   const { code, stdout, stderr } = await new Deno.Command("openssl", { args, cwd }).output();
@@ -180,5 +182,30 @@ Deno.test("what openssl prints of a leaf, and the CRL that it makes of it, revok
       const list = readRevoked({ label, bytes }, { roots, now: new Date() });
       assert.deepEqual([leaf, other].map((mark) => mark && list.has(mark)), [true, false], label);
     }
+  });
+});
+
+Deno.test("openssl prints the fingerprint that a policy wants as docs/security.md says", async () => {
+  const { dialogues } = await readExample("One service only");
+  const [shown, ...more] = dialogues.filter(({ command }) => command.startsWith("openssl "));
+  assert.ok(shown);
+  assert.deepEqual(more, []);
+  await inFolder(async (folder) => {
+    const root = await writeIssued(await issueRoot(), { name: "root", folder });
+    const authority = await openRoot(root.certificate, root.privateKey);
+    const gateway = join(folder, "certs", "gateway");
+    await Deno.mkdir(gateway, { recursive: true });
+    const leaf = await issueLeaf(authority, HOSTS);
+    await writeIssued(leaf, { name: "leaf", folder: gateway });
+    const { stdout } = await new Deno.Command("sh", { args: ["-c", shown.command], cwd: folder })
+      .output();
+    const printed = new TextDecoder().decode(stdout);
+    assert.equal(
+      printed,
+      shown.output.replace(
+        /^\w{64}/,
+        leafIdOf(await Deno.readTextFile(join(gateway, "leaf.cert"))).key,
+      ),
+    );
   });
 });

@@ -7,7 +7,8 @@ import { cliDocs } from "../../scripts/cli_docs.ts";
 import { runProgram } from "../support/child.ts";
 import { httpsRequest, makePki } from "../support/mtls.ts";
 import { ROOT, runCommand, startCommand } from "../support/processes.ts";
-import { exchangePorts, freePorts } from "../support/readme_commands.ts";
+import { blocksOf, exchangePorts, freePorts } from "../support/readme_commands.ts";
+import { readExample } from "../support/security_examples.ts";
 
 const UNIT = `${ROOT}/install/systemd/connector.service`;
 /** How long a connector that is told to end waits for its connections. */
@@ -55,13 +56,30 @@ Deno.test("the manifests fit Kubernetes' schemas, strictly", async () => {
     const { code, stdout, stderr } = await validate(file);
     strictEqual(code, 0, stdout + stderr);
   }
-  const wrong = await Deno.makeTempFile({ suffix: ".yaml" });
+  const changed = await Deno.makeTempFile({ suffix: ".yaml" });
   try {
     const text = await Deno.readTextFile(`${folder}/connector.yaml`);
-    await Deno.writeTextFile(wrong, text.replace("replicas: 1", "replica: 1"));
-    strictEqual((await validate(wrong)).code, 1);
+    await Deno.writeTextFile(changed, text.replace("replicas: 1", "replica: 1"));
+    strictEqual((await validate(changed)).code, 1);
+
+    // With the policy of docs/security.md, as that says.
+    const [added = ""] = blocksOf(
+      (await readExample("A shared cluster gateway")).section,
+      "text",
+    );
+    let withPolicy = text;
+    for (const [, key, items = ""] of added.matchAll(/^(\w+:)\n((?: {2}- .*\n)+)/gm)) {
+      withPolicy = withPolicy.replace(
+        new RegExp(`^( +)${key}\n`, "m"),
+        (line, indent) => line + items.replaceAll(/^/gm, indent).trimEnd() + "\n",
+      );
+    }
+    strictEqual(withPolicy.split("\n").length, text.split("\n").length + 4);
+    await Deno.writeTextFile(changed, withPolicy);
+    const { code, stdout, stderr } = await validate(changed);
+    strictEqual(code, 0, stdout + stderr);
   } finally {
-    await Deno.remove(wrong);
+    await Deno.remove(changed);
   }
 });
 
