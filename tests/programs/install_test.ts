@@ -163,6 +163,24 @@ Deno.test("no packaged set-up has an API that anybody on the network may use", a
   }
 });
 
+Deno.test("a packaged set-up takes no links from other machines without certificates", async () => {
+  for (
+    const [file, pattern] of [
+      ["install/systemd/connector.service", /^Environment=CONNECTOR_GRPC_BIND=127\.0\.0\.1:9090$/m],
+      [
+        "install/launchd/dev.jumppad.connector.plist",
+        /<key>CONNECTOR_GRPC_BIND<\/key>\s*<string>127\.0\.0\.1:9090</,
+      ],
+      ["install/windows/README.md", /--grpc-bind=127\.0\.0\.1:9090 /],
+      ["install/kubernetes/connector.yaml", /^ +- --server-cert-path=/m],
+      ["install/nomad/connector.nomad.hcl", /^ +CONNECTOR_SERVER_CERT_PATH += /m],
+      ["docs/install.md", /^ +--env CONNECTOR_SERVER_CERT_PATH=/m],
+    ] as const
+  ) {
+    match(await Deno.readTextFile(`${ROOT}/${file}`), pattern, file);
+  }
+});
+
 Deno.test("where a packaged set-up can, services listen on loopback", async () => {
   for (
     const [file, pattern] of [
