@@ -208,7 +208,10 @@ export async function assemble(
     tls: tls?.identity,
     hello: greeting,
     describePeer,
-    onRefused: (peer, reason) => refusals.warn("connection refused", { peer, reason }),
+    onRefused: (address, { rule, reason, principal }) => {
+      const who = whoFields({ address, ...(principal && { principal }) });
+      refusals.info("connection refused", { ...who, rule, reason });
+    },
     control: connector,
     access,
     mayControl: guard && ((peer, right) => guard.mayControl(peer, right)),
@@ -354,9 +357,9 @@ function logControlCall(
   { method, peer, caller, local, id, service, refused, rule }: ControlCall,
   audit: AuditLog,
 ): void {
-  const fields = { method, ...whoFields(peer), caller, local, id, service };
+  const fields = { method, ...whoFields(peer), caller, local, id, service, rule };
   if (refused === undefined) audit.done.info("control call", fields);
-  else audit.refused.info("control call refused", { ...fields, rule, reason: refused });
+  else audit.refused.info("control call refused", { ...fields, reason: refused });
 }
 
 /** Reads the certificates, and watches their files from then on. */

@@ -213,19 +213,20 @@ class Group implements WatchedGroup {
     this.#read = state ?? "";
     this.#seen = undefined;
     const before = asked ? undefined : this.#refusal;
+    const cause = asked ? "reload" : "change";
     try {
       // Each try to open a pipe into which nobody writes would hold one of the few threads that also look names up.
       if (state === undefined) throw noFiles(this.#options.paths);
       await load(() => !this.#disposed);
       this.#refusal = undefined;
-      if (!this.#disposed) logger.info("files reloaded", { files: name });
+      if (!this.#disposed) logger.info("files reloaded", { files: name, cause });
     } catch (error) {
       // Whatever is in the files, and be it a defect that they lay bare, must not end what runs well.
       this.#refusal = reasonOf(error);
       if (this.#disposed || this.#refusal === before) return;
       const hint = error instanceof ConnectorError ? error.hint : undefined;
       const message = "changed files refused, those before them stay in use";
-      logger.error(message, { files: name, reason: this.#refusal, hint });
+      logger.error(message, { files: name, cause, reason: this.#refusal, hint });
     } finally {
       this.#readAt = performance.now();
     }

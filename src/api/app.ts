@@ -10,7 +10,7 @@ import { ApiAccess } from "../model/api_access.ts";
 import { unmapIpv4 } from "../model/address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
-import { ConnectorError, reasonOf } from "../model/errors.ts";
+import { ConnectorError, reasonOf, ruleOf } from "../model/errors.ts";
 import { ANONYMOUS } from "../model/principal.ts";
 import { plainJson } from "../plain_text.ts";
 import type { Control, ExposeOptions, ServiceReport } from "../model/service.ts";
@@ -52,11 +52,11 @@ export interface App {
 
 /** Makes the API. */
 export function createApp(options: AppOptions): App {
-  const { allowedHosts = [] } = options;
+  const { allowedHosts = [], access = new ApiAccess() } = options;
   const { logger = getLogger(["connector", "api"]) } = options;
   const allowed = new Set(allowedHosts.map((host) => host.toLowerCase()));
   const bodies = new BodyReader(options.bodies);
-  const routes = createRoutes(options, { bodies, logger });
+  const routes = createRoutes({ ...options, access }, { bodies, logger });
 
   async function answer(
     request: Request,
@@ -75,6 +75,8 @@ export function createApp(options: AppOptions): App {
   function explain(error: unknown, request: Request, entry: AuditEntry): Response {
     const response = errorResponse(error);
     if (response !== undefined) {
+      const rule = entry.rule ?? ruleOf(error) ?? RULES[response.status];
+      if (rule !== undefined) entry.rule = rule;
       entry.reason = oneLine(reasonOf(error));
       return response;
     }
@@ -105,6 +107,7 @@ export function createApp(options: AppOptions): App {
       logger.debug("request answered", { ...fields, durationMs });
       if (REFUSED.includes(status) || !READING.includes(method)) {
         const kind = response.ok ? "done" : "refused";
+        if (response.ok) entry.rule = access.rule;
         options.audit?.[kind].info("api request", { ...fields, ...entry });
       }
       return response;
@@ -121,12 +124,14 @@ function from(client: Client | undefined): { peer?: string } {
 const READING: readonly string[] = ["GET", "HEAD", "OPTIONS"];
 /** Statuses of answers to who may not ask. */
 const REFUSED: readonly number[] = [401, 403];
+/** Which bounds refuse with which status. */
+const RULES: Readonly<Record<number, string>> = { 408: "time", 413: "size", 429: "limit" };
 /** What the audit log has besides what was asked. */
 interface AuditEntry {
   /** Who asked, as far as that was proven. */
   principal: string;
-  /** What refused it before it was looked at. */
-  rule?: "web page" | "credentials";
+  /** What allowed or refused it; absent if it cannot be done, whoever asks. */
+  rule?: string;
   /** Why it was refused, in words. */
   reason?: string;
   /** What was exposed, as far as it is known. */
@@ -149,7 +154,7 @@ function maxWaiting(): number {
 
 /** Every path and method there is. Each path ends with its answer to all other methods. */
 function createRoutes(
-  { control, issuer, access = new ApiAccess(), problem, notes = () => [] }: AppOptions,
+  { control, issuer, access, problem, notes = () => [] }: AppOptions & { access: ApiAccess },
   { bodies, logger }: { bodies: BodyReader; logger: Logger },
 ): Hono<Env> {
   const routes = new Hono<Env>();
@@ -170,16 +175,11 @@ function createRoutes(
   // The router itself decides what comes before this: whoever read the path once more could read another one.
   routes.use(async (c, next) => {
     const { client, entry } = c.env;
-    try {
-      entry.principal = access.admit({
-        authorization: c.req.header("authorization"),
-        certificate: client?.certificate,
-        socket: client !== undefined && isOnSocket(client),
-      });
-    } catch (error) {
-      entry.rule = "credentials";
-      throw error;
-    }
+    entry.principal = access.admit({
+      authorization: c.req.header("authorization"),
+      certificate: client?.certificate,
+      socket: client !== undefined && isOnSocket(client),
+    });
     await next();
   });
   routes.all("/health", methodNotAllowed("GET, HEAD"));
@@ -229,12 +229,21 @@ function createRoutes(
   if (issuer !== undefined) {
     routes.post("/certificate", async (c) => {
       const refusal = certificateRefusalOf(c.req.raw, c.env.client);
-      if (refusal !== undefined) throw new HTTPException(403, { message: refusal });
+      if (refusal !== undefined) {
+        c.env.entry.rule = "tunnel";
+        throw new HTTPException(403, { message: refusal });
+      }
       const body = await bodies.read(c.req.raw);
       const { parseCertificateBody } = await import("./request_bodies.ts");
       const request = parseCertificateBody(body);
       const { ca, certificate, privateKey, notAfter } = await issuer.issue(request);
-      logger.info("certificate issued", { ...request, notAfter, ...from(c.env.client) });
+      logger.info("certificate issued", {
+        ...request,
+        notAfter,
+        ...from(c.env.client),
+        principal: c.env.entry.principal,
+        rule: access.rule,
+      });
       return c.json({ ca, certificate, private_key: privateKey });
     });
     routes.all("/certificate", methodNotAllowed("POST"));

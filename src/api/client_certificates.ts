@@ -3,9 +3,10 @@
 
 import type { TLSSocket } from "node:tls";
 import type { BoundedLog } from "../bounded_log.ts";
+import { unmapIpv4 } from "../model/address.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
 import type { JudgePeer } from "../model/peer_judge.ts";
-import type { CertificateId, IdentifyPeer } from "../model/principal.ts";
+import { ANONYMOUS, type CertificateId, type IdentifyPeer } from "../model/principal.ts";
 import { shownCertificates } from "../platform/peer_certificates.ts";
 
 /** Whom a server trusts. */
@@ -32,7 +33,12 @@ export function clientCertificate(
     }
     return identify(own);
   } catch (error) {
-    log.info("client certificate refused", { peer: address, reason: reasonOf(error) });
+    log.info("client certificate refused", {
+      peer: unmapIpv4(address),
+      principal: ANONYMOUS,
+      rule: "certificate",
+      reason: reasonOf(error),
+    });
     return undefined;
   }
 }

@@ -5,7 +5,7 @@
 import type { Socket } from "node:net";
 import { unmapIpv4 } from "../model/address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
-import { addressKey, type CertificateId } from "../model/principal.ts";
+import { addressKey, ANONYMOUS, type CertificateId } from "../model/principal.ts";
 import { type Client, SOCKET_CLIENT } from "./client.ts";
 
 /**
@@ -22,7 +22,13 @@ const LOOK_MS = 500;
 /** How long a client may take for its next step where there are many, in milliseconds: several round trips. */
 const LOITERING_MS = 1000;
 /** Why a connection is cut to make room. */
-const CROWDED = "there are too many connections";
+const CROWDED: Cut = { rule: "limit", reason: "there are too many connections" };
+/** Why a connection is cut, and by which rule. */
+interface Cut {
+  rule: "limit" | "time";
+  reason: string;
+}
+
 /** Bytes of answers that clients have not taken yet, of all connections: five of the largest. */
 const MAX_UNSENT_BYTES = 32 * 1024 * 1024;
 
@@ -194,7 +200,7 @@ export class Connections implements Disposable {
     while (this.#unsentBytes > maxUnsentBytes) {
       const victim = this.#leastNeeded((each) => each !== connection && each.unsentBytes > 0);
       if (victim === undefined) return;
-      this.#abort(victim, "too many answers are not received");
+      this.#abort(victim, { rule: "limit", reason: "too many answers are not received" });
     }
   }
 
@@ -245,13 +251,17 @@ export class Connections implements Disposable {
       const lasted = now - connection.since;
       switch (connection.stage) {
         case "opening":
-          if (lasted > headersMs) this.#abort(connection, "it sent no whole request in time");
+          if (lasted > headersMs) {
+            this.#abort(connection, { rule: "time", reason: "it sent no whole request in time" });
+          }
           break;
         case "idle":
           if (lasted > idleMs) connection.abort();
           break;
         case "answering":
-          if (lasted > answerMs) this.#abort(connection, "it does not receive its answer");
+          if (lasted > answerMs) {
+            this.#abort(connection, { rule: "time", reason: "it does not receive its answer" });
+          }
           break;
         case "refused":
         case "receiving":
@@ -289,19 +299,26 @@ export class Connections implements Disposable {
     return least;
   }
 
-  #abort(connection: Connection, reason: string): void {
+  #abort(connection: Connection, cut: Cut): void {
     // To connect and say nothing is what browsers and health checks do, a few at a time.
-    if (connection.hasSpoken || reason === CROWDED) {
-      this.#options.log.warn("REST connection cut", {
-        address: unmapIpv4(connection.client.address),
-        reason,
-      });
+    if (connection.hasSpoken || cut === CROWDED) {
+      this.#options.log.info("REST connection cut", { ...clientFields(connection), ...cut });
     }
     this.release(connection);
     connection.abort();
     // What closes a socket says so later, and until then it would be chosen again.
     for (const [ends, each] of this.#byEnds) if (each === connection) this.#remove(ends, each);
   }
+}
+
+/** Whose connection it is, for the log. */
+export function clientFields(
+  { client, certificate }: Pick<Connection, "client" | "certificate">,
+): { peer: string; principal: string } {
+  return {
+    peer: unmapIpv4(client.address),
+    principal: certificate?.()?.displayName ?? ANONYMOUS,
+  };
 }
 
 /** Whether a client has had the time for a request: some of it was read, or nothing came for a while. */

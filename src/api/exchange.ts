@@ -36,6 +36,15 @@ export interface ExchangeOptions {
   refusalMs: number;
   /** Whether this is the last exchange of its connection. */
   last: () => boolean;
+  /** Told of what is no request, and so reaches no API. */
+  onRefused: (connection: Connection, refusal: RequestRefusal) => void;
+}
+
+/** Why what came is no request, and by which rule. */
+export interface RequestRefusal {
+  rule: "malformed" | "size" | "limit";
+  /** In a sentence. */
+  reason: string;
 }
 
 /** Answers a request, after those that came before it on its connection. Never rejects. */
@@ -47,7 +56,11 @@ export async function exchange(
   const { socket } = incoming;
   if (!(socket instanceof PacedStream)) throw new TypeError("the server is given paced streams");
   const { connection } = socket;
-  if (connection.requests >= MAX_REQUESTS_AHEAD) return connection.abort();
+  if (connection.requests >= MAX_REQUESTS_AHEAD) {
+    const reason = `it has sent over ${MAX_REQUESTS_AHEAD} requests ahead`;
+    options.onRefused(connection, { rule: "limit", reason });
+    return connection.abort();
+  }
   connection.requests += 1;
   // It is not cut between its arrival and its turn.
   if (connection.requests === 1) connection.enter(hasBody(incoming) ? "receiving" : "working");
@@ -100,7 +113,7 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
       ...connection.client,
       certificate: connection.certificate?.(),
     })
-    : withCommonHeaders(request);
+    : refuse(request, messages, options);
   // Every answer of the API is whole, and small but for the list.
   const body = await response.bytes();
   // Many wait for one list, and get it at the same moment.
@@ -125,18 +138,35 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
   connections.release(connection);
 }
 
+/** Tells of what is no request, and answers it. */
+function refuse(
+  { status, reason }: NoRequest,
+  { connection }: Messages,
+  { onRefused }: ExchangeOptions,
+): Response {
+  onRefused(connection, { rule: status === 431 ? "size" : "malformed", reason });
+  return withCommonHeaders(textResponse(status, reason));
+}
+
+/** What cannot be a request: the answer. */
+interface NoRequest {
+  status: 400 | 431;
+  reason: string;
+}
+
 /** The request as the API takes it, or the answer where it cannot be one. */
 function readRequest(
   { incoming, outgoing }: Messages,
   { secure, signal }: { secure: boolean; signal: AbortSignal },
-): Request | Response {
+): Request | NoRequest {
   const { rawHeaders, method = "", url: target = "" } = incoming;
   // The parser takes others, too, and reads them as 1.1.
   if (!HTTP_VERSIONS.includes(incoming.httpVersion)) {
-    return textResponse(400, "The request cannot be read, want HTTP/1.1");
+    return { status: 400, reason: "The request cannot be read, want HTTP/1.1" };
   }
   if (rawHeaders.length / 2 > MAX_HEADER_LINES) {
-    return textResponse(431, `The request has too many headers, want at most ${MAX_HEADER_LINES}`);
+    const reason = `The request has too many headers, want at most ${MAX_HEADER_LINES}`;
+    return { status: 431, reason };
   }
   const headers = new Headers();
   let hosts = 0;
@@ -147,25 +177,22 @@ function readRequest(
   }
   // RFC 9112, section 3.2: of HTTP/1.0 none is wanted.
   if (hosts > 1 || hosts === 0 && incoming.httpVersion !== "1.0") {
-    return textResponse(400, `The request has ${hosts || "no"} Host headers, want one`);
+    return { status: 400, reason: `The request has ${hosts || "no"} Host headers, want one` };
   }
   // What names no host must not seem to name that of the URL.
   if (hosts === 0) headers.set("host", "");
   const host = headers.get("host") ?? "";
   if (!HOST.test(host)) {
-    return textResponse(
-      400,
-      `The Host header ${quoteValue(host)} is no host, want one with or without a port`,
-    );
+    const reason = `The Host header ${
+      quoteValue(host)
+    } is no host, want one with or without a port`;
+    return { status: 400, reason };
   }
   const path = pathOf(target, host);
   if (path === undefined) {
-    return textResponse(
-      400,
-      `Cannot answer a request for ${
-        quoteValue(target)
-      }: want a path, or a URL with the host of the Host header`,
-    );
+    const reason = `Cannot answer a request for ${quoteValue(target)}: ` +
+      "want a path, or a URL with the host of the Host header";
+    return { status: 400, reason };
   }
   return new ReceivedRequest({
     method,

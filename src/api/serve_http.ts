@@ -20,8 +20,15 @@ import type { Address } from "../model/address.ts";
 import { REFUSAL_MS } from "../model/api_access.ts";
 import type { App } from "./app.ts";
 import { clientCertificate, type TrustedClients } from "./client_certificates.ts";
-import { Connections, type ConnectionsOptions, HEADERS_MS, IDLE_MS } from "./connections.ts";
-import { exchange, MAX_HEADER_LINES } from "./exchange.ts";
+import {
+  clientFields,
+  type Connection,
+  Connections,
+  type ConnectionsOptions,
+  HEADERS_MS,
+  IDLE_MS,
+} from "./connections.ts";
+import { exchange, MAX_HEADER_LINES, type RequestRefusal } from "./exchange.ts";
 import { PacedStream } from "./paced_stream.ts";
 import { Turns } from "./turns.ts";
 import { UnixSocket } from "./unix_socket.ts";
@@ -102,6 +109,8 @@ export async function serveHttp(
   let closing = false;
   const http = createHttpServer(() => !closing);
 
+  const onRefused = (connection: Connection, refusal: RequestRefusal) =>
+    log.info("request refused", { ...clientFields(connection), ...refusal });
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     void exchange(incoming, outgoing, {
       fetch,
@@ -109,6 +118,7 @@ export async function serveHttp(
       turns,
       refusalMs,
       last: () => closing,
+      onRefused,
     });
   };
   http.on("request", onRequest);
@@ -117,12 +127,16 @@ export async function serveHttp(
   // Any other expectation is passed over, as most servers do.
   http.on("checkExpectation", onRequest);
   http.on("connect", (_incoming, stream: Duplex) => {
-    refuse(stream, ["405 Method Not Allowed", 'Cannot answer "CONNECT": this is no proxy']);
+    const reason = 'Cannot answer "CONNECT": this is no proxy';
+    if (stream instanceof PacedStream) onRefused(stream.connection, { rule: "malformed", reason });
+    refuse(stream, ["405 Method Not Allowed", reason]);
   });
   http.on("clientError", (error: Error, stream: Duplex) => {
     const refusal = refusalOf(error);
     if (!(stream instanceof PacedStream) || refusal === undefined) return void stream.destroy();
     const { connection } = stream;
+    const [status, reason] = refusal;
+    onRefused(connection, { rule: status.startsWith("431") ? "size" : "malformed", reason });
     // Nobody waits for an answer who has asked nothing.
     if (connection.requests === 0 && connection.hasSpoken) return refuse(stream, refusal);
     // This is told right after the headers, before the request has had its turn.

@@ -9,7 +9,7 @@ import type { CertificateId } from "../model/principal.ts";
 import { names } from "../names.ts";
 import { plainText } from "../plain_text.ts";
 import type { PolicyPeer, PolicyQuestion } from "../policy/decide.ts";
-import type { Policy, PolicyRule } from "../policy/policy.ts";
+import type { Policy } from "../policy/policy.ts";
 import { examples } from "./help_layout.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -166,7 +166,8 @@ async function read(file: string, io: PolicyIo): Promise<Policy | undefined> {
 
 /** Prints an answer, for each address of a name that is to be reached. Whether all of them are allowed. */
 async function explain(policy: Policy, { peer, asked }: Question, io: PolicyIo): Promise<boolean> {
-  const { decideAmong, forbiddenBy, rulesFor } = await import("../policy/decide.ts");
+  const { decideAmong, rulesFor, whyRefused } = await import("../policy/decide.ts");
+  const { nameOfRule } = await import("../policy/policy.ts");
   const rules = rulesFor(policy, peer);
   const { questions, unknown } = await withAddresses(asked, io);
   let allAllowed = unknown === undefined;
@@ -175,17 +176,15 @@ async function explain(policy: Policy, { peer, asked }: Question, io: PolicyIo):
     allAllowed &&= allowed;
     const what = describe(question);
     if (rule !== undefined && unknown !== undefined) {
-      const may = `${describeRule(rule)} may allow it, depending on its address`;
+      const may = `${nameOfRule(rule)} may allow it, depending on its address`;
       io.stdout(line(`undecided: ${what}, ${may}: ${unknown}`));
       continue;
     }
     if (rule !== undefined) {
-      io.stdout(line(`allowed: ${what}, by ${describeRule(rule)}`));
+      io.stdout(line(`allowed: ${what}, by ${nameOfRule(rule)}`));
       continue;
     }
-    const ip = question.kind === "reach" ? question.ip ?? question.to.host : "";
-    const never = forbiddenBy(policy, ip);
-    io.stdout(line(`refused: ${what}, ${never ? `never_reach has ${never.text}` : why(rules)}`));
+    io.stdout(line(`refused: ${what}, ${whyRefused(rules, { policy, question })}`));
   }
   return allAllowed;
 }
@@ -215,22 +214,6 @@ function describe(question: PolicyQuestion): string {
   if (question.kind === "control") return `to call ${question.right}`;
   const at = question.ip === undefined ? "" : ` at ${question.ip}`;
   return `to reach ${formatAddress(question.to)}${at}`;
-}
-
-function describeRule({ number, line }: PolicyRule): string {
-  return `rule ${number} (line ${line})`;
-}
-
-/** Rules that are named, of those that are for a peer. */
-const MAX_NAMED_RULES = 10;
-
-function why(rules: readonly PolicyRule[]): string {
-  const [first, ...more] = rules;
-  if (first === undefined) return "no rule is for this peer";
-  if (more.length === 0) return `${describeRule(first)} is for this peer and does not allow it`;
-  const named = rules.slice(0, MAX_NAMED_RULES).map(describeRule).join(", ");
-  const cut = rules.length > MAX_NAMED_RULES ? ", …" : "";
-  return `none of the ${rules.length} rules for this peer allows it: ${named}${cut}`;
 }
 
 function line(text: string): string {

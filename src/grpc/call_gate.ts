@@ -3,7 +3,13 @@
 
 import http2, { type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
-import type { Call, Connection, ConnectionTable } from "./connections.ts";
+import type {
+  Call,
+  Connection,
+  ConnectionTable,
+  GateRefusal,
+  OnGateRefusal,
+} from "./connections.ts";
 
 /** Bytes of a control call's request, and of a link's first message: a service has a few hundred, a frame 64 KiB. */
 const MAX_REQUEST_BYTES = 128 * 1024;
@@ -23,14 +29,11 @@ const UNIMPLEMENTED = "12";
 /** Lets calls through to whoever serves them. */
 export class CallGate {
   readonly #table: ConnectionTable;
-  readonly #onRefused: (address: string, reason: string) => void;
+  readonly #onRefused: OnGateRefusal;
   #controlCalls = 0;
 
-  /** `onRefused` is told whose call was ended for its size, and why. */
-  constructor(
-    table: ConnectionTable,
-    { onRefused }: { onRefused: (address: string, reason: string) => void },
-  ) {
+  /** `onRefused` is told whose call was refused or ended, and why. */
+  constructor(table: ConnectionTable, { onRefused }: { onRefused: OnGateRefusal }) {
     this.#table = table;
     this.#onRefused = onRefused;
   }
@@ -42,17 +45,20 @@ export class CallGate {
       stream.close(NGHTTP2_NO_ERROR);
       return false;
     }
-    if (connection.revoked !== undefined) {
-      return answer(stream, PERMISSION_DENIED, connection.revoked);
-    }
+    const refuse = (code: string, rule: GateRefusal["rule"], reason: string) => {
+      this.#onRefused(connection.address, { rule, reason, principal: connection.principal() });
+      return answer(stream, code, reason);
+    };
+    const { revoked } = connection;
+    if (revoked !== undefined) return refuse(PERMISSION_DENIED, "revoked", revoked);
     const encoding = headers["grpc-encoding"] ?? "identity";
     if (encoding !== "identity") {
       // A message of 4 KB can stand for one of 4 MB, and a window holds thousands of them.
-      return answer(stream, UNIMPLEMENTED, "messages must not be compressed");
+      return refuse(UNIMPLEMENTED, "encoding", "messages must not be compressed");
     }
     const control = headers[":path"] !== RemoteConnectionService.openStream.path;
     const obstacle = control ? this.#takeControlCall(connection) : takeLink(connection);
-    if (obstacle !== undefined) return answer(stream, RESOURCE_EXHAUSTED, obstacle);
+    if (obstacle !== undefined) return refuse(RESOURCE_EXHAUSTED, "calls", obstacle);
 
     const call = { stream, openedAt: performance.now(), control, answeredAt: undefined };
     connection.calls.add(call);
@@ -100,7 +106,9 @@ export class CallGate {
       } else if (received > MAX_REQUEST_BYTES) {
         Reflect.deleteProperty(stream, "push");
         const what = control ? "the request of a control call" : "the first message of a link";
-        this.#onRefused(connection.address, `${what} is larger than ${MAX_REQUEST_BYTES} bytes`);
+        const reason = `${what} is larger than ${MAX_REQUEST_BYTES} bytes`;
+        const principal = connection.principal();
+        this.#onRefused(connection.address, { rule: "size", reason, principal });
         stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
         return false;
       }

@@ -5,7 +5,7 @@
 // many: whoever only holds connections open holds few, and keeps nobody out, from however many addresses.
 
 import type { Socket } from "node:net";
-import type { Connection, ConnectionTable, Source } from "./connections.ts";
+import type { Connection, ConnectionTable, OnGateRefusal, Source } from "./connections.ts";
 import { peerAddressOf } from "./socket_address.ts";
 
 /**
@@ -29,7 +29,7 @@ export const NEW_GRACE_MS = 2_000;
 /** What the gate needs. */
 export interface ConnectionGateOptions {
   /** A connection was refused: whose it was, and why. */
-  onRefused: (address: string, reason: string) => void;
+  onRefused: OnGateRefusal;
   /** Whether there may be so many connections at the port. */
   allows: (connections: number) => boolean;
   /** As `NEW_GRACE_MS`. */
@@ -54,7 +54,7 @@ export class ConnectionGate {
     const source = this.#table.sourceOf(remoteAddress);
     const reason = this.#obstacle(source);
     if (reason !== undefined) {
-      this.#options.onRefused(peerAddressOf(socket), reason);
+      this.#options.onRefused(peerAddressOf(socket), { rule: "connections", reason });
       return end(socket);
     }
     this.#table.add(socket, source);
@@ -127,7 +127,9 @@ export class ConnectionGate {
 
   /** Cuts a connection for a newer one. */
   #cut(connection: Connection): true {
-    this.#options.onRefused(connection.address, "newer connections need its place");
+    const reason = "newer connections need its place";
+    const principal = connection.principal();
+    this.#options.onRefused(connection.address, { rule: "connections", reason, principal });
     this.#table.remove(connection);
     connection.session?.destroy();
     connection.socket.destroy();

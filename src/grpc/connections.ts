@@ -6,10 +6,40 @@
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { unmapIpv4 } from "../model/address.ts";
-import { addressKey } from "../model/principal.ts";
+import { addressKey, type Principal } from "../model/principal.ts";
 import type { JudgedPeer } from "../model/peer_judge.ts";
 import type { BoundedSession } from "./http2_bounds.ts";
 import { connectionKeyOf, peerAddressOf } from "./socket_address.ts";
+
+/** Why a stranger, or what it asked for, was refused at the gRPC port. */
+export interface GateRefusal {
+  /**
+   * What refused it.
+   * - `handshake`: it shows no certificate that is trusted, or does not get as far as HTTP/2
+   * - `revoked`: one of its certificates is revoked
+   * - `connections`, `calls`: there are too many already
+   * - `http2`: one connection costs too much
+   * - `size`, `time`, `encoding`: a call is too large, takes too long, or is compressed
+   * - `greeting`: what it says of itself, or of what it speaks, cannot be used
+   */
+  rule:
+    | "handshake"
+    | "revoked"
+    | "connections"
+    | "calls"
+    | "http2"
+    | "size"
+    | "time"
+    | "encoding"
+    | "greeting";
+  /** In words. */
+  reason: string;
+  /** Who it has proven to be, if that is known. */
+  principal?: Principal | undefined;
+}
+
+/** Told of each refusal: of whom, host:port, and why. */
+export type OnGateRefusal = (address: string, refusal: GateRefusal) => void;
 
 /** One connection, from its accept to its end. */
 export interface Connection {
@@ -25,6 +55,8 @@ export interface Connection {
   readonly openedAt: number;
   /** Who is at the other end; undefined until the TLS handshake is over, and over plaintext. */
   judged: JudgedPeer | undefined;
+  /** Who is at the other end, for the log: undefined until its certificates were judged, and over plaintext. */
+  principal: () => Principal | undefined;
   /** Why it is about to be cut: one of its certificates was revoked. */
   revoked: string | undefined;
   /** No link has sent anything over it. */
@@ -124,6 +156,7 @@ export class ConnectionTable {
       bounded: undefined,
       openedAt: now,
       judged: undefined,
+      principal: () => undefined,
       revoked: undefined,
       isNew: true,
       calls: new Set(),

@@ -3,7 +3,7 @@
 // link's first message in server.ts.
 
 import http2 from "node:http2";
-import type { Call, Connection, ConnectionTable } from "./connections.ts";
+import type { Call, Connection, ConnectionTable, OnGateRefusal } from "./connections.ts";
 
 /**
  * How long a connection may stay without a call once control calls have come over it, in milliseconds: a client comes back
@@ -27,7 +27,7 @@ const { NGHTTP2_ENHANCE_YOUR_CALM } = http2.constants;
 /** What the deadlines need. */
 export interface DeadlinesOptions {
   /** A control call was ended: whose it was, and why. */
-  onRefused: (address: string, reason: string) => void;
+  onRefused: OnGateRefusal;
   /** As `IDLE_MS`. */
   idleMs: number;
   /** As `REQUEST_MS`. */
@@ -62,7 +62,10 @@ export class Deadlines {
       for (const call of connection.calls) {
         const late = this.#lateness(call, { now, isNew: connection.isNew });
         if (late === undefined) continue;
-        if (call.control) this.#options.onRefused(connection.address, late);
+        if (call.control) {
+          const principal = connection.principal();
+          this.#options.onRefused(connection.address, { rule: "time", reason: late, principal });
+        }
         call.stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
       }
       this.#endIdle(connection, now);

@@ -11,11 +11,15 @@ import http2, {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { descriptors } from "../descriptors.ts";
+import { ConnectorError } from "../model/errors.ts";
 import type { JudgedPeer, JudgePeer } from "../model/peer_judge.ts";
+import { type IdentifyPeer, Principal } from "../model/principal.ts";
+import { shownCertificates } from "../platform/peer_certificates.ts";
 import { CallGate } from "./call_gate.ts";
 import { ConnectionGate, NEW_GRACE_MS } from "./connection_gate.ts";
-import { ConnectionTable } from "./connections.ts";
+import { ConnectionTable, type OnGateRefusal } from "./connections.ts";
 import { Deadlines, IDLE_MS, REQUEST_MS } from "./deadlines.ts";
 import { guardHandshakes } from "./handshake_gate.ts";
 import { boundSession } from "./http2_bounds.ts";
@@ -32,7 +36,9 @@ export interface GatesOptions {
   /** Judges the certificates of peers; absent over plaintext, where there are none. */
   judge?: JudgePeer | undefined;
   /** A connection, or a call of it, was refused: whose it was, and why. */
-  onRefused: (address: string, reason: string) => void;
+  onRefused: OnGateRefusal;
+  /** Says who a certificate in DER is of; absent over plaintext. */
+  identify?: IdentifyPeer | undefined;
   /** Whether there may be so many connections at the port. Default: what the descriptors of the process allow. */
   allows?: (connections: number) => boolean;
   /** Deadlines, in milliseconds. */
@@ -44,7 +50,8 @@ export interface GatesOptions {
 /** The gates of one gRPC server, which may listen on several addresses. */
 export class Gates implements Disposable {
   readonly #judge: JudgePeer | undefined;
-  readonly #onRefused: GatesOptions["onRefused"];
+  readonly #onRefused: OnGateRefusal;
+  readonly #identify: IdentifyPeer | undefined;
   readonly #table = new ConnectionTable({ onEmpty: () => this.#deadlines.pause() });
   readonly #connectionGate: ConnectionGate;
   readonly #callGate: CallGate;
@@ -56,6 +63,7 @@ export class Gates implements Disposable {
     {
       judge,
       onRefused,
+      identify,
       allows = (count) => descriptors.share("peers", count) >= count,
       idleMs = IDLE_MS,
       requestMs = REQUEST_MS,
@@ -64,6 +72,7 @@ export class Gates implements Disposable {
   ) {
     this.#judge = judge;
     this.#onRefused = onRefused;
+    this.#identify = identify;
     this.#connectionGate = new ConnectionGate(this.#table, { onRefused, allows, newGraceMs });
     this.#callGate = new CallGate(this.#table, { onRefused });
     this.#deadlines = new Deadlines(this.#table, { onRefused, idleMs, requestMs });
@@ -76,7 +85,9 @@ export class Gates implements Disposable {
       onRefused: this.#onRefused,
       onJudged: (socket, judged) => {
         const connection = this.#table.of(tcpSocketOf(socket));
-        if (connection) connection.judged = judged;
+        if (connection === undefined) return;
+        connection.judged = judged;
+        connection.principal = this.#principalOf(socket);
       },
     }));
     // Ahead of the handshake's gate.
@@ -122,7 +133,8 @@ export class Gates implements Disposable {
       const reason = connection.judged?.revoked();
       if (reason === undefined || connection.revoked !== undefined) continue;
       connection.revoked = reason;
-      this.#onRefused(connection.address, reason);
+      const principal = connection.principal();
+      this.#onRefused(connection.address, { rule: "revoked", reason, principal });
       const timer = setTimeout(() => connection.socket.destroy(), REVOKED_GRACE_MS);
       connection.socket.once("close", () => clearTimeout(timer));
     }
@@ -143,11 +155,30 @@ export class Gates implements Disposable {
     this.abort();
   }
 
+  /** Finds out who shows a certificate when it is asked first: few are. */
+  #principalOf(socket: TLSSocket): () => Principal | undefined {
+    let found: Principal | undefined;
+    return () => found ??= this.#identifyPeer(socket);
+  }
+
+  #identifyPeer(socket: TLSSocket): Principal | undefined {
+    const [own] = shownCertificates(socket);
+    if (own === undefined) return undefined;
+    try {
+      const certificate = this.#identify?.(own);
+      return new Principal({ host: socket.remoteAddress ?? "", certificate });
+    } catch (error) {
+      // One that says nothing of its holder opens no link either.
+      if (error instanceof ConnectorError) return undefined;
+      throw error;
+    }
+  }
+
   #bound(session: ServerHttp2Session): void {
     const address = peerAddressOf(session.socket);
     const connection = this.#table.of(session.socket);
-    const onExcess = (why: string) => {
-      this.#onRefused(address, why);
+    const onExcess = (reason: string) => {
+      this.#onRefused(address, { rule: "http2", reason, principal: connection?.principal() });
       session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
     };
     const bounded = boundSession(session, { onExcess });

@@ -13,6 +13,7 @@ import { ConnectorError, reasonOf } from "../model/errors.ts";
 import type { JudgedPeer, JudgePeer } from "../model/peer_judge.ts";
 import { shownCertificates } from "../platform/peer_certificates.ts";
 import { type AcceptedTls, tcpSocketOf, tlsSocketOf } from "../platform/tls_socket.ts";
+import type { OnGateRefusal } from "./connections.ts";
 import { explainRefusals, NO_CERTIFICATE, NO_HTTP2 } from "./refusals.ts";
 import { connectionKeyOf, peerAddressOf } from "./socket_address.ts";
 
@@ -26,7 +27,7 @@ export interface HandshakeGateOptions {
   /** Told of each connection that the judge has let in, over TLS. */
   onJudged: (socket: TLSSocket, judged: JudgedPeer) => void;
   /** A connection was refused: who it was, and why. Called at most once for each. */
-  onRefused: (address: string, reason: string) => void;
+  onRefused: OnGateRefusal;
   /** In milliseconds. Default: `HANDSHAKE_TIMEOUT_MS`. */
   handshakeTimeoutMs?: number;
 }
@@ -118,7 +119,7 @@ class Handshakes implements Disposable {
     this.#keys.set(socket, key);
     let told = false;
     const refuse = (reason: string) => {
-      if (!told) this.#onRefused(address, reason);
+      if (!told) this.#onRefused(address, { rule: "handshake", reason });
       told = true;
     };
     const timer = setTimeout(() => {

@@ -24,7 +24,7 @@ import { type Address, formatAddress } from "../model/address.ts";
 import { ApiAccess, REFUSAL_MS } from "../model/api_access.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { delay } from "../delay.ts";
-import { ConnectorError, reasonOf } from "../model/errors.ts";
+import { ConnectorError, reasonOf, ruleOf } from "../model/errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { Hello, Link } from "../mux/link.ts";
 import { answerTo } from "../mux/negotiation.ts";
@@ -34,7 +34,7 @@ import { addressOfCall, connectionOfCall } from "../platform/grpc_call_address.t
 import { pingOptions, type PingTimes, watchSilence } from "../platform/grpc_keepalive.ts";
 import { withHttp2Options } from "../platform/grpc_server_options.ts";
 import { handleOf, keepAccepting } from "../platform/stalled_accept.ts";
-import { isLocalUser, type Principal, principalOf } from "../model/principal.ts";
+import { isLocalUser, LOCAL_USER, type Principal, principalOf } from "../model/principal.ts";
 import { type Control, MAX_NAME_LENGTH } from "../model/service.ts";
 import { MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import {
@@ -49,6 +49,7 @@ import { CallLink, type DescribePeer, helloFromMetadata, helloToMetadata } from 
 import { contextOptions, serverCredentials, type TlsIdentity } from "./credentials.ts";
 import { REQUEST_MS } from "./deadlines.ts";
 import { toBuffer } from "./dial.ts";
+import type { GateRefusal, OnGateRefusal } from "./connections.ts";
 import { Gates, type GatesOptions } from "./gates.ts";
 import { HANDSHAKE_TIMEOUT_MS } from "./handshake_gate.ts";
 import { HeldBack } from "./held_back.ts";
@@ -84,8 +85,13 @@ export interface ControlCall {
   service?: string | undefined;
   /** Why it was refused. */
   refused?: string;
-  /** What refused it, if it was refused for who makes it. */
-  rule?: "credentials" | "policy";
+  /**
+   * What has decided. Undefined if it was refused because it cannot be done.
+   * - `open`: nothing protects the control API: it is the local user's, and each peer's for what it has exposed itself
+   * - `credentials`: a token, or the certificate of this connector
+   * - or what the policy, or what `Admission`, names
+   */
+  rule?: string | undefined;
 }
 
 /** What a server needs. */
@@ -99,7 +105,7 @@ export interface GrpcServerOptions {
   hello: Hello;
   describePeer: DescribePeer;
   /** A connection was refused before it became a call: who it was, and why. */
-  onRefused: (address: string, reason: string) => void;
+  onRefused: OnGateRefusal;
   /** Answers the control API. */
   control: Pick<Control, "expose" | "destroy" | "list">;
   /** Who may use it. Default: the local user, and each peer for what it has exposed itself. */
@@ -107,13 +113,15 @@ export interface GrpcServerOptions {
   /** How long the answer to a wrong token is held back, in milliseconds. Default: `REFUSAL_MS`. */
   refusalMs?: number;
   /** Whether a peer may make such calls as the local user does. Default: `access` alone says. */
-  mayControl?: ((peer: Principal, right: "list" | "expose") => boolean) | undefined;
+  mayControl?:
+    | ((peer: Principal, right: "list" | "expose") => { allowed: boolean; rule: string })
+    | undefined;
   /** Told of each call that changes something or is refused, and so of whoever knocks: bounds what it logs. */
   onControlCall?: (call: ControlCall) => void;
   /** Takes over a link that a peer opened. */
   onLink: (link: Link) => void;
   /** Who gets in, where it is not the default. */
-  gates?: Omit<GatesOptions, "judge" | "onRefused">;
+  gates?: Omit<GatesOptions, "judge" | "identify" | "onRefused">;
 }
 
 /** A listening gRPC server. Disposing aborts it. */
@@ -165,6 +173,7 @@ export class GrpcServer implements Disposable {
     const gates = new Gates({
       ...options.gates,
       judge: tls && ((chain, role) => (options.tls ?? tls).judge(chain, role)),
+      identify: tls && ((certificate) => (options.tls ?? tls).identify(certificate)),
       onRefused: options.onRefused,
     });
     using accepting = new DisposableStack();
@@ -313,7 +322,8 @@ function addServices(server: Server, options: GrpcServerOptions, gates: Gates): 
         entry.service = service?.name.slice(0, MAX_NAME_LENGTH);
         // It would act at other connectors in our name.
         if (!local) {
-          throw new ConnectorError("permission_denied", "Only the local user may expose from here");
+          const reason = "Only the local user may expose from here";
+          throw new ConnectorError("permission_denied", reason, { rule: LOCAL_USER });
         }
         const request = serviceFromMessage(service);
         checkAddress("remote_connector_addr", request.remoteConnectorAddr);
@@ -372,22 +382,23 @@ function controlCall<Request, Response>(
       entry.peer = peer;
       const principal = principalOf(peer);
       entry.local = isLocalUser(principal, options.tls?.own);
-      if (mayControl?.(principal, reads ? "list" : "expose")) {
+      const byPolicy = mayControl?.(principal, reads ? "list" : "expose");
+      entry.rule = access.rule;
+      if (byPolicy?.allowed) {
+        entry.rule = byPolicy.rule;
         entry.local = true;
       } else if (access.isProtected) {
-        entry.rule = "credentials";
         entry.caller = access.admit({
           authorization: authorizationOf(call.metadata),
           // That of a peer opens links, and for that reason alone drives nobody.
           certificate: entry.local ? principal.certificate : undefined,
         });
-        delete entry.rule;
         entry.local = true;
-      } else if (mayControl !== undefined && !entry.local) {
-        entry.rule = "policy";
+      } else if (byPolicy !== undefined && !entry.local) {
         throw new ConnectorError(
           "permission_denied",
           `The policy of this connector does not let ${principal.displayName} call ${method}`,
+          { rule: byPolicy.rule },
         );
       }
       const { local } = entry;
@@ -395,7 +406,7 @@ function controlCall<Request, Response>(
       if (!reads) onControlCall?.(entry);
       return response;
     } catch (error) {
-      onControlCall?.({ ...entry, refused: reasonOf(error) });
+      onControlCall?.({ ...entry, rule: ruleOf(error), refused: reasonOf(error) });
       throw error;
     }
   };
@@ -435,23 +446,27 @@ function acceptLink(
     },
   });
   onArrivalOver(call, () => link.arrived());
-  const refuse = (error: unknown, what: string) => {
+  const refuse = (
+    error: unknown,
+    { what, rule }: { what: string; rule: GateRefusal["rule"] },
+  ) => {
     if (link.ended) return;
     const refused = ConnectorError.from(error, what);
-    onRefused(link.peer.address, refused.message);
+    const { address, principal } = link.peer;
+    onRefused(address, { rule, reason: refused.message, principal });
     link.abort(refused);
   };
   try {
     link.peer.principal = principalOfCall(call, tls);
   } catch (error) {
-    refuse(error, "Cannot tell who the peer is");
+    refuse(error, { what: "Cannot tell who the peer is", rule: "greeting" });
   }
   try {
     // A peer that negotiates waits for the answer; one that does not gets what the reference sends.
     const offer = helloFromMetadata(call.metadata);
     call.sendMetadata(offer ? helloToMetadata(answerTo(offer, hello)) : new Metadata());
   } catch (error) {
-    refuse(error, "Cannot agree with the peer");
+    refuse(error, { what: "Cannot agree with the peer", rule: "greeting" });
   }
   link.greet(call.metadata, describePeer);
   expectMessage(call, { link, withinMs: requestMs, onMessage: () => gates.prove(address) });

@@ -4,7 +4,7 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { ConnectorError } from "./errors.ts";
-import { ANONYMOUS, type CertificateId } from "./principal.ts";
+import { ANONYMOUS, type CertificateId, LOCAL_USER } from "./principal.ts";
 
 /**
  * How long the answer to a wrong token is held back, in milliseconds: whoever guesses waits, and whoever has made a mistake
@@ -71,8 +71,6 @@ export class ApiTokens {
   }
 }
 
-/** What the log calls whoever uses the Unix socket. */
-const LOCAL_USER = "local user";
 const HINT = "Make a token with: openssl rand -hex 32";
 
 function digestOf(token: string): Uint8Array {
@@ -113,6 +111,15 @@ export class ApiAccess {
   }
 
   /**
+   * What decides, for the log:
+   * - `credentials`: a token, a certificate, or the Unix socket, as far as they are asked for
+   * - `open`: nothing does
+   */
+  get rule(): "credentials" | "open" {
+    return this.isProtected ? "credentials" : "open";
+  }
+
+  /**
    * Lets a caller use the API. Returns what to call it in the log.
    *
    * @throws {ConnectorError} with what is wanted: `unauthenticated` if that may be a token, else `permission_denied`.
@@ -134,6 +141,7 @@ export class ApiAccess {
         this.#clientCerts
           ? "The API needs a client certificate of the root"
           : "The API is served on the connector's Unix socket alone",
+        { rule: this.rule },
       );
     }
     const problem = authorization === undefined
@@ -145,6 +153,7 @@ export class ApiAccess {
     return new ConnectorError(
       "unauthenticated",
       `${problem}: want "Authorization: Bearer TOKEN" with a token of --api-token-file${orCertificate}`,
+      { rule: this.rule },
     );
   }
 }

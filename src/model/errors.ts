@@ -45,6 +45,8 @@ export interface ConnectorErrorOptions {
   cause?: unknown;
   /** What the user can do about it, one sentence. */
   hint?: string;
+  /** What refused it, for the audit log: the name of a rule. Nobody else is told. */
+  rule?: string | undefined;
 }
 
 /** A request, a stream or a session failed in a way that is foreseen; a defect stays a `TypeError`. */
@@ -53,12 +55,14 @@ export class ConnectorError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly told: boolean;
+  readonly rule: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: ConnectorErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
     this.told = options.told ?? false;
+    this.rule = options.rule;
   }
 
   /** Wraps anything that was thrown; `action` opens the message, once, as in `Cannot listen on port 80`. */
@@ -69,10 +73,15 @@ export class ConnectorError extends Error {
     const message = reason.startsWith(opening) ? reason : opening + reason;
     return new ConnectorError(code, message, {
       cause: error,
-      ...(error instanceof ConnectorError && { told: error.told }),
+      ...(error instanceof ConnectorError && { told: error.told, rule: error.rule }),
       ...(error instanceof ConnectorError && error.hint !== undefined && { hint: error.hint }),
     });
   }
+}
+
+/** What refused something, if it was refused and has not failed. */
+export function ruleOf(error: unknown): string | undefined {
+  return error instanceof ConnectorError ? error.rule : undefined;
 }
 
 /** The reason in words, without the platform's own decoration. */

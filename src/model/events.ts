@@ -20,8 +20,10 @@ export type ServiceEvent =
     peer: PeerInfo;
   }
   & (
-    /** `restored`: by an earlier run. It is kept already. */
-    | { change: "exposed"; restored: boolean }
+    /** `restored`: by an earlier run. It is kept already. `rule`: what allows it to a peer, as far as that is known. */
+    | { change: "exposed"; restored: boolean; rule?: string | undefined }
+    /** A peer has exposed it over another link than before. */
+    | { change: "moved"; rule?: string | undefined }
     | {
       change: "status";
       status: ServiceStatus;
@@ -107,8 +109,15 @@ export type RefusalCode = typeof REFUSAL_CODES[number];
 export type RefusalEvent = ConnectionFacts & {
   kind: "refusal";
   code: RefusalCode;
+  /** What refused it: the code, or the rule of the policy. */
+  rule: string;
   /** In words. */
   reason: string;
+  /**
+   * What was refused: a connection that is not carried, one that was carried until then, or no more than one of the addresses
+   * of its destination, while another one was dialled.
+   */
+  refused: "connection" | "carried" | "address";
 };
 
 /** What can be published. */

@@ -29,6 +29,8 @@ export interface CertificateId {
 
 /** The name of a peer that has shown no certificate. No certificate has this display name. */
 export const ANONYMOUS = "anonymous";
+/** The name of whoever runs this connector, in the log. */
+export const LOCAL_USER = "local user";
 
 /** Reads what a certificate in DER proves. @throws {ConnectorError} when it cannot be read. */
 export type IdentifyPeer = (certificate: Uint8Array) => CertificateId;

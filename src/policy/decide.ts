@@ -17,6 +17,7 @@ import {
 import {
   CONTROL_RIGHTS,
   type ControlRight,
+  nameOfRule,
   type PeerMatcher,
   type Policy,
   type PolicyRule,
@@ -189,8 +190,27 @@ function isForThisMachine({ text }: Glob): boolean {
   return text === "localhost" || text.endsWith(".localhost");
 }
 
-/** Ranges that the addresses of a question are in, of those that are never dialled. For explanations. */
-export function forbiddenBy({ neverReach }: Policy, ip: string): IpRange | undefined {
+/** Rules that are named, of those that are for a peer. */
+const MAX_NAMED_RULES = 10;
+
+/** Why something is refused, in words for whoever wrote the policy: which rules are for the peer, of which none allows it. */
+export function whyRefused(
+  rules: readonly PolicyRule[],
+  { policy, question }: { policy: Policy; question: PolicyQuestion },
+): string {
+  const ip = question.kind === "reach" ? question.ip ?? question.to.host : "";
+  const never = forbiddenBy(policy, ip);
+  if (never !== undefined) return `never_reach has ${never.text}`;
+  const [first, ...more] = rules;
+  if (first === undefined) return "no rule is for this peer";
+  if (more.length === 0) return `${nameOfRule(first)} is for this peer and does not allow it`;
+  const named = rules.slice(0, MAX_NAMED_RULES).map(nameOfRule).join(", ");
+  const cut = rules.length > MAX_NAMED_RULES ? ", …" : "";
+  return `none of the ${rules.length} rules for this peer allows it: ${named}${cut}`;
+}
+
+/** The range that an address is in, of those that are never dialled. */
+function forbiddenBy({ neverReach }: Policy, ip: string): IpRange | undefined {
   const dialled = readDialledIp(ip);
   return dialled && neverReach.find((range) => touches([range], dialled));
 }

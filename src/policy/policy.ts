@@ -26,6 +26,11 @@ export interface PolicyRule {
   limits: RuleLimits;
 }
 
+/** What a rule is called, where it can be found. */
+export function nameOfRule({ number, line }: Pick<PolicyRule, "number" | "line">): string {
+  return `rule ${number} (line ${line})`;
+}
+
 /** Which peers a rule is for: those that fit every member that is given. Of a list, one entry has to fit. */
 export type PeerMatcher =
   /** Peers without a certificate. */

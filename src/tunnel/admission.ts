@@ -61,6 +61,8 @@ export interface Refusal {
   reason: string;
   /** What the peer is told instead. */
   told?: string;
+  /** What refuses it, for the log. Default: its code. */
+  rule?: string;
 }
 
 /** Returns a refusal, or undefined to allow the subject. Called for each connection: it must not wait, and should not allocate. */
@@ -106,9 +108,9 @@ export class Admission {
       place: undefined,
     });
     if (refusal === undefined) return;
-    const { code, reason, told = reason } = refusal;
+    const { code, reason, told = reason, rule = code } = refusal;
     const message = `Cannot expose service "${name}": ${peer === undefined ? reason : told}`;
-    throw new ConnectorError(ERROR_CODES[code] ?? "permission_denied", message);
+    throw new ConnectorError(ERROR_CODES[code] ?? "permission_denied", message, { rule });
   }
 }
 
@@ -145,6 +147,7 @@ export function notDisabled(
   const refusalOf = (flag: string): Refusal => ({
     code: "disabled",
     reason: `this connector runs with ${flag}`,
+    rule: flag,
   });
   const refusals = {
     egress: disableLocalExpose ? refusalOf("--disable-local-expose") : undefined,

@@ -3,12 +3,12 @@
 
 import { type Address, parseAddress } from "../model/address.ts";
 import { delay } from "../delay.ts";
-import { ConnectorError } from "../model/errors.ts";
+import { ConnectorError, reasonOf, ruleOf } from "../model/errors.ts";
 import type { SessionLimits } from "../model/limits.ts";
 import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
 import { type PeerInfo, whoFields } from "../model/peer_identity.ts";
-import { principalOf } from "../model/principal.ts";
+import { LOCAL_USER, principalOf } from "../model/principal.ts";
 import type { Route } from "../proxies.ts";
 import { inSlices } from "../slices.ts";
 import type {
@@ -19,7 +19,7 @@ import type {
   ServiceReport,
   ServiceRequest,
 } from "../model/service.ts";
-import { EventStream } from "../model/events.ts";
+import { EventStream, type RefusalCode } from "../model/events.ts";
 import type { OwnListeners } from "../net/own_listeners.ts";
 import {
   Admission,
@@ -33,7 +33,7 @@ import type { CountersOfSides } from "./counters.ts";
 import { EventLog } from "./event_log.ts";
 import { newDialPace } from "./dial_pace.ts";
 import type { ExposedService } from "./exposed_service.ts";
-import { Exposures } from "./exposures.ts";
+import { Exposures, type OnForbidden } from "./exposures.ts";
 import { InboundLinks } from "./inbound_links.ts";
 import { Keeper } from "./keeper.ts";
 import type { PolicyGuard } from "./policy_guard.ts";
@@ -68,6 +68,8 @@ export interface ConnectorOptions extends ConnectionsOptions {
   save?: (services: Service[]) => Promise<void>;
 }
 
+/** What stands in the log where a policy's rule would, if there is no policy. */
+const NO_POLICY = "no policy";
 /** How long peers may take to end their links once nothing is open any more, at least, in milliseconds. */
 const CLOSE_GRACE_MS = 1000;
 /** The same when `close` is hastened. */
@@ -180,6 +182,7 @@ export class Connector implements Control, AsyncDisposable {
       try {
         this.#admit(service);
       } catch (error) {
+        this.#logForbidden(service, { peer: undefined, error });
         obstacle = ConnectorError.from(error, "This connector cannot take it up");
       }
       peer.restore(service, obstacle);
@@ -220,7 +223,8 @@ export class Connector implements Control, AsyncDisposable {
     const place = this.#inboundLinks.admit(link.peer);
     if (place === undefined) {
       const reason = "This connector has too many links of the peer already";
-      this.#connections.log.warn("link refused", { peer: link.peer.address, reason });
+      const rule: RefusalCode = "limit";
+      this.#connections.log.info("link refused", { ...whoFields(link.peer), rule, reason });
       return link.abort(new ConnectorError("resource_exhausted", reason));
     }
     const peer = new Peer({ ...this.#peerParts, direction: "inbound", info: link.peer });
@@ -396,18 +400,39 @@ export class Connector implements Control, AsyncDisposable {
     throw new ConnectorError("unavailable", "The connector is shutting down");
   }
 
-  /** Refuses what may not be exposed, by a peer or, if that is undefined, from here. @throws {ConnectorError} saying why. */
-  #admit(service: ServiceRequest, peer?: PeerInfo): void {
+  /** One that was exposed is not allowed: of a peer, or, if that is undefined, of our own. */
+  #logForbidden(
+    { id, name: service, remoteConnectorAddr }: Service,
+    { peer, error }: Parameters<OnForbidden>[1],
+  ): void {
+    this.#connections.changes.info("service no longer allowed", {
+      ...(peer ? whoFields(peer) : { peer: remoteConnectorAddr, principal: LOCAL_USER }),
+      service,
+      id,
+      rule: ruleOf(error),
+      reason: reasonOf(error),
+    });
+  }
+
+  /**
+   * Refuses what may not be exposed, by a peer or, if that is undefined, from here. Returns what allows it, for the log.
+   *
+   * @throws {ConnectorError} saying why.
+   */
+  #admit(service: ServiceRequest, peer?: PeerInfo): string {
     const side = (service.type === "local") === (peer === undefined) ? "egress" : "ingress";
     const listensOn = side === "ingress" ? this.#listensOn(service, peer) : [];
     this.#admission.expose(service, { side, peer, listensOn });
+    const { policy } = this.#options;
+    if (policy === undefined) return NO_POLICY;
+    const { sourcePort, destinationAddr } = service;
+    const principal = peer?.principal;
+    const destination = parseAddress(destinationAddr);
+    return policy.rulesOf({ side, principal, sourcePort, destination, listensOn });
   }
 
   *#readmit(): Generator<void, void, void> {
-    yield* this.#exposures.readmit(({ id, name: service }, { peer, reason }) => {
-      const who = peer ? whoFields(peer) : {};
-      this.#connections.changes.info("service no longer allowed", { ...who, service, id, reason });
-    });
+    yield* this.#exposures.readmit((service, why) => this.#logForbidden(service, why));
     yield* this.#connections.readmit();
   }
 

@@ -75,7 +75,9 @@ async function connect(
   stream.onLost(() => dial.abort());
   connection.cut = () => dial.abort();
   try {
-    return await dial.conn;
+    const conn = await dial.conn;
+    if (refusal !== undefined) connection.passOver(refusal);
+    return conn;
   } catch (error) {
     if (dial.aborted) {
       connection.fail({ code: "left", reason: LEFT });

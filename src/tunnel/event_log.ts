@@ -103,6 +103,14 @@ export class EventLog implements Disposable {
           type,
           sourcePort,
           destinationAddr,
+          rule: event.rule,
+        });
+      case "moved":
+        return this.#theirs.info("service exposed by peer again", {
+          ...whoFields(peer),
+          service,
+          id,
+          rule: event.rule,
         });
       case "status": {
         const { graceMs } = event;
@@ -127,7 +135,7 @@ export class EventLog implements Disposable {
     }
     if (event.change === "leaving") return;
     const reason = event.reason || "closed in order";
-    this.#theirs.info("peer disconnected", { ...who, reason });
+    this.#theirs.info("peer disconnected", { ...whoFields(peer), reason });
   }
 
   #logConnection(event: ConnectionEvent): void {
@@ -145,26 +153,38 @@ export class EventLog implements Disposable {
   }
 
   #logRefusal(
-    { side, code, reason, service: { name: service }, visitor, peer }: RefusalEvent,
+    { side, code, rule, reason, refused, service: { name: service }, visitor, peer }: RefusalEvent,
   ): void {
     // Its visitor is met again, as another service's.
     if (code === "replaced") return;
-    if (side === "ingress") {
-      return this.#strangers.warn("visitor turned away", { service, remote: visitor, reason });
+    if (code === "left" && side === "egress") {
+      return this.#logger.debug("visitor left before its destination was connected", { service });
     }
-    const fields = { ...(peer && whoFields(peer)), service, reason };
-    switch (code) {
-      case "left":
-        return this.#logger.debug("visitor left before its destination was connected", { service });
-      case "limit":
-      case "draining":
-        return this.#strangers.warn("visitor turned away", fields);
-      case "loop":
-        return this.#strangers.warn("connection ended that leads back to itself", fields);
-      case "unreachable":
-        return this.#strangers.warn("destination cannot be reached", fields);
-      default:
-        return this.#strangers.warn("destination refused", fields);
+    const fields = {
+      ...(peer && whoFields(peer)),
+      service,
+      ...(visitor !== "" && { remote: visitor }),
+      rule,
+      reason,
+    };
+    if (code === "unreachable" && side === "egress") {
+      return this.#strangers.warn("destination cannot be reached", fields);
     }
+    this.#strangers.info(messageOf({ side, code, refused }), fields);
+  }
+}
+
+function messageOf({ side, code, refused }: Pick<RefusalEvent, "side" | "code" | "refused">) {
+  if (refused === "carried") return "connection no longer allowed";
+  if (side === "ingress") return "visitor turned away";
+  if (refused === "address") return "address of destination refused";
+  switch (code) {
+    case "limit":
+    case "draining":
+      return "visitor turned away";
+    case "loop":
+      return "connection ended that leads back to itself";
+    default:
+      return "destination refused";
   }
 }

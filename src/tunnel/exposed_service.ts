@@ -168,10 +168,20 @@ export class ExposedService {
     for (const effect of effects) this.#carryOut(effect);
   }
 
-  /** It was taken up, and is in the list from now on. `restored`: an earlier run had it already. */
-  publish({ restored = false }: { restored?: boolean } = {}): void {
+  /**
+   * It was taken up, and is in the list from now on. `restored`: an earlier run had it already; `rule`: what allows it to its
+   * peer.
+   */
+  publish(
+    { restored = false, rule }: { restored?: boolean; rule?: string | undefined } = {},
+  ): void {
     this.#published = true;
-    this.#options.events.publish({ ...this.#subject, change: "exposed", restored });
+    this.#options.events.publish({ ...this.#subject, change: "exposed", restored, rule });
+  }
+
+  /** A peer's: it is about to go over another link, of this peer, which `rule` allows. */
+  publishMoved({ rule, peer }: { rule: string | undefined; peer: PeerInfo }): void {
+    this.#options.events.publish({ ...this.#subject, peer, change: "moved", rule });
   }
 
   /** It is in the list no more. */

@@ -2,7 +2,8 @@
 // whichever link they came over. It decides whose a peer's service is, which service gets a port,
 // and how many there may be; exposure.ts decides where each stands.
 
-import { ConnectorError, reasonOf } from "../model/errors.ts";
+import { ConnectorError } from "../model/errors.ts";
+import type { RefusalCode } from "../model/events.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import {
@@ -36,10 +37,14 @@ const MAX_REMOVED_HOLDERS = 10;
 
 /** What the registry needs of the connector. */
 export interface ExposuresOptions extends ServiceParts {
-  /** Refuses a service of a peer, undefined for our own, that may not be had here. @throws {ConnectorError} with the reason. */
-  admit: (service: Service, peer: PeerInfo | undefined) => void;
-  /** The most services that a peer may have here. Default: as many as there is room for. */
-  maxServices?: (peer: PeerInfo) => number;
+  /**
+   * Refuses a service of a peer, undefined for our own, that may not be had here. Returns what allows it, for the log.
+   *
+   * @throws {ConnectorError} with the reason.
+   */
+  admit: (service: Service, peer: PeerInfo | undefined) => string | undefined;
+  /** The most services that a peer may have here, and what says so. Default: as many as there is room for. */
+  maxServices?: (peer: PeerInfo) => { most: number; rule: string };
   /** Whether an id is that of a service of our own, which may not be used over this link. */
   isTaken: (serviceId: string, link: Session) => boolean;
 }
@@ -47,7 +52,7 @@ export interface ExposuresOptions extends ServiceParts {
 /** Told of a service that is not allowed any more: of a peer, or, if that is undefined, of our own. */
 export type OnForbidden = (
   service: Service,
-  why: { peer: PeerInfo | undefined; reason: string },
+  why: { peer: PeerInfo | undefined; error: unknown },
 ) => void;
 
 /** Every exposed service, of both origins. */
@@ -145,18 +150,23 @@ export class Exposures {
    */
   takeUp(service: Service, { peer, link }: { peer: ServicePeer; link: Session }): boolean {
     if (this.#stopped) {
-      throw new ConnectorError("unavailable", "This connector is shutting down");
+      const rule: RefusalCode = "draining";
+      throw new ConnectorError("unavailable", "This connector is shutting down", { rule });
     }
     const claimant = link.peer;
     if (this.#wasRemoved(service.id, principalOf(claimant))) return false;
-    this.#options.admit(service, claimant);
+    const rule = this.#options.admit(service, claimant);
     const known = this.#peers.get(service.id);
     const taken = known ? !isClaimedBy(known, claimant) : this.#options.isTaken(service.id, link);
     // The claimant is not told whose it is.
-    if (taken) throw new ConnectorError("already_exists", "The id belongs to another service");
+    if (taken) {
+      const rule = "taken";
+      throw new ConnectorError("already_exists", "The id belongs to another service", { rule });
+    }
     const same = known !== undefined && sameService(known.service, service);
     // One whose peer has left and will not return has no listener any more.
     if (same && (known.listening || service.type === "remote")) {
+      if (known.link !== link) known.publishMoved({ rule, peer: claimant });
       this.#assign(known, { peer, link });
       // It may have come with another certificate, of which the policy says something else.
       if (known.side === "ingress") {
@@ -172,7 +182,8 @@ export class Exposures {
     const onPort = service.type === "local" ? this.#listenerOn(service.sourcePort) : undefined;
     if (known === undefined) this.#checkRoom(peer, claimant, { inPlaceOf: onPort });
     if (onPort && onPort !== known && !isInheritedBy(onPort, claimant)) {
-      throw new ConnectorError("already_exists", portInUse(service, onPort, { claimant }));
+      const reason = portInUse(service, onPort, { claimant });
+      throw new ConnectorError("already_exists", reason, { rule: "taken" });
     }
     const added = this.#add(this.#peers, service, {
       origin: "peer",
@@ -193,7 +204,7 @@ export class Exposures {
     this.#peers.set(service.id, added);
     this.#takePlace(added, claimant);
     if (added.listening) this.#ports.set(service.sourcePort, added);
-    added.publish();
+    added.publish({ rule });
     this.#assign(added, { peer, link });
     return true;
   }
@@ -317,7 +328,7 @@ export class Exposures {
         service.listenOn(this.#options.listensOn(service.service, peer));
       }
     } catch (error) {
-      onForbidden(service.service, { peer, reason: reasonOf(error) });
+      onForbidden(service.service, { peer, error });
       return service.forbid(ConnectorError.from(error, "No longer allowed"));
     }
     service.allow();
@@ -337,16 +348,16 @@ export class Exposures {
     const reason = full
       ? `This connector has ${taken} services of the peer already, and ${this.#all.taken} of all`
       : `The link has ${MAX_SERVICES_PER_LINK} services already`;
-    throw new ConnectorError("resource_exhausted", reason);
+    const rule: RefusalCode = "limit";
+    throw new ConnectorError("resource_exhausted", reason, { rule });
   }
 
   #checkLimit(
     peer: PeerInfo,
     { inPlaceOf }: { inPlaceOf: ExposedService | undefined },
   ): void {
-    const { maxServices = () => Infinity } = this.#options;
-    const max = maxServices(peer);
-    if (max === Infinity) return;
+    const { most, rule } = this.#options.maxServices?.(peer) ?? { most: Infinity, rule: "" };
+    if (most === Infinity) return;
     const key = principalOf(peer).peerKey;
     let count = 0;
     for (const each of this.#peers.values()) {
@@ -354,9 +365,9 @@ export class Exposures {
       if (each === inPlaceOf || exposedBy === undefined) continue;
       if (principalOf(exposedBy).peerKey === key) count += 1;
     }
-    if (count < max) return;
-    const reason = `The policy of this connector allows the peer no more services than ${max}`;
-    throw new ConnectorError("resource_exhausted", reason);
+    if (count < most) return;
+    const reason = `The policy of this connector allows the peer no more services than ${most}`;
+    throw new ConnectorError("resource_exhausted", reason, { rule });
   }
 }
 

@@ -44,8 +44,9 @@ export class Keeper implements Disposable {
       (event) => {
         // What was lost may have been anything.
         if (event.kind === "lost") return this.soon();
-        if (event.origin !== "own" || event.change === "status") return;
-        if (event.change === "removed" || !event.restored) this.soon();
+        if (event.origin !== "own") return;
+        const isNew = event.change === "exposed" && !event.restored;
+        if (isNew || event.change === "removed") this.soon();
       },
     );
   }

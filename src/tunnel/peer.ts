@@ -4,7 +4,7 @@
 // decides what a peer may ask for.
 
 import type { Logger } from "@logtape/logtape";
-import { ConnectorError, reasonOf } from "../model/errors.ts";
+import { ConnectorError, reasonOf, ruleOf } from "../model/errors.ts";
 import type { EventStream } from "../model/events.ts";
 import type { SessionLimits } from "../model/limits.ts";
 import type { Link } from "../mux/link.ts";
@@ -13,12 +13,16 @@ import type { DialectName } from "../mux/dialect.ts";
 import type { Leaving } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
 import { type PeerInfo, whoFields } from "../model/peer_identity.ts";
+import { MAX_NAME_LENGTH } from "../model/service.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import type { ControlFrame } from "../wire/frame.ts";
-import { checkServiceId, serviceFromMessage } from "../wire/service_message.ts";
+import { checkServiceId, MAX_ID_LENGTH, serviceFromMessage } from "../wire/service_message.ts";
 import { carryToDestination } from "./egress.ts";
 import type { ExposedService, ServicePeer } from "./exposed_service.ts";
 import type { Exposures } from "./exposures.ts";
+
+/** What stands for a rule in the log when a service was not refused by one: it cannot be had as it was asked for. */
+const NOT_POSSIBLE = "not possible";
 
 /** What peers need of the connector. */
 export interface PeerParts {
@@ -187,7 +191,7 @@ export class Peer implements ServicePeer {
     try {
       if (this.#options.direction === "outbound") {
         const reason = "only the connector that opened the link can expose over it";
-        throw new ConnectorError("failed_precondition", reason);
+        throw new ConnectorError("failed_precondition", reason, { rule: "direction" });
       }
       const service = { ...serviceFromMessage(message), id: checkServiceId(serviceId) };
       const wanted = this.#options.exposures.takeUp(service, { peer: this, link: session });
@@ -199,9 +203,11 @@ export class Peer implements ServicePeer {
     } catch (error) {
       const reason = reasonOf(error);
       const code = error instanceof ConnectorError ? error.code : "internal";
-      this.#options.log.warn("service refused", {
+      this.#options.log.info("service refused", {
         ...whoFields(session.peer),
-        id: serviceId,
+        service: message?.name.slice(0, MAX_NAME_LENGTH),
+        id: serviceId.slice(0, MAX_ID_LENGTH),
+        rule: ruleOf(error) ?? NOT_POSSIBLE,
         reason,
       });
       session.send({ kind: "status", serviceId, status: "error", message: reason, code });
@@ -218,7 +224,14 @@ export class Peer implements ServicePeer {
   #onStream(stream: Stream, session: Session): void {
     const found = this.#find(stream.serviceId, session);
     if (found === undefined || found.side !== "egress" || found.obstructed) {
-      return stream.reset("no_service", "there is no such service");
+      const reason = "there is no such service";
+      this.#options.log.info("stream refused", {
+        ...whoFields({ ...session.peer, address: this.info.address }),
+        id: stream.serviceId.slice(0, MAX_ID_LENGTH),
+        rule: "no_service",
+        reason,
+      });
+      return stream.reset("no_service", reason);
     }
     const peer = { ...session.peer, address: this.info.address };
     carryToDestination(stream, { connections: found.connections, peer });

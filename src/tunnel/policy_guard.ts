@@ -3,9 +3,22 @@
 
 import { type Address, formatAddress } from "../model/address.ts";
 import type { Principal } from "../model/principal.ts";
-import type { ServiceRequest } from "../model/service.ts";
-import { decideAmong, type PolicyPeer, type PolicyQuestion, rulesFor } from "../policy/decide.ts";
-import type { ControlRight, Policy, PolicyRule } from "../policy/policy.ts";
+import type { ServiceRequest, Side } from "../model/service.ts";
+import {
+  decideAmong,
+  type PolicyDecision,
+  type PolicyPeer,
+  type PolicyQuestion,
+  rulesFor,
+  whyRefused,
+} from "../policy/decide.ts";
+import {
+  type ControlRight,
+  nameOfRule,
+  type Policy,
+  type PolicyRule,
+  type RuleLimits,
+} from "../policy/policy.ts";
 import type { PeerCount, Refusal, Rule, Subject } from "./admission.ts";
 
 /** What no policy says is not allowed. */
@@ -55,14 +68,36 @@ export class PolicyGuard {
     return rule?.listen?.addresses ?? bind;
   }
 
-  /** Whether a peer may make calls of gRPC's control API that need this right. */
-  mayControl(principal: Principal, right: Exclude<ControlRight, "none">): boolean {
-    return this.#allows(this.#rulesFor(principal), { kind: "control", right });
+  /** Which rules allow what Admission was asked about, for the log. */
+  rulesOf({ side, principal, sourcePort, destination, listensOn }: {
+    side: Side;
+    principal: Principal | undefined;
+    sourcePort: number;
+    destination: Address;
+    listensOn: readonly string[];
+  }): string {
+    const rules = this.#rulesFor(principal);
+    const questions: PolicyQuestion[] = side === "ingress"
+      ? hostsOf(listensOn).map((host) => ({ kind: "listen", at: { host, port: sourcePort } }))
+      : [{ kind: "reach", to: destination }];
+    const allowing = questions.map((question) => this.#decide(rules, question).rule);
+    return [...new Set(allowing.map((rule) => rule ? nameOfRule(rule) : NO_RULE))].join(", ");
   }
 
-  /** The most services that a peer may have exposed here: the least that a rule for it says. */
-  maxServices(principal: Principal): number {
-    return Math.min(...this.#rulesFor(principal).map(({ limits }) => limits.services ?? Infinity));
+  /** Whether a peer may make calls of gRPC's control API that need this right, and which rule says so. */
+  mayControl(
+    principal: Principal,
+    right: Exclude<ControlRight, "none">,
+  ): { allowed: boolean; rule: string } {
+    const rules = this.#rulesFor(principal);
+    const question: PolicyQuestion = { kind: "control", right };
+    const { allowed, rule } = this.#decide(rules, question);
+    return { allowed, rule: rule ? nameOfRule(rule) : this.#whyRefused(rules, question) };
+  }
+
+  /** The most services that a peer may have exposed here: the least that a rule for it says, and which one. */
+  maxServices(principal: Principal): { most: number; rule: string } {
+    return leastOf(this.#rulesFor(principal), "services");
   }
 
   #refusalOf(subject: Subject): Refusal | undefined {
@@ -71,22 +106,27 @@ export class PolicyGuard {
     if (
       principal === undefined && (action === "dial" || action === "connect" && side === "egress")
     ) {
-      return { code: "policy", reason: "it is not known who the peer is" };
+      return { code: "policy", reason: "it is not known who the peer is", rule: NO_RULE };
     }
     const rules = this.#rulesFor(principal);
     if (side === "ingress") {
       const { sourcePort: port } = subject.service;
       for (const host of hostsOf(subject.listensOn)) {
-        const at = { host, port };
-        if (this.#allows(rules, { kind: "listen", at })) continue;
-        return notAllowed(principal, `listen on ${describe(at)}`);
+        const question = { kind: "listen", at: { host, port } } as const;
+        if (this.#decide(rules, question).allowed) continue;
+        const rule = this.#whyRefused(rules, question);
+        return notAllowed(principal, { what: `listen on ${describe(question.at)}`, rule });
       }
-    } else if (!this.#allows(rules, { kind: "reach", to: destination, ip })) {
-      const told = notAllowed(principal, `reach ${formatAddress(destination)}`);
-      // What a name leads to here is not told.
-      return ip === undefined || ip === destination.host
-        ? told
-        : { ...told, reason: `${told.reason} at ${ip}`, told: told.reason };
+    } else {
+      const question = { kind: "reach", to: destination, ip } as const;
+      if (!this.#decide(rules, question).allowed) {
+        const rule = this.#whyRefused(rules, question);
+        const told = notAllowed(principal, { what: `reach ${formatAddress(destination)}`, rule });
+        // What a name leads to here is not told.
+        return ip === undefined || ip === destination.host
+          ? told
+          : { ...told, reason: `${told.reason} at ${ip}`, told: told.reason };
+      }
     }
     return this.#count(subject, rules);
   }
@@ -97,12 +137,13 @@ export class PolicyGuard {
     const key = principal.peerKey;
     const count = this.#counts.get(key) ?? { key, connections: 0 };
     if (place.counted === count) return undefined;
-    let max = Infinity;
-    for (const { limits } of rules) max = Math.min(max, limits.connections ?? Infinity);
-    if (count.connections >= max) {
+    let most = Infinity;
+    for (const { limits } of rules) most = Math.min(most, limits.connections ?? Infinity);
+    if (count.connections >= most) {
       return {
         code: "limit",
-        reason: `the policy allows the peer no more connections than ${max}`,
+        reason: `the policy allows the peer no more connections than ${most}`,
+        rule: leastOf(rules, "connections").rule,
       };
     }
     this.#counts.set(key, count);
@@ -121,8 +162,29 @@ export class PolicyGuard {
   }
 
   #allows(rules: readonly PolicyRule[], question: PolicyQuestion): boolean {
-    return decideAmong(rules, { policy: this.#policy, question }).allowed;
+    return this.#decide(rules, question).allowed;
   }
+
+  #decide(rules: readonly PolicyRule[], question: PolicyQuestion): PolicyDecision {
+    return decideAmong(rules, { policy: this.#policy, question });
+  }
+
+  #whyRefused(rules: readonly PolicyRule[], question: PolicyQuestion): string {
+    return whyRefused(rules, { policy: this.#policy, question });
+  }
+}
+
+/** What stands in the log where no rule allows or refuses anything. */
+const NO_RULE = "no rule";
+
+/** The least that rules allow of something, and the first rule that says so. */
+function leastOf(
+  rules: readonly PolicyRule[],
+  what: keyof RuleLimits,
+): { most: number; rule: string } {
+  const most = Math.min(...rules.map(({ limits }) => limits[what] ?? Infinity));
+  const rule = rules.find(({ limits }) => limits[what] === most);
+  return { most, rule: rule ? nameOfRule(rule) : NO_RULE };
 }
 
 /** Every interface is one place. */
@@ -134,9 +196,12 @@ function describe(at: Address): string {
   return at.host === "" ? `port ${at.port} of every interface` : formatAddress(at);
 }
 
-function notAllowed(principal: Principal | undefined, what: string): Refusal {
+function notAllowed(
+  principal: Principal | undefined,
+  { what, rule }: { what: string; rule: string },
+): Refusal {
   const reason = principal === undefined
     ? `the policy of this connector lets no peer ${what}`
     : `the policy of this connector does not let ${principal.displayName} ${what}`;
-  return { code: "policy", reason };
+  return { code: "policy", reason, rule };
 }

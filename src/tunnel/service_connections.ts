@@ -3,7 +3,7 @@
 
 import { type Address, parseAddress } from "../model/address.ts";
 import type { ByteChannel } from "../byte_channel.ts";
-import type { ConnectionFacts, EventStream } from "../model/events.ts";
+import type { ConnectionFacts, EventStream, RefusalEvent } from "../model/events.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import type { ConnectionStats, Service, Side } from "../model/service.ts";
 import type { Share } from "../share.ts";
@@ -138,6 +138,11 @@ export class TunnelledConnection implements SwapSetMember, Place {
   fail(refusal: Refusal): void {
     this.#of.fail(this, refusal);
   }
+
+  /** An address of its destination was refused, and another one was dialled. */
+  passOver(refusal: Refusal): void {
+    this.#of.passOver(this, refusal);
+  }
 }
 
 /** What a connection does in its service. */
@@ -149,6 +154,7 @@ interface Carrier {
   wait(connection: TunnelledConnection): Refusal | undefined;
   carry(connection: TunnelledConnection, between: Between): Promise<void>;
   fail(connection: TunnelledConnection, refusal: Refusal): void;
+  passOver(connection: TunnelledConnection, refusal: Refusal): void;
 }
 
 /** The connections of one service, on one side. */
@@ -162,6 +168,7 @@ export class ServiceConnections implements Disposable {
     wait: (connection) => this.#wait(connection),
     carry: (connection, between) => this.#carry(connection, between),
     fail: (connection, refusal) => this.#fail(connection, refusal),
+    passOver: (connection, refusal) => this.#publishRefusal(connection, refusal, "address"),
   };
   #closing = false;
   #aborted = false;
@@ -260,7 +267,10 @@ export class ServiceConnections implements Disposable {
     for (const connection of this.#open.all()) {
       if (connection.remote === undefined || !this.#open.has(connection)) continue;
       const refusal = this.#refusalNow(connection, connection.remote);
-      if (refusal !== undefined) connection.cut?.(refusal.told ?? refusal.reason);
+      if (refusal !== undefined) {
+        this.#publishRefusal(connection, refusal, "carried");
+        connection.cut?.(refusal.told ?? refusal.reason);
+      }
       yield;
     }
   }
@@ -382,12 +392,20 @@ export class ServiceConnections implements Disposable {
     return { service, side, visitor, peer, destination };
   }
 
-  #fail(connection: TunnelledConnection, { code, reason }: Refusal): void {
-    const { counters, events } = this.#options;
-    counters.refused[code] += 1;
-    this.#end(connection, reason);
+  #fail(connection: TunnelledConnection, refusal: Refusal): void {
+    this.#options.counters.refused[refusal.code] += 1;
+    this.#end(connection, refusal.reason);
+    this.#publishRefusal(connection, refusal, "connection");
+  }
+
+  #publishRefusal(
+    connection: TunnelledConnection,
+    { code, reason, rule = code }: Refusal,
+    refused: RefusalEvent["refused"],
+  ): void {
+    const { events } = this.#options;
     if (!events.wants("refusal")) return;
-    events.publish({ kind: "refusal", code, reason, ...this.#factsOf(connection) });
+    events.publish({ kind: "refusal", code, rule, reason, refused, ...this.#factsOf(connection) });
   }
 
   /** An empty reason is an orderly end. */

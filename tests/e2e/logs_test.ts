@@ -38,8 +38,8 @@ Deno.test("logs have one line when a connection opens, one when it closes, and n
   const asked = json.filter(({ message }) => message === "api request").map(({ fields }) => fields);
   const who = { peer: "127.0.0.1", principal: "anonymous" };
   deepStrictEqual(asked, [
-    { method: "POST", path: "/expose", status: 200, ...who, service: "echo", id },
-    { method: "DELETE", path: `/expose/${id}`, status: 200, ...who },
+    { method: "POST", path: "/expose", status: 200, ...who, service: "echo", id, rule: "open" },
+    { method: "DELETE", path: `/expose/${id}`, status: 200, ...who, rule: "open" },
   ]);
   const [opened, closed, ...more] = json.filter(({ message }) => /^connection/.test(message));
   deepStrictEqual(more, []);

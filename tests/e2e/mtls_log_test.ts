@@ -94,14 +94,16 @@ Deno.test("who was refused, and why, is one line on the side that refused", asyn
   ) {
     match(
       secure.lines(/connection refused/)[index] ?? "",
-      new RegExp(`WARN +connection refused peer=127\\.0\\.0\\.1:\\d+ reason="${reason}"$`),
+      new RegExp(
+        `INFO +connection refused peer=127\\.0\\.0\\.1:\\d+ principal=anonymous rule=handshake reason="${reason}"$`,
+      ),
     );
   }
   await callServer(plain.grpcPort, { trusted: root.certificate, own: leaf });
   await until(() => /connection refused/.test(plain.logs()), "the plaintext side has its line");
   match(
     plain.logs(),
-    /WARN +connection refused peer=127\.0\.0\.1:\d+ reason="it does not speak HTTP\/2 in plaintext: it may speak TLS or HTTP\/1\.1"\n/,
+    /INFO +connection refused peer=127\.0\.0\.1:\d+ principal=anonymous rule=handshake reason="it does not speak HTTP\/2 in plaintext: it may speak TLS or HTTP\/1\.1"\n/,
   );
 
   // Outbound, it is we who refuse.

@@ -34,7 +34,7 @@ async function listen(gates = QUICK): Promise<Listening> {
   const listener = await listenForLinks({
     answer: hello(DEFAULT_LIMITS),
     gates,
-    onRefused: (_, reason) => refused.push(reason),
+    onRefused: (_, { reason }) => refused.push(reason),
   });
   return { listener, refused, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() };
 }

@@ -159,10 +159,14 @@ Deno.test("those that wait are fewer than may be open, of one peer and in all", 
 
 Deno.test("few descriptors for many connections are logged once, and so are some of the visitors turned away", () => {
   const lines: string[] = [];
-  const warn = (message: string, fields: Record<string, unknown>) =>
+  const write = (message: string, fields: Record<string, unknown>) =>
     lines.push(`${message} ${JSON.stringify(fields)}`);
   // Of a logger, this is all that is used here.
-  const logger = { warn, isEnabledFor: () => false } as unknown as ConnectionsOptions["logger"];
+  const logger = {
+    info: write,
+    warn: write,
+    isEnabledFor: () => false,
+  } as unknown as ConnectionsOptions["logger"];
   const connections = newConnections({ countDescriptors: () => 100, logger });
   const log = new EventLog(connections.events, { logger, strangers: connections.log });
   const web = connections.openService(service("1"), "egress", { shareKey: "one" });

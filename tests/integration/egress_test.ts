@@ -32,7 +32,7 @@ Deno.test("egress: a destination where the connector listens itself is refused, 
   const destination = { host: "localhost", port: freePort() };
   listeners.add({ host: "", port: destination.port });
   const { logged, lastClose, resets, reasons } = await carry({ destination, listeners });
-  deepStrictEqual(logged, ["warn: destination refused"]);
+  deepStrictEqual(logged, ["info: destination refused"]);
   match(lastClose ?? "", /^Cannot connect to localhost:\d+: this connector listens there itself/);
   deepStrictEqual(resets, ["refused"]);
   deepStrictEqual(reasons, [lastClose]);
@@ -52,7 +52,7 @@ Deno.test("egress: a rule refuses a visitor before anything is dialled, and an a
   const { logged, lastClose, resets } = await carry({ destination, rules: [address] });
   deepStrictEqual(asked.slice(1, 3), ["connect", "dial"]);
   match(lastClose ?? "", /^Cannot connect to localhost:\d+: it is not allowed$/);
-  deepStrictEqual([logged, resets], [["warn: destination refused"], ["refused"]]);
+  deepStrictEqual([logged, resets], [["info: destination refused"], ["refused"]]);
 });
 
 Deno.test("egress: what a rule knows and the peer may not is told to the log alone", async () => {
@@ -99,6 +99,7 @@ async function carry(
   // Only what is called before it is connected.
   const logger = {
     isEnabledFor: () => false,
+    info: (message: string) => logged.push(`info: ${message}`),
     warn: (message: string) => logged.push(`warn: ${message}`),
     debug: (message: string) => logged.push(`debug: ${message}`),
   } as unknown as Logger;

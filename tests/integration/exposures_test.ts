@@ -441,6 +441,7 @@ Deno.test("what happens to a service of a peer is published in order, from its e
     "peer exposed",
     "peer complete",
     "peer pending",
+    "peer moved",
     "peer complete",
     "peer removed",
   ]);
@@ -521,11 +522,12 @@ Deno.test("of a peer's service is told first that it is there, and last how it s
   using _visitors = await waitForPeer(world, { wanted, count: 1 });
   const brief = briefPeer();
   world.services.takeUp(wanted, brief);
-  await until(() => told.length === 5, "all is told");
+  await until(() => told.length === 6, "all is told");
   deepStrictEqual(told, [
     "peer exposed",
     "peer complete",
     "peer pending",
+    "peer moved",
     "peer complete",
     "peer pending",
   ]);

@@ -223,7 +223,7 @@ for (const secure of [true, false]) {
     guardHandshakes(server, {
       judge: () => ({ revoked: () => undefined }),
       onJudged: () => {},
-      onRefused: (address, reason) => refused.push({ address, reason }),
+      onRefused: (address, { reason }) => refused.push({ address, reason }),
       handshakeTimeoutMs: 200,
     });
     server.listen(0, "127.0.0.1");

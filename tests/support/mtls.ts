@@ -116,7 +116,7 @@ export async function startServer(tls?: TlsIdentity): Promise<BareServer> {
     tls,
     hello: hello(DEFAULT_LIMITS),
     describePeer,
-    onRefused: (peer, reason) => refused.push({ peer, reason }),
+    onRefused: (peer, { reason }) => refused.push({ peer, reason }),
     control: {
       expose: () => Promise.reject(new TypeError("nothing is exposed here")),
       destroy: () => Promise.resolve(),

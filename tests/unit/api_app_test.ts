@@ -744,7 +744,12 @@ Deno.test("POST /certificate answers what the issuer makes, and logs it without 
   ]);
   const [line] = log.lines.filter(({ level }) => level === "info");
   assert.equal(line?.message, "certificate issued");
-  assert.deepEqual(line.fields, { ...asked[0], notAfter: SINCE });
+  assert.deepEqual(line.fields, {
+    ...asked[0],
+    notAfter: SINCE,
+    principal: "anonymous",
+    rule: "open",
+  });
 
   const bad = await call("POST", "/certificate", '{"ip_addresses":"::1","dns_names":[1]}');
   assert.equal(bad.status, 422);

@@ -8,6 +8,7 @@ import {
   EventStream,
   REFUSAL_CODES,
   type RefusalCode,
+  type RefusalEvent,
 } from "../../src/model/events.ts";
 import type { PeerInfo } from "../../src/model/peer_identity.ts";
 import { Principal } from "../../src/model/principal.ts";
@@ -97,9 +98,10 @@ Deno.test("lines about a peer's service: exposed, waiting for its peer, and remo
   const since = new Date();
   const who = { peer: "192.0.2.1:30001", principal: "a.example", key: KEY.slice(0, 16) };
   const lines = linesOf([
-    { ...about, change: "exposed", restored: false },
+    { ...about, change: "exposed", restored: false, rule: "rule 2 in line 4" },
     { ...about, change: "status", status: "complete", message: undefined, since },
     { ...about, change: "status", status: "pending", message: "lost", since, graceMs: 10_000 },
+    { ...about, change: "moved", rule: "rule 3 in line 8" },
     { ...about, change: "removed" },
   ]);
   deepStrictEqual(lines, [
@@ -110,8 +112,15 @@ Deno.test("lines about a peer's service: exposed, waiting for its peer, and remo
       type: "local",
       sourcePort: 8080,
       destinationAddr: "db.example:5432",
+      rule: "rule 2 in line 4",
     }],
     ["info", "service waits for its peer", { service: "web", id: "7f", graceMs: 10_000 }],
+    ["info", "service exposed by peer again", {
+      ...who,
+      service: "web",
+      id: "7f",
+      rule: "rule 3 in line 8",
+    }],
     ["info", "service removed", { ...who, service: "web", id: "7f" }],
   ]);
 });
@@ -128,11 +137,12 @@ Deno.test("lines about links: one that we have opened, and one that a peer opens
     { ...inbound, change: "down", reason: "reset" },
   ]);
   const who = { peer: "192.0.2.1:30001" };
+  const known = { ...who, principal: "a.example", key: KEY.slice(0, 16) };
   deepStrictEqual(lines, [
     ["info", "link opened", { ...who, dialect: "native", ...IDENTITY }],
     ["info", "peer connected", { ...who, ...IDENTITY }],
-    ["info", "peer disconnected", { ...who, reason: "closed in order" }],
-    ["info", "peer disconnected", { ...who, reason: "reset" }],
+    ["info", "peer disconnected", { ...known, reason: "closed in order" }],
+    ["info", "peer disconnected", { ...known, reason: "reset" }],
   ]);
 });
 
@@ -163,10 +173,12 @@ Deno.test("lines about a connection are written only at debug, and say what pass
 });
 
 /** A connection that was never carried. */
-function refused(code: RefusalCode, side: Side): ConnectorEvent {
+function refused(code: RefusalCode, side: Side): RefusalEvent {
   return {
     kind: "refusal",
     code,
+    rule: `the rule of ${code}`,
+    refused: "connection",
     reason: `because of ${code}`,
     service,
     side,
@@ -180,21 +192,21 @@ Deno.test("lines about refused connections: each reason has one, but for a visit
   const messageOf = (code: RefusalCode, side: Side) =>
     linesOf([refused(code, side)]).map(([level, message]) => `${level} ${message}`).join();
   for (const code of REFUSAL_CODES) {
-    const expected = code === "replaced" ? "" : "warn visitor turned away";
+    const expected = code === "replaced" ? "" : "info visitor turned away";
     strictEqual(messageOf(code, "ingress"), expected);
   }
   deepStrictEqual(REFUSAL_CODES.map((code) => [code, messageOf(code, "egress")]), [
-    ["disabled", "warn destination refused"],
-    ["draining", "warn visitor turned away"],
-    ["limit", "warn visitor turned away"],
-    ["waiting", "warn destination refused"],
-    ["address", "warn destination refused"],
-    ["policy", "warn destination refused"],
-    ["loop", "warn connection ended that leads back to itself"],
-    ["no_link", "warn destination refused"],
+    ["disabled", "info destination refused"],
+    ["draining", "info visitor turned away"],
+    ["limit", "info visitor turned away"],
+    ["waiting", "info destination refused"],
+    ["address", "info destination refused"],
+    ["policy", "info destination refused"],
+    ["loop", "info connection ended that leads back to itself"],
+    ["no_link", "info destination refused"],
     ["unreachable", "warn destination cannot be reached"],
     ["left", "debug visitor left before its destination was connected"],
-    ["removed", "warn destination refused"],
+    ["removed", "info destination refused"],
     ["replaced", ""],
   ]);
   const [line] = linesOf([refused("address", "egress")]);
@@ -203,12 +215,26 @@ Deno.test("lines about refused connections: each reason has one, but for a visit
     principal: "a.example",
     key: KEY.slice(0, 16),
     service: "web",
+    remote: "198.51.100.7:1",
+    rule: "the rule of address",
     reason: "because of address",
   });
+  // One that is carried, and one of several addresses, have lines of their own.
+  const others = (["carried", "address"] as const).flatMap((what) =>
+    linesOf([{ ...refused("policy", "egress"), refused: what }])
+  );
+  deepStrictEqual(others.map(([level, message]) => `${level} ${message}`), [
+    "info connection no longer allowed",
+    "info address of destination refused",
+  ]);
   const [turnedAway] = linesOf([refused("no_link", "ingress")]);
   deepStrictEqual(turnedAway?.[2], {
+    peer: "192.0.2.1:30001",
+    principal: "a.example",
+    key: KEY.slice(0, 16),
     service: "web",
     remote: "198.51.100.7:1",
+    rule: "the rule of no_link",
     reason: "because of no_link",
   });
 });

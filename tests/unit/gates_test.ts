@@ -35,7 +35,7 @@ class Doors implements Disposable {
   constructor(most: number, options: Partial<GatesOptions> = {}) {
     this.#gates = new Gates({
       allows: (count) => count <= most,
-      onRefused: (address, reason) => this.refused.push({ address, reason }),
+      onRefused: (address, { reason }) => this.refused.push({ address, reason }),
       ...options,
     });
     this.#server.on("connection", (socket: Pretended) => this.#entered.add(socket));

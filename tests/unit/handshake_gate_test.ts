@@ -55,7 +55,7 @@ function openGate() {
       return { revoked: () => undefined };
     },
     onJudged: (socket) => judged.push(socket),
-    onRefused: (address, reason) => refused.push({ address, reason }),
+    onRefused: (address, { reason }) => refused.push({ address, reason }),
   });
   return {
     entered,

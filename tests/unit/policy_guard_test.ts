@@ -66,16 +66,19 @@ Deno.test("policy guard: the egress asks about the name first, and then about ea
     code: "policy",
     reason: `${told} at 10.0.0.1`,
     told,
+    rule: "rule 1 in line 3 is for this peer and does not allow it",
   });
   const destination = { host: "other.example", port: 5432 };
   deepStrictEqual(rule(subject({ destination })), {
     code: "policy",
     reason: "the policy of this connector does not let anonymous reach other.example:5432",
+    rule: "rule 1 in line 3 is for this peer and does not allow it",
   });
   const ip = "192.0.2.9";
   deepStrictEqual(rule(subject({ action: "dial", ip, destination: { host: ip, port: 5432 } })), {
     code: "policy",
     reason: "the policy of this connector does not let anonymous reach 192.0.2.9:5432",
+    rule: "rule 1 in line 3 is for this peer and does not allow it",
   });
 });
 
@@ -112,7 +115,7 @@ rules:
   }
   // A visitor that waits for a link has no peer yet; a connection that is dialled for nobody is not dialled.
   strictEqual(rule(subject({ side: "ingress", principal: undefined })), undefined);
-  const unknown = { code: "policy", reason: "it is not known who the peer is" };
+  const unknown = { code: "policy", reason: "it is not known who the peer is", rule: "no rule" };
   deepStrictEqual(rule(subject({ principal: undefined })), unknown);
   const dialled = subject({ action: "dial", principal: undefined, ip: "192.0.2.9" });
   deepStrictEqual(rule(dialled), unknown);
@@ -165,9 +168,9 @@ rules:
   // It waited for a link, and that is to another peer.
   strictEqual(connect(named("b.example"), four), undefined);
   strictEqual(connect(named("a.example"), one), undefined);
-  strictEqual(guard.maxServices(named("a.example")), 5);
-  strictEqual(guard.maxServices(named("b.example")), Infinity);
-  strictEqual(guard.maxServices(ANONYMOUS), Infinity);
+  deepStrictEqual(guard.maxServices(named("a.example")), { most: 5, rule: "rule 2 in line 4" });
+  strictEqual(guard.maxServices(named("b.example")).most, Infinity);
+  strictEqual(guard.maxServices(ANONYMOUS).most, Infinity);
 });
 
 Deno.test("policy guard: another policy holds at once, and the count of connections stays", () => {
@@ -178,12 +181,12 @@ Deno.test("policy guard: another policy holds at once, and the count of connecti
   const guard = new PolicyGuard(limited(1));
   strictEqual(guard.rule(subject({ place: new TestPlace() })), undefined);
   strictEqual(guard.rule(subject({ place: new TestPlace() }))?.code, "limit");
-  strictEqual(guard.mayControl(ANONYMOUS, "list"), true);
-  strictEqual(guard.mayControl(ANONYMOUS, "expose"), false);
+  strictEqual(guard.mayControl(ANONYMOUS, "list").allowed, true);
+  strictEqual(guard.mayControl(ANONYMOUS, "expose").allowed, false);
   guard.replace(limited(2));
   strictEqual(guard.rule(subject({ place: new TestPlace() })), undefined);
   strictEqual(guard.rule(subject({ place: new TestPlace() }))?.code, "limit");
   guard.replace(policyOf("version: 1\nrules: []"));
   strictEqual(guard.rule(subject())?.code, "policy");
-  strictEqual(guard.mayControl(ANONYMOUS, "list"), false);
+  strictEqual(guard.mayControl(ANONYMOUS, "list").allowed, false);
 });
