@@ -76,7 +76,7 @@ Deno.test("a peer reaches neither REST, nor gRPC, nor a service's port, by any n
   ok(lines.length > 0);
   match(
     lines[0] ?? "",
-    /peer=127\.0\.0\.1:\d+ principal=anonymous service=test reason="Cannot connect to /,
+    /peer=127\.0\.0\.1:\d+ principal=anonymous service=test remote=\S+ rule=address reason="Cannot connect to /,
   );
   await roundTrip(service.port);
 });
@@ -133,7 +133,7 @@ Deno.test("a service with a link-local destination is refused as it is exposed",
   strictEqual(here.status, 403);
   match(here.body, /169\.254\.169\.254 is a link-local address, to which no tunnel leads/);
   const there = await expose("remote");
-  strictEqual(there.status, 502);
+  strictEqual(there.status, 403);
   match(there.body, /169\.254\.169\.254 is a link-local address, to which no tunnel leads/);
   deepStrictEqual(await pair.local.rest.list(), []);
 });
