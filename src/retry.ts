@@ -22,6 +22,15 @@ export const RETRY_BACKOFF: Readonly<BackoffOptions> = {
   random: Math.random,
 };
 
+/** How services are tried again that a peer does not allow: its user may change that, and then they come up by themselves. */
+export const DENIED_BACKOFF: Readonly<BackoffOptions> = {
+  ...RETRY_BACKOFF,
+  // Who changes a policy waits to see whether it helps. Sooner is of no use: a file is read seconds after it has changed.
+  initialMs: 2_000,
+  // A refusal a minute in the peer's log, for a service that nobody removes.
+  maxMs: 60_000,
+};
+
 /** How a link is replaced that still carries everything, though something on the way has said that it will end it. */
 export const RENEWAL_BACKOFF: Readonly<BackoffOptions> = {
   ...RETRY_BACKOFF,

@@ -6,7 +6,7 @@ import type { EventStream } from "../model/events.ts";
 import { SOURCE_ADDR } from "../mux/negotiation.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
-import { RETRY_BACKOFF, waitMs } from "../retry.ts";
+import { DENIED_BACKOFF, RETRY_BACKOFF, waitMs } from "../retry.ts";
 import type { Service, ServiceReport, ServiceRequest, Side } from "../model/service.ts";
 import type { OwnListeners } from "../net/own_listeners.ts";
 import type { ControlFrame } from "../wire/frame.ts";
@@ -157,7 +157,7 @@ export class ExposedService {
     const { next, effects } = reduce(before, event, {
       now: new Date(),
       graceMs: this.#options.graceMs,
-      retryMs: (failures) => waitMs(failures, RETRY_BACKOFF),
+      retryMs: (failures, { denied }) => waitMs(failures, denied ? DENIED_BACKOFF : RETRY_BACKOFF),
     });
     this.#exposure = next;
     if (next.state !== before.state) {

@@ -129,8 +129,11 @@ export interface ExposureContext {
   now: Date;
   /** How long visitors wait for a link that was lost, and a port for its peer, in milliseconds. */
   graceMs: number;
-  /** How long to wait before a try, after so many that failed in a row, in milliseconds. */
-  retryMs: (failures: number) => number;
+  /**
+   * How long to wait before a try, after so many that failed in a row, in milliseconds. `denied`: because the peer does not
+   * allow it.
+   */
+  retryMs: (failures: number, how: { denied: boolean }) => number;
 }
 
 /** What an event leads to. */
@@ -146,11 +149,7 @@ const MAX_TEXT_LENGTH = 1000;
 const NO_LINK = "there is no link to the peer";
 
 /** Reasons that do not pass by themselves: trying again is of no use. */
-const LASTING: readonly ErrorCode[] = [
-  "invalid_argument",
-  "permission_denied",
-  "failed_precondition",
-];
+const LASTING: readonly ErrorCode[] = ["invalid_argument", "failed_precondition"];
 
 /**
  * A service that was just exposed. `known`: whether an earlier run may have exposed it under this id; `placed`: whether the
@@ -471,10 +470,13 @@ function refuse(
   { here, message, code }: { here: boolean; message: string; code: ErrorCode | undefined },
   context: ExposureContext,
 ): AnyStep {
-  const lasting = exposure.stopped || code !== undefined && LASTING.includes(code);
+  const denied = code === "permission_denied";
+  // What this connector allows, it knows of itself. What the peer does may change without a word.
+  const lasting = exposure.stopped || here && denied ||
+    code !== undefined && LASTING.includes(code);
   const retryAt = lasting
     ? undefined
-    : new Date(context.now.getTime() + context.retryMs(exposure.failures));
+    : new Date(context.now.getTime() + context.retryMs(exposure.failures, { denied }));
   const next = { ...exposure, failures: exposure.failures + 1 };
   const text = message.slice(0, MAX_TEXT_LENGTH);
   return enter(next, { kind: "refused", here, message: text, code, retryAt }, context);

@@ -207,6 +207,24 @@ Deno.test("policy: another one ends what it does not allow, with its connections
   }
 });
 
+Deno.test("policy: a peer's service comes up by itself once another policy allows it", async () => {
+  await using server = serveTcp(echo);
+  const guard = new PolicyGuard(NOTHING);
+  await using local = await startConnector();
+  await using remote = await startConnector({ policy: guard });
+  const service = request({ local, remote }, {
+    type: "local",
+    destination: `127.0.0.1:${server.port}`,
+  });
+  const id = await local.connector.expose(service);
+  await until(() => reportOf(local, id)?.status === "error", "it is refused");
+  ok(reportOf(local, id)?.retryAt, "it is known when it is tried again");
+  guard.replace(anonymousPolicy(ALL));
+  remote.connector.readmit();
+  await until(() => reportOf(local, id)?.status === "complete", "it is complete");
+  await roundTrip(service.sourcePort, { length: 10 });
+});
+
 Deno.test("policy: another one that allows the service and not the address ends that connection alone", async () => {
   await using server = serveTcp(echo);
   const ports = `ports: [${server.port}]`;

@@ -2,6 +2,7 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
+import type { ErrorCode } from "../../src/model/errors.ts";
 import {
   dueOf,
   type Effect,
@@ -18,7 +19,11 @@ interface TestLink extends ExposureLink {
   name: string;
 }
 
-const CONTEXT = { now: new Date(1000), graceMs: 500, retryMs: () => 200 };
+const CONTEXT = {
+  now: new Date(1000),
+  graceMs: 500,
+  retryMs: (_: number, { denied }: { denied: boolean }) => denied ? 3000 : 200,
+};
 
 function link(name: string, dialect: "native" | "reference" = "native"): TestLink {
   return { name, peer: { address: name }, dialect, connections: ["tcp"] };
@@ -335,6 +340,20 @@ function showEffect(effect: Effect<TestLink>): string {
   if (effect.kind === "end") words.push(effect.cut ? "cut" : "uncut");
   return words.join(" ");
 }
+
+Deno.test("what a peer does not allow is tried again seldom, what this connector does not allow never", () => {
+  const dueAfter = (event: ExposureEvent<TestLink>) => {
+    const due = dueOf(after(OWN, OPENED, up(A), event).state);
+    return due && due.getTime() - CONTEXT.now.getTime();
+  };
+  const answered = (code: ErrorCode) => dueAfter({ ...answer(A, "error"), code });
+  strictEqual(answered("already_exists"), 200);
+  strictEqual(answered("permission_denied"), 3000);
+  strictEqual(answered("invalid_argument"), undefined);
+  strictEqual(answered("failed_precondition"), undefined);
+  strictEqual(dueAfter({ ...OBSTRUCTED, code: "permission_denied" }), undefined);
+  strictEqual(dueAfter(OBSTRUCTED), 200);
+});
 
 Deno.test("every event in every state has its answer", () => {
   const lines = Object.entries(STATES).flatMap(([name, exposure]) => [
