@@ -62,6 +62,9 @@ Deno.test("the links of a revoked peer that dialled us end at once, with its por
     "it has come back and was refused",
   );
   const ended = log.lines.filter((line) => line.includes(reason));
+  const who = `127\\.0\\.0\\.1:\\d+ 127\\.0\\.0\\.1,::1,localhost [0-9a-f]{16}`;
+  match(log.lines.join("\n"), new RegExp(`^info connection refused ${who} revoked the cert`, "m"));
+  match(log.lines.join("\n"), new RegExp(`^info peer disconnected ${who} the cert`, "m"));
   ok(ended.length > 0, log.lines.join("\n"));
   strictEqual(reportOf(local, id)?.status === "complete", false);
   await echoes(untouched);

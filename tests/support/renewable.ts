@@ -110,11 +110,17 @@ export function shownBy(port: number, alpn: "h2" | "http/1.1"): Promise<string> 
   });
 }
 
-/** Collects what is logged until it is disposed of: level, message and values in a line each. */
-export async function recordLog(): Promise<{ lines: string[] } & AsyncDisposable> {
+/** Collects what is logged until it is disposed of: as it was logged, and level, message and values in a line each. */
+export async function recordLog(): Promise<
+  { lines: string[]; records: LogRecord[] } & AsyncDisposable
+> {
   const lines: string[] = [];
-  const sink = ({ level, rawMessage, properties }: LogRecord) =>
-    void lines.push([level, rawMessage, ...Object.values(properties)].join(" "));
+  const records: LogRecord[] = [];
+  const sink = (record: LogRecord) => {
+    const { level, rawMessage, properties } = record;
+    records.push(record);
+    lines.push([level, rawMessage, ...Object.values(properties)].join(" "));
+  };
   await configure({
     sinks: { sink },
     loggers: [
@@ -122,7 +128,7 @@ export async function recordLog(): Promise<{ lines: string[] } & AsyncDisposable
       { category: ["logtape", "meta"], lowestLevel: "error" },
     ],
   });
-  return { lines, [Symbol.asyncDispose]: reset };
+  return { lines, records, [Symbol.asyncDispose]: reset };
 }
 
 function get(port: number, path: string): Promise<[number, string]> {
