@@ -45,20 +45,25 @@ export class CallGate {
       stream.close(NGHTTP2_NO_ERROR);
       return false;
     }
-    const refuse = (code: string, rule: GateRefusal["rule"], reason: string) => {
+    const refuse = (code: string, { rule, reason }: Omit<GateRefusal, "principal">) => {
       this.#onRefused(connection.address, { rule, reason, principal: connection.principal() });
       return answer(stream, code, reason);
     };
     const { revoked } = connection;
-    if (revoked !== undefined) return refuse(PERMISSION_DENIED, "revoked", revoked);
+    if (revoked !== undefined) {
+      return refuse(PERMISSION_DENIED, { rule: "revoked", reason: revoked });
+    }
     const encoding = headers["grpc-encoding"] ?? "identity";
     if (encoding !== "identity") {
       // A message of 4 KB can stand for one of 4 MB, and a window holds thousands of them.
-      return refuse(UNIMPLEMENTED, "encoding", "messages must not be compressed");
+      const reason = "messages must not be compressed";
+      return refuse(UNIMPLEMENTED, { rule: "encoding", reason });
     }
     const control = headers[":path"] !== RemoteConnectionService.openStream.path;
     const obstacle = control ? this.#takeControlCall(connection) : takeLink(connection);
-    if (obstacle !== undefined) return refuse(RESOURCE_EXHAUSTED, "calls", obstacle);
+    if (obstacle !== undefined) {
+      return refuse(RESOURCE_EXHAUSTED, { rule: "calls", reason: obstacle });
+    }
 
     const call = { stream, openedAt: performance.now(), control, answeredAt: undefined };
     connection.calls.add(call);

@@ -3,7 +3,7 @@
 
 import { type Address, parseAddress } from "../model/address.ts";
 import { delay } from "../delay.ts";
-import { ConnectorError, reasonOf, ruleOf } from "../model/errors.ts";
+import { ConnectorError, type ErrorCode, reasonOf, ruleOf } from "../model/errors.ts";
 import type { SessionLimits } from "../model/limits.ts";
 import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
@@ -217,15 +217,18 @@ export class Connector implements Control, AsyncDisposable {
 
   /** Takes over a link that a peer opened to us. */
   accept(link: Link): void {
+    const refuse = (code: ErrorCode, { rule, reason }: { rule: RefusalCode; reason: string }) => {
+      this.#connections.log.info("link refused", { ...whoFields(link.peer), rule, reason });
+      link.abort(new ConnectorError(code, reason));
+    };
     if (this.#closing.signal.aborted) {
-      return link.abort(new ConnectorError("unavailable", "the connector is shutting down"));
+      const reason = "the connector is shutting down";
+      return refuse("unavailable", { rule: "draining", reason });
     }
     const place = this.#inboundLinks.admit(link.peer);
     if (place === undefined) {
       const reason = "This connector has too many links of the peer already";
-      const rule: RefusalCode = "limit";
-      this.#connections.log.info("link refused", { ...whoFields(link.peer), rule, reason });
-      return link.abort(new ConnectorError("resource_exhausted", reason));
+      return refuse("resource_exhausted", { rule: "limit", reason });
     }
     const peer = new Peer({ ...this.#peerParts, direction: "inbound", info: link.peer });
     peer.publishUp(peer.take(link));

@@ -2,13 +2,20 @@
 // and which rule has decided; and a flood of them is a line a second, which hides nothing that is done.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { once } from "node:events";
+import http2 from "node:http2";
 import { getLogger, type LogRecord } from "@logtape/logtape";
+import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { formatText } from "../../src/log.ts";
 import type { Service } from "../../src/model/service.ts";
+import type { Address } from "../../src/model/address.ts";
+import type { DialParts } from "../../src/net/dial.ts";
+import type { Network } from "../../src/net/network.ts";
 import { PolicyGuard } from "../../src/tunnel/policy_guard.ts";
 import { tempFolder } from "../support/mtls.ts";
 import { anonymousPolicy, policyOf } from "../support/policies.ts";
 import { recordLog } from "../support/renewable.ts";
+import { network } from "../support/sockets.ts";
 import { request } from "../support/rest_server.ts";
 import {
   apiPort,
@@ -16,6 +23,7 @@ import {
   freePort,
   readAll,
   reportOf,
+  roundTrip,
   serveTcp,
   startConnector,
   type TestConnector,
@@ -64,7 +72,7 @@ type World = Awaited<ReturnType<typeof startWorld>>;
 
 /** Exposes from the peer. */
 function expose(
-  { guarded, peer }: World,
+  { guarded, peer }: Pick<World, "guarded" | "peer">,
   { type, destination, name = "web" }: Pick<Service, "type"> & {
     destination: string;
     name?: string;
@@ -268,6 +276,24 @@ Deno.test("audit: each refusal says whom it is about, by which rule, and why", a
   );
   deepStrictEqual([wrongPort.principal, wrongPort.rule], [principal, "handshake"]);
 
+  const session = http2.connect(`http://${guarded.address}`).on("error", () => {});
+  const compressed = await lineOf(world, "connection refused", async () => {
+    const call = session.request({
+      ":method": "POST",
+      ":path": RemoteConnectionService.openStream.path,
+      "content-type": "application/grpc",
+      "grpc-encoding": "gzip",
+    });
+    call.resume();
+    await once(call, "close");
+  });
+  session.destroy();
+  deepStrictEqual(compressed, {
+    principal,
+    rule: "encoding",
+    reason: "messages must not be compressed",
+  });
+
   const listed = await lineOf(
     world,
     "service exposed by peer",
@@ -324,6 +350,37 @@ Deno.test("audit: each refusal says whom it is about, by which rule, and why", a
   guarded.connector.readmit();
   const forbidden = world.lines("service no longer allowed").map(({ properties }) => properties);
   deepStrictEqual(forbidden.map((each) => each.rule), Array(2).fill("no rule is for this peer"));
+});
+
+Deno.test("audit: an address of a name that is refused has its line, though another one was dialled", async () => {
+  await using server = serveTcp(echo);
+  await using log = await recordLog();
+  const ports = `ports: [${server.port}]`;
+  const policy = new PolicyGuard(
+    anonymousPolicy(`reach: [{ host: localhost, ${ports}, except: ["::1/128"] }]`),
+  );
+  // Of a network, this is all that is used here: whatever the system's order is, both are asked about.
+  const both = {
+    dial(address: Address, timeoutMs: number, parts: DialParts = {}) {
+      parts.refuse?.("::1");
+      return network.dial({ ...address, host: "127.0.0.1" }, timeoutMs, parts);
+    },
+  } as unknown as Network;
+  await using remote = await startConnector({ policy, network: both });
+  await using local = await startConnector();
+  const { port, id } = expose({ guarded: remote, peer: local }, {
+    type: "remote",
+    destination: `localhost:${server.port}`,
+  });
+  const own = await id;
+  await until(() => reportOf(local, own)?.status === "complete", "it is complete");
+  await roundTrip(port, { length: 10 });
+  const refused = () => log.lines.filter((line) => line.includes("address of destination refused"));
+  await until(() => refused().length === 1, "it is logged");
+  match(
+    refused()[0] ?? "",
+    /^info .* anonymous \S+ 127\.0\.0\.1:\d+ rule 1 in line 3 is for this peer and does not allow it the policy of .* at ::1$/,
+  );
 });
 
 Deno.test("audit: what a stranger says is one bounded line of plain text", async () => {

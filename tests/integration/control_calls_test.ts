@@ -136,7 +136,24 @@ rules:
   await using user = new Caller(connector.address, b);
   deepStrictEqual(await user.list(), [added]);
   await user.destroy(added);
+  // Who was refused by which rule, who was let in by which, and the local user by none.
+  deepStrictEqual(
+    connector.controlCalls.map((
+      { method, rule, refused },
+    ) => [method, rule, refused === undefined]),
+    [
+      ["ListServices", "rule 3 in line 5 is for this peer and does not allow it", false],
+      ["DestroyService", RULES_OF_A, false],
+      ["ExposeService", RULES_OF_A, false],
+      ["ExposeService", "rule 2 in line 4", true],
+      ["DestroyService", "rule 2 in line 4", true],
+      ["DestroyService", "open", true],
+    ],
+  );
 });
+
+const RULES_OF_A =
+  "none of the 2 rules for this peer allows it: rule 1 in line 3, rule 3 in line 5";
 
 /** Exposes a service to another connector and resolves with its id. */
 async function exposeTo(from: TestConnector, to: string): Promise<string> {
