@@ -41,6 +41,8 @@ export interface Subject {
 export interface Place {
   /** Takes a place among those that are open, or says why not. */
   take(): Refusal | undefined;
+  /** Whether it is carried already, and is asked about again. */
+  readonly carried: boolean;
   /** The peer that it counts for. */
   readonly counted: PeerCount | undefined;
   /** Counts for a peer, and no longer for the one before. `onLeave` is told when that is over. */
@@ -158,9 +160,10 @@ export function notDisabled(
 
 const DRAINING: Refusal = { code: "draining", reason: "the connector is shutting down" };
 
-/** Nothing new begins once the connector closes. A connection that is let in already may dial. */
+/** Nothing new begins once the connector closes. A connection that is let in already may dial, and goes on. */
 export function notDraining(closing: AbortSignal): Rule {
-  return ({ action }) => closing.aborted && action !== "dial" ? DRAINING : undefined;
+  return ({ action, place }) =>
+    closing.aborted && action !== "dial" && place?.carried !== true ? DRAINING : undefined;
 }
 
 /** No tunnel leads to this connector's own ports, nor to addresses of the network link. */

@@ -264,13 +264,12 @@ export class Connector implements Control, AsyncDisposable {
   }
 
   /**
-   * What is allowed has changed: ends the services and connections that are not, and has services again that are. In
-   * slices: what goes on is not held up, however much there is to look at. A further call begins anew. Resolves when all
-   * has been looked at. Never rejects.
+   * What is allowed has changed: ends the services and connections that are not, and has services again that are; while the
+   * connector drains, the connections alone. In slices: what goes on is not held up, however much there is to look at. A
+   * further call begins anew. Resolves when all has been looked at. Never rejects.
    */
   async readmit(): Promise<void> {
     this.#readmission?.return();
-    if (this.#closing.signal.aborted) return;
     this.#readmission = this.#readmit();
     await inSlices(this.#readmission);
   }
@@ -435,7 +434,9 @@ export class Connector implements Control, AsyncDisposable {
   }
 
   *#readmit(): Generator<void, void, void> {
-    yield* this.#exposures.readmit((service, why) => this.#logForbidden(service, why));
+    if (!this.#closing.signal.aborted) {
+      yield* this.#exposures.readmit((service, why) => this.#logForbidden(service, why));
+    }
     yield* this.#connections.readmit();
   }
 

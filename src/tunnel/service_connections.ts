@@ -91,6 +91,10 @@ export class TunnelledConnection implements SwapSetMember, Place {
     this.era = era;
   }
 
+  get carried(): boolean {
+    return this.remote !== undefined;
+  }
+
   count(peer: PeerCount, onLeave: (peer: PeerCount) => void): void {
     this.uncount();
     peer.connections += 1;

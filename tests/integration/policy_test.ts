@@ -410,3 +410,28 @@ Deno.test("policy: a peer at its limit that was started anew has the port of its
   await expose(second);
   deepStrictEqual(remote.connector.list().map(({ status }) => status), ["complete"]);
 });
+
+Deno.test("policy: while a connector drains, another policy ends what it does not allow, and nothing else", async () => {
+  await using server = serveTcp(echo);
+  const all = anonymousPolicy(ALL);
+  for (const type of ["local", "remote"] as const) {
+    const guard = new PolicyGuard(all);
+    await using local = await startConnector();
+    await using remote = await startConnector({ policy: guard });
+    const { port } = await exposeThrough({ local, remote }, { type, destination: server.port });
+    using visitor = await Deno.connect({ port });
+    const echoes = async () => {
+      await visitor.write(Uint8Array.of(7));
+      return await visitor.read(new Uint8Array(1)) === 1;
+    };
+    strictEqual(await echoes(), true);
+    const closed = remote.running.close({ drainMs: 60_000 });
+    guard.replace(anonymousPolicy("control: list, " + ALL));
+    remote.connector.readmit();
+    strictEqual(await echoes(), true);
+    guard.replace(NOTHING);
+    remote.connector.readmit();
+    strictEqual(await echoes().catch(() => false), false);
+    await closed;
+  }
+});

@@ -99,6 +99,9 @@ Deno.test("admission: once the connector closes nothing begins, and what was let
   strictEqual(rule(subject())?.code, "draining");
   strictEqual(rule(subject({ action: "expose" }))?.code, "draining");
   strictEqual(rule(subject({ action: "dial", ip: "192.0.2.9" })), undefined);
+  const place = { take: () => undefined, counted: undefined, count: () => {} };
+  strictEqual(rule(subject({ place: { ...place, carried: false } }))?.code, "draining");
+  strictEqual(rule(subject({ place: { ...place, carried: true } })), undefined);
 });
 
 Deno.test("admission: addresses are judged as they are dialled, and ranges that no tunnel leads to when they are asked for", () => {
@@ -125,6 +128,7 @@ Deno.test("admission: the bounds are asked last, so that what another rule refus
       taken += 1;
       return taken > 1 ? { code: "limit", reason: "too many" } as const : undefined;
     },
+    carried: false,
     counted: undefined,
     count: () => {},
   };

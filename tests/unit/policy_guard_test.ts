@@ -32,6 +32,7 @@ function subject(given: Partial<Subject> = {}): Subject {
 
 /** The place of a connection that was let in by Admission. */
 class TestPlace implements Place {
+  readonly carried = false;
   counted: PeerCount | undefined;
   #onLeave: (peer: PeerCount) => void = () => {};
 
