@@ -12,6 +12,7 @@ import { type HttpServer, serveHttp } from "./api/serve_http.ts";
 import type { LoadedTls, TlsPaths } from "./cli/tls.ts";
 import type { TlsFiles } from "./cli/tls_files.ts";
 import { descriptors } from "./descriptors.ts";
+import { warnOfOpenFiles } from "./file_access.ts";
 import { ApiAccess } from "./model/api_access.ts";
 import { ConnectorError } from "./model/errors.ts";
 import { secureChannels } from "./grpc/credentials.ts";
@@ -30,7 +31,7 @@ import { OwnListeners } from "./net/own_listeners.ts";
 import type { SocketKind } from "./net/socket_kinds.ts";
 import { Connector, type ConnectorOptions } from "./tunnel/connector.ts";
 import { summaryOf } from "./tunnel/counters.ts";
-import type { PolicyGuard } from "./tunnel/policy_guard.ts";
+import type { PolicyInForce } from "./tunnel/policy_in_force.ts";
 import { WatchedFiles, type WatchedGroup, type WatchTimes } from "./watched_files.ts";
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
@@ -123,32 +124,19 @@ export async function assemble(
   { logger, proxyVariables, signal, replace = {} }: Surroundings,
 ): Promise<RunningConnector> {
   await using stack = new AsyncDisposableStack();
-  // A name server that does not answer must not hold up an end.
+  // A name server that does not answer, or a pipe into which nobody writes, must not hold up an end.
   const resolveBind = (host: string) => unlessAborted(addressesOf(host), { signal });
+  const opened = async <Part extends Disposable | AsyncDisposable | undefined>(
+    part: Promise<Part>,
+  ) => stack.use(await unlessAborted(part, { signal, release: dispose }));
   const files = stack.use(new WatchedFiles(logger, replace.watchTimes));
-  const tlsFiles = replace.tls === undefined && options.tls !== undefined
-    ? stack.use(await openTls(options.tls, { options, files, logger, signal }))
-    : undefined;
+  const parts = { options, files, logger };
+  const tlsFiles = replace.tls === undefined ? await opened(openTls(parts)) : undefined;
   const tls = replace.tls ?? tlsFiles;
-  // Told when another policy is in force.
-  let onPolicy = () => {};
-  const policy = options.policyPath === undefined
-    ? undefined
-    : await openPolicy(options.policyPath, { files, logger, signal, onReplaced: () => onPolicy() });
-  if (policy) stack.use(policy.watched);
+  const policy = await opened(openPolicy(parts));
   const guard = replace.connector?.policy ?? policy?.guard;
-  const stateFile = options.stateFile === undefined
-    ? undefined
-    : stack.use(await openStateFile(options.stateFile, signal));
-  for (const problem of stateFile?.access ?? []) {
-    logger.warn("file is open to others", { ...problem });
-  }
-  const tokenFile = options.apiTokenFile === undefined
-    ? undefined
-    : await unlessAborted(TokenFile.open(options.apiTokenFile, { files, logger }), {
-      signal,
-      release: (late) => late[Symbol.dispose](),
-    });
+  const stateFile = await opened(openStateFile(parts));
+  const tokenFile = await opened(openTokens(parts));
   const access = new ApiAccess({
     tokens: tokenFile?.tokens,
     clientCerts: options.apiClientCerts,
@@ -194,7 +182,7 @@ export async function assemble(
     ...replace.connector,
   });
   stack.use(connector);
-  onPolicy = () => void connector.readmit();
+  if (policy) policy.onReplaced = () => void connector.readmit();
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
 
@@ -229,7 +217,7 @@ export async function assemble(
     problem: () => tls?.identity.problem(),
     notes: () => [
       ...tlsFiles?.notes ?? [],
-      ...problemsOf(tokenFile, policy?.watched),
+      ...problemsOf(tokenFile, policy),
     ],
     access,
     // A client that uses the name that the API is bound to was not led here by a stranger's DNS.
@@ -250,14 +238,9 @@ export async function assemble(
   stack.use(http);
   if (http.address !== undefined) {
     stack.use(listeners.add(http.address));
-    if (!access.isProtected && !(await resolveBind(http.address.host)).every(isLoopback)) {
-      logger.warn("anybody who can reach the REST API may use it", {
-        http: formatAddress(http.address),
-        hint:
-          "bind it to loopback (--http-bind=127.0.0.1:9091), serve it on a socket (--api-socket), " +
-          "or want tokens (--api-token-file) or client certificates (--api-client-certs)",
-      });
-    }
+    const isOpen = !access.isProtected &&
+      !(await resolveBind(http.address.host)).every(isLoopback);
+    if (isOpen) warnOfOpenApi(http.address, logger);
   }
   tlsFiles?.hand({
     onExchange(identity) {
@@ -362,61 +345,59 @@ function logControlCall(
   else audit.refused.info("control call refused", { ...fields, reason: refused });
 }
 
-/** Reads the certificates, and watches their files from then on. */
-async function openTls(
-  paths: TlsPaths,
-  { options, files, logger, signal }: {
-    options: AssembleOptions;
-    files: WatchedFiles;
-    logger: Logger;
-    signal: AbortSignal | undefined;
-  },
-): Promise<TlsFiles> {
-  // What reads certificates takes a quarter of a second to load.
-  const { TlsFiles } = await import("./cli/tls_files.ts");
-  const { rootCertKeyPath: rootKeyPath, revokedPath } = options;
-  const opening = TlsFiles.open({ paths, rootKeyPath, revokedPath, files, logger });
-  // A pipe into which nobody writes must not hold up an end.
-  return await unlessAborted(opening, { signal, release: (late) => late[Symbol.dispose]() });
+function warnOfOpenApi(address: Address, logger: Logger): void {
+  logger.warn("anybody who can reach the REST API may use it", {
+    http: formatAddress(address),
+    hint:
+      "bind it to loopback (--http-bind=127.0.0.1:9091), serve it on a socket (--api-socket), " +
+      "or want tokens (--api-token-file) or client certificates (--api-client-certs)",
+  });
 }
 
-/** Reads the policy, and watches its file from then on. */
+/** What the functions below open the files of a connector with. Each opens one if the options name it. */
+interface FileParts {
+  options: AssembleOptions;
+  files: WatchedFiles;
+  logger: Logger;
+}
+
+async function openTls({ options, files, logger }: FileParts): Promise<TlsFiles | undefined> {
+  const { tls: paths, rootCertKeyPath: rootKeyPath, revokedPath } = options;
+  if (paths === undefined) return undefined;
+  // What reads certificates takes a quarter of a second to load.
+  const { TlsFiles } = await import("./cli/tls_files.ts");
+  return await TlsFiles.open({ paths, rootKeyPath, revokedPath, files, logger });
+}
+
 async function openPolicy(
-  path: string,
-  { files, logger, signal, onReplaced }: {
-    files: WatchedFiles;
-    logger: Logger;
-    signal: AbortSignal | undefined;
-    onReplaced: () => void;
-  },
-): Promise<{ guard: PolicyGuard; watched: WatchedGroup }> {
-  // Few connectors have one, and what reads YAML takes memory.
-  const { loadPolicy } = await import("./policy/policy_file.ts");
-  const { PolicyGuard } = await import("./tunnel/policy_guard.ts");
-  const guard = new PolicyGuard();
-  const watching = files.watch({
-    name: "policy rules",
-    paths: [path],
-    read: () => loadPolicy(path),
-    use({ policy, access }) {
-      for (const problem of access) logger.warn("file is open to others", { ...problem });
-      guard.replace(policy);
-      onReplaced();
-    },
-  });
-  const release = (late: WatchedGroup) => late[Symbol.dispose]();
-  return { guard, watched: await unlessAborted(watching, { signal, release }) };
+  { options: { policyPath }, ...parts }: FileParts,
+): Promise<PolicyInForce | undefined> {
+  if (policyPath === undefined) return undefined;
+  // What reads YAML takes memory.
+  const { PolicyInForce } = await import("./tunnel/policy_in_force.ts");
+  return await PolicyInForce.open(policyPath, parts);
+}
+
+async function openTokens(
+  { options: { apiTokenFile }, ...parts }: FileParts,
+): Promise<TokenFile | undefined> {
+  return apiTokenFile === undefined ? undefined : await TokenFile.open(apiTokenFile, parts);
+}
+
+async function openStateFile(
+  { options: { stateFile: path }, logger }: FileParts,
+): Promise<StateFile | undefined> {
+  if (path === undefined) return undefined;
+  // What checks it takes a moment to load.
+  const { StateFile } = await import("./state/state_file.ts");
+  const file = await StateFile.open(path);
+  warnOfOpenFiles(logger, file.access);
+  return file;
 }
 
 /** Why files are not in use, if they are not. */
 function problemsOf(...read: (Pick<WatchedGroup, "problem"> | undefined)[]): string[] {
   return read.flatMap((each) => each?.problem ?? []);
-}
-
-async function openStateFile(path: string, signal: AbortSignal | undefined): Promise<StateFile> {
-  // Few connectors have one, and what checks it takes a moment to load.
-  const { StateFile } = await import("./state/state_file.ts");
-  return await unlessAborted(StateFile.open(path), { signal, release: (late) => late.close() });
 }
 
 /**
@@ -441,6 +422,10 @@ async function unlessAborted<Value>(
   } finally {
     signal?.removeEventListener("abort", onAbort);
   }
+}
+
+async function dispose(late: Disposable | AsyncDisposable | undefined): Promise<void> {
+  await using _late = late;
 }
 
 function refuseIfAborted(signal: AbortSignal | undefined): void {

@@ -1,8 +1,9 @@
 // Reads small files that the program relies on (keys, certificates, tokens), and finds out who besides
-// the owner may read or change such a file. Open access is not refused: the caller logs what is found
-// here.
+// the owner may read or change such a file. Open access is not refused: whoever takes a file into use
+// logs it.
 
 import { dirname } from "node:path";
+import type { Logger } from "@logtape/logtape";
 import { ConnectorError } from "./model/errors.ts";
 
 /** What to look for. */
@@ -21,6 +22,11 @@ export interface OpenFile {
   mode: string;
   /** Who may do what, and what to do about it. */
   problem: string;
+}
+
+/** Logs what others may do with files that they should not. */
+export function warnOfOpenFiles(logger: Pick<Logger, "warn">, files: readonly OpenFile[]): void {
+  for (const file of files) logger.warn("file is open to others", { ...file });
 }
 
 const OTHERS_READ = 0o004;

@@ -2,7 +2,7 @@
 // model/api_access.ts; a file that cannot be used is refused whole, and the tokens before it stay.
 
 import type { Logger } from "@logtape/logtape";
-import { readSmallFile } from "../file_access.ts";
+import { readSmallFile, warnOfOpenFiles } from "../file_access.ts";
 import { ApiTokens } from "../model/api_access.ts";
 import type { WatchedFiles, WatchedGroup } from "../watched_files.ts";
 
@@ -36,7 +36,7 @@ export class TokenFile implements Disposable {
         return { tokens: ApiTokens.parse(text, label), access };
       },
       use({ tokens, access }) {
-        for (const problem of access) logger.warn("file is open to others", { ...problem });
+        warnOfOpenFiles(logger, access);
         logger.info("API tokens loaded", { count: tokens.count });
         current = tokens;
       },

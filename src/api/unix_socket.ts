@@ -6,7 +6,7 @@ import { connect, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import type { Logger } from "@logtape/logtape";
 import { delay } from "../delay.ts";
-import { openToOthers } from "../file_access.ts";
+import { openToOthers, warnOfOpenFiles } from "../file_access.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
 
 /** Only its owner may connect, and the superuser. */
@@ -61,9 +61,7 @@ export class UnixSocket implements Disposable {
     try {
       const own = await listenAt(server, path, refuseUnlessFree);
       const rules = { mode: SOCKET_MODE, label: `API socket "${path}"`, secret: true };
-      for (const problem of await openToOthers(path, rules)) {
-        logger.warn("file is open to others", { ...problem });
-      }
+      warnOfOpenFiles(logger, await openToOthers(path, rules));
       const socket = new UnixSocket(server, { path, logger, own });
       server.on("connection", socket.#onConnection);
       socket.#keepAccepting(lookMs);

@@ -3,7 +3,7 @@
 // certificates takes a quarter of a second to load. assemble.ts hands them on to the servers.
 
 import type { Logger } from "@logtape/logtape";
-import { readSmallFile } from "../file_access.ts";
+import { readSmallFile, warnOfOpenFiles } from "../file_access.ts";
 import { markOf, readRevoked, RevokedCertificates } from "../certs/judge/revoked.ts";
 import { ValidityWatch } from "../certs/own/validity.ts";
 import type { LeafIssuer } from "../certs/issue/leaf_issuer.ts";
@@ -140,9 +140,7 @@ export class TlsFiles implements LoadedTls, Disposable {
       },
       use: ({ access, revoked }) => {
         this.#revoked = revoked;
-        for (const problem of access) {
-          this.#logger.warn("file is open to others", { ...problem });
-        }
+        warnOfOpenFiles(this.#logger, access);
         for (const warning of this.#warningsOfRevoked()) {
           this.#logger.warn("certificate warning", { warning });
         }
@@ -167,7 +165,7 @@ export class TlsFiles implements LoadedTls, Disposable {
 
   #report({ checked, access }: ReadTls): void {
     const logger = this.#logger;
-    for (const problem of access) logger.warn("file is open to others", { ...problem });
+    warnOfOpenFiles(logger, access);
     for (const warning of checked.warnings) logger.warn("certificate warning", { warning });
     logger.info("certificates loaded", {
       subject: checked.identity.subject,
