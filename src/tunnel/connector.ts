@@ -281,7 +281,8 @@ export class Connector implements Control, AsyncDisposable {
 
   async #close({ drainMs, signal }: { drainMs: number; signal: AbortSignal }): Promise<void> {
     this.#closing.abort();
-    this.#readmission?.return();
+    // One that is under way has the connections to judge still.
+    if (this.#readmission !== undefined) void this.readmit();
     const deadline = performance.now() + drainMs;
     const outbound = [...this.#outbound.values()];
     const inbound = [...this.#inbound];
@@ -306,6 +307,7 @@ export class Connector implements Control, AsyncDisposable {
     signal.addEventListener("abort", hurry);
     await ended;
     signal.removeEventListener("abort", hurry);
+    this.#readmission?.return();
     this.#keeper?.[Symbol.dispose]();
     this.#eventLog[Symbol.dispose]();
     this.#connections[Symbol.dispose]();
