@@ -185,10 +185,11 @@ Deno.test("REST API", async (t) => {
 Deno.test("a program on this machine is answered under its own names only, whatever it sends", async () => {
   await using connector = await spawnConnector({ args: ["--http-allowed-host=connector.example"] });
   const { rest } = connector;
-  for (const host of ["rebound.example", "rebound.example:80", "localhost.example", "a b<", ""]) {
+  for (const host of ["rebound.example", "rebound.example:80", "localhost.example", ""]) {
     strictEqual(await statusFor(rest, `Host: ${host}\r\n`), 403, host);
   }
   strictEqual(await statusFor(rest, "Host: localhost\r\nHost: rebound.example\r\n"), 400);
+  strictEqual(await statusFor(rest, "Host: a b<\r\n"), 400);
   strictEqual(await statusFor(rest, ""), 400);
   for (const host of ["localhost", "127.0.0.1:1", "[::1]", "connector.example:9091"]) {
     strictEqual(await statusFor(rest, `Host: ${host}\r\n`), 200, host);
