@@ -7,6 +7,12 @@ import { reasonOf } from "./errors.ts";
 import type { PeerInfo } from "./peer_identity.ts";
 import type { Service, ServiceStatus, Side } from "./service.ts";
 
+/**
+ * What has removed a service: the user of this connector, its peer, the policy, another service in its place, or its link,
+ * which was lost for too long or will not come back.
+ */
+export type Remover = "user" | "peer" | "policy" | "replaced" | "link";
+
 /** A service, of ours or of a peer, was taken up, has another status, or was removed. Not published when all end with the process. */
 export type ServiceEvent =
   & {
@@ -20,10 +26,10 @@ export type ServiceEvent =
     peer: PeerInfo;
   }
   & (
-    /** `restored`: by an earlier run. It is kept already. `rule`: what allows it to a peer, as far as that is known. */
-    | { change: "exposed"; restored: boolean; rule?: string | undefined }
+    /** `restored`: by an earlier run. It is kept already. `rule`: what allows it. */
+    | { change: "exposed"; restored: boolean; rule: string | undefined }
     /** A peer has exposed it over another link than before. */
-    | { change: "moved"; rule?: string | undefined }
+    | { change: "moved"; rule: string | undefined }
     | {
       change: "status";
       status: ServiceStatus;
@@ -33,7 +39,7 @@ export type ServiceEvent =
       /** Its peer's link is lost, and its port is kept so long for it, in milliseconds. Else absent. */
       graceMs?: number;
     }
-    | { change: "removed" }
+    | { change: "removed"; by: Remover }
   );
 
 /** A link to a peer. */

@@ -148,7 +148,7 @@ export class Connector implements Control, AsyncDisposable {
     { waitMs = 0, signal }: ExposeOptions = {},
   ): Promise<string> {
     this.#refuseWhenClosing();
-    this.#admit(request);
+    const rule = this.#admit(request);
     const address = parseAddress(request.remoteConnectorAddr);
     this.#exposures.checkConflict(request);
     const service: Service = { ...request, id: crypto.randomUUID() };
@@ -156,7 +156,7 @@ export class Connector implements Control, AsyncDisposable {
     const keep = this.#leaveOut(service.id);
     let kept = false;
     try {
-      const added = peer.add(service);
+      const added = peer.add(service, { rule });
       if (waitMs > 0) await this.#completed(added, { waitMs, signal });
       keep();
       kept = true;

@@ -11,6 +11,7 @@ import type {
   Subscription,
 } from "../model/events.ts";
 import { identityFields, whoFields } from "../model/peer_identity.ts";
+import { LOCAL_USER } from "../model/principal.ts";
 import { IN_ORDER } from "./service_connections.ts";
 
 /** Where lines are written. */
@@ -80,18 +81,26 @@ export class EventLog implements Disposable {
           // The user's own, of which there are 10,000 at most.
           return this.#logger.info("service exposed", {
             ...who,
+            principal: LOCAL_USER,
             service,
             id,
             type,
             sourcePort,
             destinationAddr,
+            rule: event.rule,
           });
         case "status": {
           const { status, message } = event;
           return this.#ours.info("service status", { ...who, service, id, status, message });
         }
         case "removed":
-          return this.#ours.info("service removed", { ...who, service, id });
+          return this.#ours.info("service removed", {
+            ...who,
+            ...(event.by !== "peer" && { principal: LOCAL_USER }),
+            service,
+            id,
+            rule: event.by,
+          });
       }
     }
     switch (event.change) {
@@ -118,7 +127,12 @@ export class EventLog implements Disposable {
         return this.#theirs.info("service waits for its peer", { service, id, graceMs });
       }
       case "removed":
-        return this.#theirs.info("service removed", { ...whoFields(peer), service, id });
+        return this.#theirs.info("service removed", {
+          ...whoFields(peer),
+          service,
+          id,
+          rule: event.by,
+        });
     }
   }
 

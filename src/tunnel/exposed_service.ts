@@ -2,7 +2,7 @@
 // the connections, the timers, and messages to the peer. exposure.ts decides what it may become.
 
 import { ConnectorError, type ErrorCode } from "../model/errors.ts";
-import type { EventStream } from "../model/events.ts";
+import type { EventStream, Remover } from "../model/events.ts";
 import { SOURCE_ADDR } from "../mux/negotiation.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
@@ -64,8 +64,8 @@ export interface ExposedServiceOptions extends ServiceParts {
   shareKey: string;
   /** Own: whether an earlier run may have exposed it under this id. */
   known?: boolean;
-  /** The service has ended. Called once. */
-  onEnd: (service: ExposedService) => void;
+  /** The service has ended, and what has ended it. Called once. */
+  onEnd: (service: ExposedService, by: Remover) => void;
 }
 
 /** A service that was exposed, here or by a peer. */
@@ -168,10 +168,7 @@ export class ExposedService {
     for (const effect of effects) this.#carryOut(effect);
   }
 
-  /**
-   * It was taken up, and is in the list from now on. `restored`: an earlier run had it already; `rule`: what allows it to its
-   * peer.
-   */
+  /** It was taken up, and is in the list from now on. `restored`: an earlier run had it already; `rule`: what allows it. */
   publish(
     { restored = false, rule }: { restored?: boolean; rule?: string | undefined } = {},
   ): void {
@@ -185,8 +182,8 @@ export class ExposedService {
   }
 
   /** It is in the list no more. */
-  publishRemoved(): void {
-    if (this.#published) this.#options.events.publish({ ...this.#subject, change: "removed" });
+  publishRemoved(by: Remover): void {
+    if (this.#published) this.#options.events.publish({ ...this.#subject, change: "removed", by });
   }
 
   /**
@@ -233,7 +230,7 @@ export class ExposedService {
   /** Listens in the place of another service, so that the port never refuses in between, unless its addresses are others. */
   openInPlaceOf(former: ExposedService): void {
     if (!sameAddresses(former.connections.listensOn, this.connections.listensOn)) {
-      former.tell({ kind: "withdraw", tell: false, cut: true });
+      former.tell({ kind: "withdraw", by: "replaced", tell: false, cut: true });
       return this.open();
     }
     const ingress = former.#ingress;
@@ -265,7 +262,13 @@ export class ExposedService {
     if (this.origin === "peer") {
       const { id: serviceId } = this.service;
       this.link?.send({ kind: "status", serviceId, status: "error", message, code });
-      return this.tell({ kind: "withdraw", tell: false, cut: true, reason: message });
+      return this.tell({
+        kind: "withdraw",
+        by: "policy",
+        tell: false,
+        cut: true,
+        reason: message,
+      });
     }
     if (this.#forbidden) return;
     this.#forbidden = true;
@@ -371,14 +374,14 @@ export class ExposedService {
     this.#ingress = undefined;
   }
 
-  #end({ cut, reason }: { cut: boolean; reason: string | undefined }): void {
+  #end({ by, cut, reason }: Effect<Session> & { kind: "end" }): void {
     this.#stopTrying();
     this.#answers[Symbol.dispose]();
     this.#stopListening();
     this.#peer.services.delete(this);
     if (cut) this.connections.abort(reason);
     else this.connections.close();
-    this.#options.onEnd(this);
+    this.#options.onEnd(this, by);
   }
 
   /** Sets the timer for the time that a state names. */

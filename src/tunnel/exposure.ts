@@ -5,6 +5,7 @@
 // `TRANSITIONS` has an answer for every pair of a state and an event.
 
 import type { ErrorCode } from "../model/errors.ts";
+import type { Remover } from "../model/events.ts";
 import type { DialectName } from "../mux/dialect.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import type { ServiceStatus, ServiceType } from "../model/service.ts";
@@ -70,7 +71,7 @@ export type ExposureEvent<L> =
   /** No new visitors, and nothing is tried again: the connector drains. */
   | { kind: "stop" }
   /** It is removed. `tell`: the peer is told; `cut`: its connections are cut off, for a reason; others end by themselves. */
-  | { kind: "withdraw"; tell: boolean; cut: boolean; reason?: string };
+  | { kind: "withdraw"; by: Remover; tell: boolean; cut: boolean; reason?: string };
 
 /** What is to be done. */
 export type Effect<L> =
@@ -89,7 +90,7 @@ export type Effect<L> =
   /** Give the port up. Open connections go on. */
   | { kind: "stopListening" }
   /** Give everything up. */
-  | { kind: "end"; cut: boolean; reason: string | undefined };
+  | { kind: "end"; by: Remover; cut: boolean; reason: string | undefined };
 
 /** What is known of the asking: only for our own. */
 interface Asking<L> {
@@ -319,13 +320,13 @@ const COMMON: Row = {
     next: { ...exposure, stopped: true, listening: false, state: withoutRetry(exposure.state) },
     effects: [{ kind: "stopListening" }],
   }),
-  withdraw: (exposure, { tell, cut, reason }, context) => {
+  withdraw: (exposure, { by, tell, cut, reason }, context) => {
     const { state, asking } = exposure;
     const links = new Set([linkOf(state), asking.link].filter((link) => link !== undefined));
     const told: Effect<ExposureLink>[] = tell
       ? [...links].map((over) => ({ kind: "tellRemoved", over }))
       : [];
-    return after([...told, { kind: "end", cut, reason }], gone(exposure, context));
+    return after([...told, { kind: "end", by, cut, reason }], gone(exposure, context));
   },
 };
 
@@ -396,7 +397,7 @@ const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
     opened: stay,
     obstructed: stay,
     due: (exposure, _event, context) =>
-      after([{ kind: "end", cut: true, reason: undefined }], gone(exposure, context)),
+      after([{ kind: "end", by: "link", cut: true, reason: undefined }], gone(exposure, context)),
   },
   withdrawn: {
     linkUp: stay,
@@ -516,7 +517,10 @@ function lose(
 ): AnyStep {
   if (over !== linkOf(exposure.state)) return stayed(exposure);
   if (!exposure.listening || !returns) {
-    return after([{ kind: "end", cut: false, reason: undefined }], gone(exposure, context));
+    return after(
+      [{ kind: "end", by: "link", cut: false, reason: undefined }],
+      gone(exposure, context),
+    );
   }
   const until = new Date(context.now.getTime() + context.graceMs);
   const { next } = enter(exposure, { kind: "orphaned", peer: over.peer, until }, context);

@@ -3,7 +3,7 @@
 // and how many there may be; exposure.ts decides where each stands.
 
 import { ConnectorError } from "../model/errors.ts";
-import type { RefusalCode } from "../model/events.ts";
+import type { RefusalCode, Remover } from "../model/events.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import {
@@ -195,12 +195,14 @@ export class Exposures {
       if (onPort) added.openInPlaceOf(onPort);
       else added.open();
     } catch (error) {
-      added.tell({ kind: "withdraw", tell: false, cut: true });
+      added.tell({ kind: "withdraw", by: "peer", tell: false, cut: true });
       throw error;
     }
     // What is still open of a peer that leaves goes on.
-    known?.tell({ kind: "withdraw", tell: false, cut: !same });
-    if (onPort !== known) onPort?.tell({ kind: "withdraw", tell: false, cut: false });
+    known?.tell({ kind: "withdraw", by: "replaced", tell: false, cut: !same });
+    if (onPort !== known) {
+      onPort?.tell({ kind: "withdraw", by: "replaced", tell: false, cut: false });
+    }
     this.#peers.set(service.id, added);
     this.#takePlace(added, claimant);
     if (added.listening) this.#ports.set(service.sourcePort, added);
@@ -225,7 +227,8 @@ export class Exposures {
     if (found === undefined || of !== undefined && !isClaimedBy(found, of)) return false;
     const holder = found.exposedBy;
     if (of === undefined && holder) this.#rememberRemoved(serviceId, principalOf(holder));
-    found.tell({ kind: "withdraw", tell: true, cut: true });
+    const by = of === undefined ? "user" : "peer";
+    found.tell({ kind: "withdraw", by, tell: true, cut: true });
     return true;
   }
 
@@ -255,7 +258,7 @@ export class Exposures {
     this.#ended = true;
     const reason = "the connector is closing";
     for (const each of [...this.#own.values(), ...this.#peers.values()]) {
-      each.tell({ kind: "withdraw", tell: false, cut: true, reason });
+      each.tell({ kind: "withdraw", by: "user", tell: false, cut: true, reason });
     }
   }
 
@@ -267,11 +270,14 @@ export class Exposures {
     return new ExposedService(service, {
       ...this.#options,
       ...options,
-      onEnd: (ended) => this.#onEnd(ended, among),
+      onEnd: (ended, by) => this.#onEnd(ended, { among, by }),
     });
   }
 
-  #onEnd(ended: ExposedService, among: Map<string, ExposedService>): void {
+  #onEnd(
+    ended: ExposedService,
+    { among, by }: { among: Map<string, ExposedService>; by: Remover },
+  ): void {
     const { service: { id, sourcePort } } = ended;
     // One that never was open, or that another one has replaced, is not there. One that ends with the connector stays in the
     // list, which may be about to be saved.
@@ -281,7 +287,7 @@ export class Exposures {
     this.#places.delete(ended);
     place?.give();
     place?.release();
-    if (!this.#ended) ended.publishRemoved();
+    if (!this.#ended) ended.publishRemoved(by);
   }
 
   /** The service of a peer that listens on a port now. */

@@ -41,6 +41,9 @@ const MAX_REMOVED = 1000;
  */
 const FAREWELL_MS = 30_000;
 
+/** What stands for a rule in the log: it was exposed by an earlier run. */
+const RESTORED = "restored";
+
 /** What is needed to keep a link to a peer. */
 export interface OutboundOptions extends PeerParts {
   address: Address;
@@ -125,19 +128,19 @@ export class Outbound {
   }
 
   /**
-   * Exposes a service. For type remote its port is listened on at once.
+   * Exposes a service, which `rule` allows. For type remote its port is listened on at once.
    *
    * @throws {ConnectorError} `already_exists` when the port is in use.
    */
-  add(service: Service): ExposedService {
+  add(service: Service, { rule }: { rule: string }): ExposedService {
     const added = this.#expose(service, { known: false });
     try {
       added.open();
     } catch (error) {
-      added.tell({ kind: "withdraw", tell: false, cut: true });
+      added.tell({ kind: "withdraw", by: "user", tell: false, cut: true });
       throw error;
     }
-    added.publish();
+    added.publish({ rule });
     this.#link(added);
     return added;
   }
@@ -145,7 +148,7 @@ export class Outbound {
   /** Exposes a service of an earlier run, as soon as that can be done; `obstacle` is why it cannot. */
   restore(service: Service, obstacle?: ConnectorError): void {
     const restored = this.#expose(service, { known: true });
-    restored.publish({ restored: true });
+    restored.publish({ restored: true, rule: RESTORED });
     // Before there is a link: the peer is not to hear of what it may not have.
     if (obstacle) restored.forbid(obstacle);
     else restored.tryToOpen();
@@ -155,7 +158,8 @@ export class Outbound {
   /** Removes a service and tells the peer. Returns whether there was one of this id. */
   remove(serviceId: string): boolean {
     if (!this.has(serviceId)) return false;
-    this.#options.exposures.getOwn(serviceId)?.tell({ kind: "withdraw", tell: true, cut: true });
+    const service = this.#options.exposures.getOwn(serviceId);
+    service?.tell({ kind: "withdraw", by: "user", tell: true, cut: true });
     const told = this.#session !== undefined && this.#session === this.#answered;
     // A peer that has never answered has nothing to remove.
     if (told || !this.#answered || this.#removed.size >= MAX_REMOVED) return true;

@@ -217,7 +217,7 @@ export class Peer implements ServicePeer {
   #onDestroy(serviceId: string, session: Session, hooks: LinkHooks): void {
     const service = this.#find(serviceId, session);
     if (service === undefined) return;
-    service.tell({ kind: "withdraw", tell: false, cut: true });
+    service.tell({ kind: "withdraw", by: "peer", tell: false, cut: true });
     if (service.origin === "own") hooks.onRemoved?.(serviceId);
   }
 

@@ -300,6 +300,24 @@ Deno.test("audit: each refusal says whom it is about, by which rule, and why", a
     () => expose(world, { type: "local", destination: `127.0.0.1:${server.port}` }).id,
   );
   deepStrictEqual(listed, { principal, rule, reason: undefined });
+  for (const by of ["peer", "user"] as const) {
+    if (by === "user") {
+      const exposed = await expose(world, {
+        type: "local",
+        destination: `127.0.0.1:${server.port}`,
+      }).id;
+      await until(() => reportOf(peer, exposed)?.status === "complete", "it is complete");
+    }
+    const [service] = guarded.connector.list();
+    const { connector } = by === "peer" ? peer : guarded;
+    const removed = await lineOf(
+      world,
+      "service removed",
+      () => connector.destroy(service?.id ?? ""),
+    );
+    deepStrictEqual(removed, { principal, rule: by, reason: undefined });
+  }
+
   const denied = await lineOf(
     world,
     "service refused",
@@ -349,7 +367,7 @@ Deno.test("audit: each refusal says whom it is about, by which rule, and why", a
   guard.replace(policyOf("version: 1\nrules: []"));
   guarded.connector.readmit();
   const forbidden = world.lines("service no longer allowed").map(({ properties }) => properties);
-  deepStrictEqual(forbidden.map((each) => each.rule), Array(2).fill("no rule is for this peer"));
+  deepStrictEqual(forbidden.map((each) => each.rule), ["no rule is for this peer"]);
 });
 
 Deno.test("audit: an address of a name that is refused has its line, though another one was dialled", async () => {

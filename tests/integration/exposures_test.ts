@@ -124,7 +124,7 @@ class TestPeer implements ServicePeer {
 
   /** Removes a service, as far as it can. */
   remove(id: string, among: Exposures): void {
-    among.find(id, this.link)?.tell({ kind: "withdraw", tell: false, cut: true });
+    among.find(id, this.link)?.tell({ kind: "withdraw", by: "peer", tell: false, cut: true });
   }
 }
 

@@ -65,10 +65,10 @@ class World implements Disposable {
       peer,
     } as const;
     const event: ServiceEvent = change === "removed"
-      ? { ...about, change }
+      ? { ...about, change, by: "user" }
       : change === "complete"
       ? { ...about, change: "status", status: "complete", message: undefined, since: new Date() }
-      : { ...about, change: "exposed", restored: change === "restored" };
+      : { ...about, change: "exposed", restored: change === "restored", rule: "no policy" };
     this.events.publish(event);
   }
 

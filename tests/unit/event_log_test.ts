@@ -75,21 +75,25 @@ Deno.test("lines about a service of ours: exposed, each status, and removed", ()
   const since = new Date();
   const fields = { peer: "192.0.2.1:30001", service: "web", id: "7f" };
   const lines = linesOf([
-    { ...about, change: "exposed", restored: false },
+    { ...about, change: "exposed", restored: false, rule: "no policy" },
     { ...about, change: "status", status: "error", message: "the port is in use", since },
     { ...about, change: "status", status: "complete", message: undefined, since },
-    { ...about, change: "removed" },
+    { ...about, change: "removed", by: "peer" },
+    { ...about, change: "removed", by: "user" },
   ]);
   deepStrictEqual(lines, [
     ["info", "service exposed", {
       ...fields,
+      principal: "local user",
       type: "local",
       sourcePort: 8080,
       destinationAddr: "db.example:5432",
+      rule: "no policy",
     }],
     ["info", "service status", { ...fields, status: "error", message: "the port is in use" }],
     ["info", "service status", { ...fields, status: "complete", message: undefined }],
-    ["info", "service removed", fields],
+    ["info", "service removed", { ...fields, rule: "peer" }],
+    ["info", "service removed", { ...fields, principal: "local user", rule: "user" }],
   ]);
 });
 
@@ -102,7 +106,7 @@ Deno.test("lines about a peer's service: exposed, waiting for its peer, and remo
     { ...about, change: "status", status: "complete", message: undefined, since },
     { ...about, change: "status", status: "pending", message: "lost", since, graceMs: 10_000 },
     { ...about, change: "moved", rule: "rule 3 in line 8" },
-    { ...about, change: "removed" },
+    { ...about, change: "removed", by: "peer" },
   ]);
   deepStrictEqual(lines, [
     ["info", "service exposed by peer", {
@@ -121,7 +125,7 @@ Deno.test("lines about a peer's service: exposed, waiting for its peer, and remo
       id: "7f",
       rule: "rule 3 in line 8",
     }],
-    ["info", "service removed", { ...who, service: "web", id: "7f" }],
+    ["info", "service removed", { ...who, service: "web", id: "7f", rule: "peer" }],
   ]);
 });
 
@@ -243,7 +247,10 @@ Deno.test("lines that peers cause have bounds, and refusals do not use up those 
   const about = { kind: "service", origin: "peer", service, side: "ingress", peer } as const;
   const lines = linesOf([
     ...Array.from({ length: 30_000 }, () => refused("no_link", "ingress")),
-    ...Array.from({ length: 5000 }, (): ConnectorEvent => ({ ...about, change: "removed" })),
+    ...Array.from(
+      { length: 5000 },
+      (): ConnectorEvent => ({ ...about, change: "removed", by: "peer" }),
+    ),
   ]);
   const count = (message: string) => lines.filter(([, each]) => each === message).length;
   const leftOut = (line: string) =>

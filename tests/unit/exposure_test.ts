@@ -58,7 +58,7 @@ const STATES: Record<string, Exposure<TestLink>> = {
   "own, ready over a": after(OWN, OPENED, up(A), answer(A, "complete")),
   "own, refused by the peer": after(OWN, OPENED, up(A), answer(A, "error")),
   "own, refused here": after(OWN, OBSTRUCTED, up(A)),
-  "own, withdrawn": after(OWN, { kind: "withdraw", tell: false, cut: true }),
+  "own, withdrawn": after(OWN, { kind: "withdraw", by: "user", tell: false, cut: true }),
   "peer's, waiting": after(PEERS, OPENED),
   "peer's, ready over a": after(PEERS, OPENED, up(A)),
   "peer's, leaving over a": after(PEERS, OPENED, up(A), down(A)),
@@ -86,7 +86,7 @@ const EVENTS: Record<string, ExposureEvent<TestLink>> = {
   "obstructed": OBSTRUCTED,
   "due": { kind: "due" },
   "stop": { kind: "stop" },
-  "withdraw": { kind: "withdraw", tell: true, cut: true },
+  "withdraw": { kind: "withdraw", by: "user", tell: true, cut: true },
 };
 
 /** Event, next state (`-`: nothing has changed) and effects. */
