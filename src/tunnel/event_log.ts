@@ -145,7 +145,7 @@ export class EventLog implements Disposable {
       return this.#ours.info("link opened", fields);
     }
     if (event.change === "up") {
-      return this.#theirs.info("peer connected", { ...who, ...identityFields(peer) });
+      return this.#theirs.info("peer connected", { ...whoFields(peer), ...identityFields(peer) });
     }
     if (event.change === "leaving") return;
     const reason = event.reason || "closed in order";

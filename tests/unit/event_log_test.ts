@@ -144,7 +144,7 @@ Deno.test("lines about links: one that we have opened, and one that a peer opens
   const known = { ...who, principal: "a.example", key: KEY.slice(0, 16) };
   deepStrictEqual(lines, [
     ["info", "link opened", { ...who, dialect: "native", ...IDENTITY }],
-    ["info", "peer connected", { ...who, ...IDENTITY }],
+    ["info", "peer connected", { ...known, ...IDENTITY }],
     ["info", "peer disconnected", { ...known, reason: "closed in order" }],
     ["info", "peer disconnected", { ...known, reason: "reset" }],
   ]);
