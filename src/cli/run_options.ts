@@ -81,26 +81,18 @@ export function readRunOptions(settings: RunSettings): RunOptions {
   const stateFile = readPath(settings.stateFile);
   const apiTokenFile = readPath(settings.apiTokenFile);
   const policyPath = readPath(settings.policy);
-  if (rootCertKeyPath !== undefined && tls === undefined) {
-    const flags = Object.values(TLS_FLAGS);
-    throw new UsageError(
-      `${settings.rootCertKey?.origin} needs TLS: ${list(flags)} are missing`,
-      "certificates are issued over TLS only",
-    );
-  }
   const revokedPath = readPath(settings.revoked);
-  if (revokedPath !== undefined && tls === undefined) {
-    throw new UsageError(
-      `${settings.revoked?.origin} needs TLS: ${list(Object.values(TLS_FLAGS))} are missing`,
-      "without certificates there is nothing to revoke",
-    );
-  }
   const apiClientCerts = readBoolean(settings.apiClientCerts);
-  if (apiClientCerts && tls === undefined) {
-    throw new UsageError(
-      `${settings.apiClientCerts?.origin} needs TLS: ${list(Object.values(TLS_FLAGS))} are missing`,
-      "without TLS no client can show a certificate",
-    );
+  if (tls === undefined) {
+    if (rootCertKeyPath !== undefined) {
+      throw needsTls(settings.rootCertKey, "certificates are issued over TLS only");
+    }
+    if (revokedPath !== undefined) {
+      throw needsTls(settings.revoked, "without certificates there is nothing to revoke");
+    }
+    if (apiClientCerts) {
+      throw needsTls(settings.apiClientCerts, "without TLS no client can show a certificate");
+    }
   }
   return {
     grpcBind,
@@ -320,6 +312,11 @@ function present(setting: Setting | undefined): Setting {
 function unfit(setting: Setting | undefined, wanted: string): UsageError {
   const { text, origin } = present(setting);
   return new UsageError(`${origin} cannot be "${text}", want ${wanted}`);
+}
+
+function needsTls(setting: Setting | undefined, hint: string): UsageError {
+  const flags = list(Object.values(TLS_FLAGS));
+  return new UsageError(`${present(setting).origin} needs TLS: ${flags} are missing`, hint);
 }
 
 function describe(setting: Setting | undefined): string {
