@@ -16,9 +16,9 @@ const LOOK_MS = 10_000;
  * seldom written in the same moment.
  */
 const SETTLE_MS = 1_000;
-/** How long it is waited for that at most, in milliseconds: a file that never rests is read all the same. */
+/** The longest wait for that, in milliseconds: a file that never rests is read all the same. */
 const UNSETTLED_MS = 15_000;
-/** How often a refused set is tried again without a change, in milliseconds: it may have been too early for it. */
+/** How often a refused set is tried again without a change, in milliseconds: it may have been read too early. */
 const RETRY_MS = 60_000;
 
 /** Files that are read together, and refused together. */
@@ -52,9 +52,9 @@ export class WatchedFiles implements Disposable {
   readonly #times: Required<WatchTimes>;
   readonly #groups = new Set<Group>();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Files are looked at and read one after the other: never two at a time, however often it is asked. */
+  /** Files are looked at and read one after the other, however often a reload is asked for. */
   #work: Promise<void> = Promise.resolve();
-  /** A reload that has not begun: who asks meanwhile gets the same. */
+  /** A reload that has not begun: whoever asks for one meanwhile gets the same. */
   #asked: Promise<void> | undefined;
   #disposed = false;
 
@@ -145,9 +145,9 @@ class Group implements WatchedGroup {
   readonly #options: GroupOptions;
   /** The state of the files that were read last. Undefined if they can be read only once. */
   #read: string | undefined;
-  /** The state that was seen last, while it is not that. */
+  /** The state that was seen last, while it differs from `#read`. */
   #seen: string | undefined;
-  /** Since when the files have not been as they were read, and when they were read; as of `performance.now()`. */
+  /** When the files were first seen to differ from `#read`, and when they were read, by `performance.now()`. */
   #changedAt = 0;
   #readAt = 0;
   /** Why they were refused. */
@@ -163,7 +163,7 @@ class Group implements WatchedGroup {
     return `the ${this.#options.name} on disk are not used, those before them are: ${this.#refusal}`;
   }
 
-  /** Whether they have changed, and it is waited until they rest. */
+  /** Whether they have changed and do not rest yet. */
   get unsettled(): boolean {
     return this.#seen !== undefined;
   }
@@ -206,7 +206,7 @@ class Group implements WatchedGroup {
     await this.#load(await stateOf(this.#options.paths), { asked: true });
   }
 
-  /** `asked`: whoever asks is answered, though the same was said before. */
+  /** `asked`: a refusal is logged even if it is the same as before, because somebody waits for an answer. */
   async #load(state: string | undefined, { asked = false } = {}): Promise<void> {
     const { name, logger, load } = this.#options;
     if (this.#disposed) return;
@@ -241,7 +241,7 @@ function noFiles(paths: readonly string[]): ConnectorError {
   );
 }
 
-/** What tells whether files have changed; undefined if one of them is none. Never rejects. */
+/** A text that differs when files have changed; undefined if one of them is not a file. Never rejects. */
 async function stateOf(paths: readonly string[]): Promise<string | undefined> {
   const states: string[] = [];
   for (const path of paths) {

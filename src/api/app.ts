@@ -122,7 +122,7 @@ function from(client: Client | undefined): { peer?: string } {
 
 /** Methods that change nothing. */
 const READING: readonly string[] = ["GET", "HEAD", "OPTIONS"];
-/** Statuses of answers to who may not ask. */
+/** Statuses of requests that were refused because of who asked. */
 const REFUSED: readonly number[] = [401, 403];
 /** Which bounds refuse with which status. */
 const RULES: Readonly<Record<number, string>> = { 408: "time", 413: "size", 429: "limit" };

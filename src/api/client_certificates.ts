@@ -1,5 +1,5 @@
-// The certificates that clients of the REST API show. None is needed for the connection: what a request without one
-// may do is decided later. TLS and our judge must both trust a certificate, as at the gRPC port.
+// The certificates that clients of the REST API show. A connection needs none: what a request without
+// one may do is decided later. TLS and our judge must both trust a certificate, as at the gRPC port.
 
 import type { TLSSocket } from "node:tls";
 import type { BoundedLog } from "../bounded_log.ts";

@@ -1,5 +1,5 @@
-// Serves the REST API: HTTP/1.1, in plaintext, over TLS or on a Unix socket. It binds the address, and ends what is open in the end; what
-// connections may do is in api/connections.ts, what is answered is the rest of api/. By node:http and not by
+// Serves the REST API: HTTP/1.1, in plaintext, over TLS or on a Unix socket. It binds the address, and ends what is open
+// in the end; what connections may do is in api/connections.ts, what is answered is the rest of api/. By node:http and not by
 // Deno.serve, which shows no connection before a request is there and knows no deadlines. assemble.ts starts it.
 
 import type { Logger } from "@logtape/logtape";

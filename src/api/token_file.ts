@@ -1,5 +1,6 @@
-// The token file of the API: read at start, and again when it changes. What a token must look like is in
-// model/api_access.ts; a file that cannot be used is refused whole, and the tokens before it stay.
+// The token file of the API: read at start, and again when it changes. A file that cannot be used is
+// refused whole, and the tokens before it stay. What a token must look like is in
+// model/api_access.ts.
 
 import type { Logger } from "@logtape/logtape";
 import { readSmallFile, warnOfOpenFiles } from "../file_access.ts";
@@ -42,7 +43,9 @@ export class TokenFile implements Disposable {
       },
     });
     const inUse = () => {
-      if (current === undefined) throw new TypeError("files are in use once they are watched");
+      if (current === undefined) {
+        throw new TypeError("tokens are in use once their file has been read");
+      }
       return current;
     };
     return new TokenFile(inUse, group);

@@ -16,7 +16,7 @@ const FOLDER_MODE = 0o700;
 const MAX_PATH_BYTES = Deno.build.os === "linux" ? 107 : 103;
 /** How long whoever listens at a path may take to show it, in milliseconds: to connect takes no time. */
 const PROBE_MS = 1000;
-/** How often it is looked at whether the server still accepts, in milliseconds: to connect costs next to nothing. */
+/** How often the server is tried, in milliseconds: to connect costs next to nothing. */
 const LOOK_MS = 10_000;
 /** The socket's name until it is moved. */
 const FIRST_NAME = "s";
@@ -26,7 +26,7 @@ const HINT = "Choose another path with --api-socket";
 /** How it is served. */
 export interface UnixSocketOptions {
   logger: Logger;
-  /** How often it is looked at whether the server still accepts, in milliseconds. Default: `LOOK_MS`. */
+  /** How often the server is tried, in milliseconds. Default: `LOOK_MS`. */
   lookMs?: number;
 }
 

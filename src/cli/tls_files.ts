@@ -1,6 +1,7 @@
 // The certificates of a connector while it runs: those in use, which are exchanged when their files
-// have changed, those that are revoked, and what is to be said of them. Loaded only when there are any, because what reads
-// certificates takes a quarter of a second to load. assemble.ts hands them on to the servers.
+// change, those that are revoked, and what an operator should know of both. Loaded only when there
+// are any, because what reads certificates takes a quarter of a second to load. assemble.ts hands
+// them on to the servers.
 
 import type { Logger } from "@logtape/logtape";
 import { readSmallFile, warnOfOpenFiles } from "../file_access.ts";
@@ -38,7 +39,7 @@ export interface TlsUser {
 
 /** The certificates in use. Disposing ends the watch over their files and their validity. */
 export class TlsFiles implements LoadedTls, Disposable {
-  /** The same through all exchanges, if leaves are issued at all. */
+  /** Stays the same when certificates are exchanged. Undefined if no leaves are issued. */
   readonly issuer: LeafIssuer | undefined;
   readonly #logger: Logger;
   /** The two are read apart: a mistake in one must not hold the other up. */
@@ -91,7 +92,7 @@ export class TlsFiles implements LoadedTls, Disposable {
     return this.#now.describePeer;
   }
 
-  /** Hands everything on to its user, beginning with what is in use. */
+  /** Tells a user at once what is in use, and from then on what changes. */
   hand(user: TlsUser): void {
     this.#user = user;
     user.onExchange(this.identity);
@@ -113,7 +114,9 @@ export class TlsFiles implements LoadedTls, Disposable {
   }
 
   get #now(): ReadTls {
-    if (this.#current === undefined) throw new TypeError("it is open");
+    if (this.#current === undefined) {
+      throw new TypeError("certificates are in use once their files have been read");
+    }
     return this.#current;
   }
 
@@ -158,7 +161,9 @@ export class TlsFiles implements LoadedTls, Disposable {
         ? ["The certificate of this connector is on its own list of revoked certificates"]
         : []),
       ...(nextUpdate !== undefined && nextUpdate < new Date()
-        ? [`The list of revoked certificates is out of date since ${nextUpdate.toISOString()}`]
+        ? [
+          `The list of revoked certificates has been out of date since ${nextUpdate.toISOString()}`,
+        ]
         : []),
     ];
   }

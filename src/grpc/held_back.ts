@@ -1,6 +1,6 @@
-// Holds back the answers to control calls whose token is wrong, so that guessing takes time. A bounded number
-// of answers waits: when there are more, the one that has waited longest is given. REST does the same in
-// api/exchange.ts, where each of a bounded number of connections has one.
+// Holds back the answers to control calls whose token is wrong, so that guessing takes time. A bounded
+// number of answers waits: when there are more, the one that has waited longest is given. REST does
+// the same in api/exchange.ts, where each of a bounded number of connections has one.
 
 /** How many answers may wait, unless a test says otherwise: an eighth of the control calls that may be open at once. */
 const MAX_HELD = 64;
@@ -22,7 +22,7 @@ export class HeldBack {
     return this.#waiting.size;
   }
 
-  /** Waits. Returns what ends the wait early, as when the caller has left. */
+  /** Calls `done` once, after the wait. Returns a function that ends the wait early, as when the caller has left. */
   wait(done: () => void): () => void {
     const end = () => {
       if (!this.#waiting.delete(end)) return;

@@ -91,7 +91,7 @@ export interface Credentials {
 export interface ApiAccessOptions {
   /** The tokens that are in use now; undefined without a token file. */
   tokens?: (() => ApiTokens) | undefined;
-  /** Whether a certificate of the root does. */
+  /** Whether a certificate of the root may be used. */
   clientCerts?: boolean;
   /** Whether REST is served on the Unix socket alone. */
   socketOnly?: boolean;
@@ -101,7 +101,7 @@ export interface ApiAccessOptions {
 export class ApiAccess {
   readonly #tokens: (() => ApiTokens) | undefined;
   readonly #clientCerts: boolean;
-  /** Whether it takes something to use the API over the network. */
+  /** Whether nobody can use the API over the network without a token or a certificate. */
   readonly isProtected: boolean;
 
   constructor({ tokens, clientCerts = false, socketOnly = false }: ApiAccessOptions = {}) {
