@@ -13,6 +13,8 @@ export interface SourceFile {
   imports: string[];
   /** Of these, the ones that it imports more than types of. */
   values: string[];
+  /** Of these, the ones that are loaded when it is, and not later by `import()`. */
+  loads: string[];
   text: string;
   /** Whether main.ts needs it, directly or not. */
   reachable: boolean;
@@ -171,13 +173,30 @@ const HARMLESS_MODULES: readonly string[] = [
   "node:timers",
 ];
 
+/** What is loaded at every start. */
+const STARTS: readonly string[] = ["main.ts", "src/cli/run.ts"];
+/** What few connectors need, and takes time or memory to load: by `import()`, by whoever needs it. Beginnings of paths. */
+const LATE: readonly string[] = [
+  "npm:yaml",
+  "npm:zod",
+  "npm:@peculiar/x509",
+  "src/policy/",
+  "src/tunnel/policy_",
+  "src/api/unix_socket.ts",
+  "src/certs/reader/",
+  "src/certs/judge/",
+  "src/certs/own/",
+  "src/cli/tls",
+  "src/state/",
+];
+
 /** Names that say nothing of what is inside. */
 const EMPTY_NAME = /^(utils?|helpers?|common|types?|misc)(\.ts)?$/;
 
 /** Files that nothing needs and that may stay all the same. */
 const ALLOWED_ORPHANS: readonly string[] = [];
 
-/** Every breach of every file, in the order of the files; then the circles. */
+/** Every breach of every file, in the order of the files; then the circles, and what is loaded too early. */
 export function checkLayers(files: readonly SourceFile[]): Breach[] {
   return [
     ...files.flatMap((file) => [
@@ -186,7 +205,29 @@ export function checkLayers(files: readonly SourceFile[]): Breach[] {
       ...checkFile(file),
     ]),
     ...checkCircles(files),
+    ...checkLate(files),
   ];
+}
+
+/** Files and packages that are loaded at every start, and need not be. */
+function checkLate(files: readonly SourceFile[]): Breach[] {
+  const loadsOf = new Map(files.map(({ path, loads }) => [path, loads]));
+  const breaches: Breach[] = [];
+  const seen = new Set<string>();
+  const visit = (path: string, way: readonly string[]) => {
+    if (seen.has(path)) return;
+    seen.add(path);
+    if (LATE.some((beginning) => path.startsWith(beginning))) {
+      const rule = `it is loaded at every start, want import() where it is needed: ${
+        way.join(" -> ")
+      }`;
+      breaches.push({ path, rule });
+      return;
+    }
+    for (const target of loadsOf.get(path) ?? []) visit(target, [...way, target]);
+  };
+  for (const start of STARTS) visit(start, [start]);
+  return breaches;
 }
 
 /** Files that import each other, for values or types: none of them can be read, tested or moved without the others. */
@@ -318,7 +359,11 @@ interface ModuleGraph {
   modules: {
     specifier: string;
     error?: string;
-    dependencies?: { code?: { specifier?: string }; type?: { specifier?: string } }[];
+    dependencies?: {
+      code?: { specifier?: string };
+      type?: { specifier?: string };
+      isDynamic?: boolean;
+    }[];
   }[];
 }
 
@@ -343,14 +388,15 @@ function nameOf(specifier: string): string {
   return specifier.replace(/^npm:\/?((?:@[^/]+\/)?[^@/]+).*$/, "npm:$1");
 }
 
-type Imports = Pick<SourceFile, "imports" | "values">;
+type Imports = Pick<SourceFile, "imports" | "values" | "loads">;
 
 function importsOf(graph: ModuleGraph): Map<string, Imports> {
   return new Map(graph.modules.map(({ specifier, dependencies = [] }) => {
-    const named = (which: "code" | "type") =>
-      dependencies.flatMap((each) => each[which]?.specifier ?? []).map(nameOf);
+    const named = (which: "code" | "type", among = dependencies) =>
+      among.flatMap((each) => each[which]?.specifier ?? []).map(nameOf);
     const values = named("code");
-    return [nameOf(specifier), { imports: [...values, ...named("type")], values }];
+    const loads = named("code", dependencies.filter(({ isDynamic }) => !isDynamic));
+    return [nameOf(specifier), { imports: [...values, ...named("type")], values, loads }];
   }));
 }
 
@@ -372,7 +418,7 @@ async function main(): Promise<number> {
     const imports = (reachable ? reached : importsOf(await readGraph(name))).get(name);
     files.push({
       path: name,
-      ...(imports ?? { imports: [], values: [] }),
+      ...(imports ?? { imports: [], values: [], loads: [] }),
       text: await Deno.readTextFile(path.join(ROOT, name)),
       reachable,
     });

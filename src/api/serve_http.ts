@@ -31,7 +31,6 @@ import {
 import { exchange, MAX_HEADER_LINES, type RequestRefusal } from "./exchange.ts";
 import { PacedStream } from "./paced_stream.ts";
 import { Turns } from "./turns.ts";
-import { UnixSocket } from "./unix_socket.ts";
 import { bindEach, bindError, type BoundSocket, type ResolveHost } from "../binding.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { delay } from "../delay.ts";
@@ -192,6 +191,7 @@ export async function serveHttp(
     port = bound[0].port;
   }
   if (socket !== undefined) {
+    const { UnixSocket } = await import("./unix_socket.ts");
     const listener = createListener();
     serve(listener, { over: "unix", tls: false });
     listening.use(await UnixSocket.open(listener, socket, { logger }));

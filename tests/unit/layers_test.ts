@@ -5,7 +5,7 @@ import { checkLayers, type SourceFile } from "../../scripts/check_layers.ts";
 
 function breachesOf(path: string, file: Partial<SourceFile> = {}): string[] {
   const text = file.text ?? "export const x = 1;\n";
-  return checkLayers([{ path, imports: [], values: [], reachable: true, ...file, text }])
+  return checkLayers([{ path, imports: [], values: [], loads: [], reachable: true, ...file, text }])
     .map(({ path, rule }) => `${path}: ${rule}`);
 }
 
@@ -290,7 +290,7 @@ Deno.test("names that say nothing are refused, as files and as folders", () => {
 /** Breaches of files that import only each other. */
 function circlesOf(imports: Record<string, string[]>): string[] {
   const files = Object.entries(imports).map(([path, imports]): SourceFile => {
-    return { path, imports, values: [], text: "export const x = 1;\n", reachable: true };
+    return { path, imports, values: [], loads: [], text: "export const x = 1;\n", reachable: true };
   });
   return checkLayers(files).map(({ path, rule }) => `${path}: ${rule}`);
 }
@@ -328,4 +328,28 @@ Deno.test("what is behind a seam is imported through its door alone", () => {
       `${path}: only src/mux/dialects.ts may import src/mux/native/window.ts`,
     ]);
   }
+});
+
+Deno.test("layers: what few connectors need is not loaded at every start", () => {
+  const files = (path: string, loads: string[]): SourceFile => {
+    return { path, imports: [], values: [], loads, text: "export const x = 1;\n", reachable: true };
+  };
+  const loaded = (loads: string[]) =>
+    checkLayers([
+      files("main.ts", ["src/cli/program.ts"]),
+      files("src/cli/program.ts", []),
+      files("src/cli/run.ts", ["src/assemble.ts"]),
+      files("src/assemble.ts", loads),
+      files("src/tunnel/policy_in_force.ts", ["npm:yaml"]),
+      files("src/api/app.ts", ["npm:zod"]),
+    ]).map(({ path, rule }) => `${path}: ${rule}`);
+  assert.deepEqual(loaded([]), []);
+  assert.deepEqual(loaded(["src/tunnel/policy_in_force.ts"]), [
+    "src/tunnel/policy_in_force.ts: it is loaded at every start, want import() where it is needed: " +
+    "src/cli/run.ts -> src/assemble.ts -> src/tunnel/policy_in_force.ts",
+  ]);
+  assert.deepEqual(loaded(["src/api/app.ts"]), [
+    "npm:zod: it is loaded at every start, want import() where it is needed: " +
+    "src/cli/run.ts -> src/assemble.ts -> src/api/app.ts -> npm:zod",
+  ]);
 });
