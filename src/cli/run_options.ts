@@ -4,7 +4,7 @@
 import { type Address, formatAddress, parseAddress } from "../model/address.ts";
 import type { AssembleOptions } from "../assemble.ts";
 import { ConnectorError } from "../model/errors.ts";
-import { canonicalIp, parseIp } from "../model/ip.ts";
+import { canonicalIp, listenHosts, parseIp } from "../model/ip.ts";
 import { LIMIT_RANGES, type SessionLimits } from "../model/limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { SOCKET_KINDS } from "../net/socket_kinds.ts";
@@ -287,7 +287,7 @@ function readServiceBind(setting: Setting | undefined): string[] {
     if (parseIp(host) === undefined) throw unfit({ ...setting, text: host }, wanted);
     readAddress({ ...setting, text: formatAddress({ host, port: 0 }) });
   }
-  return hosts.includes("::") ? [] : [...new Set(hosts)];
+  return listenHosts(hosts);
 }
 
 /** Whether two listeners on the same port would meet. */

@@ -38,6 +38,16 @@ export function covers(listened: string, host: string): boolean {
   return bound.length === 16 || ip.length === 4;
 }
 
+/** Where to listen so that each of these addresses is listened on, and none twice: none stands for every interface. */
+export function listenHosts(hosts: readonly string[]): string[] {
+  if (hosts.includes("::")) return [];
+  return hosts.filter((host, index) =>
+    !hosts.some((other, place) =>
+      place !== index && covers(other, host) && (place < index || !covers(host, other))
+    )
+  );
+}
+
 /** An IP address in the one spelling that every system reads alike, with its zone; any other text as it is. */
 export function canonicalIp(text: string): string {
   if (!isIpv6(text)) return text;

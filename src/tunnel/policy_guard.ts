@@ -2,6 +2,7 @@
 // its limits each peer has taken. policy/decide.ts decides; admission.ts asks.
 
 import { type Address, formatAddress } from "../model/address.ts";
+import { listenHosts } from "../model/ip.ts";
 import type { Principal } from "../model/principal.ts";
 import type { ServiceRequest, Side } from "../model/service.ts";
 import {
@@ -65,7 +66,7 @@ export class PolicyGuard {
     const rule = rules.find(({ listen }) =>
       listen?.ports.some(({ first, last }) => port >= first && port <= last)
     );
-    return rule?.listen?.addresses ?? bind;
+    return rule?.listen?.addresses ? listenHosts(rule.listen.addresses) : bind;
   }
 
   /** Which rules allow what Admission was asked about, for the log. */

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { canonicalIp, covers, meanings, parseIp } from "../../src/model/ip.ts";
+import { canonicalIp, covers, listenHosts, meanings, parseIp } from "../../src/model/ip.ts";
 
 const SPELLINGS: [text: string, hex: string | undefined, canonical: string][] = [
   ["127.0.0.1", "7f000001", "127.0.0.1"],
@@ -89,3 +89,12 @@ for (const [listened, host, covered] of COVERED) {
     strictEqual(covers(listened, host), covered);
   });
 }
+
+Deno.test("of addresses to listen on, those go that another one has already", () => {
+  deepStrictEqual(listenHosts([]), []);
+  deepStrictEqual(listenHosts(["127.0.0.1", "::1", "127.0.0.1"]), ["127.0.0.1", "::1"]);
+  deepStrictEqual(listenHosts(["127.0.0.1", "::ffff:127.0.0.1"]), ["127.0.0.1"]);
+  deepStrictEqual(listenHosts(["127.0.0.1", "::1", "0.0.0.0"]), ["::1", "0.0.0.0"]);
+  deepStrictEqual(listenHosts(["0.0.0.0", "::ffff:0.0.0.0"]), ["0.0.0.0"]);
+  deepStrictEqual(listenHosts(["127.0.0.1", "::"]), []);
+});

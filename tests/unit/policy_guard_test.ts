@@ -130,6 +130,7 @@ Deno.test("policy guard: a service without an address listens where it may", () 
 rules:
   - { peer: { dns: a.example }, listen: { ports: [80], addresses: [127.0.0.1, "::1"] } }
   - { peer: { dns: b.example }, listen: { ports: [80] } }
+  - { peer: { dns: d.example }, listen: { ports: [80], addresses: [127.0.0.1, 0.0.0.0] } }
 `));
   const at = (principal: Principal | undefined, bind: string[], sourcePort = 80) =>
     guard.listensOn({ sourcePort }, { principal, bind });
@@ -138,6 +139,8 @@ rules:
   deepStrictEqual(at(named("b.example"), []), []);
   deepStrictEqual(at(named("b.example"), ["192.0.2.1"]), ["192.0.2.1"]);
   deepStrictEqual(at(undefined, []), []);
+  // A port is not listened on twice.
+  deepStrictEqual(at(named("d.example"), []), ["0.0.0.0"]);
   // It is refused there.
   deepStrictEqual(at(named("a.example"), [], 81), []);
   deepStrictEqual(at(named("c.example"), ["192.0.2.1"]), ["192.0.2.1"]);
