@@ -7,7 +7,7 @@ import type { CertificateId } from "../../src/model/principal.ts";
 import { decide, type PolicyPeer, type PolicyQuestion } from "../../src/policy/decide.ts";
 import { fits, makeGlob } from "../../src/policy/glob.ts";
 import { contains, ipRange } from "../../src/policy/ip_range.ts";
-import { certified, policyOf } from "../support/policies.ts";
+import { certified, parsed, policyOf } from "../support/policies.ts";
 
 /** A star stands for one character or more that are no separators. */
 function naiveFits(pattern: string, text: string, separators: string): boolean {
@@ -283,4 +283,58 @@ Deno.test("policy property: what is decided is what the naive function decides, 
   );
   // Both answers are met often.
   strictEqual(Math.min(...count) > 200, true, String(count));
+});
+
+/** What means something in YAML, or looks as if it did. */
+const PIECES = (
+  "&a |*a|!!str |!<x> |? |: |- |\t|\r|\r\n|\n|---\n|...\n|{|}|[|]|,|>|'|\"|#|%YAML 1.1\n|" +
+  "\ufeff|\0|null|~|<<: |1e9|0x1|.inf|true|\u2028|\\|`|@"
+).split("|");
+const FILE = `version: 1
+rules:
+  - peer: { spiffe: "spiffe://x/*" }
+    listen: { ports: [8000-8100], addresses: [127.0.0.1] }
+    reach:
+      - { cidr: 10.0.0.0/8, ports: [80, 443], except: [10.0.0.1/32] }
+    control: expose
+    limits: { services: 20, connections: 500 }
+never_reach: [169.254.0.0/16]
+`;
+const damage = fc.record({
+  at: fc.nat({ max: FILE.length }),
+  cut: fc.nat({ max: 5 }),
+  piece: fc.constantFrom("", ...PIECES),
+});
+
+Deno.test("policy property: a damaged file is a policy or has mistakes, each at a place in it", () => {
+  fc.assert(
+    fc.property(fc.array(damage, { minLength: 1, maxLength: 4 }), (damages) => {
+      let text = FILE;
+      for (const { at, cut, piece } of damages) {
+        text = text.slice(0, at) + piece + text.slice(at + cut);
+      }
+      const lines = text.split("\n").length;
+      for (const { line, column } of parsed(text).problems ?? []) {
+        strictEqual(line >= 1 && line <= lines && column >= 1, true, `${line}:${column}`);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+const ipv6 = fc.tuple(fc.bigInt({ min: 0n, max: (1n << 128n) - 1n }), fc.nat({ max: 128 }));
+
+Deno.test("policy property: a range of IPv6 has what has its first bits", () => {
+  const bytesOf = (value: bigint) => Uint8Array.fromHex(value.toString(16).padStart(32, "0"));
+  fc.assert(
+    fc.property(ipv6, ipv6, ([first, bits], [other, same]) => {
+      const rest = BigInt(128 - bits);
+      const range = { text: "", ip: bytesOf(first >> rest << rest), bits };
+      // It has as many bits in common with the range as was said, at least.
+      const ip = first >> BigInt(128 - same) << BigInt(128 - same) | other >> BigInt(same);
+      strictEqual(contains(range, bytesOf(ip)), first >> rest === ip >> rest);
+      strictEqual(contains(range, new Uint8Array(4)), false);
+    }),
+    { numRuns: 2000 },
+  );
 });
