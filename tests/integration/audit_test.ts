@@ -236,7 +236,7 @@ Deno.test("audit: each refusal says whom it is about, by which rule, and why", a
   await using server = serveTcp(echo);
   await using world = await startWorld(`listen: { ports: [1-65535] }, ${NAMES_ALONE}`);
   const { guard, guarded, peer } = world;
-  const rule = "rule 1 in line 3";
+  const rule = "rule 1 (line 3)";
   const refusing = `${rule} is for this peer and does not allow it`;
   const principal = "anonymous";
   const rest = apiPort(guarded.running);
@@ -397,7 +397,7 @@ Deno.test("audit: an address of a name that is refused has its line, though anot
   await until(() => refused().length === 1, "it is logged");
   match(
     refused()[0] ?? "",
-    /^info .* anonymous \S+ 127\.0\.0\.1:\d+ rule 1 in line 3 is for this peer and does not allow it the policy of .* at ::1$/,
+    /^info .* anonymous \S+ 127\.0\.0\.1:\d+ rule 1 \(line 3\) is for this peer and does not allow it the policy of .* at ::1$/,
   );
 });
 

@@ -142,18 +142,17 @@ rules:
       { method, rule, refused },
     ) => [method, rule, refused === undefined]),
     [
-      ["ListServices", "rule 3 in line 5 is for this peer and does not allow it", false],
+      ["ListServices", "rule 3 (line 5) is for this peer and does not allow it", false],
       ["DestroyService", RULES_OF_A, false],
       ["ExposeService", RULES_OF_A, false],
-      ["ExposeService", "rule 2 in line 4", true],
-      ["DestroyService", "rule 2 in line 4", true],
+      ["ExposeService", "rule 2 (line 4)", true],
+      ["DestroyService", "rule 2 (line 4)", true],
       ["DestroyService", "open", true],
     ],
   );
 });
 
-const RULES_OF_A =
-  "none of the 2 rules for this peer allows it: rule 1 in line 3, rule 3 in line 5";
+const RULES_OF_A = "none of the 2 rules for this peer allows it: rule 1 (line 3), rule 3 (line 5)";
 
 /** Exposes a service to another connector and resolves with its id. */
 async function exposeTo(from: TestConnector, to: string): Promise<string> {

@@ -102,10 +102,10 @@ Deno.test("lines about a peer's service: exposed, waiting for its peer, and remo
   const since = new Date();
   const who = { peer: "192.0.2.1:30001", principal: "a.example", key: KEY.slice(0, 16) };
   const lines = linesOf([
-    { ...about, change: "exposed", restored: false, rule: "rule 2 in line 4" },
+    { ...about, change: "exposed", restored: false, rule: "rule 2 (line 4)" },
     { ...about, change: "status", status: "complete", message: undefined, since },
     { ...about, change: "status", status: "pending", message: "lost", since, graceMs: 10_000 },
-    { ...about, change: "moved", rule: "rule 3 in line 8" },
+    { ...about, change: "moved", rule: "rule 3 (line 8)" },
     { ...about, change: "removed", by: "peer" },
   ]);
   deepStrictEqual(lines, [
@@ -116,14 +116,14 @@ Deno.test("lines about a peer's service: exposed, waiting for its peer, and remo
       type: "local",
       sourcePort: 8080,
       destinationAddr: "db.example:5432",
-      rule: "rule 2 in line 4",
+      rule: "rule 2 (line 4)",
     }],
     ["info", "service waits for its peer", { service: "web", id: "7f", graceMs: 10_000 }],
     ["info", "service exposed by peer again", {
       ...who,
       service: "web",
       id: "7f",
-      rule: "rule 3 in line 8",
+      rule: "rule 3 (line 8)",
     }],
     ["info", "service removed", { ...who, service: "web", id: "7f", rule: "peer" }],
   ]);

@@ -166,14 +166,14 @@ Deno.test("policy explain: a name without an address here is refused if no rule 
     });
   deepStrictEqual(await ask("db.cluster"), {
     code: 1,
-    stdout: "undecided: to reach db.cluster:80, rule 1 in line 3 may allow it, " +
+    stdout: "undecided: to reach db.cluster:80, rule 1 (line 3) may allow it, " +
       "depending on its address: no such name\n",
     stderr: "",
   });
   deepStrictEqual(await ask("db.other"), {
     code: 1,
     stdout:
-      "refused: to reach db.other:80, rule 1 in line 3 is for this peer and does not allow it\n",
+      "refused: to reach db.other:80, rule 1 (line 3) is for this peer and does not allow it\n",
     stderr: "",
   });
 });

@@ -67,19 +67,19 @@ Deno.test("policy guard: the egress asks about the name first, and then about ea
     code: "policy",
     reason: `${told} at 10.0.0.1`,
     told,
-    rule: "rule 1 in line 3 is for this peer and does not allow it",
+    rule: "rule 1 (line 3) is for this peer and does not allow it",
   });
   const destination = { host: "other.example", port: 5432 };
   deepStrictEqual(rule(subject({ destination })), {
     code: "policy",
     reason: "the policy of this connector does not let anonymous reach other.example:5432",
-    rule: "rule 1 in line 3 is for this peer and does not allow it",
+    rule: "rule 1 (line 3) is for this peer and does not allow it",
   });
   const ip = "192.0.2.9";
   deepStrictEqual(rule(subject({ action: "dial", ip, destination: { host: ip, port: 5432 } })), {
     code: "policy",
     reason: "the policy of this connector does not let anonymous reach 192.0.2.9:5432",
-    rule: "rule 1 in line 3 is for this peer and does not allow it",
+    rule: "rule 1 (line 3) is for this peer and does not allow it",
   });
 });
 
@@ -172,7 +172,7 @@ rules:
   // It waited for a link, and that is to another peer.
   strictEqual(connect(named("b.example"), four), undefined);
   strictEqual(connect(named("a.example"), one), undefined);
-  deepStrictEqual(guard.maxServices(named("a.example")), { most: 5, rule: "rule 2 in line 4" });
+  deepStrictEqual(guard.maxServices(named("a.example")), { most: 5, rule: "rule 2 (line 4)" });
   strictEqual(guard.maxServices(named("b.example")).most, Infinity);
   strictEqual(guard.maxServices(ANONYMOUS).most, Infinity);
 });
