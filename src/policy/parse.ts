@@ -418,6 +418,8 @@ function defined<Name extends string, T>(
 /** The parser's own words without a final period, and with a small start. */
 function sentenceOf(message: string): string {
   const [first = ""] = message.split("\n", 1);
+  // The library tells the end of its stack as a mistake at that place.
+  if (first.startsWith("Maximum call stack")) return "the YAML is nested too deeply, want a policy";
   return `the YAML cannot be read: ${first.charAt(0).toLowerCase()}${first.slice(1)}`;
 }
 

@@ -1,6 +1,6 @@
 // Policy files: what they say, and what each mistake in one is told as, with its place.
 
-import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { MAX_POLICY_LENGTH } from "../../src/policy/parse.ts";
 import { parsed, policyOf, problemsOf } from "../support/policies.ts";
 
@@ -323,4 +323,11 @@ Deno.test("policy: what is too long, too much or too deep is refused and costs l
   const keys = Array.from({ length: 5_000 }, (_, index) => `k${index}: 1`).join("\n");
   ok(parsed(keys).problems);
   ok(performance.now() - began < 20_000, "the time is of the size");
+});
+
+Deno.test("a policy file that is nested as deeply as it can be has a mistake, and nothing else happens", () => {
+  for (const [first, piece] of [["", "["], ["", "{"], ["", "- "], ["version: ", "["]] as const) {
+    const [problem = ""] = problemsOf(first + piece.repeat(20_000));
+    match(problem, /^1:\d+: the YAML is nested too deeply, want a policy$/);
+  }
 });
