@@ -12,6 +12,7 @@ import { createDialect } from "./dialects.ts";
 import type { Hello, Link, LinkEnd } from "./link.ts";
 import { hello, negotiate, readAnswer } from "./negotiation.ts";
 import { Outbox } from "./outbox.ts";
+import { ReceivePace } from "./receive_pace.ts";
 import type { Leaving, SessionOptions } from "./session_options.ts";
 import type { OpenOptions, Stream } from "./stream.ts";
 import { WireIds } from "./wire_ids.ts";
@@ -26,6 +27,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #outbox: Outbox;
   readonly #ids = new WireIds();
+  readonly #pace = new ReceivePace();
   /** Undefined until the peer has said what it speaks. */
   #dialect: Dialect | undefined;
   #features: readonly string[] = [];
@@ -259,13 +261,17 @@ export class Session {
       if (message.length > MAX_MESSAGE_BYTES) {
         throw new ConnectorError("resource_exhausted", `a message of ${message.length} bytes`);
       }
-      // A promise here holds the peer back: the session reads no more until it resolves.
+      this.#pace.begin();
+      // A promise holds the peer back, here and of the pace: the session reads no more until it resolves.
       const pause = dialect.receive(message);
+      const paced = this.#pace.end();
       if (pause) await pause;
+      if (paced) await paced;
     }
   }
 
   #onControl(frame: ControlFrame): void {
+    this.#pace.countControl();
     if (frame.kind !== "status" && frame.kind !== "destroy") return this.#options.onControl(frame);
     const serviceId = this.#ids.ownOf(frame.serviceId);
     if (serviceId !== undefined) this.#options.onControl({ ...frame, serviceId });
