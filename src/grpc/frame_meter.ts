@@ -37,6 +37,9 @@ const BYTES_PER_FRAME = 512;
 const PER_WRITE = 4;
 const BYTES_PER_ANSWER = 4096;
 
+/** How many frames of data take as long as the beginning of a call: 5 µs each, and 120 µs. */
+const WORK_PER_CALL = 24;
+
 /** The most that the headers of one call may be, once unpacked. */
 export interface HeaderBounds {
   bytes: number;
@@ -67,12 +70,18 @@ export class FrameMeter {
   readonly #head = new Uint8Array(HEAD_BYTES);
   #headLength = 0;
   #excess: Excess | undefined;
+  #work = 0;
 
   /** `now` in milliseconds. `client`: who sends is one. */
   constructor(bounds: HeaderBounds, { client, now }: { client: boolean; now: number }) {
     this.#bounds = bounds;
     this.#skip = client ? PREFACE_BYTES : 0;
     this.#grownAt = now;
+  }
+
+  /** How much work it has brought so far, about as many times what a frame of data takes. */
+  get work(): number {
+    return this.#work;
   }
 
   /** Takes what has arrived. Returns why it is too much, for good. */
@@ -115,6 +124,7 @@ export class FrameMeter {
     this.#headLength = 0;
     const [high = 0, middle = 0, low = 0, type = 0, flags = 0] = this.#head;
     const length = high << 16 | middle << 8 | low;
+    this.#work += type === HEADERS ? WORK_PER_CALL : 1;
     if (type === HEADERS || type === PUSH_PROMISE || type === CONTINUATION) {
       this.#beginHeaders(type, flags, length);
     } else {

@@ -181,7 +181,8 @@ export class Gates implements Disposable {
       this.#onRefused(address, { rule: "http2", reason, principal: connection?.principal() });
       session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
     };
-    const bounded = boundSession(session, { onExcess });
+    const isLinked = () => connection?.isNew === false;
+    const bounded = boundSession(session, { onExcess, isLinked });
     // One that cannot be bounded is none that we know how to serve.
     if (connection === undefined || bounded === undefined) return session.destroy();
     connection.session = session;

@@ -3,9 +3,13 @@
 // session_guard.ts gives them to every connection that we open, windows.ts to our servers.
 
 import http2, { type Http2Session, type SessionOptions, type Settings } from "node:http2";
+import type { Socket } from "node:net";
 import { holdOutput } from "../platform/http2_backpressure.ts";
 import { internalsOf, type NativeSession } from "../platform/http2_session_internals.ts";
+import { startReceiving, stopReceiving } from "../platform/tls_pause.ts";
+import { tcpSocketOf } from "../platform/tls_socket.ts";
 import { FrameMeter } from "./frame_meter.ts";
+import { Input } from "./input_turns.ts";
 
 /**
  * The headers of one call, in bytes, each with 32 bytes for itself (RFC 9113 section 6.5.2): ours have 400, grpc-go's as
@@ -64,8 +68,10 @@ export interface BoundedSession {
  */
 export function boundSession(
   session: Http2Session,
-  { onExcess, judgeFirst = () => undefined }: {
+  { onExcess, judgeFirst = () => undefined, isLinked = () => true }: {
     onExcess: (why: string) => void;
+    /** Whether the connection carries a link. Default: it does. */
+    isLinked?: () => boolean;
     /** Why the first bytes that arrive are none of HTTP/2. Default: they are left to nghttp2. */
     judgeFirst?: (bytes: Uint8Array) => string | undefined;
   },
@@ -80,7 +86,8 @@ export function boundSession(
       now: performance.now(),
     },
   );
-  meterInput(native, { meter, judgeFirst, onExcess });
+  const input = inputOf(session, { native, socket, isLinked });
+  meterInput(native, { input, meter, judgeFirst, onExcess });
   holdOutput(session, {
     native,
     socket,
@@ -90,23 +97,59 @@ export function boundSession(
   return { flush: () => native.sendPending() };
 }
 
+/** What arrives is taken in turns with what arrives over other connections. */
+function inputOf(
+  session: Http2Session,
+  { native, socket, isLinked }: {
+    native: NativeSession;
+    socket: Socket;
+    isLinked: () => boolean;
+  },
+): Input {
+  const receive = native.receive.bind(native);
+  const tcp = tcpSocketOf(socket);
+  // The runtime sends what there is to answer after what it has just given to `receive`.
+  let isLate = false;
+  const input = new Input({
+    take(bytes) {
+      receive(bytes);
+      if (!isLate || session.destroyed) return;
+      native.sendPending();
+      // What the runtime looks at after each read: it has said its last word.
+      if (!native.hasPendingData()) session.destroy();
+    },
+    stop: () => {
+      isLate = true;
+      stopReceiving(tcp);
+    },
+    resume: () => {
+      isLate = false;
+      if (!session.destroyed) startReceiving(tcp);
+    },
+    isLinked,
+  });
+  session.once("close", () => input.close());
+  return input;
+}
+
 function meterInput(
   native: NativeSession,
-  { meter, judgeFirst, onExcess }: {
+  { input, meter, judgeFirst, onExcess }: {
+    input: Input;
     meter: FrameMeter;
     judgeFirst: (bytes: Uint8Array) => string | undefined;
     onExcess: (why: string) => void;
   },
 ): void {
-  const receive = native.receive.bind(native);
   let excess: string | undefined;
   let first = true;
   native.receive = (bytes) => {
     if (excess !== undefined) return;
     if (first) excess = judgeFirst(bytes);
     first = false;
+    const { work } = meter;
     excess ??= meter.received(bytes, performance.now());
-    if (excess === undefined) receive(bytes);
+    if (excess === undefined) input.arrived(bytes, meter.work - work);
     else onExcess(excess);
   };
 }

@@ -1,4 +1,4 @@
-// Pauses sockets, some of which speak TLS. Used by api/paced_stream.ts.
+// Pauses sockets, some of which speak TLS. Used by api/paced_stream.ts and grpc/http2_bounds.ts.
 //
 // What is wrong: a TLS socket that is paused goes on receiving, and keeps everything in memory; and it never calls back for
 // a write of no bytes. Seen in Deno 2.9.6. Node keeps reading a paused TLS socket too, up to its high-water mark.
@@ -11,13 +11,23 @@ import type { Socket } from "node:net";
 /** Stops reading a socket; `tcp` is the TCP socket under it, or itself. */
 export function pauseReading(socket: Socket, tcp: Socket): void {
   socket.pause();
-  handleOf(tcp)?.readStop();
+  stopReceiving(tcp);
 }
 
 /** Reads it again. */
 export function resumeReading(socket: Socket, tcp: Socket): void {
-  handleOf(tcp)?.readStart();
+  startReceiving(tcp);
   socket.resume();
+}
+
+/** Takes no more from the system for a TCP socket; what is on its way through TLS still comes. */
+export function stopReceiving(tcp: Socket): void {
+  handleOf(tcp)?.readStop();
+}
+
+/** Takes from the system again. */
+export function startReceiving(tcp: Socket): void {
+  handleOf(tcp)?.readStart();
 }
 
 /** Writes, and calls back once the socket has taken it. */
