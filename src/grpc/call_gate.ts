@@ -9,13 +9,21 @@ import type {
   ConnectionTable,
   GateRefusal,
   OnGateRefusal,
+  Source,
 } from "./connections.ts";
+import { mergePieces } from "./merged_pieces.ts";
 
 /** Bytes of a control call's request, and of a link's first message: a service has a few hundred, a frame 64 KiB. */
 const MAX_REQUEST_BYTES = 128 * 1024;
 /** Control calls that are open at once, in all and of one address. */
 const MAX_CONTROL_CALLS = 512;
 const MAX_ADDRESS_CONTROL_CALLS = 128;
+/**
+ * Control calls that one address may begin at once, and a second after that: each costs some tenths of a millisecond, also one
+ * that is refused. Tools make a few.
+ */
+const CALLS_AT_ONCE = 512;
+const CALLS_PER_SECOND = 100;
 /** Links over one connection: every peer has a connection for each. */
 const MAX_LINKS_PER_CONNECTION = 4;
 
@@ -60,6 +68,16 @@ export class CallGate {
       return refuse(UNIMPLEMENTED, { rule: "encoding", reason });
     }
     const control = headers[":path"] !== RemoteConnectionService.openStream.path;
+    if (control && !takeCall(connection.source)) {
+      const reason = "its address makes too many control calls";
+      this.#onRefused(connection.address, {
+        rule: "calls",
+        reason,
+        principal: connection.principal(),
+      });
+      stream.session?.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
+      return false;
+    }
     const obstacle = control ? this.#takeControlCall(connection) : takeLink(connection);
     if (obstacle !== undefined) {
       return refuse(RESOURCE_EXHAUSTED, { rule: "calls", reason: obstacle });
@@ -73,6 +91,7 @@ export class CallGate {
       if (control) this.#releaseControlCall(connection);
       else connection.links -= 1;
     });
+    if (!control) mergePieces(stream);
     this.#boundRequest(connection, call);
     return true;
   }
@@ -103,13 +122,14 @@ export class CallGate {
     // What came with the head of the call is in the stream by now.
     let received = stream.readableLength;
     // A listener would make the stream flow, whether grpc-js wants more or not.
-    const push = stream.push.bind(stream);
+    const { push: ownPush } = stream;
+    const push = ownPush.bind(stream);
     stream.push = (chunk, encoding) => {
       if (chunk instanceof Uint8Array) received += chunk.length;
       if (!control && !connection.isNew) {
-        Reflect.deleteProperty(stream, "push");
+        stream.push = ownPush;
       } else if (received > MAX_REQUEST_BYTES) {
-        Reflect.deleteProperty(stream, "push");
+        stream.push = ownPush;
         const what = control ? "the request of a control call" : "the first message of a link";
         const reason = `${what} is larger than ${MAX_REQUEST_BYTES} bytes`;
         const principal = connection.principal();
@@ -120,6 +140,17 @@ export class CallGate {
       return push(chunk, encoding);
     };
   }
+}
+
+/** Counts the beginning of a control call. Returns whether it may be made. */
+function takeCall(source: Source): boolean {
+  const now = performance.now();
+  const grown = source.callCredit + (now - source.callsGrownAt) / 1000 * CALLS_PER_SECOND;
+  source.callsGrownAt = now;
+  source.callCredit = Math.min(CALLS_AT_ONCE, grown);
+  if (source.callCredit < 1) return false;
+  source.callCredit -= 1;
+  return true;
 }
 
 /** Counts a link. Returns why there may be no more. */

@@ -15,6 +15,12 @@ export type RawCall =
 /** Reads who a peer is from its certificate in DER. @throws {ConnectorError} when it cannot be read. */
 export type DescribePeer = (certificate: Uint8Array) => PeerIdentity;
 
+/**
+ * The most pieces in which a message may come: the largest, of 4 MB, has 3,000 in packets of an Ethernet. Each piece takes
+ * half a kilobyte until the message is whole, however short it is.
+ */
+const MAX_PIECES = 16_384;
+
 /** How the side that made the call ends it. */
 export interface CallEnds {
   /** Ends at once. */
@@ -70,6 +76,8 @@ export class CallLink implements Link {
   #settleGoingAway: () => void = () => {};
   #settleHello: (hello: Hello | undefined) => void = () => {};
   #arrivals = 0;
+  /** Pieces that have arrived since a message was read. */
+  #pieces = 0;
   #ended = false;
   #closing = false;
   #wakeReader: (() => void) | undefined;
@@ -130,6 +138,7 @@ export class CallLink implements Link {
       const message = this.#call.read() as Uint8Array | null;
       if (message !== null) {
         this.#arrivals += 1;
+        this.#pieces = 0;
         return message;
       }
       if (this.#ended) return null;
@@ -164,6 +173,10 @@ export class CallLink implements Link {
   /** A piece of a message has arrived: told by whoever watches for it. */
   arrived(): void {
     this.#arrivals += 1;
+    this.#pieces += 1;
+    if (this.#ended || this.#pieces <= MAX_PIECES) return;
+    const reason = `the peer sent a message in more than ${MAX_PIECES} pieces`;
+    this.abort(new ConnectorError("resource_exhausted", reason));
   }
 
   /** The connection takes no more calls, and this one may go on for now: told by whoever watches for it. */

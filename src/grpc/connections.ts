@@ -92,6 +92,9 @@ export interface Source {
   /** Of those, the new ones, the oldest first. */
   readonly newOnes: Set<Connection>;
   controlCalls: number;
+  /** Control calls that it may begin, as of `callsGrownAt`: as many as there may be, at first. */
+  callCredit: number;
+  callsGrownAt: number;
 }
 
 /** All connections of one server. */
@@ -136,6 +139,8 @@ export class ConnectionTable {
       connections: 0,
       newOnes: new Set(),
       controlCalls: 0,
+      callCredit: Infinity,
+      callsGrownAt: 0,
     };
   }
 

@@ -173,7 +173,7 @@ export class Exposures {
         try {
           known.listenOn(this.#options.listensOn(service, claimant));
         } catch (error) {
-          known.tell({ kind: "withdraw", tell: false, cut: true });
+          known.tell({ kind: "withdraw", by: "policy", tell: false, cut: true });
           throw error;
         }
       }
