@@ -1,8 +1,7 @@
 // Decides by a policy: pure, and held to a naive function by tests/property/policy_test.ts. Asked by
 // tunnel/policy_guard.ts and by `connector policy explain`.
 
-import { type Address, isIpv4 } from "../model/address.ts";
-import { parseIp } from "../model/ip.ts";
+import { type Address, isIpv4, isIpv6 } from "../model/address.ts";
 import type { CertificateId } from "../model/principal.ts";
 import { fits, type Glob } from "./glob.ts";
 import {
@@ -166,7 +165,7 @@ interface Target {
 
 /** Undefined if it cannot be judged. */
 function targetOf({ host, port }: Address, given: string | undefined): Target | undefined {
-  const isName = parseIp(host) === undefined;
+  const isName = !isIpv4(host) && !isIpv6(host);
   const text = given ?? (isName ? undefined : host);
   const ip = text === undefined ? undefined : readDialledIp(text);
   if (text !== undefined && ip === undefined) return undefined;

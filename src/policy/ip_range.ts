@@ -1,6 +1,7 @@
 // Ranges of IP addresses in CIDR notation, and what an address stands for when it is compared with
 // them.
 
+import { isIpv4 } from "../model/address.ts";
 import { type Ip, meanings, parseIp } from "../model/ip.ts";
 
 /** A range of addresses of one family. */
@@ -66,6 +67,7 @@ export function contains({ ip: first, bits }: IpRange, ip: Ip): boolean {
  * stays, because it is listened on as it is. Undefined for what is no address.
  */
 export function listenedIp(text: string): string | undefined {
+  if (isIpv4(text)) return text;
   const written = parseIp(text);
   const [ip] = written === undefined ? [] : meanings(written);
   return ip && formatIp(ip);

@@ -32,6 +32,7 @@ Deno.test("every address has one reading", () => {
     const ip = parseIp(text);
     strictEqual(ip?.length === 4 || ip?.length === 16, true, text);
     deepStrictEqual(parseIp(canonicalIp(text)), ip);
+    if (ip?.length === 4) strictEqual(ip.join("."), text);
   }));
 });
 
