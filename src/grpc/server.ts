@@ -397,7 +397,7 @@ function controlCall<Request, Response>(
       } else if (byPolicy !== undefined && !entry.local) {
         throw new ConnectorError(
           "permission_denied",
-          `The policy of this connector does not let ${principal.displayName} call ${method}`,
+          `The policy does not let ${principal.displayName} call ${method}`,
           { rule: byPolicy.rule },
         );
       }

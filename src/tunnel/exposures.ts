@@ -372,7 +372,7 @@ export class Exposures {
       if (principalOf(exposedBy).peerKey === key) count += 1;
     }
     if (count < most) return;
-    const reason = `The policy of this connector allows the peer no more services than ${most}`;
+    const reason = `The policy allows the peer no more services than ${most}`;
     throw new ConnectorError("resource_exhausted", reason, { rule });
   }
 }

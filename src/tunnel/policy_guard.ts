@@ -202,7 +202,7 @@ function notAllowed(
   { what, rule }: { what: string; rule: string },
 ): Refusal {
   const reason = principal === undefined
-    ? `the policy of this connector lets no peer ${what}`
-    : `the policy of this connector does not let ${principal.displayName} ${what}`;
+    ? `the policy lets no peer ${what}`
+    : `the policy does not let ${principal.displayName} ${what}`;
   return { code: "policy", reason, rule };
 }

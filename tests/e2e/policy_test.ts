@@ -34,7 +34,7 @@ Deno.test({
       });
     const refused = await expose(freePort());
     strictEqual(refused.status, 403, refused.body);
-    match(refused.body, /the policy of this connector does not let anonymous listen on port \d+/);
+    match(refused.body, /the policy does not let anonymous listen on port \d+/);
     const { id } = await exposeService(local, {
       to: remote.address,
       type: "local",
@@ -47,7 +47,7 @@ Deno.test({
     remote.signal("SIGHUP");
     await until(async () => await local.rest.statusOf(id) === "ERROR", "it has ended");
     const [service] = await local.rest.list();
-    match(service?.message ?? "", /the policy of this connector does not let anonymous listen/);
+    match(service?.message ?? "", /the policy does not let anonymous listen/);
     deepStrictEqual(await remote.rest.list(), []);
     match(
       remote.logs(),

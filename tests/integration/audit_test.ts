@@ -326,7 +326,7 @@ Deno.test("audit: each refusal says whom it is about, by which rule, and why", a
   deepStrictEqual(denied, {
     principal,
     rule: refusing,
-    reason: 'Cannot expose service "web": the policy of this connector does not let anonymous ' +
+    reason: 'Cannot expose service "web": the policy does not let anonymous ' +
       "reach 192.0.2.1:1",
   });
   const never = await lineOf(

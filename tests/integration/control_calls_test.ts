@@ -123,7 +123,7 @@ rules:
   await using nobody = new Caller(connector.address, other);
   await rejects(nobody.list(), {
     code: status.PERMISSION_DENIED,
-    details: /^The policy of this connector does not let \S+c\.example\S+ call ListServices$/,
+    details: /^The policy does not let \S+c\.example\S+ call ListServices$/,
   });
   await using lists = new Caller(connector.address, a);
   deepStrictEqual(await lists.list(), [service]);

@@ -97,7 +97,7 @@ Deno.test("policy file: a file that changes is in force soon, and ends what it d
   await until(() => reportOf(local, id)?.status === "error", "it is refused");
   match(
     reportOf(local, id)?.message ?? "",
-    /the policy of this connector does not let anonymous listen on/,
+    /the policy does not let anonymous listen on/,
   );
 });
 

@@ -73,11 +73,11 @@ Deno.test("policy: what no rule allows is refused at expose, and the user of the
   const pair = { local, remote };
   match(
     await refusal(pair, { type: "local", destination: "127.0.0.1:80" }),
-    /the policy of this connector does not let anonymous listen on port \d+ of every interface$/,
+    /the policy does not let anonymous listen on port \d+ of every interface$/,
   );
   match(
     await refusal(pair, { type: "remote", destination: "127.0.0.1:80" }),
-    /the policy of this connector does not let anonymous reach 127\.0\.0\.1:80$/,
+    /the policy does not let anonymous reach 127\.0\.0\.1:80$/,
   );
   deepStrictEqual(remote.connector.list(), []);
 });
@@ -121,7 +121,7 @@ Deno.test("policy: the address that is dialled decides, whatever the name", asyn
     const refused = await reach(allowed);
     match(
       refused,
-      /^policy: .*the policy of this connector does not let anonymous reach localhost:\d+ at (::1|127\.0\.0\.1)$/,
+      /^policy: .*the policy does not let anonymous reach localhost:\d+ at (::1|127\.0\.0\.1)$/,
     );
   }
 });
@@ -138,7 +138,7 @@ Deno.test("policy: each side decides for itself, about what its own user exposes
     ),
     {
       code: "permission_denied",
-      message: 'Cannot expose service "web": the policy of this connector lets no peer ' +
+      message: 'Cannot expose service "web": the policy lets no peer ' +
         `reach 127.0.0.1:${server.port}`,
     },
   );
@@ -200,7 +200,7 @@ Deno.test("policy: another one ends what it does not allow, with its connections
     await until(() => reportOf(local, id)?.status === "error", "the user is told");
     match(
       reportOf(local, id)?.message ?? "",
-      /the policy of this connector does not let anonymous (listen on port|reach) /,
+      /the policy does not let anonymous (listen on port|reach) /,
     );
     deepStrictEqual(remote.connector.list(), []);
     if (type === "local") strictEqual(await refuses(port), true);
@@ -252,7 +252,7 @@ Deno.test("policy: another one that allows the service and not the address ends 
   await until(() => reportOf(local, id)?.connections.open === 0, "the connection is over");
   match(
     reportOf(local, id)?.connections.lastClose ?? "",
-    /the policy of this connector does not let anonymous reach localhost:\d+$/,
+    /the policy does not let anonymous reach localhost:\d+$/,
   );
 });
 
@@ -270,7 +270,7 @@ Deno.test("policy: a service of the user's own ends, and is there again when it 
     guard.replace(NOTHING);
     local.connector.readmit();
     strictEqual(reportOf(local, id)?.status, "error");
-    match(reportOf(local, id)?.message ?? "", /the policy of this connector lets no peer /);
+    match(reportOf(local, id)?.message ?? "", /the policy lets no peer /);
     strictEqual(type === "remote" ? await refuses(port) : await turnsAway(port), true);
     // Nothing of it changes when it is asked again.
     local.connector.readmit();
@@ -375,7 +375,7 @@ Deno.test("policy: limits of services and connections hold, and what ends makes 
   const destination = `127.0.0.1:${server.port}`;
   match(
     await refusal(pair, { type: "local", destination }),
-    /The policy of this connector allows the peer no more services than 1$/,
+    /The policy allows the peer no more services than 1$/,
   );
   {
     using one = await Deno.connect({ port });

@@ -62,7 +62,7 @@ Deno.test("policy guard: the egress asks about the name first, and then about ea
   strictEqual(rule(subject()), undefined);
   strictEqual(rule(subject({ action: "dial", ip: "198.51.100.1" })), undefined);
   // What a name leads to here is not for the peer.
-  const told = "the policy of this connector does not let anonymous reach db.example:5432";
+  const told = "the policy does not let anonymous reach db.example:5432";
   deepStrictEqual(rule(subject({ action: "dial", ip: "10.0.0.1" })), {
     code: "policy",
     reason: `${told} at 10.0.0.1`,
@@ -72,13 +72,13 @@ Deno.test("policy guard: the egress asks about the name first, and then about ea
   const destination = { host: "other.example", port: 5432 };
   deepStrictEqual(rule(subject({ destination })), {
     code: "policy",
-    reason: "the policy of this connector does not let anonymous reach other.example:5432",
+    reason: "the policy does not let anonymous reach other.example:5432",
     rule: "rule 1 (line 3) is for this peer and does not allow it",
   });
   const ip = "192.0.2.9";
   deepStrictEqual(rule(subject({ action: "dial", ip, destination: { host: ip, port: 5432 } })), {
     code: "policy",
-    reason: "the policy of this connector does not let anonymous reach 192.0.2.9:5432",
+    reason: "the policy does not let anonymous reach 192.0.2.9:5432",
     rule: "rule 1 (line 3) is for this peer and does not allow it",
   });
 });
@@ -89,7 +89,7 @@ Deno.test("policy guard: the ingress asks about every address that is listened o
   );
   const ingress = (listensOn: string[], given: Partial<Subject> = {}) =>
     rule(subject({ side: "ingress", listensOn, ...given }))?.reason;
-  const refused = "the policy of this connector does not let anonymous listen on";
+  const refused = "the policy does not let anonymous listen on";
   for (const action of ["expose", "connect"] as const) {
     strictEqual(ingress(["127.0.0.1"], { action }), undefined);
     strictEqual(ingress([], { action }), `${refused} port 8080 of every interface`);
@@ -122,7 +122,7 @@ rules:
   deepStrictEqual(rule(dialled), unknown);
   const destination = { host: "other.example", port: 5432 };
   const nobody = rule(subject({ action: "expose", principal: undefined, destination }));
-  strictEqual(nobody?.reason, "the policy of this connector lets no peer reach other.example:5432");
+  strictEqual(nobody?.reason, "the policy lets no peer reach other.example:5432");
 });
 
 Deno.test("policy guard: a service without an address listens where it may", () => {

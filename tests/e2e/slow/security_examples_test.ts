@@ -135,7 +135,7 @@ if (Deno.build.os !== "windows") {
       const url = "http://localhost/expose?wait=10";
       match(
         await run(`curl -sS --unix-socket laptop.sock '${url}' -d '${body}'`),
-        /the policy of this connector does not let spiffe:\/\/example\/laptop (listen|reach) /,
+        /the policy does not let spiffe:\/\/example\/laptop (listen|reach) /,
       );
     }
   });
