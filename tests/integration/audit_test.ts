@@ -397,7 +397,7 @@ Deno.test("audit: an address of a name that is refused has its line, though anot
   await until(() => refused().length === 1, "it is logged");
   match(
     refused()[0] ?? "",
-    /^info .* anonymous \S+ 127\.0\.0\.1:\d+ rule 1 \(line 3\) is for this peer and does not allow it the policy of .* at ::1$/,
+    /^info .* anonymous \S+ 127\.0\.0\.1:\d+ rule 1 \(line 3\) is for this peer and does not allow it the policy .* at ::1$/,
   );
 });
 
