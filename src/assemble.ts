@@ -186,6 +186,10 @@ export async function assemble(
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
 
+  // Before anybody listens there: a peer that is let in must not be led to a server that has just begun.
+  for (const bind of [options.grpcBind, options.httpBind]) {
+    if (bind !== undefined && bind.port !== 0) stack.use(listeners.add(bind));
+  }
   // Neither of the two APIs hides what is done by the other.
   const restAudit = stack.use(new AuditLog(logger));
   const grpcAudit = stack.use(new AuditLog(logger));
@@ -210,7 +214,7 @@ export async function assemble(
     onLink: (link) => connector.accept(link),
   });
   stack.use(grpc);
-  stack.use(listeners.add(grpc.address));
+  if (options.grpcBind.port === 0) stack.use(listeners.add(grpc.address));
   const app = createApp({
     control: connector,
     issuer: tls?.issuer,
@@ -237,7 +241,7 @@ export async function assemble(
   });
   stack.use(http);
   if (http.address !== undefined) {
-    stack.use(listeners.add(http.address));
+    if (options.httpBind?.port === 0) stack.use(listeners.add(http.address));
     const isOpen = !access.isProtected &&
       !(await resolveBind(http.address.host)).every(isLoopback);
     if (isOpen) warnOfOpenApi(http.address, logger);

@@ -5,6 +5,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
 import { getLogger } from "@logtape/logtape";
 import { assemble, type AssembleOptions, type Surroundings } from "../../src/assemble.ts";
+import { OwnListeners } from "../../src/net/own_listeners.ts";
 import { parseState } from "../../src/state/services_document.ts";
 import { StateFile } from "../../src/state/state_file.ts";
 import { tempFolder } from "../support/mtls.ts";
@@ -53,6 +54,33 @@ Deno.test("assemble: both APIs answer from one list, which the state file keeps"
     const listed = await (await fetch(`http://127.0.0.1:${port}/list`)).json();
     deepStrictEqual(listed.map(({ id }: { id: string }) => id), ids);
     await running.close({ drainMs: 0 });
+  }
+  await settle();
+});
+
+Deno.test("assemble: no tunnel leads to its own ports before anybody listens there", async () => {
+  const [grpcPort, httpPort] = [freePort(), freePort()];
+  const real = OwnListeners.prototype.add;
+  /** Each port, and whether somebody listened when it was added. */
+  const added: [port: number, listening: boolean][] = [];
+  OwnListeners.prototype.add = function (address) {
+    let listening = false;
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port: address.port }).close();
+    } catch {
+      listening = true;
+    }
+    added.push([address.port, listening]);
+    return real.call(this, address);
+  };
+  try {
+    await using _running = await start({
+      grpcBind: { host: "127.0.0.1", port: grpcPort },
+      httpBind: { host: "127.0.0.1", port: httpPort },
+    });
+    deepStrictEqual(added, [[grpcPort, false], [httpPort, false]]);
+  } finally {
+    OwnListeners.prototype.add = real;
   }
   await settle();
 });
