@@ -2,6 +2,7 @@
 // requests above their size. A leaf of gates.ts: what a call may take of time is in deadlines.ts.
 
 import http2, { type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
+import { setImmediate } from "node:timers";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import type {
   Call,
@@ -68,16 +69,7 @@ export class CallGate {
       return refuse(UNIMPLEMENTED, { rule: "encoding", reason });
     }
     const control = headers[":path"] !== RemoteConnectionService.openStream.path;
-    if (control && !takeCall(connection.source)) {
-      const reason = "its address makes too many control calls";
-      this.#onRefused(connection.address, {
-        rule: "calls",
-        reason,
-        principal: connection.principal(),
-      });
-      stream.session?.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM);
-      return false;
-    }
+    if (control && !takeCall(connection.source)) return this.#cut(stream, connection);
     const obstacle = control ? this.#takeControlCall(connection) : takeLink(connection);
     if (obstacle !== undefined) {
       return refuse(RESOURCE_EXHAUSTED, { rule: "calls", reason: obstacle });
@@ -94,6 +86,24 @@ export class CallGate {
     if (!control) mergePieces(stream);
     this.#boundRequest(connection, call);
     return true;
+  }
+
+  /** Ends a connection for a call too many. False: that is not answered. */
+  #cut(stream: ServerHttp2Stream, connection: Connection): false {
+    const { session } = connection;
+    stream.on("error", () => {});
+    stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
+    if (connection.overdrawn || session === undefined) return false;
+    connection.overdrawn = true;
+    const reason = "its address makes too many control calls";
+    this.#onRefused(connection.address, {
+      rule: "calls",
+      reason,
+      principal: connection.principal(),
+    });
+    // Not while its input is taken: the runtime goes on with what it was given, and fails.
+    setImmediate(() => session.destroy(undefined, NGHTTP2_ENHANCE_YOUR_CALM));
+    return false;
   }
 
   /** Counts a control call. Returns why there may be no more. */

@@ -68,6 +68,8 @@ export interface Connection {
   linksTried: number;
   /** A control call has come over it. */
   hasControlCalls: boolean;
+  /** It is about to be cut: it has made too many control calls. */
+  overdrawn: boolean;
   /** Since when it has no call. */
   idleSince: number;
   /** When it was told to leave. */
@@ -168,6 +170,7 @@ export class ConnectionTable {
       links: 0,
       linksTried: 0,
       hasControlCalls: false,
+      overdrawn: false,
       idleSince: now,
       dismissedAt: undefined,
     };

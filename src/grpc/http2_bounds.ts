@@ -112,6 +112,8 @@ function inputOf(
   let isLate = false;
   const input = new Input({
     take(bytes) {
+      // It may have ended since they arrived.
+      if (session.destroyed) return;
       receive(bytes);
       if (!isLate || session.destroyed) return;
       native.sendPending();

@@ -181,6 +181,41 @@ Deno.test("a connection has four links, and as many tries before the first messa
   ok(world.listener.links.length <= 4, `${world.listener.links.length} links`);
 });
 
+Deno.test("an address that makes thousands of control calls at once is cut off, and the server goes on", async () => {
+  await using world = await listen({});
+  const clients = await Promise.all(
+    Array.from({ length: 40 }, () => RawClient.connect(world.listener.port)),
+  );
+  using _clients = { [Symbol.dispose]: () => clients.forEach((each) => each[Symbol.dispose]()) };
+  const call = (stream: number) =>
+    concat(
+      beginCall(stream, LIST_SERVICES),
+      messageFrame(stream, new Uint8Array(), { flags: END_STREAM }),
+    );
+  const calls = concat(...Array.from({ length: 32 }, (_, index) => call(2 * index + 1)));
+  await Promise.all(clients.map((each) => each.send(calls)));
+  await until(() => clients.some(({ open }) => !open), "some are cut");
+  match(world.refused.join("\n"), /its address makes too many control calls/);
+  using client = await RawClient.connect(world.listener.port);
+  await client.send(beginCall(1, OPEN_STREAM), messageFrame(1, FIRST_MESSAGE));
+  ok(await world.listener.next());
+});
+
+Deno.test("a message that comes byte by byte ends its link", async () => {
+  await using world = await listen({});
+  using client = await RawClient.connect(world.listener.port);
+  await client.send(beginCall(1, OPEN_STREAM), messageFrame(1, FIRST_MESSAGE));
+  const link = await world.listener.next();
+  await link.receive();
+  await client.send(
+    frame(FRAME.data, { stream: 1, payload: Uint8Array.of(0, ...uint32(1_000_000)) }),
+  );
+  const byte = frame(FRAME.data, { stream: 1, payload: new Uint8Array(1) });
+  await client.send(...Array.from({ length: 20_000 }, () => byte));
+  const reason = await soon(link.closed, "the link has ended");
+  match(reason?.message ?? "", /a message in more than 16384 pieces/);
+});
+
 Deno.test("a new connection has HTTP/2's own window, a link has a wide one", async () => {
   await using world = await listen({});
   using client = await RawClient.connect(world.listener.port);
