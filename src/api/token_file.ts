@@ -4,7 +4,7 @@
 
 import type { Logger } from "@logtape/logtape";
 import { readSmallFile, warnOfOpenFiles } from "../file_access.ts";
-import { ApiTokens } from "../model/api_access.ts";
+import { ApiTokens, TOKEN_HINT } from "../model/api_access.ts";
 import type { WatchedFiles, WatchedGroup } from "../watched_files.ts";
 
 /** The largest token file, in bytes: a thousand tokens of 32 bytes in hexadecimal, with a comment each. */
@@ -38,6 +38,10 @@ export class TokenFile implements Disposable {
       },
       use({ tokens, access }) {
         warnOfOpenFiles(logger, access);
+        const [line] = tokens.shortLines;
+        if (line !== undefined) {
+          logger.warn("API token may be guessed", { file: label, line, hint: TOKEN_HINT });
+        }
         logger.info("API tokens loaded", { count: tokens.count });
         current = tokens;
       },

@@ -15,6 +15,8 @@ export const REFUSAL_MS = 1000;
 const MAX_TOKENS = 1000;
 /** The longest token, in characters: far more than any secret needs, and a header has room for it. */
 const MAX_TOKEN_LENGTH = 1024;
+/** Fewer characters than these may be guessed, however random they are: 16 of base64 are 96 bits. */
+const SAFE_TOKEN_LENGTH = 16;
 /** What may stand behind `Bearer`. RFC 6750 section 2.1. */
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 /** The scheme is not case-sensitive. RFC 9110 section 11.1. */
@@ -22,10 +24,16 @@ const BEARER = /^bearer +(.*?) *$/i;
 
 /** The tokens of a file. Only digests are kept, where no log and no answer finds a token. */
 export class ApiTokens {
+  /** The lines of tokens that are so short that they might be guessed. */
+  readonly shortLines: readonly number[];
   readonly #tokens: readonly { line: number; digest: Digest }[];
 
-  private constructor(tokens: readonly { line: number; digest: Digest }[]) {
+  private constructor(
+    tokens: readonly { line: number; digest: Digest }[],
+    { shortLines }: { shortLines: readonly number[] },
+  ) {
     this.#tokens = tokens;
+    this.shortLines = shortLines;
   }
 
   /**
@@ -36,8 +44,11 @@ export class ApiTokens {
    */
   static parse(text: string, label: string): ApiTokens {
     const refuse = (problem: string) =>
-      new ConnectorError("invalid_argument", `Cannot use ${label}: ${problem}`, { hint: HINT });
+      new ConnectorError("invalid_argument", `Cannot use ${label}: ${problem}`, {
+        hint: TOKEN_HINT,
+      });
     const tokens: { line: number; digest: Digest }[] = [];
+    const shortLines: number[] = [];
     for (const [index, whole] of text.split("\n").entries()) {
       const token = whole.replace(/#.*$/s, "").trim();
       if (token === "") continue;
@@ -50,10 +61,11 @@ export class ApiTokens {
         throw refuse(`line ${line} is no token, want letters, digits and -._~+/ without blanks`);
       }
       if (tokens.length === MAX_TOKENS) throw refuse(`it has over ${MAX_TOKENS} tokens`);
+      if (token.length < SAFE_TOKEN_LENGTH) shortLines.push(line);
       tokens.push({ line, digest: digestOf(token) });
     }
     if (tokens.length === 0) throw refuse("it has no token, want one a line");
-    return new ApiTokens(tokens);
+    return new ApiTokens(tokens, { shortLines });
   }
 
   /** How many there are. */
@@ -71,7 +83,8 @@ export class ApiTokens {
   }
 }
 
-const HINT = "Make a token with: openssl rand -hex 32";
+/** How to have a good one. */
+export const TOKEN_HINT = "Make a token with: openssl rand -hex 32";
 
 /** SHA-256, as 32-bit words. */
 type Digest = Uint32Array;

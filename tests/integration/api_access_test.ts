@@ -1,6 +1,6 @@
 // Who may use the API of a whole connector: REST and gRPC's control calls with tokens, and how long a wrong one takes.
 
-import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, doesNotMatch, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { getLogger, type Logger } from "@logtape/logtape";
 import { ChannelCredentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
@@ -12,6 +12,7 @@ import { HeldBack } from "../../src/grpc/held_back.ts";
 import type { TlsIdentity } from "../../src/grpc/credentials.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { LOOPBACK, pemOf, tempFolder } from "../support/mtls.ts";
+import { recordLog } from "../support/renewable.ts";
 import { request, startRest, statusOf } from "../support/rest_server.ts";
 import { freePort, reportOf, settle, startConnector, until } from "../support/world.ts";
 
@@ -171,7 +172,7 @@ Deno.test("of answers that are held back the oldest is given when there are too 
 Deno.test("an API beyond loopback that nothing protects is warned of once, with what to do", async () => {
   await using folder = await tempFolder();
   const apiTokenFile = `${folder.path}/tokens`;
-  await Deno.writeTextFile(apiTokenFile, "good\n", { mode: 0o600 });
+  await Deno.writeTextFile(apiTokenFile, "a-token-of-32-characters-in-all-\n", { mode: 0o600 });
   const warnings = async (
     api: Required<NonNullable<Parameters<typeof startConnector>[0]>>["api"],
   ) => {
@@ -224,6 +225,21 @@ Deno.test("a changed token file is in use once it was read, and one that cannot 
   await until(() => !takes("old"), "the old token does no more");
   ok(takes("new"));
   strictEqual(file.problem, undefined);
+});
+
+Deno.test("a token that might be guessed is warned of by its line, and no other", async () => {
+  await using folder = await tempFolder();
+  const path = `${folder.path}/tokens`;
+  await Deno.writeTextFile(path, "a-token-of-32-characters-in-all-\nsecret\n", { mode: 0o600 });
+  await using log = await recordLog();
+  const logger = getLogger(["test"]);
+  using files = new WatchedFiles(logger);
+  using _file = await TokenFile.open(path, { files, logger });
+  const warnings = log.records.filter(({ level }) => level === "warning");
+  deepStrictEqual(warnings.map(({ rawMessage, properties }) => [rawMessage, properties["line"]]), [
+    ["API token may be guessed", 2],
+  ]);
+  doesNotMatch(JSON.stringify(log.records), /secret/);
 });
 
 Deno.test("a token file that cannot be used ends the start, with its reason", async () => {

@@ -36,6 +36,12 @@ Deno.test("a token file has a token a line, comments and empty lines", () => {
   }
 });
 
+Deno.test("tokens that might be guessed are known by their lines", () => {
+  const [short, long] = ["a".repeat(15), "b".repeat(16)];
+  deepStrictEqual(parse(`${long}\n${short}\n# ${short}\n${short} # of ann\n`).shortLines, [2, 4]);
+  deepStrictEqual(parse(`${long}\n`).shortLines, []);
+});
+
 const BAD: [string, string, RegExp][] = [
   ["no token", "", /it has no token, want one a line$/],
   ["only comments", "# none\n\n", /it has no token/],
