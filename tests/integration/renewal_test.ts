@@ -128,7 +128,7 @@ Deno.test("a bad set is refused whole: the old one serves, and the log and readi
   await connector.write(other);
   strictEqual(await shownBy(port, "h2"), "other");
   strictEqual((await connector.ask("/ready"))[1].split("\n").length, 3);
-  ok(log.lines.includes("info files reloaded certificates"), log.lines.join("\n"));
+  ok(log.lines.includes("info files reloaded certificates reload"), log.lines.join("\n"));
 });
 
 Deno.test("a change is noticed without being told", async () => {
