@@ -1,5 +1,7 @@
 // HTTP/2 by hand, for peers that break it: frames, headers without Huffman's code, and both ends of a connection.
 
+import type { TlsPem } from "../../src/grpc/credentials.ts";
+
 const text = new TextEncoder();
 
 /** What a client sends first. */
@@ -151,14 +153,14 @@ export function concat(...parts: Uint8Array[]): Uint8Array {
 
 /** A client that has sent its preface. */
 export class RawClient implements Disposable {
-  readonly conn: Deno.TcpConn;
+  readonly conn: Deno.Conn;
   /** Frames that came, oldest first; none are kept by one that is deaf. */
   readonly frames: { type: number; flags: number; stream: number; payload: Uint8Array }[] = [];
   /** Resolves when the other end has closed or reset the connection. */
   readonly ended: Promise<void>;
   #open = true;
 
-  private constructor(conn: Deno.TcpConn, { deaf }: { deaf: boolean }) {
+  private constructor(conn: Deno.Conn, { deaf }: { deaf: boolean }) {
     this.conn = conn;
     this.ended = deaf ? new Promise(() => {}) : this.#read();
   }
@@ -166,14 +168,25 @@ export class RawClient implements Disposable {
   /** `settings` is its settings frame's payload, `acks` whether it confirms the other's. */
   static async connect(
     port: number,
-    { settings = new Uint8Array(), acks = true, deaf = false }: {
+    { settings = new Uint8Array(), acks = true, deaf = false, tls }: {
       settings?: Uint8Array;
       acks?: boolean;
       /** It reads nothing. */
       deaf?: boolean;
+      /** Over TLS, with a certificate of the root. */
+      tls?: TlsPem | undefined;
     } = {},
   ): Promise<RawClient> {
-    const conn = await Deno.connect({ port, hostname: "127.0.0.1" });
+    const conn = tls === undefined
+      ? await Deno.connect({ port, hostname: "127.0.0.1" })
+      : await Deno.connectTls({
+        port,
+        hostname: "localhost",
+        caCerts: [tls.root],
+        cert: tls.certificate,
+        key: tls.key,
+        alpnProtocols: ["h2"],
+      });
     const client = new RawClient(conn, { deaf });
     await client.send(PREFACE, frame(FRAME.settings, { payload: settings }));
     if (acks) await client.send(frame(FRAME.settings, { flags: ACK }));

@@ -169,9 +169,11 @@ export async function callOver(connection: Duplex): Promise<string> {
       "te": "trailers",
     });
     call.on("error", fail);
-    call.on("trailers", (trailers) => {
-      resolve(trailers["grpc-status"] === "0" ? "answered" : `status ${trailers["grpc-status"]}`);
-    });
+    const tell = ({ "grpc-status": status }: http2.IncomingHttpHeaders) => {
+      if (status !== undefined) resolve(status === "0" ? "answered" : `status ${status}`);
+    };
+    // What is refused at once has no other headers than these.
+    call.on("response", tell).on("trailers", tell);
     // One message of no bytes: not compressed, length 0.
     call.resume().end(new Uint8Array(5));
   });
