@@ -6,9 +6,9 @@ import { ATTACKS } from "../support/attacks.ts";
 import { attacked, type Damage, type Served } from "../support/under_attack.ts";
 
 /** What the connector may do while an echo is under way, in milliseconds of processor time: without its gates it takes seconds. */
-const MOST_WORK_MS = 600;
+const MOST_WORK_MS = 900;
 /** What an attack may add to the connector's memory, in MiB: the runtime collects late, and its TLS takes most. */
-const MOST_MIB = 200;
+const MOST_MIB = 300;
 
 for (const [name, { over }] of Object.entries(ATTACKS)) {
   for (const protocol of over) {

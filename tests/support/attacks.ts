@@ -63,6 +63,8 @@ const AT_ONCE = 50;
 /** How long a guesser waits for the answer to a token, in milliseconds: that to a right one comes at once. */
 const IMPATIENCE_MS = 20;
 const TOKENS = 10_000;
+/** How long it has at most to guess them. */
+const GUESS_MS = 20_000;
 /** Where services of an attacker listen. */
 const FIRST_PORT = 20_000;
 
@@ -71,7 +73,7 @@ const both = ["plaintext", "TLS"] as const;
 
 /** Counts for one attack. */
 export class Tally {
-  readonly #endsAt: number;
+  #endsAt: number;
   readonly #lifetimes: number[] = [];
   #opened = 0;
   sent = 0;
@@ -87,6 +89,11 @@ export class Tally {
 
   get leftMs(): number {
     return Math.max(0, this.#endsAt - performance.now());
+  }
+
+  /** There is nothing more to be done. */
+  end(): void {
+    this.#endsAt = 0;
   }
 
   /** A connection is open. Call what is returned when the connector has cut it. */
@@ -252,7 +259,7 @@ function ask(text: string) {
 /** Tries one token after the other, and does not wait for the answers. */
 function guess(connect: (target: Target) => Promise<Deno.Conn>): Attack["run"] {
   return again(100, connect, async (conn, tally) => {
-    if (tally.sent >= TOKENS) return void await pause(tally.leftMs);
+    if (tally.sent >= TOKENS) return tally.end();
     tally.sent += 1;
     await writeAll(conn, encode(requestWith(`Bearer guess-${tally.sent}`)));
     const late = pause(IMPATIENCE_MS).then(() => "not waited for");
@@ -279,6 +286,7 @@ const guessCalls: Attack["run"] = async (target, tally) => {
         const token = `Bearer guess-${tally.sent}`;
         if (!await client.send(call(LIST_SERVICES, stream, ["authorization", token]))) break;
         tally.sent += 1;
+        if (tally.sent >= TOKENS) tally.end();
         // As many as there may be at once; then it waits for answers.
         if (stream % 60 === 1) await pause(IMPATIENCE_MS);
         client.frames.length = 0;
@@ -348,6 +356,11 @@ const floodOf = (make: (round: number) => Uint8Array, over: Attack["over"] = bot
   run: flood(make),
 });
 const slow = (over: Attack["over"], run: Attack["run"]): Attack => ({ over, forMs: SLOW_MS, run });
+const patient = (over: Attack["over"], run: Attack["run"]): Attack => ({
+  over,
+  forMs: GUESS_MS,
+  run,
+});
 const quick = (over: Attack["over"], run: Attack["run"]): Attack => ({
   over,
   forMs: FLOOD_MS,
@@ -449,7 +462,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
       payload: concat(Uint8Array.of(0, ...uint32(2 ** 32 - 1)), new Uint8Array(3_000)),
     })
   ),
-  "tokens guessed over gRPC": quick(both, guessCalls),
+  "10,000 tokens guessed over gRPC": patient(both, guessCalls),
 
   // Over a link, as a peer.
   "messages of 4 GiB over a link": quick(
@@ -519,7 +532,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     ["plaintext"],
     again(100, toHttp, ask(requestWith(`Bearer ${"a".repeat(15_000)}`))),
   ),
-  "10,000 tokens guessed, REST": quick(both, guess(toHttp)),
+  "10,000 tokens guessed, REST": patient(both, guess(toHttp)),
   "tokens guessed patiently, REST": quick(both, again(100, toHttp, ask(requestWith("Bearer no")))),
 
   // Its Unix socket.
@@ -527,7 +540,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     ["plaintext"],
     hold(1000, toSocket, () => Promise.resolve()),
   ),
-  "10,000 tokens guessed, socket": quick(["plaintext"], guess(toSocket)),
+  "10,000 tokens guessed, socket": patient(["plaintext"], guess(toSocket)),
 };
 
 /** Resolves once the other end, or we, have closed or reset a connection. */
