@@ -120,7 +120,7 @@ function inputOf(
       // What the runtime looks at after each read: it has said its last word.
       if (!native.hasPendingData()) session.destroy();
     },
-    stop: () => {
+    pause: () => {
       isLate = true;
       stopReceiving(tcp);
     },
@@ -130,7 +130,7 @@ function inputOf(
     },
     isLinked,
   });
-  session.once("close", () => input.close());
+  session.once("close", () => input[Symbol.dispose]());
   return input;
 }
 

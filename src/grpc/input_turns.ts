@@ -15,7 +15,7 @@ export interface TurnTaker {
   /** Takes bytes that have arrived. */
   take(bytes: Uint8Array): void;
   /** Reads no more of its socket, for now. */
-  stop(): void;
+  pause(): void;
   /** All that waited has been taken: goes on reading. */
   resume(): void;
   /** Whether it carries a link, and so waits for no others than such. */
@@ -29,7 +29,7 @@ const others: Input[] = [];
 let turnBeganAt: number | undefined;
 
 /** The input of one connection. */
-export class Input {
+export class Input implements Disposable {
   readonly #taker: TurnTaker;
   /** What has arrived and waits, oldest first. */
   #held: { bytes: Uint8Array; pieceBytes: number }[] = [];
@@ -47,7 +47,7 @@ export class Input {
     const pieceBytes = isLittle ? bytes.length : Math.ceil(bytes.length * PIECE_WORK / work);
     this.#held.push({ bytes, pieceBytes });
     if (this.#held.length > 1) return;
-    this.#taker.stop();
+    this.#taker.pause();
     this.wait();
     // So that there is a next turn.
     isTurnOver();
@@ -58,8 +58,8 @@ export class Input {
     (this.#taker.isLinked() ? linked : others).push(this);
   }
 
-  /** What waits is dropped. Idempotent. */
-  close(): void {
+  /** What waits is dropped. */
+  [Symbol.dispose](): void {
     this.#closed = true;
     this.#held = [];
   }

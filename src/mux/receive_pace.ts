@@ -41,7 +41,7 @@ export class ReceivePace {
   }
 
   /** The message has been worked on. What is returned is to be awaited before the next one. */
-  end(): Promise<void> | undefined {
+  pause(): Promise<void> | undefined {
     this.#spentMs += performance.now() - this.#beganAt;
     if (this.#credit < 0) {
       this.#spentMs = 0;

@@ -264,7 +264,7 @@ export class Session {
       this.#pace.begin();
       // A promise holds the peer back, here and of the pace: the session reads no more until it resolves.
       const pause = dialect.receive(message);
-      const paced = this.#pace.end();
+      const paced = this.#pace.pause();
       if (pause) await pause;
       if (paced) await paced;
     }

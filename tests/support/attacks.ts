@@ -54,8 +54,8 @@ export interface Attack {
 }
 
 /** A flood needs seconds to show what it costs; whoever is slow needs longer than every deadline of 10 s. */
-const FLOOD_MS = 3_000;
-const SLOW_MS = 13_000;
+const FLOOD_MS = 2_000;
+export const SLOW_MS = 13_000;
 /** Between two bytes of whoever sends them one by one, in milliseconds. */
 const DRIP_MS = 250;
 /** How many connections are being opened at once. */

@@ -21,7 +21,7 @@ import { echo, serveTcp, writeAll } from "./world.ts";
 const LOOK_MS = 50;
 const NEWCOMER_MS = 250;
 /** How long the connector may take to let go of what it holds, in milliseconds. */
-const RECOVERY_MS = 2_000;
+const RECOVERY_MS = 1_000;
 /** How long the echo, a newcomer and a user wait before they give up, in milliseconds. */
 const PATIENCE_MS = 15_000;
 /** An address of this machine that the attacker does not have. Only Linux has it. */

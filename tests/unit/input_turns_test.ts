@@ -20,7 +20,7 @@ function connection(
       state.taken += bytes.length;
       log.push(name);
     },
-    stop: () => state.reading = false,
+    pause: () => state.reading = false,
     resume: () => state.reading = true,
     isLinked: () => linked,
   });
@@ -74,7 +74,7 @@ Deno.test("once a turn has been used up, links come before others", async () => 
 Deno.test("of a connection that has closed nothing more is taken", async () => {
   const { input, state } = connection("one");
   input.arrived(new Uint8Array(1_000), 8_000);
-  input.close();
+  input[Symbol.dispose]();
   input.arrived(new Uint8Array(1), 1);
   await turns(40);
   strictEqual(state.taken, 0);

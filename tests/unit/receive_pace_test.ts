@@ -12,7 +12,7 @@ function workFor(ms: number): void {
 Deno.test("messages that take little time are taken one after the other", () => {
   const pace = new ReceivePace();
   pace.begin();
-  strictEqual(pace.end(), undefined);
+  strictEqual(pace.pause(), undefined);
 });
 
 Deno.test("links whose messages take long have one turn of the event loop each", async () => {
@@ -22,7 +22,7 @@ Deno.test("links whose messages take long have one turn of the event loop each",
     for (let count = 0; count < 2; count += 1) {
       pace.begin();
       workFor(5);
-      const turn = pace.end();
+      const turn = pace.pause();
       ok(turn, "it is to wait");
       await turn;
       turns.push(name);
@@ -41,7 +41,7 @@ Deno.test("control messages beyond a burst are taken at a rate", async () => {
   const take = () => {
     pace.begin();
     pace.countControl();
-    return pace.end();
+    return pace.pause();
   };
   let taken = 0;
   while (taken < 100_000) {
