@@ -234,7 +234,7 @@ Deno.test("a connector with the container's variables is healthy, and its API ne
       "root.cert": root.certificate,
       "leaf.cert": leaf.certificate,
       "leaf.key": leaf.key,
-      "api-token": "secret",
+      "api-token": "a-token-of-32-characters-in-all-",
     };
     for (const [name, text] of Object.entries(files)) {
       await Deno.writeTextFile(`${folder}/${name}`, text, { mode: 0o400 });
@@ -255,7 +255,7 @@ Deno.test("a connector with the container's variables is healthy, and its API ne
     strictEqual((await runCommand(["health"], { env })).code, 0);
     const list = `https://localhost:${ports.get(9091)}/list`;
     strictEqual((await httpsRequest(list)).status, 401);
-    const headers = { authorization: "Bearer secret" };
+    const headers = { authorization: "Bearer a-token-of-32-characters-in-all-" };
     const trusted = root.certificate;
     strictEqual((await httpsRequest(list, { headers, trusted })).status, 200);
   } finally {
