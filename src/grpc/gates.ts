@@ -183,8 +183,6 @@ export class Gates implements Disposable {
     };
     const isLinked = () => connection?.isNew === false;
     const bounded = boundSession(session, { onExcess, isLinked });
-    // The runtime may tell of one when nobody else listens any more, and that would end the process.
-    session.on("error", () => {});
     // One that cannot be bounded is none that we know how to serve.
     if (connection === undefined || bounded === undefined) return session.destroy();
     connection.session = session;

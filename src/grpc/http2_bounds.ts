@@ -79,6 +79,7 @@ export function boundSession(
   const internals = internalsOf(session);
   if (internals === undefined) return undefined;
   const { native, socket } = internals;
+  ignoreLateErrors(session, socket);
   const meter = new FrameMeter(
     { bytes: MAX_RECKONED_BYTES, fields: MAX_HEADER_FIELDS },
     {
@@ -95,6 +96,14 @@ export function boundSession(
     onSent: (length) => meter.sent(length),
   });
   return { flush: () => native.sendPending() };
+}
+
+/**
+ * The last bytes of a session that was destroyed may fail when its peer has gone. The runtime tells the socket of it when
+ * nobody else listens any more, and an error that nobody listens to ends the process.
+ */
+function ignoreLateErrors(session: Http2Session, socket: Socket): void {
+  for (const emitter of [session, socket, tcpSocketOf(socket)]) emitter.on("error", () => {});
 }
 
 /** What arrives is taken in turns with what arrives over other connections. */
