@@ -74,10 +74,10 @@ Deno.test("nobody else takes a port that is kept; once it is free, who has asked
     type: "local",
     destination: server.port,
   });
+  // Of another host, as the remote one sees it. It is there before the time runs for which the port is kept.
+  await using other = await spawnConnector();
   await first.stop("SIGKILL");
   await until(async () => await statusAt(remote, formerId) === "PENDING", "it waits for its peer");
-  // Of another host, as the remote one sees it.
-  await using other = await spawnConnector();
   const to = `[::1]:${remote.grpcPort}`;
   const service = { to, type: "local" as const, destination: server.port, sourcePort };
   const refused = await expose(other, { ...service, wait: 1 });
