@@ -49,7 +49,7 @@ words=(\${(z)1} '') CURRENT=\${#words}
 _connector
 `;
 
-const COMMANDS = ["completion", "generate-certs", "health", "help", "run"];
+const COMMANDS = ["completion", "generate-certs", "health", "help", "policy", "run"];
 
 for (const shell of ["bash", "fish"] as const) {
   Deno.test(`${shell} completes commands, flags and words`, async () => {
