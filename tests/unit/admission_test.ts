@@ -15,22 +15,7 @@ import {
   withinLimits,
 } from "../../src/tunnel/admission.ts";
 import { certificateId } from "../support/principals.ts";
-
-/** A connection at the egress of a service, but for what is said. */
-function subject(given: Partial<Subject> = {}): Subject {
-  return {
-    action: "connect",
-    side: "egress",
-    service: { name: "web", sourcePort: 8080 },
-    principal: undefined,
-    from: "198.51.100.7:40000",
-    listensOn: [],
-    destination: { host: "db.example", port: 5432 },
-    ip: undefined,
-    place: undefined,
-    ...given,
-  };
-}
+import { subject } from "../support/subjects.ts";
 
 function request({ destinationAddr = "db.example:5432" } = {}) {
   return {

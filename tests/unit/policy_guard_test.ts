@@ -5,6 +5,7 @@ import { Principal } from "../../src/model/principal.ts";
 import type { PeerCount, Place, Subject } from "../../src/tunnel/admission.ts";
 import { PolicyGuard } from "../../src/tunnel/policy_guard.ts";
 import { anonymousPolicy, certified, policyOf } from "../support/policies.ts";
+import { subject as subjectOf } from "../support/subjects.ts";
 
 const ANONYMOUS = new Principal({ host: "192.0.2.1" });
 
@@ -15,20 +16,7 @@ function named(name: string): Principal {
 }
 
 /** A connection at the egress for a peer without a certificate, but for what is said. */
-function subject(given: Partial<Subject> = {}): Subject {
-  return {
-    action: "connect",
-    side: "egress",
-    service: { name: "web", sourcePort: 8080 },
-    principal: ANONYMOUS,
-    from: "198.51.100.7:40000",
-    listensOn: [],
-    destination: { host: "db.example", port: 5432 },
-    ip: undefined,
-    place: undefined,
-    ...given,
-  };
-}
+const subject = (given: Partial<Subject> = {}) => subjectOf({ principal: ANONYMOUS, ...given });
 
 /** The place of a connection that was let in by Admission. */
 class TestPlace implements Place {
