@@ -20,8 +20,9 @@ function nextTurn(): Promise<void> {
   return lastTurn = lastTurn.then(() => new Promise((resolve) => void setImmediate(resolve)));
 }
 
-/** The pace of one link. */
-export class ReceivePace {
+/** The pace of one link. Disposing ends a wait that is under way, and all that would follow. */
+export class ReceivePace implements Disposable {
+  readonly #ended = new AbortController();
   #spentMs = 0;
   #beganAt = 0;
   /** Control messages that may be taken now; grows with time. */
@@ -45,10 +46,14 @@ export class ReceivePace {
     this.#spentMs += performance.now() - this.#beganAt;
     if (this.#credit < 0) {
       this.#spentMs = 0;
-      return delay(-this.#credit / CONTROL_PER_SECOND * 1000);
+      return delay(-this.#credit / CONTROL_PER_SECOND * 1000, { signal: this.#ended.signal });
     }
     if (this.#spentMs < TURN_MS) return undefined;
     this.#spentMs = 0;
     return nextTurn();
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended.abort();
   }
 }

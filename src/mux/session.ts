@@ -191,6 +191,8 @@ export class Session {
   #onLinkEnded(): void {
     this.#linkEnded = true;
     this.#cutOff[Symbol.dispose]();
+    // What has arrived is taken at once: who has sent too much is held back no more, and is not to be here for longer.
+    this.#pace[Symbol.dispose]();
   }
 
   async #run(): Promise<void> {

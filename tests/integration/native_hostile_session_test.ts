@@ -253,6 +253,16 @@ for (const role of ["acceptor", "dialler"] as const) {
   });
 }
 
+Deno.test("acceptor: a peer that has sent more control than is taken, and has gone, is gone at once", async () => {
+  const { session, peer } = attack("acceptor", { bound: 20_000 });
+  await untilTurn(() => session.dialect === "native", "the dialect is known");
+  // At their rate they would take half a minute.
+  const value = { id: crypto.randomUUID() };
+  for (let count = 0; count < 8000; count += 1) peer.sendControl({ $case: "destroy", value });
+  peer.link.close();
+  await soon(session.closed, "the session has ended");
+});
+
 for (const kind of ["destroy", "status"] as const) {
   Deno.test(`acceptor: the peer asks for what is answered with ${kind}, and reads nothing`, async () => {
     const { session } = attack("acceptor", { deaf: true, bound: 4 });

@@ -54,6 +54,19 @@ Deno.test("control messages beyond a burst are taken at a rate", async () => {
   ok(taken < 2_500, `${taken} at once`);
 });
 
+Deno.test("who has sent far too much and left keeps nothing waiting", async () => {
+  const pace = new ReceivePace();
+  pace.begin();
+  for (let count = 0; count < 200_000; count += 1) pace.countControl();
+  // A thousand seconds.
+  const wait = pace.pause();
+  pace[Symbol.dispose]();
+  await wait;
+  pace.begin();
+  pace.countControl();
+  await pace.pause();
+});
+
 /** Whether a promise outlasts a turn of the event loop. */
 async function isLong(promise: Promise<void>): Promise<boolean> {
   let over = false;
