@@ -41,6 +41,7 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
     "src/certs/",
     "src/policy/",
     "src/net/socket_kinds.ts",
+    "src/integrations/integration.ts",
     "deno.json",
   ]],
   ["src/api/", ["src/tunnel/", "src/certs/"]],
@@ -63,7 +64,7 @@ const LAYERS: readonly (readonly [prefix: string, mayImport: readonly string[]])
     "src/certs/files/",
   ]],
   ["src/certs/issue/", ["src/certs/reader/", "src/certs/files/"]],
-  ["src/integrations/", []],
+  ["src/integrations/", ["deno.json"]],
   ["src/state/", []],
   // Workarounds know what they work around, and leaves; any layer may use them.
   ["src/platform/", []],
@@ -92,7 +93,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "npm:@grpc/grpc-js": ["src/grpc/", PLATFORM],
   "node:buffer": ["src/grpc/"],
   "npm:@peculiar/x509": ["src/certs/issue/"],
-  "npm:yaml": ["src/policy/"],
+  "npm:yaml": ["src/policy/", "src/integrations/kubernetes/kubeconfig.ts"],
 };
 
 /**
@@ -107,12 +108,13 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
   ],
   [
     /\bDeno\.((Tls|Unix|Vsock|Datagram)?(Conn|Listener)|Quic\w+|listen(Tls|Datagram)|connect(Tls|Quic)|startTls|serve|createHttpClient|HttpClient|upgradeWeb\w+|openKv)\b/g,
-    [],
+    // Of schedulers: their APIs are HTTP.
+    ["src/integrations/kubernetes/api_client.ts", "src/integrations/nomad/api_client.ts"],
   ],
   [/\bDeno\.resolveDns\b/g, ["src/names.ts"]],
   [
     /(?<![.#\w]|async )(fetch\(|(new )?(WebSocket|WebSocketStream|WebTransport|EventSource|Worker)\()/g,
-    [],
+    ["src/integrations/kubernetes/api_client.ts", "src/integrations/nomad/api_client.ts"],
   ],
   [
     /(?<![.#\w])(process\b(?!:)(\.binding)?|binding\(|internalBinding)|\bgetBuiltinModule/g,
@@ -131,6 +133,9 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
     [
       "src/certs/files/pem_files.ts",
       "src/file_access.ts",
+      // Tokens and certificates, which are exchanged while it runs.
+      "src/integrations/kubernetes/cluster.ts",
+      "src/integrations/nomad/api_client.ts",
       "src/state/",
       "src/watched_files.ts",
       "src/api/unix_socket.ts",

@@ -18,6 +18,12 @@ import { ConnectorError } from "./model/errors.ts";
 import { secureChannels } from "./grpc/credentials.ts";
 import { dialLink } from "./grpc/dial.ts";
 import { type ControlCall, GrpcServer } from "./grpc/server.ts";
+import type {
+  Integration,
+  IntegrationOptions,
+  SchedulerVariables,
+} from "./integrations/integration.ts";
+import { openIntegration } from "./integrations/open_integration.ts";
 import { InstanceSecret } from "./instance_secret.ts";
 import type { SessionLimits } from "./model/limits.ts";
 import type { Hello } from "./mux/link.ts";
@@ -36,6 +42,12 @@ import { WatchedFiles, type WatchedGroup, type WatchTimes } from "./watched_file
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
+
+/**
+ * How long services may take to be handed over to another replica before this one drains, in milliseconds: peers dial again
+ * within a second, unless no other replica takes them.
+ */
+const HAND_OVER_MS = 8000;
 
 /** What a connector does, as plain values. */
 export interface AssembleOptions {
@@ -76,6 +88,8 @@ export interface AssembleOptions {
   graceMs: number;
   /** Path of the file in which services are kept. */
   stateFile?: string;
+  /** The scheduler to work with. */
+  integration?: IntegrationOptions;
   /** The sockets of services. Default: whichever works best. */
   sockets?: SocketKind;
 }
@@ -85,6 +99,8 @@ export interface Surroundings {
   logger: Logger;
   /** The variables that may name a proxy. */
   proxyVariables: ProxyVariables;
+  /** The variables that say where a scheduler is. Default: none is set. */
+  schedulerVariables?: SchedulerVariables;
   /** Aborting it gives the start up. It has no effect on a connector that has started. */
   signal?: AbortSignal;
   /** Parts for tests. Default: those that the options describe. */
@@ -100,6 +116,7 @@ export interface Replacements {
   /** What it says of itself to peers. */
   greeting?: Hello | undefined;
   connector?: Partial<ConnectorOptions>;
+  integration?: Integration | undefined;
   /** How soon files that have changed are read again. */
   watchTimes?: WatchTimes;
   /** Is told of each call of gRPC's control API, as the log is. */
@@ -121,7 +138,7 @@ export interface CloseOptions {
  */
 export async function assemble(
   options: AssembleOptions,
-  { logger, proxyVariables, signal, replace = {} }: Surroundings,
+  { logger, proxyVariables, schedulerVariables = {}, signal, replace = {} }: Surroundings,
 ): Promise<RunningConnector> {
   await using stack = new AsyncDisposableStack();
   // A name server that does not answer, or a pipe into which nobody writes, must not hold up an end.
@@ -142,6 +159,9 @@ export async function assemble(
     clientCerts: options.apiClientCerts,
     socketOnly: options.httpBind === undefined,
   });
+  const integration = replace.integration
+    ? stack.use(replace.integration)
+    : await opened(openIntegration(options.integration, schedulerVariables));
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
   const plaintext = secureChannels();
@@ -183,6 +203,12 @@ export async function assemble(
   });
   stack.use(connector);
   if (policy) policy.onReplaced = () => void connector.readmit();
+  integration?.start({
+    events: connector.events,
+    list: () => connector.list(),
+    register: (id, registration) => connector.register(id, registration),
+    logger,
+  });
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
 
@@ -261,7 +287,14 @@ export async function assemble(
     logger.warn("no links to peers: too few files may be open", { hint: "raise ulimit -n" });
   }
   stack.use(descriptors.countAhead());
-  return new RunningConnector({ connector, grpc, http, files, resources: stack.move() });
+  return new RunningConnector({
+    connector,
+    grpc,
+    http,
+    files,
+    handOver: integration?.handOver && ((signal) => integration.handOver?.(signal)),
+    resources: stack.move(),
+  });
 }
 
 /** A connector that serves. Disposing aborts it. */
@@ -274,16 +307,19 @@ export class RunningConnector implements AsyncDisposable {
   readonly httpAddress: Address | undefined;
   readonly #http: HttpServer;
   readonly #files: WatchedFiles;
+  readonly #handOver: ((signal: AbortSignal) => Promise<void> | undefined) | undefined;
   readonly #resources: AsyncDisposableStack;
   readonly #aborted = new AbortController();
   #closed: Promise<void> | undefined;
 
   /** `resources` has all that is to be released in the end. */
-  constructor({ connector, grpc, http, files, resources }: {
+  constructor({ connector, grpc, http, files, handOver, resources }: {
     connector: Connector;
     grpc: GrpcServer;
     http: HttpServer;
     files: WatchedFiles;
+    /** Waits for visitors to be sent elsewhere. */
+    handOver: ((signal: AbortSignal) => Promise<void> | undefined) | undefined;
     resources: AsyncDisposableStack;
   }) {
     this.connector = connector;
@@ -291,6 +327,7 @@ export class RunningConnector implements AsyncDisposable {
     this.httpAddress = http.address;
     this.#http = http;
     this.#files = files;
+    this.#handOver = handOver;
     this.#resources = resources;
   }
 
@@ -331,7 +368,14 @@ export class RunningConnector implements AsyncDisposable {
     await using _resources = this.#resources;
     // Nothing new is let in before anything is ended.
     const httpClosed = this.#http.close({ signal });
+    // Peers that dialled us open their next link elsewhere; over those that are open visitors are carried still.
     this.grpc.drain();
+    if (this.#handOver && drainMs > 0) {
+      const late = new AbortController();
+      const timer = setTimeout(() => late.abort(), Math.min(drainMs, HAND_OVER_MS));
+      await this.#handOver(AbortSignal.any([signal, late.signal]));
+      clearTimeout(timer);
+    }
     await this.connector.close({ drainMs, signal });
     await httpClosed;
     // The last bytes of a call may still be under way when it has ended here.

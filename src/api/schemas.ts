@@ -3,7 +3,7 @@
 
 import { HTTPException } from "hono/http-exception";
 import type { PeerInfo } from "../model/peer_identity.ts";
-import type { ConnectionStats, ServiceReport } from "../model/service.ts";
+import type { ConnectionStats, Registration, ServiceReport } from "../model/service.ts";
 import { oneLine, quoteValue } from "./quote.ts";
 
 /** The longest that a caller may wait for a service to be complete, in seconds. */
@@ -43,6 +43,18 @@ export function serviceToJson(report: ServiceReport): Record<string, unknown> {
     ...(report.retryAt && { retry_at: report.retryAt.toISOString() }),
     connections: connectionsToJson(report.connections),
     ...(report.peer === undefined ? {} : { peer: peerToJson(report.peer) }),
+    ...(report.registration && { registration: registrationToJson(report.registration) }),
+  };
+}
+
+function registrationToJson(
+  { scheduler, name, state, message }: Registration,
+): Record<string, unknown> {
+  return {
+    scheduler,
+    name,
+    state,
+    ...(message === undefined ? {} : { message: oneLine(message) }),
   };
 }
 

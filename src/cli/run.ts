@@ -10,6 +10,8 @@ import { PROXY_VARIABLES } from "../proxies.ts";
 import config from "../../deno.json" with { type: "json" };
 import { reserveMemory } from "../platform/external_memory.ts";
 import { collectStartGarbage } from "../platform/start_garbage.ts";
+import { SCHEDULER_VARIABLES } from "../integrations/integration.ts";
+import { readVariable } from "./environment.ts";
 import { formatSize } from "./quantities.ts";
 import type { RunOptions } from "./run_options.ts";
 import { type StopRequests, stopSignals } from "./stop_signals.ts";
@@ -45,6 +47,11 @@ async function run(
   await using running = await assemble(options, {
     logger,
     proxyVariables: Object.fromEntries(PROXY_VARIABLES.map((name) => [name, read(name)])),
+    ...(options.integration && {
+      schedulerVariables: Object.fromEntries(
+        SCHEDULER_VARIABLES.map((name) => [name, readVariable(name)]),
+      ),
+    }),
     signal: stop.asked,
   });
   logger.info("connector started", {

@@ -83,12 +83,13 @@ export const RUN_FLAGS = {
   integration: {
     flags: "--integration <name>",
     variable: "CONNECTOR_INTEGRATION",
-    description: "scheduler to register services with: kubernetes, nomad (not in this version)",
+    description:
+      "scheduler to register services with, and to find destinations in: kubernetes, nomad",
   },
   namespace: {
     flags: "--namespace <name>",
     variable: "CONNECTOR_NAMESPACE",
-    description: "namespace of the integration; no effect without one",
+    description: "namespace to register services in; no effect without an integration",
     default: "shipyard",
   },
   disableLocalExpose: {

@@ -5,6 +5,7 @@ import { type Address, formatAddress, parseAddress } from "../model/address.ts";
 import type { AssembleOptions } from "../assemble.ts";
 import { ConnectorError } from "../model/errors.ts";
 import { canonicalIp, listenHosts, parseIp } from "../model/ip.ts";
+import { SCHEDULERS } from "../integrations/integration.ts";
 import { LIMIT_RANGES, type SessionLimits } from "../model/limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { SOCKET_KINDS } from "../net/socket_kinds.ts";
@@ -44,7 +45,6 @@ export interface Setting {
 /** What was written; a flag that was not has no entry, or the one of its default. */
 export type RunSettings = Partial<Record<RunFlagName, Setting>>;
 
-const INTEGRATIONS = ["kubernetes", "nomad"] as const;
 /** A DNS label, which is what a Kubernetes namespace is. RFC 1123 section 2.1. */
 const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const TLS_FLAGS = {
@@ -74,8 +74,8 @@ export function readRunOptions(settings: RunSettings): RunOptions {
       "give each a port of its own",
     );
   }
-  refuseIntegration(settings.integration);
-  const ineffective = readNamespace(settings.namespace);
+  const integration = settings.integration && readChoice(settings.integration, SCHEDULERS);
+  const { namespace, ineffective } = readNamespace(settings.namespace, integration);
   const tls = readTls(settings);
   const rootCertKeyPath = readPath(settings.rootCertKey);
   const stateFile = readPath(settings.stateFile);
@@ -117,6 +117,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     drainMs: readQuantity(settings.drainTimeout, DRAIN_RANGE),
     reservedMemory: readQuantity(settings.reservedMemory, size([0, 16 * 1024 ** 3])),
     ineffective,
+    ...(integration && { integration: { name: integration, namespace } }),
     ...(stateFile !== undefined && { stateFile }),
     ...(apiTokenFile !== undefined && { apiTokenFile }),
     ...(settings.sockets && { sockets: readChoice(settings.sockets, SOCKET_KINDS) }),
@@ -207,15 +208,20 @@ function readBoolean(setting: Setting | undefined): boolean {
 }
 
 /**
- * It belongs to `--integration`, which is refused. Existing deployments give it with or without one, so it is taken; whoever
- * has written it is told that it does nothing. A mistake in it is found now, and not by the version that has integrations.
+ * It belongs to `--integration=kubernetes`. Existing deployments give it with or without one, so it is taken; whoever has
+ * written it without is told that it does nothing.
  */
-function readNamespace(setting: Setting | undefined): Ineffective[] {
-  const { text, origin, isDefault } = present(setting);
-  if (!NAMESPACE.test(text)) {
+function readNamespace(
+  setting: Setting | undefined,
+  integration: string | undefined,
+): { namespace: string; ineffective: Ineffective[] } {
+  const { text: namespace, origin, isDefault } = present(setting);
+  if (!NAMESPACE.test(namespace)) {
     throw unfit(setting, "1 to 63 lower-case letters, digits and hyphens");
   }
-  return isDefault ? [] : [{ option: origin, reason: "it is only used with --integration" }];
+  const used = isDefault || integration !== undefined;
+  const reason = "it is only used with --integration";
+  return { namespace, ineffective: used ? [] : [{ option: origin, reason }] };
 }
 
 function readPath(setting: Setting | undefined): string | undefined {
@@ -253,15 +259,6 @@ function readTls(settings: RunSettings): TlsPaths | undefined {
       list(Object.values(TLS_FLAGS))
     } together`,
     "give all three, or none of them to run without TLS",
-  );
-}
-
-function refuseIntegration(setting: Setting | undefined): void {
-  if (setting === undefined) return;
-  const name = readChoice(setting, INTEGRATIONS);
-  throw new UsageError(
-    `${setting.origin} ${name} is not available in this version of connector`,
-    "leave it out to run without an integration",
   );
 }
 

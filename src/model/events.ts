@@ -39,6 +39,8 @@ export type ServiceEvent =
       /** Its peer's link is lost, and its port is kept so long for it, in milliseconds. Else absent. */
       graceMs?: number;
     }
+    /** A peer has asked for its service over another link, over which it is carried from now on; its status is the same. */
+    | { change: "relinked" }
     | { change: "removed"; by: Remover }
   );
 

@@ -59,6 +59,7 @@ export class Principal {
   readonly host: string;
   readonly #proof: Uint8Array | undefined;
   #peerKey: string | undefined;
+  #claimKey: string | undefined;
 
   constructor({ host, certificate, proof }: PrincipalParts) {
     this.host = unmapIpv4(host.replace(/^\[|\]$/g, ""));
@@ -80,6 +81,19 @@ export class Principal {
     return this.#peerKey ??= certificate
       ? `certificate ${certificate.name}`
       : `address ${addressKey(host)}`;
+  }
+
+  /**
+   * A digest of what proves whose services these are, for connectors that share a scheduler: where it is the same, one may
+   * take over what the other has registered. Nothing can be proven with it.
+   */
+  get claimKey(): string {
+    return this.#claimKey ??= digest(this.#claim).toHex();
+  }
+
+  get #claim(): string {
+    if (this.certificate !== undefined) return `certificate ${this.certificate.name}`;
+    return this.#proof === undefined ? `host ${this.host}` : `proof ${this.#proof.toHex()}`;
   }
 
   /** Whether it has proven an instance at all. */
@@ -172,6 +186,6 @@ function hostOf(address: string): string {
   return address.slice(0, Math.max(0, address.lastIndexOf(":")));
 }
 
-function digest(bytes: Uint8Array): Uint8Array {
+function digest(bytes: Uint8Array | string): Uint8Array {
   return createHash("sha256").update(bytes).digest();
 }

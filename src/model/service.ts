@@ -1,6 +1,7 @@
 // What a service is, what is known of it now, and what can be asked about services. Used by the
 // wire codecs, the tunnel, and the skins over it (REST and gRPC).
 
+import type { ErrorCode } from "./errors.ts";
 import type { PeerInfo } from "./peer_identity.ts";
 
 /** Which side listens: `local` is reachable at the remote connector, `remote` at this one. */
@@ -65,6 +66,28 @@ export interface ConnectionStats {
   lastClose?: string;
 }
 
+/**
+ * Where a service stands with the scheduler that this connector registers services with.
+ * - `registered`: it can be found there
+ * - `pending`: not yet, or the scheduler cannot be reached; tunnels go on
+ * - `refused`: the scheduler, or somebody who has the name, does not let it be: the service is in error
+ * - `moved`: another connector has it now, and its visitors
+ */
+export type RegistrationState = "registered" | "pending" | "refused" | "moved";
+
+/** What a scheduler knows of a service. */
+export interface Registration {
+  /** The scheduler, as `--integration` names it. */
+  scheduler: string;
+  /** What the service is called there. */
+  name: string;
+  state: RegistrationState;
+  /** Why it is not registered, in words. */
+  message?: string;
+  /** Of `refused`: what kind of refusal it is. */
+  code?: ErrorCode;
+}
+
 /** A service and what is true of it now. */
 export interface ServiceReport extends Service {
   status: ServiceStatus;
@@ -79,6 +102,14 @@ export interface ServiceReport extends Service {
   connections: ConnectionStats;
   /** Who is at the other end of the link, while there is one. */
   peer?: PeerInfo;
+  /** Whether its port is open here. */
+  listening: boolean;
+  /** A peer's: when it was asked for over the link that it is, or was, carried over. */
+  takenUpAt?: Date;
+  /** A peer's: a digest of whose it is (`Principal.claimKey`). */
+  claimKey?: string;
+  /** Where it stands with the scheduler; absent without an integration, and until that has looked at it. */
+  registration?: Registration;
 }
 
 /** How to expose. */

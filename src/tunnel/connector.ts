@@ -15,6 +15,7 @@ import type {
   AskOptions,
   Control,
   ExposeOptions,
+  Registration,
   Service,
   ServiceReport,
   ServiceRequest,
@@ -213,6 +214,11 @@ export class Connector implements Control, AsyncDisposable {
 
   list(options: AskOptions = {}): ServiceReport[] {
     return this.#exposures.list(options);
+  }
+
+  /** An integration says where a service stands with its scheduler. Without effect on one that is not there any more. */
+  register(id: string, registration: Registration): void {
+    this.#exposures.register(id, registration);
   }
 
   /** Takes over a link that a peer opened to us. */

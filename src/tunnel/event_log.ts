@@ -93,6 +93,8 @@ export class EventLog implements Disposable {
           const { status, message } = event;
           return this.#ours.info("service status", { ...who, service, id, status, message });
         }
+        case "relinked":
+          return;
         case "removed":
           return this.#ours.info("service removed", {
             ...who,
@@ -126,6 +128,8 @@ export class EventLog implements Disposable {
         if (graceMs === undefined) return;
         return this.#theirs.info("service waits for its peer", { service, id, graceMs });
       }
+      case "relinked":
+        return;
       case "removed":
         return this.#theirs.info("service removed", {
           ...whoFields(peer),

@@ -6,6 +6,7 @@ import type { EventStream, Remover } from "../model/events.ts";
 import { SOURCE_ADDR } from "../mux/negotiation.ts";
 import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
+import { principalOf } from "../model/principal.ts";
 import { DENIED_BACKOFF, RETRY_BACKOFF, waitMs } from "../retry.ts";
 import type { Service, ServiceReport, ServiceRequest, Side } from "../model/service.ts";
 import type { OwnListeners } from "../net/own_listeners.ts";
@@ -15,6 +16,7 @@ import { AnswerPace } from "./answer_pace.ts";
 import type { Connections } from "./connections.ts";
 import type { DialPace } from "./dial_pace.ts";
 import {
+  answerOf,
   detailsOf,
   dueOf,
   type Effect,
@@ -138,15 +140,24 @@ export class ExposedService {
     return hasAsked(this.#exposure, link);
   }
 
+  /** A peer's: what its peer is told of it. */
+  get answer(): ReturnType<typeof answerOf> {
+    return answerOf(this.#exposure);
+  }
+
   /** What is true of it now. */
   report(): ServiceReport {
-    const { state, since, lastError } = this.#exposure;
+    const { state, since, lastError, takenUpAt, registration } = this.#exposure;
     return {
       ...this.service,
-      status: statusOf(state),
+      status: statusOf(state, registration),
       since,
       ...(lastError && { lastError }),
       connections: this.connections.stats,
+      listening: this.listening,
+      ...(takenUpAt && { takenUpAt }),
+      ...(this.exposedBy && { claimKey: principalOf(this.exposedBy).claimKey }),
+      ...(registration && { registration }),
       ...detailsOf(this.#exposure),
     };
   }
@@ -160,8 +171,8 @@ export class ExposedService {
       retryMs: (failures, { denied }) => waitMs(failures, denied ? DENIED_BACKOFF : RETRY_BACKOFF),
     });
     this.#exposure = next;
-    if (next.state !== before.state) {
-      this.#setTimer(next.state);
+    if (next.state !== before.state) this.#setTimer(next.state);
+    if (next.state !== before.state || next.registration !== before.registration) {
       // First: what is carried out may end the link, which is told in its turn.
       this.#announce(before, next);
     }
@@ -326,6 +337,8 @@ export class ExposedService {
           message: `the service was exposed anew from ${effect.to.peer.address}`,
           code: "failed_precondition",
         });
+      case "tellStatus":
+        return effect.over.send({ kind: "status", serviceId: this.service.id, ...this.answer });
       case "open":
         return this.tryToOpen();
       case "attach":
@@ -410,8 +423,12 @@ export class ExposedService {
   #announce(before: Exposure<Session>, next: Exposure<Session>): void {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
-    const status = statusOf(next.state);
-    if (next.state.kind === "withdrawn" || status === statusOf(before.state)) return;
+    if (next.state.kind === "withdrawn") return;
+    const status = statusOf(next.state, next.registration);
+    if (status === statusOf(before.state, before.registration)) {
+      if (next.takenUpAt === before.takenUpAt) return;
+      return this.#options.events.publish({ ...this.#subject, change: "relinked" });
+    }
     this.#options.events.publish({
       ...this.#subject,
       change: "status",

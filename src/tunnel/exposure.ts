@@ -8,7 +8,7 @@ import type { ErrorCode } from "../model/errors.ts";
 import type { Remover } from "../model/events.ts";
 import type { DialectName } from "../mux/dialect.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
-import type { ServiceStatus, ServiceType } from "../model/service.ts";
+import type { Registration, ServiceStatus, ServiceType } from "../model/service.ts";
 
 /** Who exposed a service here: our user, to a peer that we dial, or a peer that dialled us. */
 export type Origin = "own" | "peer";
@@ -64,6 +64,8 @@ export type ExposureEvent<L> =
   | { kind: "answered"; over: L; status: ServiceStatus; message: string; code?: ErrorCode }
   /** Own: it is ready here: it listens, if that is this connector's side. */
   | { kind: "opened" }
+  /** An integration says where it stands with its scheduler. */
+  | { kind: "registered"; registration: Registration }
   /** Own: this connector cannot take it up. */
   | { kind: "obstructed"; message: string; code: ErrorCode }
   /** The time that the state names has come. */
@@ -81,6 +83,8 @@ export type Effect<L> =
   | { kind: "tellRemoved"; over: L }
   /** Tell the peer, over the former link, that it has moved to another one. */
   | { kind: "tellMoved"; over: L; to: L }
+  /** Tell the peer, whose service it is, where it stands. */
+  | { kind: "tellStatus"; over: L }
   /** Listen, if that is its part; then `opened` or `obstructed` happens. */
   | { kind: "open" }
   /** Carry visitors over a link. */
@@ -120,6 +124,10 @@ export interface Exposure<L> {
   /** Whether its port is open here. */
   readonly listening: boolean;
   readonly stopped: boolean;
+  /** A peer's: when it was asked for over the link that it is, or was, carried over. */
+  readonly takenUpAt: Date | undefined;
+  /** Where it stands with the scheduler that services are registered with. */
+  readonly registration: Registration | undefined;
   /** How often it was refused in a row. */
   readonly failures: number;
   readonly asking: Readonly<Asking<L>>;
@@ -174,6 +182,8 @@ export function newExposure<L extends ExposureLink>(
     lastError: undefined,
     listening: false,
     stopped: false,
+    takenUpAt: undefined,
+    registration: undefined,
     failures: 0,
     asking: {
       link: undefined,
@@ -198,18 +208,30 @@ export function reduce<L extends ExposureLink>(
   return handle(exposure, event as ExposureEvent<ExposureLink>, context) as Step<L>;
 }
 
-/** The status that a user reads. */
-export function statusOf<L>({ kind }: State<L>): ServiceStatus {
-  if (kind === "ready") return "complete";
+/** The status that a user reads. What the scheduler refuses is in error, though visitors are carried. */
+export function statusOf<L>({ kind }: State<L>, registration?: Registration): ServiceStatus {
+  if (kind === "ready") return registration?.state === "refused" ? "error" : "complete";
   return kind === "refused" ? "error" : "pending";
+}
+
+/** A peer's: what its peer is told of it. */
+export function answerOf<L>(
+  { state, registration }: Exposure<L>,
+): { status: ServiceStatus; message: string; code?: ErrorCode } {
+  if (statusOf(state, registration) !== "error" || registration?.state !== "refused") {
+    return { status: "complete", message: "" };
+  }
+  const { message = "the scheduler refuses it", code } = registration;
+  return { status: "error", message, ...(code && { code }) };
 }
 
 /** What else a user reads of it: why it is not complete, when it is tried again, who is at the other end. */
 export function detailsOf<L extends ExposureLink>(
-  { state, asking }: Exposure<L>,
+  { state, asking, registration }: Exposure<L>,
 ): { message?: string; retryAt?: Date; peer?: PeerInfo } {
   const link = linkOf(state) ?? asking.link;
-  const message = messageOf(state);
+  const message = messageOf(state) ??
+    (state.kind === "ready" ? registration?.message : undefined);
   return {
     ...(message !== undefined && { message }),
     ...("retryAt" in state && state.retryAt && { retryAt: state.retryAt }),
@@ -313,6 +335,21 @@ const COMMON: Row = {
       : enter(exposure, { kind: "asked", over, message: text }, context);
   },
   opened: (exposure) => ask(opened(exposure)),
+  registered: (exposure, { registration }, { now }) => {
+    const { state } = exposure;
+    const status = statusOf(state, registration);
+    const changed = status !== statusOf(state, exposure.registration);
+    const next = {
+      ...exposure,
+      registration,
+      since: changed ? now : exposure.since,
+      lastError: registration.message === undefined || registration.state === "moved"
+        ? exposure.lastError
+        : { message: registration.message, at: now },
+    };
+    const told = changed && exposure.origin === "peer" && state.kind === "ready";
+    return { next, effects: told ? [{ kind: "tellStatus", over: state.over }] : [] };
+  },
   obstructed: (exposure, { message, code }, context) =>
     refuse(exposure, { here: true, message, code }, context),
   due: stay,
@@ -407,6 +444,7 @@ const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
     linkRetry: stay,
     answered: stay,
     opened: stay,
+    registered: stay,
     obstructed: stay,
     due: stay,
     stop: stay,
@@ -493,7 +531,8 @@ function moveTo(
   const told: Effect<ExposureLink>[] = former === undefined || former === over
     ? []
     : [{ kind: "tellMoved", over: former, to: over }];
-  return after(told, enter(exposure, { kind: "ready", over, message: undefined }, context));
+  const next = former === over ? exposure : { ...exposure, takenUpAt: context.now };
+  return after(told, enter(next, { kind: "ready", over, message: undefined }, context));
 }
 
 /** A peer's: its link takes no more streams. Visitors wait, if the peer may be back. */
@@ -539,11 +578,11 @@ function enter(
   { now, graceMs }: ExposureContext,
 ): AnyStep {
   const message = messageOf(state);
-  const status = statusOf(state);
+  const status = statusOf(state, exposure.registration);
   const next: Any = {
     ...exposure,
     state,
-    since: status === statusOf(exposure.state) ? exposure.since : now,
+    since: status === statusOf(exposure.state, exposure.registration) ? exposure.since : now,
     lastError: status !== "complete" && message !== undefined
       ? { message, at: now }
       : exposure.lastError,

@@ -13,7 +13,7 @@ import {
   principalOf,
   shareKeyOf,
 } from "../model/principal.ts";
-import type { Service, ServiceReport, ServiceRequest } from "../model/service.ts";
+import type { Registration, Service, ServiceReport, ServiceRequest } from "../model/service.ts";
 import { Share } from "../share.ts";
 import {
   ExposedService,
@@ -92,6 +92,12 @@ export class Exposures {
   /** One that was exposed here. */
   getOwn(id: string): ExposedService | undefined {
     return this.#own.get(id);
+  }
+
+  /** An integration says where one stands with its scheduler. */
+  register(id: string, registration: Registration): void {
+    // One that leads back to this connector has its port on the peer's side.
+    (this.#peers.get(id) ?? this.#own.get(id))?.tell({ kind: "registered", registration });
   }
 
   /** What is true of one. */

@@ -195,10 +195,9 @@ export class Peer implements ServicePeer {
       }
       const service = { ...serviceFromMessage(message), id: checkServiceId(serviceId) };
       const wanted = this.#options.exposures.takeUp(service, { peer: this, link: session });
+      const answer = this.#find(serviceId, session)?.answer ?? { status: "complete", message: "" };
       session.send(
-        wanted
-          ? { kind: "status", serviceId, status: "complete", message: "" }
-          : { kind: "destroy", serviceId },
+        wanted ? { kind: "status", serviceId, ...answer } : { kind: "destroy", serviceId },
       );
     } catch (error) {
       const reason = reasonOf(error);

@@ -87,6 +87,7 @@ export function reportNumber(number: number): ServiceReport {
     destinationAddr: "localhost:8080",
     type: "local",
     status: "complete",
+    listening: true,
     since: new Date(),
     connections: { open: 0, total: 0, failed: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
   };

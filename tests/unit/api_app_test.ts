@@ -58,7 +58,14 @@ class MemoryControl implements Control {
       }
     }
     const id = crypto.randomUUID();
-    this.services.set(id, { ...request, id, status: "pending", since: SINCE, connections: IDLE });
+    this.services.set(id, {
+      ...request,
+      id,
+      status: "pending",
+      since: SINCE,
+      connections: IDLE,
+      listening: false,
+    });
     return id;
   }
 
@@ -157,6 +164,7 @@ Deno.test("POST /expose takes any content type, further keys and a byte order ma
     status: "pending",
     since: SINCE,
     connections: IDLE,
+    listening: false,
   });
 });
 

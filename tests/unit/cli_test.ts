@@ -225,6 +225,7 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_API_TOKEN_FILE: "tokens",
     CONNECTOR_API_CLIENT_CERTS: "1",
     CONNECTOR_API_SOCKET: "api.sock",
+    CONNECTOR_INTEGRATION: "nomad",
   };
   assert.deepEqual(await optionsOf([], env), {
     grpcBind: { host: "", port: 1 },
@@ -239,9 +240,8 @@ Deno.test("every flag has an environment variable", async () => {
     httpAllowedHosts: ["a", "b"],
     policyPath: "policy.yaml",
     serviceBind: ["192.0.2.1", "2001:db8::1"],
-    ineffective: [
-      { option: "CONNECTOR_NAMESPACE", reason: "it is only used with --integration" },
-    ],
+    ineffective: [],
+    integration: { name: "nomad", namespace: "n" },
     limits: {
       streams: 1,
       opens: 2,
@@ -263,7 +263,27 @@ Deno.test("every flag has an environment variable", async () => {
     sockets: "deno",
   });
   const known: string[] = Object.values(RUN_FLAGS).map((flag) => flag.variable);
-  assert.deepEqual(known.filter((name) => !(name in env)), ["CONNECTOR_INTEGRATION"]);
+  assert.deepEqual(known.filter((name) => !(name in env)), []);
+});
+
+Deno.test("an integration has a namespace, that of the contract unless another is given", async () => {
+  const integrationOf = async (...args: string[]) => {
+    const { integration, ineffective } = await optionsOf(args);
+    return { integration, ineffective };
+  };
+  assert.deepEqual(await integrationOf("--integration=kubernetes", "--namespace=jumppad"), {
+    integration: { name: "kubernetes", namespace: "jumppad" },
+    ineffective: [],
+  });
+  assert.deepEqual(await integrationOf("--integration", "nomad"), {
+    integration: { name: "nomad", namespace: "shipyard" },
+    ineffective: [],
+  });
+  const { integration, ineffective } = await integrationOf("--namespace=jumppad");
+  assert.equal(integration, undefined);
+  assert.deepEqual(ineffective, [
+    { option: "--namespace", reason: "it is only used with --integration" },
+  ]);
 });
 
 Deno.test("with a Unix socket, the REST API has no port unless one was asked for", async () => {
@@ -375,18 +395,6 @@ const REFUSED: {
     what: "an unknown integration",
     args: ["--integration=mesos"],
     error: '--integration cannot be "mesos", want kubernetes or nomad',
-  },
-  {
-    what: "an integration, until there is one",
-    args: ["--integration=kubernetes"],
-    error: "--integration kubernetes is not available in this version of connector",
-    hint: "leave it out to run without an integration",
-  },
-  {
-    what: "an integration from a variable, until there is one",
-    env: { CONNECTOR_INTEGRATION: "nomad" },
-    error: "CONNECTOR_INTEGRATION nomad is not available in this version of connector",
-    hint: "leave it out to run without an integration",
   },
   {
     what: "a namespace that cannot be one",

@@ -52,6 +52,9 @@ function answer(over: TestLink, status: "complete" | "error" | "pending") {
   return { kind: "answered", over, status, message: "m" } as const;
 }
 
+const REGISTERED = { scheduler: "kubernetes", name: "n/web", state: "registered" } as const;
+const TAKEN = { ...REGISTERED, state: "refused", message: "taken" } as const;
+
 const STATES: Record<string, Exposure<TestLink>> = {
   "own, waiting": after(OWN, OPENED),
   "own, asked over a": after(OWN, OPENED, up(A)),
@@ -84,6 +87,8 @@ const EVENTS: Record<string, ExposureEvent<TestLink>> = {
   "answered complete b": answer(B, "complete"),
   "opened": OPENED,
   "obstructed": OBSTRUCTED,
+  "registered": { kind: "registered", registration: REGISTERED },
+  "registered not": { kind: "registered", registration: TAKEN },
   "due": { kind: "due" },
   "stop": { kind: "stop" },
   "withdraw": { kind: "withdraw", by: "user", tell: true, cut: true },
@@ -109,6 +114,8 @@ answered error a       -
 answered complete b    -
 opened                 waiting
 obstructed             refused here retry
+registered             waiting
+registered not         waiting
 due                    -
 stop                   waiting | stopListening
 withdraw               withdrawn | end cut
@@ -130,6 +137,8 @@ answered error a       refused retry
 answered complete b    -
 opened                 asked a
 obstructed             refused here retry
+registered             asked a
+registered not         asked a
 due                    -
 stop                   asked a | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
@@ -151,6 +160,8 @@ answered error a       refused retry | detach 500
 answered complete b    -
 opened                 ready a
 obstructed             refused here retry | detach 500
+registered             ready a
+registered not         ready a
 due                    -
 stop                   ready a | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
@@ -172,6 +183,8 @@ answered error a       refused retry
 answered complete b    -
 opened                 refused retry
 obstructed             refused here retry
+registered             refused retry
+registered not         refused retry
 due                    refused | open
 stop                   refused | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
@@ -193,6 +206,8 @@ answered error a       -
 answered complete b    -
 opened                 asked a | ask a
 obstructed             refused here retry
+registered             refused here retry
+registered not         refused here retry
 due                    refused here | open
 stop                   refused here | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
@@ -214,6 +229,8 @@ answered error a       -
 answered complete b    -
 opened                 -
 obstructed             -
+registered             -
+registered not         -
 due                    -
 stop                   -
 withdraw               -
@@ -235,6 +252,8 @@ answered error a       -
 answered complete b    -
 opened                 waiting
 obstructed             refused here retry
+registered             waiting
+registered not         waiting
 due                    -
 stop                   waiting | stopListening
 withdraw               withdrawn | end cut
@@ -256,6 +275,8 @@ answered error a       -
 answered complete b    -
 opened                 ready a
 obstructed             refused here retry | detach 500
+registered             ready a
+registered not         ready a | tellStatus a
 due                    -
 stop                   ready a | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
@@ -277,6 +298,8 @@ answered error a       -
 answered complete b    -
 opened                 -
 obstructed             -
+registered             leaving a
+registered not         leaving a
 due                    -
 stop                   leaving a | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
@@ -298,6 +321,8 @@ answered error a       -
 answered complete b    -
 opened                 -
 obstructed             -
+registered             orphaned
+registered not         orphaned
 due                    withdrawn | end cut
 stop                   orphaned | stopListening
 withdraw               withdrawn | end cut
@@ -319,6 +344,8 @@ answered error a       -
 answered complete b    -
 opened                 -
 obstructed             -
+registered             -
+registered not         -
 due                    -
 stop                   -
 withdraw               -
@@ -489,7 +516,9 @@ Deno.test("whatever happens, visitors go where the state says, and an end is for
         }
         const { state } = next;
         if (!next.stopped) strictEqual(attached, state.kind === "ready" ? state.over : undefined);
-        strictEqual(statusOf(state) === "complete", state.kind === "ready");
+        const status = statusOf(state, next.registration);
+        const taken = next.registration?.state === "refused";
+        strictEqual(status === "complete", state.kind === "ready" && !taken);
         strictEqual(state.kind === "withdrawn", ended);
         // Only what something will happen to by itself is due.
         if (dueOf(state)) ok(state.kind === "refused" || state.kind === "orphaned");
