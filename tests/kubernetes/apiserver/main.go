@@ -72,7 +72,6 @@ func run(dir, port string, compact bool) error {
 		"--bind-address=127.0.0.1",
 		"--cert-dir=" + dir,
 		"--etcd-servers=" + etcd.Config().ListenClientUrls[0].String(),
-		// Bookmarks come once a minute by default; tests wait for none of them.
 		"--secure-port=" + port,
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + key,
