@@ -52,7 +52,11 @@ export function spawnRegistering(
 export async function createPod(cluster: Cluster, name: string): Promise<Thing> {
   return await cluster.create(PLACES.pods, {
     metadata: { name, labels: { app: "connector" } },
-    spec: { containers: [{ name: "connector", image: "connector" }] },
+    spec: {
+      serviceAccountName: "connector",
+      automountServiceAccountToken: false,
+      containers: [{ name: "connector", image: "connector" }],
+    },
   });
 }
 

@@ -1,0 +1,231 @@
+// Several replicas behind one address, with the rights of install/kubernetes/replicas.yaml, against a real API server: who
+// has a service, and what becomes of it when that one is killed, drains, or comes back late.
+
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { delay } from "../../src/delay.ts";
+import { spawnConnector } from "../support/processes.ts";
+import { refuses, until } from "../support/world.ts";
+import { Cluster, PLACES } from "./cluster.ts";
+import { deletePod, expose, startLaptop, untilGone, untilThere } from "./connectors.ts";
+import {
+  endpointsOf,
+  LinkBalancer,
+  type Replica,
+  startReplicas,
+  untilAt,
+  visit,
+} from "./replicas.ts";
+
+/** How long an endpoint may take to follow once a replica was lost, in milliseconds. */
+const FOLLOW_MS = 3000;
+
+/** Where a service stands, as a replica's list says. */
+async function registrationAt({ connector }: Replica, id: string): Promise<string | undefined> {
+  const found = (await connector.rest.list()).find((each) => each.id === id);
+  return (found as unknown as { registration?: { state: string } } | undefined)?.registration
+    ?.state;
+}
+
+Deno.test("a Service leads to the replica that has the link, and to no other", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 3);
+  const { replicas } = world;
+  await using balancer = new LinkBalancer(replicas.map(({ host }) => host));
+  await using laptop = await startLaptop();
+  const { id, port } = await expose(laptop, { name: "web", at: balancer.address });
+  const service = await untilThere(cluster, `${PLACES.services}/web`);
+  strictEqual(service.spec.selector, undefined);
+  const [first, ...others] = replicas;
+  ok(first);
+  await untilAt(cluster, "web", first);
+  const [slice] = await cluster.list(
+    PLACES.slices + "?labelSelector=kubernetes.io%2Fservice-name%3Dweb",
+  );
+  deepStrictEqual(
+    [slice?.endpoints[0].targetRef.name, slice?.ports[0].name, slice?.ports[0].port],
+    [first.pod, service.spec.ports[0].name, port],
+  );
+  const lease = await cluster.get(`${PLACES.leases}/web`);
+  strictEqual(lease?.spec.holderIdentity, `pod/shipyard/${first.pod}`);
+  await until(async () => await registrationAt(first, id) === "registered", "its list says so");
+  for (const other of others) deepStrictEqual(await other.connector.rest.list(), []);
+  await visit(first.podIp, port);
+
+  await laptop.connector.rest.request("DELETE", `/expose/${id}`);
+  await untilGone(cluster, `${PLACES.services}/web`);
+  deepStrictEqual(await endpointsOf(cluster, "web"), []);
+  await untilGone(cluster, `${PLACES.leases}/web`);
+});
+
+Deno.test("a replica that is killed: its services lead to others within 3 s", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 3);
+  const { replicas } = world;
+  await using balancer = new LinkBalancer(replicas.map(({ host }) => host));
+  await using laptop = await startLaptop();
+  const names = Array.from({ length: 20 }, (_, number) => `service-${number}`);
+  const ports = new Map<string, number>();
+  for (const name of names) {
+    ports.set(name, (await expose(laptop, { name, at: balancer.address })).port);
+  }
+  const [killed, successor] = replicas;
+  ok(killed && successor);
+  for (const name of names) await untilAt(cluster, name, killed);
+  const uids = await Promise.all(
+    names.map(async (name) => (await cluster.get(`${PLACES.services}/${name}`))?.metadata.uid),
+  );
+  await killed.connector.stop("SIGKILL");
+  const started = performance.now();
+  await Promise.all(names.map((name) => untilAt(cluster, name, successor)));
+  const tookMs = performance.now() - started;
+  ok(tookMs < FOLLOW_MS, `it took ${tookMs} ms`);
+  for (const [name, port] of ports) {
+    ok(name);
+    await visit(successor.podIp, port);
+  }
+  // The very same Services, with the addresses that visitors know.
+  deepStrictEqual(
+    await Promise.all(
+      names.map(async (name) => (await cluster.get(`${PLACES.services}/${name}`))?.metadata.uid),
+    ),
+    uids,
+  );
+});
+
+Deno.test("a replica that drains: no visitor is refused, and its port closes last", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 2);
+  const { replicas } = world;
+  await using balancer = new LinkBalancer(replicas.map(({ host }) => host));
+  await using laptop = await startLaptop();
+  const { id, port } = await expose(laptop, { name: "web", at: balancer.address });
+  const [leaving, successor] = replicas;
+  ok(leaving && successor);
+  await untilAt(cluster, "web", leaving);
+  await until(async () => await registrationAt(leaving, id) === "registered", "it is registered");
+
+  // Whoever looked an endpoint up goes there up to a second later, as with kube-proxy.
+  const visiting = new AbortController();
+  let visits = 0;
+  const failures: string[] = [];
+  const visitors = Array.from({ length: 4 }, async () => {
+    while (!visiting.signal.aborted) {
+      const [podIp = "10.0.0.250"] = await endpointsOf(cluster, "web");
+      await delay(Math.random() * 1000);
+      try {
+        await visit(podIp, port);
+        visits += 1;
+      } catch (error) {
+        failures.push(`${podIp}: ${error}`);
+      }
+    }
+  });
+  const stopped = leaving.connector.stop("SIGTERM", { timeoutMs: 30_000 });
+  await untilAt(cluster, "web", successor);
+  // Its port is open still.
+  await visit(leaving.podIp, port);
+  strictEqual((await stopped).code, 0);
+  await delay(1000);
+  visiting.abort();
+  await Promise.all(visitors);
+  deepStrictEqual(failures, []);
+  ok(visits > 10, `${visits} visits`);
+  await untilAt(cluster, "web", successor);
+});
+
+Deno.test("a replica that comes back late takes nothing from its successor", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 2);
+  const { replicas } = world;
+  await using balancer = new LinkBalancer(replicas.map(({ host }) => host));
+  await using laptop = await startLaptop();
+  const { id, port } = await expose(laptop, { name: "web", at: balancer.address });
+  const [late, successor] = replicas;
+  ok(late && successor);
+  await untilAt(cluster, "web", late);
+  late.connector.signal("SIGSTOP");
+  balancer.order = [successor.host];
+  balancer.cut();
+  await untilAt(cluster, "web", successor);
+  const lease = await cluster.get(`${PLACES.leases}/web`);
+  late.connector.signal("SIGCONT");
+  await until(
+    async () => ["moved", undefined].includes(await registrationAt(late, id)),
+    "the late one knows that it is another's",
+  );
+  // Something that a connector puts right, if it takes the service for its own.
+  await cluster.patch(`${PLACES.services}/web`, { spec: { publishNotReadyAddresses: false } });
+  await untilThere(cluster, `${PLACES.services}/web`, {
+    fits: ({ spec }) => spec.publishNotReadyAddresses === true,
+  });
+  await delay(2000);
+  deepStrictEqual(await endpointsOf(cluster, "web"), [successor.podIp]);
+  deepStrictEqual((await cluster.get(`${PLACES.leases}/web`))?.spec, lease?.spec);
+  await visit(successor.podIp, port);
+
+  // Once the peer has come back to it, it is its turn again.
+  balancer.order = [late.host];
+  balancer.cut();
+  await untilAt(cluster, "web", late);
+  await until(async () => await registrationAt(late, id) === "registered", "its list says so");
+});
+
+Deno.test("a name that another peer has at another replica is taken", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 2);
+  const [first, second] = world.replicas;
+  ok(first && second);
+  await using mine = await startLaptop();
+  await using theirs = await startLaptop();
+  const held = await expose(mine, { name: "web", at: first.connector.address });
+  await untilAt(cluster, "web", first);
+  const asked = await expose(theirs, { name: "web", at: second.connector.address });
+  await until(
+    async () => await theirs.connector.rest.statusOf(asked.id) === "ERROR",
+    "the second peer's is in error",
+  );
+  const [listed] = await theirs.connector.rest.list();
+  match(listed?.message ?? "", /the name "web" is taken/);
+  await delay(1000);
+  deepStrictEqual(await endpointsOf(cluster, "web"), [first.podIp]);
+
+  // When the first goes, it is the second's.
+  await mine.connector.rest.request("DELETE", `/expose/${held.id}`);
+  await untilAt(cluster, "web", { ...second, timeoutMs: 30_000 });
+  await until(
+    async () => await theirs.connector.rest.statusOf(asked.id) === "COMPLETE",
+    "the second peer's is complete",
+    { timeoutMs: 30_000 },
+  );
+});
+
+Deno.test("a name whose replica was lost with its pod is anybody's", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 2);
+  const [lost, other] = world.replicas;
+  ok(lost && other);
+  {
+    await using laptop = await startLaptop();
+    await expose(laptop, { name: "web", at: lost.connector.address });
+    await untilAt(cluster, "web", lost);
+    await lost.connector.stop("SIGKILL");
+  }
+  await deletePod(cluster, lost.pod);
+  await using laptop = await startLaptop();
+  await expose(laptop, { name: "web", at: other.connector.address });
+  await untilAt(cluster, "web", other);
+});
+
+Deno.test("without POD_IP a connector makes the contract's Services, whatever it is called", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 0);
+  await using acceptor = await spawnConnector({
+    args: ["--integration=kubernetes", "--namespace=shipyard"],
+    env: { KUBECONFIG: world.kubeconfig, POD_NAME: "connector-1" },
+  });
+  await using laptop = await startLaptop();
+  const { port } = await expose(laptop, { name: "web", at: acceptor.address });
+  const { spec } = await untilThere(cluster, `${PLACES.services}/web`);
+  deepStrictEqual(spec.selector, { app: "connector" });
+  strictEqual(await refuses(port), false);
+});
