@@ -7,7 +7,8 @@ import type { ConnectorProcess } from "../support/processes.ts";
 import { type Cluster, PLACES, type Thing } from "./cluster.ts";
 import { createPod, spawnRegistering, withRights } from "./connectors.ts";
 
-const GRPC_PORT = 24_000;
+/** On each address. Below what `freePort` gives. */
+const GRPC_PORT = 19_000;
 
 /** One replica. */
 export interface Replica {

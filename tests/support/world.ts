@@ -14,6 +14,7 @@ import type { ControlCall, GrpcServer } from "../../src/grpc/server.ts";
 import type { InstanceSecret } from "../../src/instance_secret.ts";
 import type { ProxyVariables } from "../../src/proxies.ts";
 import type { Hello } from "../../src/mux/link.ts";
+import type { Integration } from "../../src/integrations/integration.ts";
 import type { ServiceReport, ServiceType } from "../../src/model/service.ts";
 import { EventStream } from "../../src/model/events.ts";
 import { Admission, type Rule, withinLimits } from "../../src/tunnel/admission.ts";
@@ -55,6 +56,8 @@ export async function startConnector(
     greeting?: Hello;
     /** The variables that name a proxy. Default: none. */
     environment?: ProxyVariables;
+    /** The scheduler that it works with. Default: none. */
+    integration?: Integration;
     /** What protects its API. Default: nothing. */
     api?: Partial<Pick<AssembleOptions, "apiTokenFile" | "apiClientCerts" | "apiSocket">> & {
       /** Where REST is served; undefined for nowhere but the socket. */
@@ -62,7 +65,8 @@ export async function startConnector(
     };
   } = {},
 ): Promise<TestConnector> {
-  const { bind, tls, instance, greeting, environment = {}, api, ...connector } = options;
+  const { bind, tls, instance, greeting, integration, environment = {}, api, ...connector } =
+    options;
   const { limits = TEST_OPTIONS.limits, logger = getLogger(["test"]) } = connector;
   const controlCalls: ControlCall[] = [];
   const { httpBind: _byDefault, ...testOptions } = TEST_OPTIONS;
@@ -80,6 +84,7 @@ export async function startConnector(
       tls: tls && { identity: tls, secure: secureChannels(tls), describePeer, issuer: undefined },
       instance,
       greeting,
+      integration,
       connector: { network, ...connector },
       onControlCall: (call) => controlCalls.push(call),
     },

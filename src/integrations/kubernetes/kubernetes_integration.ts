@@ -37,6 +37,7 @@ import {
   podOf,
   SELECTOR,
   serviceOf,
+  serviceOfSlice,
   sliceNameOf,
   sliceOf,
   takenUpAtOf,
@@ -131,7 +132,7 @@ export class KubernetesIntegration implements Integration {
       });
     this.#services = cacheOf(SERVICES);
     if (maker.pod !== undefined) {
-      this.#slices = cacheOf(ENDPOINT_SLICES, (name) => name.replace(/-connector$/, ""));
+      this.#slices = cacheOf(ENDPOINT_SLICES, serviceOfSlice);
       this.#leases = cacheOf(LEASES);
     }
     this.#queue = new WorkQueue({
@@ -482,10 +483,15 @@ export class KubernetesIntegration implements Integration {
   /** Removes what is of a Service that nobody wants any more, if it is this connector's, or that of one that is no more. */
   async #release(name: string, signal: AbortSignal): Promise<void> {
     if (!this.#held.has(name) && !this.#left.has(name)) return this.#queue.forget(name);
+    const left = this.#left.has(name);
     // The lease goes first: whoever wants the service from then on makes everything anew.
-    const removed = await this.#remove(LEASES, this.#leases, { name, signal }) &&
-      await this.#remove(ENDPOINT_SLICES, this.#slices, { name: sliceNameOf(name), signal }) &&
-      await this.#remove(SERVICES, this.#services, { name, signal });
+    const removed = await this.#remove(LEASES, this.#leases, { name, left, signal }) &&
+      await this.#remove(ENDPOINT_SLICES, this.#slices, {
+        name: sliceNameOf(name),
+        left,
+        signal,
+      }) &&
+      await this.#remove(SERVICES, this.#services, { name, left, signal });
     this.#held.delete(name);
     this.#claims.delete(name);
     this.#moved.delete(name);
@@ -500,11 +506,11 @@ export class KubernetesIntegration implements Integration {
     }
   }
 
-  /** Removes an object that is ours. Returns false if it is another's. */
+  /** Removes an object that is ours, or, if it is `left`, of one that is no more. Returns false if it is another's. */
   async #remove<T extends KubernetesObject>(
     resource: Resource<T>,
     cache: ResourceCache<T> | undefined,
-    { name, signal }: { name: string; signal: AbortSignal },
+    { name, left, signal }: { name: string; left: boolean; signal: AbortSignal },
   ): Promise<boolean> {
     if (cache === undefined) return true;
     const current = await this.#api.get(resource, name, { signal });
@@ -515,7 +521,7 @@ export class KubernetesIntegration implements Integration {
     const owner = ownerOf(current);
     const ours = isMade(current) && owner !== undefined &&
       (owner === this.#maker.owner ||
-        this.#left.has(name) && await this.#hasLeft(owner, { signal, leaving: false }));
+        left && await this.#hasLeft(owner, { signal, leaving: false }));
     return ours && await this.#delete(resource, cache, { name, current, signal });
   }
 
@@ -535,21 +541,28 @@ export class KubernetesIntegration implements Integration {
 
   /** Looks for what nobody wants: what an earlier run of this connector has left, and connectors that are no more. */
   #sweep(): void {
-    const unwanted = [...this.#services.values()].filter(({ metadata: { name } }) =>
-      !this.#wanted.has(name) && !this.#held.has(name)
-    );
     const left = new Set<string>();
-    for (const service of unwanted) {
-      const { name } = service.metadata;
-      const owner = ownerOf(service);
-      if (owner === undefined || owner !== this.#maker.owner && podOf(owner) === undefined) {
-        continue;
-      }
+    // Not every one need have got as far as its Service.
+    for (const [name, object] of this.#known()) {
+      const owner = ownerOf(object);
+      const mine = owner === this.#maker.owner;
+      if (this.#wanted.has(name) || this.#held.has(name)) continue;
+      if (owner === undefined || !mine && podOf(owner) === undefined) continue;
       left.add(name);
-      // Seen the second time: whoever wanted it has had a minute, or this is an earlier run's and has had as long.
-      if (this.#left.has(name) || owner === this.#maker.owner) this.#queue.add(name);
+      // Seen the second time: whoever wants it has had a minute. An earlier run's has been there for as long.
+      if (this.#left.has(name) || mine) this.#queue.add(name);
     }
     this.#left = left;
+  }
+
+  /** Everything that is known of the cluster, by the name of its Service. */
+  *#known(): Generator<[name: string, object: KubernetesObject]> {
+    for (const cache of [this.#services, this.#leases]) {
+      for (const object of cache?.values() ?? []) yield [object.metadata.name, object];
+    }
+    for (const slice of this.#slices?.values() ?? []) {
+      yield [serviceOfSlice(slice.metadata.name), slice];
+    }
   }
 
   #onFailure(name: string, error: unknown, retryMs: number): void {

@@ -188,6 +188,11 @@ export function sliceNameOf(name: string): string {
   return `${name}-connector`;
 }
 
+/** The name of the Service that a slice of that name is of. */
+export function serviceOfSlice(name: string): string {
+  return name.replace(/-connector$/, "");
+}
+
 /** When the service that a lease is of was taken up, in milliseconds since 1970. */
 export function takenUpAtOf(lease: Lease): number {
   return Date.parse(lease.spec?.acquireTime ?? "") || 0;

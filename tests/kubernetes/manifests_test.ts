@@ -1,0 +1,100 @@
+// The manifests of install/ against a real API server, which refuses fields that it does not know: they are applied, the
+// rights that they give are enough and no more, and kubectl reads what connectors make.
+
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { runProgram } from "../support/child.ts";
+import { ROOT } from "../support/processes.ts";
+import { until } from "../support/world.ts";
+import { Cluster, PLACES } from "./cluster.ts";
+import { expose, spawnRegistering, startLaptop, untilThere } from "./connectors.ts";
+import { LinkBalancer, startReplicas, untilAt } from "./replicas.ts";
+
+const FOLDER = `${ROOT}/install/kubernetes`;
+
+Deno.test("every manifest is applied", async () => {
+  await using cluster = await Cluster.start();
+  const files = [...Deno.readDirSync(FOLDER)].map(({ name }) => name).sort();
+  deepStrictEqual(files, ["connector.yaml", "replicas.yaml", "secret.example.yaml"]);
+  for (const file of files) {
+    const text = await Deno.readTextFile(`${FOLDER}/${file}`);
+    const namespace = file.startsWith("secret") ? "  namespace: connector\n" : "";
+    const placed = text.replace("  name: connector-tls\n", `  name: connector-tls\n${namespace}`);
+    ok((await cluster.apply(placed)).length > 0, file);
+  }
+  const wrong = (await Deno.readTextFile(`${FOLDER}/connector.yaml`))
+    .replace("replicas: 1", "replica: 1");
+  await cluster.apply(wrong).then(
+    () => ok(false, "an unknown field is refused"),
+    (error) => match(error.message, /replica/),
+  );
+});
+
+Deno.test("the rights of connector.yaml are enough for one connector, and give nothing else", async () => {
+  await using cluster = await Cluster.start();
+  const manifest = await Deno.readTextFile(`${FOLDER}/connector.yaml`);
+  await cluster.apply(manifest);
+  const kubeconfig = await cluster.kubeconfig(
+    { token: await cluster.token("connector", "connector") },
+    { namespace: "connector" },
+  );
+  await using acceptor = await spawnRegistering(kubeconfig, { args: ["--namespace=connector"] });
+  await using laptop = await startLaptop();
+  const { id } = await expose(laptop, { name: "web", at: acceptor.address });
+  const path = "/api/v1/namespaces/connector/services/web";
+  await untilThere(cluster, path);
+  await cluster.patch(path, { spec: { selector: { app: "x" } } });
+  await untilThere(cluster, path, { fits: ({ spec }) => spec.selector.app === "connector" });
+  await laptop.connector.rest.request("DELETE", `/expose/${id}`);
+  await until(async () => await cluster.get(path) === undefined, "it is gone");
+
+  const mayI = async (verb: string, resource: string, group = "", namespace = "connector") => {
+    const review = await cluster.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", {
+      apiVersion: "authorization.k8s.io/v1",
+      kind: "SubjectAccessReview",
+      spec: {
+        user: "system:serviceaccount:connector:connector",
+        resourceAttributes: { verb, resource, group, namespace },
+      },
+    });
+    return review.status.allowed;
+  };
+  strictEqual(await mayI("create", "services"), true);
+  const denied = await Promise.all([
+    mayI("create", "services", "", "default"),
+    mayI("list", "pods"),
+    mayI("create", "pods"),
+    mayI("get", "secrets"),
+    mayI("create", "endpointslices", "discovery.k8s.io"),
+    mayI("deletecollection", "services"),
+  ]);
+  deepStrictEqual(denied, denied.map(() => false));
+});
+
+Deno.test("kubectl reads what a replica makes, as one would to find the owner", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 1);
+  const [replica] = world.replicas;
+  ok(replica);
+  await using balancer = new LinkBalancer([replica.host]);
+  await using laptop = await startLaptop();
+  const { port } = await expose(laptop, { name: "web", at: balancer.address });
+  await untilAt(cluster, "web", replica);
+  await untilThere(cluster, `${PLACES.services}/web`);
+  const kubectl = async (...args: string[]) => {
+    const { code, stdout, stderr } = await runProgram("kubectl", {
+      args: ["--kubeconfig", await cluster.kubeconfig({ token: "admin" }), ...args],
+    });
+    strictEqual(code, 0, stderr);
+    return stdout;
+  };
+  match(await kubectl("get", "service", "web"), new RegExp(`web +ClusterIP .*${port}/TCP`));
+  match(
+    await kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=web"),
+    new RegExp(`web-connector +IPv4 +${port} +${replica.podIp}`),
+  );
+  match(await kubectl("get", "lease", "web"), new RegExp(`web +pod/shipyard/${replica.pod}`));
+  match(
+    await kubectl("get", "services", "-l", "app.kubernetes.io/managed-by=connector"),
+    /^web /m,
+  );
+});
