@@ -198,6 +198,7 @@ export async function assemble(
     disableLocalExpose: options.disableLocalExpose,
     disableRemoteExpose: options.disableRemoteExpose,
     serviceBind: options.serviceBind,
+    resolverOf: (destination) => integration?.resolverOf?.(destination),
     ...(guard && { policy: guard }),
     ...replace.connector,
   });

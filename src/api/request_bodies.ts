@@ -12,7 +12,9 @@ import { quoteValue } from "./quote.ts";
 
 const port = z.int().min(1).max(65535);
 const name = z.string().refine(isServiceName);
-const address = z.string().max(MAX_ADDRESS_LENGTH, { abort: true }).refine(isAddress);
+const text = z.string().max(MAX_ADDRESS_LENGTH, { abort: true });
+const address = text.refine((each) => isAddress(each));
+const destination = text.refine((each) => isAddress(each, { labels: true }));
 
 /** The body of `POST /expose`, read as what the tunnel takes. Other keys are ignored. */
 const exposeBody = z.object({
@@ -20,7 +22,7 @@ const exposeBody = z.object({
   source_port: port,
   source_addr: z.string().max(MAX_ADDRESS_LENGTH, { abort: true }).refine(isListenIp).optional(),
   remote_connector_addr: address,
-  destination_addr: address,
+  destination_addr: destination,
   type: z.enum(["local", "remote"]),
 }).transform((body): ServiceRequest => ({
   name: body.name,

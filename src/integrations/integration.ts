@@ -3,7 +3,7 @@
 // waits for it, except one to a destination that only the scheduler can resolve.
 
 import type { Logger } from "@logtape/logtape";
-import type { Address } from "../model/address.ts";
+import type { Address, ResolveDestination } from "../model/address.ts";
 import type { EventStream } from "../model/events.ts";
 import type { Registration, ServiceReport } from "../model/service.ts";
 
@@ -27,6 +27,7 @@ export const SCHEDULER_VARIABLES = [
   "HOSTNAME",
   "NOMAD_ADDR",
   "NOMAD_TOKEN",
+  "NOMAD_NAMESPACE",
   "NOMAD_CACERT",
 ] as const;
 
@@ -45,12 +46,6 @@ export interface Host {
   readonly logger: Logger;
 }
 
-/** Looks a destination up with the scheduler, for one connection. */
-export type ResolveDestination = (
-  destination: Address,
-  options: { signal: AbortSignal },
-) => Promise<Address>;
-
 /**
  * A scheduler that a connector works with. Disposing removes what it has registered, for a few seconds at most, and ends
  * it; what could not be removed is left to whoever finds it.
@@ -58,11 +53,7 @@ export type ResolveDestination = (
 export interface Integration extends AsyncDisposable {
   /** Begins to register what the host lists. */
   start(host: Host): void;
-  /**
-   * Whether it resolves a destination; if not, the destination is an ordinary address. Must not wait.
-   *
-   * Where it returns a function, that rejects with a {@linkcode ConnectorError} that says why there is no address.
-   */
+  /** What finds a destination with the scheduler; undefined for an ordinary address. Must not wait. */
   resolverOf?(destination: Address): ResolveDestination | undefined;
   /**
    * The connector is about to drain, and peers have been told to open links elsewhere. Resolves when visitors of every

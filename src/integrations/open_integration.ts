@@ -17,5 +17,6 @@ export async function openIntegration(
     const { KubernetesIntegration } = await import("./kubernetes/kubernetes_integration.ts");
     return await KubernetesIntegration.open({ namespace, variables });
   }
-  throw new TypeError("nomad");
+  const { NomadIntegration } = await import("./nomad/nomad_integration.ts");
+  return NomadIntegration.open({ variables });
 }

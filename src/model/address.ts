@@ -9,12 +9,26 @@ export interface Address {
   host: string;
   /** TCP port, 0 to 65535. */
   port: number;
+  /** Of a destination that a scheduler knows: the name of its port, which is 0 until then. */
+  portLabel?: string;
 }
+
+/**
+ * Finds the address of a destination whose port has a name.
+ *
+ * @throws {ConnectorError} saying why there is none.
+ */
+export type ResolveDestination = (
+  destination: Address,
+  options: { signal: AbortSignal },
+) => Promise<Address>;
 
 /** Which addresses are wanted. */
 export interface AddressRules {
   /** Accept `:9090`, which means every interface, and port 0, which means any free one. For binding. */
   bind?: boolean;
+  /** Accept `job.group.task:label`, which a scheduler knows. For destinations. */
+  labels?: boolean;
 }
 
 /** The longest address, in characters: a host name of 253 and its dot, a colon and a port. */
@@ -30,6 +44,10 @@ const MAX_HOST_LENGTH = 253;
 const NO_ZONES = "addresses with a zone cannot be used: give another address of that machine";
 const NO_LINK_LOCAL = "link-local addresses of IPv6 cannot be listened on";
 const LINK_LOCAL = /^fe[89ab]/i;
+/** The name of a port: not a number. */
+const PORT_LABEL = /^(?=.*[A-Za-z_])[A-Za-z0-9_-]{1,63}$/;
+/** What has such ports: a job, a group and a task. */
+const SCHEDULED_HOST = /^[^.]+\.[^.]+\.[^.]+$/;
 const HOST_LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/;
 
 /**
@@ -70,6 +88,9 @@ export function parseAddress(text: string, rules: AddressRules = {}): Address {
     const problem = host === "" ? undefined : hostProblem(host);
     if (problem !== undefined) throw fail(problem);
   }
+  if (rules.labels && PORT_LABEL.test(portText) && SCHEDULED_HOST.test(host)) {
+    return { host, port: 0, portLabel: portText };
+  }
   const lowest = rules.bind ? 0 : 1;
   const port = /^\d{1,5}$/.test(portText) ? Number(portText) : NaN;
   if (!(port >= lowest && port <= 65535)) {
@@ -86,9 +107,9 @@ export function hasZone(text: string): boolean {
 }
 
 /** Whether a text is the address of something to dial; who only needs to know makes words of its own. */
-export function isAddress(text: string): boolean {
+export function isAddress(text: string, rules: AddressRules = {}): boolean {
   try {
-    parseAddress(text);
+    parseAddress(text, rules);
     return true;
   } catch (error) {
     if (error instanceof ConnectorError) return false;
@@ -97,8 +118,8 @@ export function isAddress(text: string): boolean {
 }
 
 /** Writes an address so that `parseAddress` reads it back. */
-export function formatAddress({ host, port }: Address): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+export function formatAddress({ host, port, portLabel }: Address): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${portLabel ?? port}`;
 }
 
 /** The IPv4 address inside an IPv6 one that stands for it (RFC 4291 section 2.5.5.2); any other as it is. */

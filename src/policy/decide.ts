@@ -158,13 +158,18 @@ function allowsListening({ listen }: PolicyRule, { ip, port }: Place): boolean {
 interface Target {
   /** As it was exposed, in lower case and without a final dot. Undefined if that was an address. */
   name: string | undefined;
-  port: number;
+  /** Undefined if it has a name, and is not known yet. */
+  port: number | undefined;
   /** Undefined if it is not known yet. */
   ip: DialledIp | undefined;
 }
 
 /** Undefined if it cannot be judged. */
-function targetOf({ host, port }: Address, given: string | undefined): Target | undefined {
+function targetOf(
+  { host, port: number, portLabel }: Address,
+  given: string | undefined,
+): Target | undefined {
+  const port = portLabel === undefined ? number : undefined;
   const isName = !isIpv4(host) && !isIpv6(host);
   const text = given ?? (isName ? undefined : host);
   const ip = text === undefined ? undefined : readDialledIp(text);
@@ -173,7 +178,7 @@ function targetOf({ host, port }: Address, given: string | undefined): Target | 
 }
 
 function allowsReaching(rule: ReachRule, { name, port, ip }: Target): boolean {
-  if (!has(rule.ports, port)) return false;
+  if (port !== undefined && !has(rule.ports, port)) return false;
   if (rule.kind === "host") {
     if (name === undefined || !fits(rule.host, name)) return false;
     // Who answers for the name says what its address is: this machine's own servers are not at their disposal.

@@ -11,7 +11,9 @@ import { isServiceName, type Service } from "../model/service.ts";
 /** The version that is written, and the only one that is read. */
 const VERSION = 1;
 
-const address = z.string().max(MAX_ADDRESS_LENGTH, { abort: true }).refine(isAddress);
+const text = z.string().max(MAX_ADDRESS_LENGTH, { abort: true });
+const address = text.refine((each) => isAddress(each));
+const destination = text.refine((each) => isAddress(each, { labels: true }));
 
 const service = z.strictObject({
   id: z.uuid(),
@@ -20,7 +22,7 @@ const service = z.strictObject({
   source_port: z.int().min(1).max(65535),
   source_addr: z.string().refine(isListenIp).optional(),
   remote_connector_addr: address,
-  destination_addr: address,
+  destination_addr: destination,
 });
 
 const document = z.strictObject({

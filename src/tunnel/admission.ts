@@ -2,7 +2,7 @@
 // every tunnelled connection, at its ingress and at its egress, and every IP address that is about
 // to be dialled. The rules are functions, in order.
 
-import { type Address, parseAddress } from "../model/address.ts";
+import { type Address, formatAddress, parseAddress } from "../model/address.ts";
 import type { ResetCode } from "../byte_channel.ts";
 import { ConnectorError, type ErrorCode } from "../model/errors.ts";
 import type { RefusalCode } from "../model/events.ts";
@@ -105,7 +105,7 @@ export class Admission {
       principal: peer?.principal,
       from: "",
       listensOn,
-      destination: parseAddress(destinationAddr),
+      destination: parseAddress(destinationAddr, { labels: true }),
       ip: undefined,
       place: undefined,
     });
@@ -174,6 +174,19 @@ export function notOwnAddress(listeners: OwnListeners): Rule {
     // Names, and ports of our own, are judged as each connection is dialled: they may be others then.
     else if (action === "expose" && side === "egress") reason = refusalOfRange(destination.host);
     return reason === undefined ? undefined : { code: "address", reason };
+  };
+}
+
+/** A destination whose port has a name needs a scheduler that knows it. */
+export function resolvable(canResolve: (destination: Address) => boolean): Rule {
+  return ({ action, side, destination }) => {
+    if (action !== "expose" || side !== "egress" || destination.portLabel === undefined) {
+      return undefined;
+    }
+    if (canResolve(destination)) return undefined;
+    const reason = `${formatAddress(destination)} has no port number, and only a connector with ` +
+      `--integration=nomad finds the port of that name`;
+    return { code: "address", reason };
   };
 }
 

@@ -4,7 +4,7 @@
 // has those of one service.
 
 import type { Logger } from "@logtape/logtape";
-import { parseAddress } from "../model/address.ts";
+import { type Address, parseAddress, type ResolveDestination } from "../model/address.ts";
 import { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
 import { ConnectorError } from "../model/errors.ts";
@@ -28,6 +28,8 @@ export interface ConnectionsOptions {
   maxConnections: number;
   /** Of those, the most of one service on one side. */
   maxServiceConnections: number;
+  /** What finds a destination whose port has a name; undefined where nothing does. */
+  resolverOf?: (destination: Address) => ResolveDestination | undefined;
   /** How many file descriptors connections and ports may take, if so many are wanted. Default: those of the process. */
   countDescriptors?: (wanted: number) => number;
 }
@@ -126,11 +128,14 @@ export class Connections implements Disposable {
     };
     const open = share(this.#open, this.#options.maxServiceConnections);
     const waiting = share(this.#waiting, MAX_SERVICE_WAITING);
+    const destination = parseAddress(service.destinationAddr, { labels: true });
+    const resolve = this.#options.resolverOf?.(destination);
     const made = new ServiceConnections({
       service,
       side,
       listensOn,
-      destination: parseAddress(service.destinationAddr),
+      destination,
+      ...(resolve && { resolve }),
       shareKey,
       network: this.#options.network,
       halfOpenMs: this.#options.halfOpenMs,

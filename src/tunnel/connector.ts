@@ -27,6 +27,7 @@ import {
   notDisabled,
   notDraining,
   notOwnAddress,
+  resolvable,
   withinLimits,
   withinServiceBind,
 } from "./admission.ts";
@@ -115,6 +116,7 @@ export class Connector implements Control, AsyncDisposable {
       notDisabled(options),
       notDraining(this.#closing.signal),
       notOwnAddress(listeners),
+      resolvable((destination) => options.resolverOf?.(destination) !== undefined),
       policy?.rule ?? withinServiceBind(options.serviceBind ?? []),
       withinLimits,
     ]);

@@ -1,6 +1,7 @@
 // The dialling side: connects a stream that the peer opened to a service's destination. It dials
 // exactly the address that it asked Admission about.
 
+import type { Address, ResolveDestination } from "../model/address.ts";
 import { reasonOf } from "../model/errors.ts";
 import type { Stream } from "../mux/stream.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
@@ -30,7 +31,10 @@ export async function carryToDestination(
 ): Promise<void> {
   const connection = connections.admit({ visitor: stream.visitor, peer });
   if (connection.refusal) return stream.reset(...resetOf(connection.refusal));
-  const { service: { name, sourcePort }, destination } = connections;
+  const { service: { name, sourcePort }, resolve } = connections;
+  const found = resolve && await find(stream, { connection, connections, resolve });
+  if (resolve && found === undefined) return;
+  const destination = found ?? connections.destination;
   const passage = connections.passages.enterEgress({
     service: name,
     sourcePort,
@@ -42,7 +46,7 @@ export async function carryToDestination(
     connection.fail(refusal);
     stream.reset(...resetOf(refusal));
   } else {
-    const conn = await connect(stream, { connection, connections });
+    const conn = await connect(stream, { connection, connections, found });
     if (conn !== undefined) {
       const dialled = passage.watched ? { local: conn.local, passages: passage.count } : undefined;
       if (dialled !== undefined) passage.dialled(dialled);
@@ -60,13 +64,18 @@ export async function carryToDestination(
  */
 async function connect(
   stream: Stream,
-  { connection, connections }: { connection: TunnelledConnection; connections: ServiceConnections },
+  { connection, connections, found }: {
+    connection: TunnelledConnection;
+    connections: ServiceConnections;
+    /** Where the destination was found, if its port has a name. */
+    found: Address | undefined;
+  },
 ): Promise<Conn | undefined> {
   let refusal: Refusal | undefined;
   // A visitor that has left needs no connection: dials that nobody waits for would have no bound.
-  const dial = connections.network.dial(connections.destination, DIAL_TIMEOUT_MS, {
+  const dial = connections.network.dial(found ?? connections.destination, DIAL_TIMEOUT_MS, {
     refuse: (ip) => {
-      const refused = connection.refusalOf(ip);
+      const refused = connection.refusalOf(ip, found?.port);
       refusal ??= refused;
       return refused?.reason;
     },
@@ -92,6 +101,33 @@ async function connect(
     stream.reset(...resetOf(failure));
     return undefined;
   }
+}
+
+/** Finds the destination with the scheduler; undefined when that came to nothing. */
+async function find(
+  stream: Stream,
+  { connection, connections, resolve }: {
+    connection: TunnelledConnection;
+    connections: ServiceConnections;
+    resolve: ResolveDestination;
+  },
+): Promise<Address | undefined> {
+  const left = new AbortController();
+  stream.onLost(() => left.abort());
+  connection.cut = () => left.abort();
+  const timeout = AbortSignal.timeout(DIAL_TIMEOUT_MS);
+  let failure: Refusal = { code: "left", reason: LEFT };
+  try {
+    const signal = AbortSignal.any([left.signal, timeout]);
+    const found = await resolve(connections.destination, { signal });
+    if (!left.signal.aborted) return found;
+  } catch (error) {
+    if (!left.signal.aborted) failure = { code: "unreachable", reason: reasonOf(error) };
+  }
+  connection.fail(failure);
+  if (failure.code === "left") stream.reset("connection_reset", LEFT);
+  else stream.reset(...resetOf(failure));
+  return undefined;
 }
 
 /** The stream is its own visitor. */

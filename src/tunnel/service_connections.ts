@@ -1,7 +1,7 @@
 // The tunnelled connections of one service, on the side of it that is here: let in by Admission, counted, published as
 // events, and ended together when the service is removed.
 
-import { type Address, parseAddress } from "../model/address.ts";
+import { type Address, parseAddress, type ResolveDestination } from "../model/address.ts";
 import type { ByteChannel } from "../byte_channel.ts";
 import type { ConnectionFacts, EventStream, RefusalEvent } from "../model/events.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
@@ -24,6 +24,8 @@ export interface ServiceConnectionsOptions {
   /** At the ingress: the IP addresses to listen on; none stands for every interface. */
   listensOn: readonly string[];
   destination: Address;
+  /** Finds its address, anew for each connection. Absent where it is an address. */
+  resolve?: ResolveDestination;
   /** In whose share they count: that of whoever exposes the service. */
   shareKey: string;
   /** What connections come over, and the destination is dialled with. */
@@ -118,9 +120,9 @@ export class TunnelledConnection implements SwapSetMember, Place {
     return this.#of.refusalOf(this, "connect");
   }
 
-  /** Why this IP address of its destination may not be dialled. */
-  refusalOf(ip: string): Refusal | undefined {
-    return this.#of.refusalOf(this, "dial", ip);
+  /** Why this IP address of its destination may not be dialled; `port`: on which port, if its name was looked up. */
+  refusalOf(ip: string, port?: number): Refusal | undefined {
+    return this.#of.refusalOf(this, "dial", { ip, port });
   }
 
   /** For Admission: takes its place, which it keeps if it is asked again. */
@@ -149,9 +151,16 @@ export class TunnelledConnection implements SwapSetMember, Place {
   }
 }
 
+/** What is about to be dialled, or was. */
+interface Dialled {
+  ip: string;
+  /** If it is not that of the destination as it was exposed. */
+  port?: number | undefined;
+}
+
 /** What a connection does in its service. */
 interface Carrier {
-  refusalOf(connection: TunnelledConnection, action: "connect" | "dial", ip?: string):
+  refusalOf(connection: TunnelledConnection, action: "connect" | "dial", dialled?: Dialled):
     | Refusal
     | undefined;
   take(connection: TunnelledConnection): Refusal | undefined;
@@ -167,7 +176,7 @@ export class ServiceConnections implements Disposable {
   listensOn: readonly string[];
   readonly #options: ServiceConnectionsOptions;
   readonly #carrier: Carrier = {
-    refusalOf: (connection, action, ip) => this.#refusalOf(connection, action, ip),
+    refusalOf: (connection, action, dialled) => this.#refusalOf(connection, action, dialled),
     take: (connection) => this.#take(connection),
     wait: (connection) => this.#wait(connection),
     carry: (connection, between) => this.#carry(connection, between),
@@ -216,6 +225,11 @@ export class ServiceConnections implements Disposable {
   /** In whose share its connections count. */
   get shareKey(): string {
     return this.#options.shareKey;
+  }
+
+  /** Finds the address of its destination; undefined where that is one. */
+  get resolve(): ResolveDestination | undefined {
+    return this.#options.resolve;
   }
 
   /** What its connections come over, and its destination is dialled with. */
@@ -299,10 +313,11 @@ export class ServiceConnections implements Disposable {
   #refusalOf(
     connection: TunnelledConnection,
     action: "connect" | "dial",
-    ip?: string,
+    dialled?: Dialled,
   ): Refusal | undefined {
     const { listensOn } = this;
     const { admission, service, side, destination } = this.#options;
+    const { ip, port } = dialled ?? {};
     return admission.decide({
       action,
       side,
@@ -310,16 +325,22 @@ export class ServiceConnections implements Disposable {
       principal: connection.peer?.principal,
       from: connection.visitor,
       listensOn,
-      destination,
+      destination: port === undefined ? destination : { host: destination.host, port },
       ip,
       place: ip === undefined ? connection : undefined,
     });
   }
 
+  /** What was dialled for a connection that is carried. */
+  #dialled(remote: string): Dialled {
+    const { host: ip, port } = parseAddress(remote);
+    return this.#options.resolve ? { ip, port } : { ip };
+  }
+
   /** Why one that is carried would not be let in now. It has its place. */
   #refusalNow(connection: TunnelledConnection, remote: string): Refusal | undefined {
     return this.#options.side === "egress"
-      ? this.#refusalOf(connection, "dial", parseAddress(remote).host)
+      ? this.#refusalOf(connection, "dial", this.#dialled(remote))
       : this.#refusalOf(connection, "connect");
   }
 

@@ -1,7 +1,7 @@
 // A service as the contract's messages spell it, and back. Used by the codec of the tunnel and by the
 // gRPC control API; what a peer sends is checked here before anything else sees it.
 
-import { MAX_ADDRESS_LENGTH, parseAddress } from "../model/address.ts";
+import { type AddressRules, MAX_ADDRESS_LENGTH, parseAddress } from "../model/address.ts";
 import { ConnectorError } from "../model/errors.ts";
 import { canonicalIp, isListenIp } from "../model/ip.ts";
 import {
@@ -65,7 +65,7 @@ export function serviceFromMessage(message: ServiceMessage | undefined): Service
   if (UNPRINTABLE.test(remoteConnectorAddr)) {
     throw invalid("remote_connector_addr", "want printable characters only");
   }
-  checkAddress("destination_addr", destinationAddr);
+  checkAddress("destination_addr", destinationAddr, { labels: true });
   if (sourceAddr && !isListenIp(sourceAddr)) {
     throw invalid("source_addr", "want an IP address to listen on");
   }
@@ -91,9 +91,9 @@ export function checkServiceId(id: string): string {
 }
 
 /** Refuses an address that cannot be one. @throws {ConnectorError} `invalid_argument`, naming the field. */
-export function checkAddress(field: string, text: string): void {
+export function checkAddress(field: string, text: string, rules: AddressRules = {}): void {
   try {
-    parseAddress(text);
+    parseAddress(text, rules);
   } catch (error) {
     throw ConnectorError.from(error, field);
   }
