@@ -107,14 +107,18 @@ const GUARDED_USES: readonly (readonly [use: RegExp, homes: readonly string[]])[
     ["src/net/deno/", "src/net/interfaces.ts", "src/net/own_listeners.ts"],
   ],
   [
-    /\bDeno\.((Tls|Unix|Vsock|Datagram)?(Conn|Listener)|Quic\w+|listen(Tls|Datagram)|connect(Tls|Quic)|startTls|serve|createHttpClient|HttpClient|upgradeWeb\w+|openKv)\b/g,
-    // Of schedulers: their APIs are HTTP.
+    /\bDeno\.((Tls|Unix|Vsock|Datagram)?(Conn|Listener)|Quic\w+|listen(Tls|Datagram)|connect(Tls|Quic)|startTls|serve|upgradeWeb\w+|openKv)\b/g,
+    [],
+  ],
+  [
+    // The APIs of schedulers are HTTP.
+    /(?<![.#\w]|async )fetch\(|\bDeno\.(createHttpClient|HttpClient)\b/g,
     ["src/integrations/kubernetes/api_client.ts", "src/integrations/nomad/api_client.ts"],
   ],
   [/\bDeno\.resolveDns\b/g, ["src/names.ts"]],
   [
-    /(?<![.#\w]|async )(fetch\(|(new )?(WebSocket|WebSocketStream|WebTransport|EventSource|Worker)\()/g,
-    ["src/integrations/kubernetes/api_client.ts", "src/integrations/nomad/api_client.ts"],
+    /(?<![.#\w]|async )(new )?(WebSocket|WebSocketStream|WebTransport|EventSource|Worker)\(/g,
+    [],
   ],
   [
     /(?<![.#\w])(process\b(?!:)(\.binding)?|binding\(|internalBinding)|\bgetBuiltinModule/g,

@@ -5,6 +5,7 @@ import { strictEqual } from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { parseAllDocuments } from "yaml";
 import { Child, runProgram } from "../support/child.ts";
+import { goEnvironment } from "../support/environment.ts";
 import { ROOT } from "../support/processes.ts";
 import { freePort, until } from "../support/world.ts";
 
@@ -56,15 +57,6 @@ async function build(): Promise<string> {
   strictEqual(code, 0, stderr);
   await Deno.rename(unfinished, program);
   return program;
-}
-
-/** What `go` needs of the user's environment. */
-export function goEnvironment(): Record<string, string> {
-  const names = ["GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GOSUMDB", "GOTOOLCHAIN"];
-  return Object.fromEntries(names.flatMap((name) => {
-    const value = Deno.env.get(name);
-    return value === undefined ? [] : [[name, value]];
-  }));
 }
 
 function temporaryFolder(): string {

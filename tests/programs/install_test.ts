@@ -85,10 +85,19 @@ Deno.test("the manifests fit Kubernetes' schemas, strictly", async () => {
 
 Deno.test("the manifests give no rights but those to Services, and probe what is served", async () => {
   const text = await Deno.readTextFile(`${ROOT}/install/kubernetes/connector.yaml`);
-  deepStrictEqual([...text.matchAll(/verbs: (.*)/g)].map(([, verbs]) => verbs), [
-    "[create, get, delete]",
+  const replicas = await Deno.readTextFile(`${ROOT}/install/kubernetes/replicas.yaml`);
+  const rightsIn = (manifest: string) =>
+    [...manifest.matchAll(/resources: \[(.*)\]\n +verbs: \[(.*)\]/g)]
+      .map(([, resources, verbs]) => `${resources}: ${verbs}`);
+  const all = "get, list, watch, create, update, delete";
+  deepStrictEqual(rightsIn(text), [`services: ${all}`, "pods: get"]);
+  deepStrictEqual(rightsIn(replicas), [
+    `services: ${all}`,
+    `endpointslices: ${all}`,
+    `leases: ${all}`,
+    "pods: get",
   ]);
-  ok(!text.includes("ClusterRole"));
+  ok(!text.includes("ClusterRole") && !replicas.includes("ClusterRole"));
   deepStrictEqual([...text.matchAll(/(\w+)Probe:|path: (\S+),/g)].map(([, a, b]) => a ?? b), [
     "startup",
     "/health",
@@ -103,14 +112,16 @@ Deno.test("a connector started as the Deployment has it answers the probes", asy
   const text = await Deno.readTextFile(`${ROOT}/install/kubernetes/connector.yaml`);
   deepStrictEqual(/^ +command: \[(.*)\]$/m.exec(text)?.[1], "/connector, run");
   const args = [...text.matchAll(/^ {12}- (--\S+)$/gm)].map(([, flag = ""]) => flag);
-  // The known deployment's, in its order; it names an integration and its namespace, too.
-  deepStrictEqual(args.slice(0, 6), [
+  // The known deployment's, in its order.
+  deepStrictEqual(args.slice(0, 8), [
     "--grpc-bind=:60000",
     "--http-bind=:60001",
     "--root-cert-path=/etc/connector/tls/root.crt",
     "--server-cert-path=/etc/connector/tls/tls.crt",
     "--server-key-path=/etc/connector/tls/tls.key",
+    "--namespace=connector",
     "--log-level=info",
+    "--integration=kubernetes",
   ]);
   const probes = [...text.matchAll(/httpGet: \{ path: (\S+), port: http, scheme: (\w+) \}/g)]
     .map(([, path, scheme]) => `${scheme?.toLowerCase()}://localhost:60001${path}`);
@@ -134,7 +145,17 @@ Deno.test("a connector started as the Deployment has it answers the probes", asy
         arg.replace(/\/etc\/connector\/(tls|api)|\/var\/lib\/connector/, folder),
         ports,
       );
-    await using child = startCommand(["run", ...args.map(here)]);
+    // What a cluster gives to every pod is tested in tests/kubernetes; here there is none.
+    const kubeconfig = {
+      "current-context": "away",
+      contexts: [{ name: "away", context: { cluster: "away", user: "away" } }],
+      clusters: [{ name: "away", cluster: { server: "https://127.0.0.1:1" } }],
+      users: [{ name: "away", user: { token: "none" } }],
+    };
+    await Deno.writeTextFile(`${folder}/kubeconfig`, JSON.stringify(kubeconfig));
+    await using child = startCommand(["run", ...args.map(here)], {
+      env: { KUBECONFIG: `${folder}/kubeconfig` },
+    });
     await child.waitFor(/connector started/);
     for (const url of probes) strictEqual((await httpsRequest(here(url))).status, 200, url);
     const list = here("https://localhost:60001/list");
@@ -153,6 +174,7 @@ Deno.test("no packaged set-up has an API that anybody on the network may use", a
     const [file, pattern] of [
       ["install/systemd/connector.service", /^Environment=CONNECTOR_API_SOCKET=%t\//m],
       ["install/kubernetes/connector.yaml", /^ +- --api-token-file=/m],
+      ["install/kubernetes/replicas.yaml", /^ +- --http-bind=127\.0\.0\.1:60001$/m],
       ["install/nomad/connector.nomad.hcl", /^ +CONNECTOR_API_TOKEN_FILE += /m],
       ["install/launchd/dev.jumppad.connector.plist", /<string>127\.0\.0\.1:9091</],
       ["install/windows/README.md", /--http-bind=127\.0\.0\.1:9091/],
@@ -268,6 +290,7 @@ Deno.test("whatever stops a connector gives it longer than it takes for its conn
     const [file, pattern] of [
       ["systemd/connector.service", /^TimeoutStopSec=(\d+)s$/m],
       ["kubernetes/connector.yaml", /^ +terminationGracePeriodSeconds: (\d+)$/m],
+      ["kubernetes/replicas.yaml", /^ +terminationGracePeriodSeconds: (\d+)$/m],
       ["nomad/connector.nomad.hcl", /^ +kill_timeout = "(\d+)s"$/m],
       ["launchd/dev.jumppad.connector.plist", /<key>ExitTimeOut<\/key>\s*<integer>(\d+)</],
     ] as const
@@ -309,6 +332,7 @@ Deno.test("every flag and variable that the install files use is one of connecto
     "install/systemd/connector.service",
     "install/launchd/dev.jumppad.connector.plist",
     "install/kubernetes/connector.yaml",
+    "install/kubernetes/replicas.yaml",
     "install/nomad/connector.nomad.hcl",
     "Dockerfile",
   ];

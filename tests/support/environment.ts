@@ -18,6 +18,15 @@ export function userEnvironment(): Record<string, string> {
   }));
 }
 
+/** What `go` needs besides: where modules come from, and where it keeps what it has built. */
+export function goEnvironment(): Record<string, string> {
+  const names = ["GOPATH", "GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GOSUMDB", "GOTOOLCHAIN"];
+  return Object.fromEntries(names.flatMap((name) => {
+    const value = Deno.env.get(name);
+    return value === undefined ? [] : [[name, value]];
+  }));
+}
+
 /** Where the runtime under this test keeps packages. */
 let denoFolder: Promise<string> | undefined;
 

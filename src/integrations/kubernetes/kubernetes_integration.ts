@@ -245,7 +245,10 @@ export class KubernetesIntegration implements Integration {
     const host = this.#host;
     if (host === undefined || this.#ending) return;
     const reports = host.list();
-    const { wanted, unfit } = wantedOf(reports, { holds: (name) => this.#held.get(name) });
+    const { wanted, unfit } = wantedOf(reports, {
+      holds: (name) => this.#held.get(name),
+      ownClaim: this.#maker.owner,
+    });
     const former = this.#wanted;
     this.#wanted = wanted;
     this.#forgetSaid(reports);
@@ -452,8 +455,10 @@ export class KubernetesIntegration implements Integration {
   }
 
   /** Whether another replica has a service since it was last asked for here. */
-  #isNewer(lease: Lease, { name, takenUpAt }: Wanted): boolean {
+  #isNewer(lease: Lease, { name, takenUpAt, claim }: Wanted): boolean {
     if (lease.spec?.holderIdentity === this.#maker.owner) return false;
+    // Nobody else has asked for what this connector exposes itself.
+    if (claim === this.#maker.owner) return false;
     const seen = this.#seen.get(name);
     // What was in the lease already when the service was taken up here came before.
     if (seen?.takenUpAt === takenUpAt && seen.epoch === epochOf(lease)) return false;

@@ -31,7 +31,7 @@ export interface Wanted {
   id: string;
   serviceName: string;
   port: number;
-  /** When its peer has asked for it over the present link, in milliseconds since 1970. */
+  /** When its peer has asked for it over the present link, in milliseconds since 1970; 0 where no peer has. */
   takenUpAt: number;
   /** A digest of whose it is. */
   claim: string;
@@ -60,7 +60,11 @@ export function serviceNameOf(name: string): string {
  */
 export function wantedOf(
   reports: readonly ServiceReport[],
-  { holds }: { holds: (name: string) => string | undefined },
+  { holds, ownClaim }: {
+    holds: (name: string) => string | undefined;
+    /** Whose the services are that this connector exposes itself. */
+    ownClaim: string;
+  },
 ): { wanted: Map<string, Wanted>; unfit: Unfit[] } {
   const wanted = new Map<string, Wanted>();
   const unfit: Unfit[] = [];
@@ -81,8 +85,8 @@ export function wantedOf(
       id,
       serviceName: report.name,
       port,
-      takenUpAt: (report.takenUpAt ?? report.since).getTime(),
-      claim: report.claimKey ?? "",
+      takenUpAt: report.takenUpAt?.getTime() ?? 0,
+      claim: report.claimKey ?? ownClaim,
     };
     const other = wanted.get(name);
     const loser = other === undefined ? undefined : holds(name) === id ? other : one;
