@@ -2,6 +2,7 @@
 // that no machine here has (10.0.0.2, …), and what kube-proxy does for them: one address for their links, and a visit to
 // whatever endpoint a Service has.
 
+import { delay } from "../../src/delay.ts";
 import { readAll, serveTcp, until, writeAll } from "../support/world.ts";
 import type { ConnectorProcess } from "../support/processes.ts";
 import { type Cluster, PLACES, type Thing } from "./cluster.ts";
@@ -71,8 +72,12 @@ export class LinkBalancer implements AsyncDisposable {
   readonly #server: { port: number } & AsyncDisposable;
   readonly #open = new Map<Deno.TcpConn, Deno.TcpConn>();
 
-  constructor(order: string[]) {
+  readonly #rotates: boolean;
+
+  /** `rotates`: each link goes to the next one first. */
+  constructor(order: string[], { rotates = false }: { rotates?: boolean } = {}) {
     this.order = order;
+    this.#rotates = rotates;
     this.#server = serveTcp((conn) => this.#carry(conn));
   }
 
@@ -90,11 +95,16 @@ export class LinkBalancer implements AsyncDisposable {
       close(conn);
       close(upstream);
     }
+    // The server closes what is open itself, and knows only in a later turn that it is not.
+    await until(() => this.#open.size === 0, "every link has ended");
+    await delay(5);
     await this.#server[Symbol.asyncDispose]();
   }
 
   async #carry(conn: Deno.TcpConn): Promise<void> {
-    for (const hostname of this.order) {
+    const order = this.order;
+    if (this.#rotates) this.order = [...order.slice(1), ...order.slice(0, 1)];
+    for (const hostname of order) {
       let upstream: Deno.TcpConn;
       try {
         upstream = await Deno.connect({ hostname, port: GRPC_PORT });

@@ -129,7 +129,7 @@ Deno.test("a Service alone has the contract's selector; a replica's has none, an
   deepStrictEqual(serviceOf(WANTED, { ...MAKER, pod: six }).spec?.ipFamilies, ["IPv6"]);
 });
 
-Deno.test("a lease says who has a service, since when, and and how often it has moved", () => {
+Deno.test("a lease says who has a service, since when, and how often it has moved", () => {
   const lease = leaseOf(WANTED, { maker: MAKER, epoch: 3, now: Date.UTC(2026, 0, 3) });
   deepStrictEqual(lease.spec, {
     holderIdentity: "pod/n/connector-1",
