@@ -36,11 +36,15 @@ export async function replicasRole(): Promise<string> {
 export async function startReplicas(
   cluster: Cluster,
   count: number,
+  { env = {} }: { env?: Record<string, string> } = {},
 ): Promise<{ replicas: Replica[]; kubeconfig: string } & AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const kubeconfig = await withRights(cluster, await replicasRole());
   const replicas = await Promise.all(
-    Array.from({ length: count }, (_, at) => startReplica(cluster, { number: at + 2, kubeconfig })),
+    Array.from(
+      { length: count },
+      (_, at) => startReplica(cluster, { number: at + 2, kubeconfig, env }),
+    ),
   );
   for (const { connector } of replicas) stack.use(connector);
   const kept = stack.move();
@@ -50,7 +54,11 @@ export async function startReplicas(
 /** Starts one. */
 export async function startReplica(
   cluster: Cluster,
-  { number, kubeconfig }: { number: number; kubeconfig: string },
+  { number, kubeconfig, env = {} }: {
+    number: number;
+    kubeconfig: string;
+    env?: Record<string, string>;
+  },
 ): Promise<Replica> {
   const pod = `connector-${number}`;
   const podIp = `10.0.0.${number}`;
@@ -60,7 +68,7 @@ export async function startReplica(
     grpcBind: `${host}:${GRPC_PORT}`,
     httpBind: `${host}:0`,
     args: [`--service-bind=${host}`, "--drain-timeout=10s"],
-    env: { POD_NAME: pod, POD_IP: podIp },
+    env: { POD_NAME: pod, POD_IP: podIp, ...env },
   });
   return { connector, pod, podIp, host };
 }
