@@ -157,6 +157,30 @@ export async function untilAt(
   return performance.now() - started;
 }
 
+/** Waits until many Services lead to one address; returns how long that took, in milliseconds. */
+export async function untilAllAt(
+  cluster: Cluster,
+  names: readonly string[],
+  { podIp }: { podIp: string },
+): Promise<number> {
+  const started = performance.now();
+  const deadline = started + 60_000;
+  for (;;) {
+    const slices = await cluster.list(PLACES.slices);
+    const there = new Set(
+      slices.filter(({ endpoints }) => endpoints[0]?.addresses.join() === podIp)
+        .map(({ metadata }) => metadata.labels?.["kubernetes.io/service-name"]),
+    );
+    const missing = names.filter((name) => !there.has(name));
+    if (missing.length === 0) return performance.now() - started;
+    if (performance.now() > deadline) {
+      throw new Error(`${missing.length} Services do not lead to ${podIp}: ${missing[0]}, …`);
+    }
+    // Whoever asks all the time takes the processor from those that are to answer.
+    await delay(100);
+  }
+}
+
 /** Visits an echo at a pod; throws when it is refused or answers wrong. */
 export async function visit(podIp: string, port: number): Promise<void> {
   const hostname = podIp.replace(/^10\./, "127.");

@@ -28,6 +28,7 @@ import {
 } from "./objects.ts";
 import { ResourceCache } from "./resource_cache.ts";
 import {
+  BY_LEASE,
   claimOf,
   isAsWanted,
   isMade,
@@ -525,7 +526,8 @@ export class KubernetesIntegration implements Integration {
     }
     const owner = ownerOf(current);
     const ours = isMade(current) && owner !== undefined &&
-      (owner === this.#maker.owner ||
+      // Its lease is gone by now, or there is none.
+      (owner === this.#maker.owner || owner === BY_LEASE ||
         left && await this.#hasLeft(owner, { signal, leaving: false }));
     return ours && await this.#delete(resource, cache, { name, current, signal });
   }
@@ -540,7 +542,7 @@ export class KubernetesIntegration implements Integration {
     if (!await this.#api.delete(resource, name, { preconditions, signal })) {
       throw overtaken(resource, name);
     }
-    cache.forget(name);
+    cache.forget(name, uid);
     return true;
   }
 
@@ -552,7 +554,8 @@ export class KubernetesIntegration implements Integration {
       const owner = ownerOf(object);
       const mine = owner === this.#maker.owner;
       if (this.#wanted.has(name) || this.#held.has(name)) continue;
-      if (owner === undefined || !mine && podOf(owner) === undefined) continue;
+      const ownerless = owner === BY_LEASE && this.#leases?.synced && !this.#leases.get(name);
+      if (owner === undefined || !mine && !ownerless && podOf(owner) === undefined) continue;
       left.add(name);
       // Seen the second time: whoever wants it has had a minute. An earlier run's has been there for as long.
       if (this.#left.has(name) || mine) this.#queue.add(name);

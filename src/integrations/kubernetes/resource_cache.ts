@@ -62,14 +62,16 @@ export class ResourceCache<T extends KubernetesObject> implements AsyncDisposabl
     return this.#objects.values();
   }
 
-  /** What a write has returned: nobody waits for the watch to tell the same. */
+  /** What a request has returned: nobody waits for the watch to tell the same. It may have told of a later version already. */
   note(object: T): void {
-    this.#objects.set(object.metadata.name, object);
+    const { name } = object.metadata;
+    if (!isOlder(object, this.#objects.get(name))) this.#objects.set(name, object);
   }
 
-  /** An object is not there any more. */
-  forget(name: string): void {
-    this.#objects.delete(name);
+  /** An object is not there any more; with a `uid`, this one is not: there may be another one of its name. */
+  forget(name: string, uid?: string): void {
+    const known = this.#objects.get(name);
+    if (uid === undefined || known?.metadata.uid === uid) this.#objects.delete(name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -13,6 +13,8 @@ const OWNER = "connector.jumppad.dev/owner";
 const SERVICE = "connector.jumppad.dev/service";
 const SERVICE_ID = "connector.jumppad.dev/service-id";
 const CLAIM = "connector.jumppad.dev/claim";
+/** The owner of a Service that replicas have made: its Lease says which of them has it. */
+export const BY_LEASE = "lease";
 /** Who manages a slice, so that no controller takes it for its own. */
 const SLICE_MANAGER = "connector.jumppad.dev";
 
@@ -134,7 +136,9 @@ export function serviceOf(wanted: Wanted, maker: Maker, current?: Service): Serv
   delete spec.selector;
   if (maker.pod === undefined) spec.selector = { app: "connector" };
   else if (current === undefined && maker.pod.ip.includes(":")) spec.ipFamilies = ["IPv6"];
-  return { ...current, metadata: metadataOf(wanted, { maker, current }), spec };
+  // With a Lease, nothing of the Service changes when another replica takes it over: one write less.
+  const owner = maker.pod === undefined ? maker.owner : BY_LEASE;
+  return { ...current, metadata: metadataOf(wanted, { owner, current }), spec };
 }
 
 /** The EndpointSlice that leads a Service's visitors to the pod of its owner. */
@@ -151,7 +155,7 @@ export function sliceOf(
   return {
     ...current,
     metadata: {
-      ...metadataOf(wanted, { maker, current, labels }),
+      ...metadataOf(wanted, { owner: maker.owner, current, labels }),
       name: sliceNameOf(wanted.name),
     },
     addressType: ip.includes(":") ? "IPv6" : "IPv4",
@@ -176,7 +180,7 @@ export function leaseOf(
 ): Lease {
   return {
     ...current,
-    metadata: metadataOf(wanted, { maker, current }),
+    metadata: metadataOf(wanted, { owner: maker.owner, current }),
     spec: {
       ...current?.spec,
       holderIdentity: maker.owner,
@@ -220,8 +224,8 @@ const PORT_NAME = "tcp";
 
 function metadataOf(
   { name, id, serviceName, claim }: Wanted,
-  { maker, current, labels = {} }: {
-    maker: Maker;
+  { owner, current, labels = {} }: {
+    owner: string;
     current: KubernetesObject | undefined;
     labels?: Record<string, string>;
   },
@@ -232,7 +236,7 @@ function metadataOf(
     labels: { ...current?.metadata.labels, ...MANAGED_BY, ...labels },
     annotations: {
       ...current?.metadata.annotations,
-      [OWNER]: maker.owner,
+      [OWNER]: owner,
       [SERVICE]: serviceName,
       [SERVICE_ID]: id,
       [CLAIM]: claim,
