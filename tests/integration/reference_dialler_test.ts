@@ -308,15 +308,15 @@ Deno.test("a link has a bounded number of services", async () => {
   await using ours = await startConnector();
   await using peer = dialAsReference(ours.address, { passive: true });
   const service = exposed({ type: ServiceType.REMOTE });
-  for (let count = 0; count <= 1000; count += 1) {
+  for (let count = 0; count <= 2000; count += 1) {
     peer.session.send({ $case: "expose", value: { service } }, { service: `service ${count}` });
   }
-  const last = await peer.session.receive("statusUpdate", { count: 1001 });
+  const last = await peer.session.receive("statusUpdate", { count: 2001 });
   deepStrictEqual(last.message, {
     $case: "statusUpdate",
-    value: { status: ServiceStatus.ERROR, message: "The link has 1000 services already", code: 8 },
+    value: { status: ServiceStatus.ERROR, message: "The link has 2000 services already", code: 8 },
   });
-  strictEqual(ours.connector.list().length, 1000);
+  strictEqual(ours.connector.list().length, 2000);
 });
 
 const GARBAGE: [string, Uint8Array][] = [

@@ -542,7 +542,7 @@ Deno.test("a bad field is 422 and its line says what it got and what was wanted"
     ["destination_addr", "", '""'],
     ["destination_addr", "localhost:65536", '"localhost:65536"'],
     ["destination_addr", "::1:80", '"::1:80"'],
-    ["destination_addr", "job.group.task:http", '"job.group.task:http"'],
+    ["destination_addr", "group.task:http", '"group.task:http"'],
     ["type", "LOCAL", '"LOCAL"'],
     ["type", "both", '"both"'],
     ["type", 0, "0"],
