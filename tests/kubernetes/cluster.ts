@@ -200,6 +200,13 @@ export class Cluster implements AsyncDisposable {
     return status.token;
   }
 
+  /** What the API answers to somebody with a token: the status alone. */
+  async statusFor(token: string, path: string): Promise<number> {
+    const response = await this.#fetch("GET", path, { token });
+    await response.body?.cancel();
+    return response.status;
+  }
+
   /** Writes a kubeconfig for whoever has a token, and returns its path. */
   async kubeconfig(
     user: { token: string } | { tokenFile: string },
@@ -240,13 +247,17 @@ export class Cluster implements AsyncDisposable {
   #fetch(
     method: string,
     path: string,
-    { body, contentType = "application/json" }: { body?: unknown; contentType?: string } = {},
+    { body, contentType = "application/json", token = "admin" }: {
+      body?: unknown;
+      contentType?: string;
+      token?: string;
+    } = {},
   ): Promise<Response> {
     if (this.#client === undefined) throw new TypeError("the API server is stopped");
     return fetch(`${this.server}${path}`, {
       method,
       client: this.#client,
-      headers: { authorization: "Bearer admin", "content-type": contentType },
+      headers: { authorization: `Bearer ${token}`, "content-type": contentType },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(30_000),
     });

@@ -246,16 +246,21 @@ Deno.test("a token is exchanged while a connector runs", async () => {
     metadata: { name: "bound" },
   });
   const tokenFile = `${cluster.folder}/token`;
-  await Deno.writeTextFile(tokenFile, await cluster.token("shipyard", "connector", bound));
+  const first = await cluster.token("shipyard", "connector", bound);
+  await Deno.writeTextFile(tokenFile, first);
   await using acceptor = await spawnRegistering(await cluster.kubeconfig({ tokenFile }));
   await using laptop = await startLaptop();
   await expose(laptop, { name: "before", at: acceptor.address });
   await untilThere(cluster, `${PLACES.services}/before`);
 
-  // The token is worth nothing from then on, once the server's cache has forgotten it.
+  // The token is worth nothing from then on, once the server's cache has forgotten it: that takes 10 s.
   await Deno.writeTextFile(tokenFile, await cluster.token("shipyard", "connector"));
   await cluster.delete(`${secretPath}/bound`);
-  await delay(11_000);
+  await until(
+    async () => await cluster.statusFor(first, PLACES.services) === 401,
+    "the former token is refused",
+    { timeoutMs: 60_000 },
+  );
   const { id } = await expose(laptop, { name: "after", at: acceptor.address });
   await untilThere(cluster, `${PLACES.services}/after`);
   strictEqual((await listed(acceptor, id))?.status, "COMPLETE");

@@ -127,7 +127,11 @@ Deno.test("a replica that drains: no visitor is refused, and its port closes las
   // Its port is open still.
   await visit(leaving.podIp, port);
   strictEqual((await stopped).code, 0);
-  await delay(1000);
+  const visitsBefore = visits;
+  await until(
+    () => visits + failures.length >= visitsBefore + 8,
+    "visitors have come after its end",
+  );
   visiting.abort();
   await Promise.all(visitors);
   deepStrictEqual(failures, []);
@@ -160,7 +164,6 @@ Deno.test("a replica that comes back late takes nothing from its successor", asy
   await untilThere(cluster, `${PLACES.services}/web`, {
     fits: ({ spec }) => spec.publishNotReadyAddresses === true,
   });
-  await delay(2000);
   deepStrictEqual(await endpointsOf(cluster, "web"), [successor.podIp]);
   deepStrictEqual((await cluster.get(`${PLACES.leases}/web`))?.spec, lease?.spec);
   await visit(successor.podIp, port);
@@ -188,7 +191,6 @@ Deno.test("a name that another peer has at another replica is taken", async () =
   );
   const [listed] = await theirs.connector.rest.list();
   match(listed?.message ?? "", /the name "web" is taken/);
-  await delay(1000);
   deepStrictEqual(await endpointsOf(cluster, "web"), [first.podIp]);
 
   // When the first goes, it is the second's.

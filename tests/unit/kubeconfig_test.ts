@@ -98,6 +98,10 @@ Deno.test("without a kubeconfig or a pod, it is said what is missing", async () 
   });
   const inPod = { KUBERNETES_SERVICE_HOST: "10.96.0.1", KUBERNETES_SERVICE_PORT: "443" };
   strictEqual((await findCluster(inPod)).server, "https://10.96.0.1:443");
+  await rejects(
+    async () => await (await findCluster(inPod)).credentials(),
+    { message: /^Cannot read .*serviceaccount/, hint: /automountServiceAccountToken: true$/ },
+  );
   const six = { ...inPod, KUBERNETES_SERVICE_HOST: "fd00::1" };
   strictEqual((await findCluster(six)).server, "https://[fd00::1]:443");
 });

@@ -27,10 +27,14 @@ export interface Cluster {
 }
 
 /** The text of a file. @throws {ConnectorError} naming it. */
-export async function readText(file: string): Promise<string> {
+export async function readText(
+  file: string,
+  { hint }: { hint?: string } = {},
+): Promise<string> {
   try {
     return await Deno.readTextFile(file);
-  } catch (error) {
-    throw ConnectorError.from(error, `Cannot read ${file}`);
+  } catch (cause) {
+    const { code, message } = ConnectorError.from(cause, `Cannot read ${file}`);
+    throw new ConnectorError(code, message, { cause, ...(hint !== undefined && { hint }) });
   }
 }

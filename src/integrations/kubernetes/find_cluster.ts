@@ -27,7 +27,10 @@ export async function findCluster(variables: SchedulerVariables): Promise<Cluste
       { hint: "run in a pod, or set KUBECONFIG to the path of a kubeconfig" },
     );
   }
-  const read = (name: string) => readText(path.join(SERVICE_ACCOUNT, name));
+  const read = (name: string) =>
+    readText(path.join(SERVICE_ACCOUNT, name), {
+      hint: "let the pod have its token: automountServiceAccountToken: true",
+    });
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     namespace: (await read("namespace").catch(() => undefined))?.trim(),
