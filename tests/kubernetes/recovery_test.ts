@@ -1,8 +1,12 @@
 // What a connector that was killed has left in the cluster, and how one finds the API as every pod does.
 
-import { ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { KubernetesIntegration } from "../../src/integrations/kubernetes/kubernetes_integration.ts";
-import { startConnector, until } from "../support/world.ts";
+import { Child } from "../support/child.ts";
+import { makePki } from "../support/mtls.ts";
+import { commandLine, exposeService, spawnConnector } from "../support/processes.ts";
+import { exchangePorts, freePorts } from "../support/readme_commands.ts";
+import { echo, roundTrip, serveTcp, startConnector } from "../support/world.ts";
 import { Cluster, PLACES } from "./cluster.ts";
 import {
   CONTRACT_ROLE,
@@ -117,38 +121,77 @@ Deno.test("what a replica has left that was lost with its pod, another one remov
   await untilGone(cluster, `${PLACES.leases}/web`);
 });
 
-Deno.test("in a pod, the API is found and trusted by what every pod has", async () => {
+Deno.test("the known deployment of the Go connector runs as it is, in a pod, with its rights", async () => {
   await using cluster = await Cluster.start();
+  await cluster.create("/api/v1/namespaces", { metadata: { name: "jumppad" } });
   await cluster.apply(CONTRACT_ROLE);
-  const account = `${cluster.folder}/account`;
-  await Deno.mkdir(account);
-  await Deno.writeTextFile(`${account}/token`, await cluster.token("shipyard", "connector"));
-  await Deno.writeTextFile(`${account}/namespace`, "shipyard");
-  await Deno.copyFile(cluster.caFile, `${account}/ca.crt`);
-  const url = new URL(cluster.server);
+  const { root, leaf } = await makePki();
+  const files = {
+    "token": await cluster.token("shipyard", "connector"),
+    "namespace": "shipyard",
+    "ca.crt": await Deno.readTextFile(cluster.caFile),
+    "root.crt": root.certificate,
+    "tls.crt": leaf.certificate,
+    "tls.key": leaf.key,
+  };
+  const folder = `${cluster.folder}/pod`;
+  await Deno.mkdir(folder);
+  for (const [name, text] of Object.entries(files)) {
+    await Deno.writeTextFile(`${folder}/${name}`, text);
+  }
   await createPod(cluster, "connector-0");
+  const args = [
+    "--grpc-bind=:60000",
+    "--http-bind=:60001",
+    "--root-cert-path=/etc/connector/tls/root.crt",
+    "--server-cert-path=/etc/connector/tls/tls.crt",
+    "--server-key-path=/etc/connector/tls/tls.key",
+    "--namespace=jumppad",
+    "--log-level=info",
+    "--integration=kubernetes",
+  ];
+  const ports = freePorts(60000, 60001);
+  const here = (arg: string) => exchangePorts(arg.replace("/etc/connector/tls", folder), ports);
   // Mounts of its own: what is there for a pod is not there for this machine.
   const script = [
     "set -e",
     "mount -t tmpfs tmpfs /run",
     "mkdir -p /run/secrets/kubernetes.io/serviceaccount",
-    `mount --bind ${account} /run/secrets/kubernetes.io/serviceaccount`,
+    `mount --bind ${folder} /run/secrets/kubernetes.io/serviceaccount`,
     'exec "$@"',
   ].join("\n");
-  await using acceptor = await spawnRegistering("", {
-    through: ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh"],
+  const line = commandLine(["run", ...args.map(here)]);
+  const url = new URL(cluster.server);
+  await using acceptor = new Child("unshare", {
+    ...line.options,
+    args: [
+      ...["--map-root-user", "--mount", "sh", "-c", script, "sh", line.command],
+      ...line.options.args,
+    ],
     env: {
+      ...line.options.env,
       KUBERNETES_SERVICE_HOST: url.hostname,
       KUBERNETES_SERVICE_PORT: url.port,
       HOSTNAME: "connector-0",
     },
   });
-  await using laptop = await startLaptop();
-  await expose(laptop, { name: "web", at: acceptor.address });
-  const service = await untilThere(cluster, `${PLACES.services}/web`);
+  await acceptor.waitFor(/connector started/);
+  match(acceptor.stderr, /namespace=jumppad owner=pod\/shipyard\/connector-0 replicas=false/);
+
+  await using server = serveTcp(echo);
+  const tlsFlags = args.slice(2, 5).map(here);
+  await using laptop = await spawnConnector({ tls: { flags: tlsFlags, root: root.certificate } });
+  const { port } = await exposeService(laptop, {
+    to: here("localhost:60000"),
+    type: "local",
+    destination: server.port,
+    name: "My Web",
+  });
+  const service = await untilThere(cluster, "/api/v1/namespaces/jumppad/services/my-web");
+  deepStrictEqual(service.spec.selector, { app: "connector" });
   strictEqual(
     service.metadata.annotations?.["connector.jumppad.dev/owner"],
     "pod/shipyard/connector-0",
   );
-  await until(() => acceptor.logs().includes("owner=pod/shipyard/connector-0"), "its log says so");
+  await roundTrip(port);
 });
