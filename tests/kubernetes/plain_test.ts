@@ -95,6 +95,31 @@ Deno.test("what others change or delete is put right, and what they add stays", 
   ok(anew.metadata.uid !== made.metadata.uid);
 });
 
+Deno.test("what something else changes all the time is put right less and less often", async () => {
+  await using cluster = await Cluster.start();
+  await using acceptor = await spawnRegistering(await withRights(cluster));
+  await using laptop = await startLaptop();
+  const { id } = await expose(laptop, { name: "web", at: acceptor.address });
+  const path = `${PLACES.services}/web`;
+  await untilThere(cluster, path);
+  const isMended = async () => (await cluster.get(path))?.spec.selector.app === "connector";
+  let mended = 0;
+  await until(
+    async () => {
+      if (await isMended()) {
+        mended += 1;
+        await cluster.patch(path, { spec: { selector: { app: "other" } } });
+      }
+      return (await listed(acceptor, id))?.message?.includes("all the time") ?? false;
+    },
+    "the list says so",
+    { timeoutMs: 30_000 },
+  );
+  ok(mended <= 12, `it was put right ${mended} times`);
+  // Once that has ended, it is put right for good.
+  await until(isMended, "it is put right", { timeoutMs: 30_000 });
+});
+
 Deno.test("a name that is taken is an error of the service, until it is free", async () => {
   await using cluster = await Cluster.start();
   await using acceptor = await spawnRegistering(await withRights(cluster));

@@ -203,6 +203,35 @@ Deno.test("a name that another peer has at another replica is taken", async () =
   );
 });
 
+Deno.test("a Service that somebody else has made gets no endpoint of ours, then or later", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 1);
+  const [replica] = world.replicas;
+  ok(replica);
+  await using laptop = await startLaptop();
+  const foreign = { metadata: { name: "web" }, spec: { ports: [{ port: 80 }] } };
+  await cluster.create(PLACES.services, foreign);
+  const { id } = await expose(laptop, { name: "web", at: replica.connector.address });
+  await until(
+    async () => await laptop.connector.rest.statusOf(id) === "ERROR",
+    "the service is in error",
+  );
+  deepStrictEqual(await endpointsOf(cluster, "web"), []);
+  await cluster.delete(`${PLACES.services}/web`);
+  await untilAt(cluster, "web", { ...replica, timeoutMs: 30_000 });
+
+  // Somebody takes the name while the connector does not look.
+  replica.connector.signal("SIGSTOP");
+  await cluster.delete(`${PLACES.services}/web`);
+  await cluster.create(PLACES.services, foreign);
+  replica.connector.signal("SIGCONT");
+  await until(async () => (await endpointsOf(cluster, "web")).length === 0, "it leads nowhere");
+  await until(
+    async () => await laptop.connector.rest.statusOf(id) === "ERROR",
+    "the service is in error",
+  );
+});
+
 Deno.test("a name whose replica was lost with its pod is anybody's", async () => {
   await using cluster = await Cluster.start();
   await using world = await startReplicas(cluster, 2);

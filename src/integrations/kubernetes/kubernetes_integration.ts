@@ -59,6 +59,9 @@ const GATHER_MS = 20;
  * for what connectors left that are no more.
  */
 const SWEEP_MS = 60_000;
+/** How often an object is put right in so many milliseconds; then something else changes it all the time. */
+const MAX_REPAIRS = 10;
+const REPAIRS_MS = 10_000;
 /** How long what is registered may take to be removed at the end, in milliseconds. */
 const REMOVE_MS = 3000;
 /** How long kube-proxy may take to send visitors to another pod, in milliseconds: it gathers changes for a second. */
@@ -106,6 +109,8 @@ export class KubernetesIntegration implements Integration {
   readonly #moved = new Map<string, number>();
   /** The epoch of a lease that was known when its service was taken up: what is in it is older. */
   readonly #seen = new Map<string, { takenUpAt: number; epoch: number }>();
+  /** How often objects were put right lately. */
+  readonly #repairs = new Map<string, { count: number; since: number }>();
   /** Names of what owners left that are no more: to be removed unless somebody wants it by the next time. */
   #left = new Set<string>();
   /** What was last said of each service. */
@@ -292,7 +297,7 @@ export class KubernetesIntegration implements Integration {
 
   /** Something of a Service has changed in the cluster. */
   #onObject(name: string): void {
-    if (this.#wanted.has(name) || this.#held.has(name)) this.#queue.add(name, { hurry: true });
+    if (this.#wanted.has(name) || this.#held.has(name)) this.#queue.add(name, { hurry: false });
   }
 
   #noteProblem(problem: ConnectorError | undefined): void {
@@ -339,14 +344,26 @@ export class KubernetesIntegration implements Integration {
       this.#noteChange();
       return;
     }
-    // First where visitors go: the name is there already if another replica has had the service.
+    const { name } = wanted;
+    try {
+      // First: a slice leads the visitors of whatever Service has its name.
+      await this.#ensureService(wanted, { signal, mayTake: true });
+    } catch (error) {
+      if (error instanceof ConnectorError && error.code === "already_exists") {
+        await this.#remove(ENDPOINT_SLICES, this.#slices, {
+          name: sliceNameOf(name),
+          left: false,
+          signal,
+        });
+      }
+      throw error;
+    }
     await this.#ensure(
       ENDPOINT_SLICES,
       this.#slices,
       (current) => sliceOf(wanted, maker, current),
-      { name: sliceNameOf(wanted.name), signal },
+      { name: sliceNameOf(name), signal },
     );
-    await this.#ensureService(wanted, { signal, mayTake: true });
     this.#noteRegistered(wanted);
   }
 
@@ -409,6 +426,7 @@ export class KubernetesIntegration implements Integration {
     else if (!isMade(current)) throw taken(name);
     const wanted = make(current);
     if (isAsWanted(current, wanted)) return cache?.note(current);
+    this.#countRepair(name);
     const updated = await this.#api.update(resource, wanted, { signal });
     if (updated !== undefined) return cache?.note(updated);
     // It is another by now, and the watch will tell; it is read anew meanwhile.
@@ -416,6 +434,18 @@ export class KubernetesIntegration implements Integration {
     if (newer === undefined) cache?.forget(name);
     else cache?.note(newer);
     throw overtaken(resource, name);
+  }
+
+  /** @throws {ConnectorError} when an object was put right so often that something else must be changing it. */
+  #countRepair(name: string): void {
+    const now = performance.now();
+    const known = this.#repairs.get(name);
+    const repairs = known && now - known.since < REPAIRS_MS ? known : { count: 0, since: now };
+    this.#repairs.set(name, repairs);
+    repairs.count += 1;
+    if (repairs.count > MAX_REPAIRS) {
+      throw new ConnectorError("unavailable", `something else changes ${name} all the time`);
+    }
   }
 
   /**
@@ -502,6 +532,8 @@ export class KubernetesIntegration implements Integration {
     this.#claims.delete(name);
     this.#moved.delete(name);
     this.#seen.delete(name);
+    this.#repairs.delete(name);
+    this.#repairs.delete(sliceNameOf(name));
     this.#left.delete(name);
     this.#queue.forget(name);
     this.#noteChange();
