@@ -63,6 +63,23 @@ Deno.test("an exposed service is a Service with the contract's selector until it
   strictEqual(await cluster.get(`${PLACES.services}/again`), undefined);
 });
 
+Deno.test("a service that is removed and exposed again at once is registered again", async () => {
+  await using cluster = await Cluster.start();
+  await using acceptor = await spawnRegistering(await withRights(cluster));
+  await using laptop = await startLaptop();
+  let last = await expose(laptop, { name: "web", at: acceptor.address });
+  await untilThere(cluster, `${PLACES.services}/web`);
+  for (let round = 0; round < 20; round += 1) {
+    await laptop.connector.rest.request("DELETE", `/expose/${last.id}`);
+    // So that it meets its own removal at many moments.
+    await delay(3 * round);
+    last = await expose(laptop, { name: "web", at: acceptor.address });
+    await untilThere(cluster, `${PLACES.services}/web`, {
+      fits: ({ spec }) => spec.ports[0].port === last.port,
+    });
+  }
+});
+
 Deno.test("what others change or delete is put right, and what they add stays", async () => {
   await using cluster = await Cluster.start();
   await using acceptor = await spawnRegistering(await withRights(cluster));

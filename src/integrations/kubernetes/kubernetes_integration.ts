@@ -276,7 +276,10 @@ export class KubernetesIntegration implements Integration {
       this.#queue.add(one.name);
     }
     for (const name of former.keys()) {
-      if (!wanted.has(name)) this.#queue.add(name);
+      if (wanted.has(name)) continue;
+      this.#moved.delete(name);
+      this.#seen.delete(name);
+      this.#queue.add(name);
     }
     this.#noteChange();
   }
@@ -530,12 +533,11 @@ export class KubernetesIntegration implements Integration {
       await this.#remove(SERVICES, this.#services, { name, left, signal });
     this.#held.delete(name);
     this.#claims.delete(name);
-    this.#moved.delete(name);
-    this.#seen.delete(name);
     this.#repairs.delete(name);
     this.#repairs.delete(sliceNameOf(name));
     this.#left.delete(name);
-    this.#queue.forget(name);
+    // It may have been exposed again meanwhile.
+    if (!this.#wanted.has(name)) this.#queue.forget(name);
     this.#noteChange();
     if (removed) {
       this.#host?.logger.debug("service not registered any more", {
