@@ -11,7 +11,7 @@ import { freePort, until } from "../support/world.ts";
 
 const SOURCE = `${ROOT}/tests/kubernetes/apiserver`;
 /** How long the program may take to build with an empty cache on a small machine, in milliseconds. */
-const BUILD_TIMEOUT_MS = 50 * 60_000;
+const BUILD_TIMEOUT_MS = 25 * 60_000;
 
 /** An object of the API, as far as tests look into it. */
 export interface Thing {
