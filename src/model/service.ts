@@ -12,6 +12,8 @@ export type Side = "ingress" | "egress";
 
 /** The longest name of a service, in UTF-16 code units. */
 export const MAX_NAME_LENGTH = 255;
+/** The most services that one peer may have exposed here over one link. */
+export const MAX_SERVICES_PER_LINK = 2000;
 
 /** Whether a text can name a service: not empty, not too long, and fit to be shown. */
 export function isServiceName(text: string): boolean {

@@ -4,11 +4,12 @@
 
 import { setImmediate } from "node:timers";
 import { delay } from "../delay.ts";
+import { MAX_SERVICES_PER_LINK } from "../model/service.ts";
 
 /** So long messages of one link are worked on before others have their turn, in milliseconds: some MB of data. */
 const TURN_MS = 4;
 /** Control messages that are taken at once: twice as many as a link may have services, which all come when it opens. */
-const CONTROL_AT_ONCE = 2_000;
+const CONTROL_AT_ONCE = 2 * MAX_SERVICES_PER_LINK;
 /** And in a second after that. */
 const CONTROL_PER_SECOND = 200;
 

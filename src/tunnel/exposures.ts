@@ -13,7 +13,13 @@ import {
   principalOf,
   shareKeyOf,
 } from "../model/principal.ts";
-import type { Registration, Service, ServiceReport, ServiceRequest } from "../model/service.ts";
+import {
+  MAX_SERVICES_PER_LINK,
+  type Registration,
+  type Service,
+  type ServiceReport,
+  type ServiceRequest,
+} from "../model/service.ts";
 import { Share } from "../share.ts";
 import {
   ExposedService,
@@ -26,8 +32,6 @@ import { shareOfPeer } from "./peer_share.ts";
 
 /** The most services of our own. */
 const MAX_OWN_SERVICES = 10_000;
-/** The most services that one peer may have exposed here over one link. */
-const MAX_SERVICES_PER_LINK = 2000;
 /** The most services that peers may have exposed here, with those that wait for their peers; one has a share of them. */
 const MAX_PEER_SERVICES = 10_000;
 /** The most ids that are remembered as removed: of all services that there may be. The oldest are forgotten first. */
