@@ -49,6 +49,8 @@ export class CallGate {
 
   /** Whether a call is answered by whoever serves its method. One that is not has been answered. */
   admit(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+    // Its session may have been destroyed since it was made: then an error follows, whoever does not listen to it.
+    stream.on("error", () => {});
     const connection = stream.session?.socket && this.#table.of(stream.session.socket);
     if (connection === undefined) {
       stream.close(NGHTTP2_NO_ERROR);
@@ -91,7 +93,6 @@ export class CallGate {
   /** Ends a connection for a call too many. False: that is not answered, but ends with its connection. */
   #cut(stream: ServerHttp2Stream, connection: Connection): false {
     const { session } = connection;
-    stream.on("error", () => {});
     if (connection.overdrawn || session === undefined) return false;
     connection.overdrawn = true;
     const reason = "its address makes too many control calls";
@@ -180,7 +181,6 @@ function takeLink(connection: Connection): string | undefined {
 
 /** False: the call was answered here. */
 function answer(stream: ServerHttp2Stream, code: string, message: string): false {
-  stream.on("error", () => {});
   stream.respond({
     ":status": 200,
     "content-type": "application/grpc",
