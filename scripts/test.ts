@@ -1,51 +1,25 @@
 // `deno task test [test files or flags of deno test]`: runs the tests that need no other programs. Unless files are
-// named, it runs all of them, in two parallel processes of about equal length, because tests spend most of their time waiting.
-// Within one process they run one after the other, because some count everything that their process has open.
+// named, it runs all of them. With `--suite NAME` it runs those of another suite.
 
-import * as path from "node:path";
 import { ROOT } from "./build_run.ts";
+import { namesPaths, runGroups } from "./test_groups.ts";
+import { SUITES } from "./test_suites.ts";
 
-const DENO_TEST = ["test", "-P=tests", "--no-check", "--quiet"];
-const GROUPS = [
-  ["tests/e2e", "--ignore=tests/e2e/slow", "tests/fuzz", "tests/contract"],
-  ["tests/unit", "tests/property", "tests/integration", "tests/platform"],
-];
-
-const codes = Deno.args.some(isPath) ? [await run(Deno.args)] : await runGroups(Deno.args);
-Deno.exit(codes.find((code) => code !== 0) ?? 0);
-
-/** Runs every group, shows one's output as it comes and the others' once it has ended. */
-async function runGroups(flags: string[]): Promise<number[]> {
-  const [shown = [], ...others] = GROUPS.map((group) => [...group, ...flags]);
-  const quiet = others.map((group) => start(group, "piped").output());
-  const codes = [await run(shown)];
-  for (const pending of quiet) {
-    const { code, stdout, stderr } = await pending;
-    console.log(new TextDecoder().decode(stdout));
-    console.error(new TextDecoder().decode(stderr));
-    codes.push(code);
-  }
-  return codes;
+const [name, flags] = Deno.args[0] === "--suite"
+  ? [Deno.args[1] ?? "", Deno.args.slice(2)]
+  : ["fast", Deno.args];
+const suite = SUITES[name];
+if (suite === undefined) {
+  throw new Error(`--suite ${name}: want one of ${Object.keys(SUITES).join(", ")}`);
 }
+if (suite.first !== undefined) await run(suite.first);
+Deno.exit(await (namesPaths(flags) ? runGroups([flags]) : runGroups(suite.groups, { flags })));
 
-function isPath(text: string): boolean {
-  try {
-    return Deno.statSync(path.join(ROOT, text)) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-async function run(args: string[]): Promise<number> {
-  return (await start(args, "inherit").status).code;
-}
-
-function start(args: string[], output: "inherit" | "piped"): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
-    args: [...DENO_TEST, ...args],
+async function run(script: string): Promise<void> {
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-P=scripts", "--no-check", script],
     cwd: ROOT,
     stdin: "null",
-    stdout: output,
-    stderr: output,
-  }).spawn();
+  }).spawn().status;
+  if (!success) throw new Error(`${script} has failed`);
 }

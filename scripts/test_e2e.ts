@@ -1,23 +1,25 @@
 // `deno task test:e2e [--executable PATH] [--sockets handles|deno] [test files or flags of deno test]`: the end-to-end
-// tests, from source or against an executable, over the sockets that connectors choose or over one kind.
+// tests, from source or against an executable, over the sockets that connectors choose or over one kind; over one kind,
+// the integration tests as well.
 
 import * as path from "node:path";
-import { ROOT } from "./build_run.ts";
+import { namesPaths, runGroups } from "./test_groups.ts";
 
 const { executable, sockets, rest } = readArguments(Deno.args);
 if (executable !== undefined && !Deno.statSync(executable).isFile) {
   throw new Error(`Cannot test ${executable}: want a file`);
 }
-const { code } = await new Deno.Command(Deno.execPath(), {
-  args: ["test", "-P=tests", "--quiet", ...(rest.length > 0 ? rest : ["tests/e2e"])],
-  cwd: ROOT,
-  env: {
-    ...(executable !== undefined && { CONNECTOR_EXECUTABLE: executable }),
-    ...(sockets !== undefined && { CONNECTOR_TEST_SOCKETS: sockets }),
-  },
-  stdin: "null",
-}).spawn().status;
-Deno.exit(code);
+const env = {
+  ...(executable !== undefined && { CONNECTOR_EXECUTABLE: executable }),
+  ...(sockets !== undefined && { CONNECTOR_TEST_SOCKETS: sockets }),
+};
+const groups = [
+  ["tests/e2e/slow"],
+  ["tests/e2e", "--ignore=tests/e2e/slow", ...(sockets === undefined ? [] : ["tests/integration"])],
+];
+Deno.exit(
+  await (namesPaths(rest) ? runGroups([rest], { env }) : runGroups(groups, { flags: rest, env })),
+);
 
 interface Arguments {
   executable: string | undefined;
