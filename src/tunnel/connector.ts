@@ -439,7 +439,7 @@ export class Connector implements Control, AsyncDisposable {
     if (policy === undefined) return NO_POLICY;
     const { sourcePort, destinationAddr } = service;
     const principal = peer?.principal;
-    const destination = parseAddress(destinationAddr);
+    const destination = parseAddress(destinationAddr, { labels: true });
     return policy.rulesOf({ side, principal, sourcePort, destination, listensOn });
   }
 

@@ -5,7 +5,10 @@ import {
   NomadIntegration,
   type NomadTimes,
 } from "../../src/integrations/nomad/nomad_integration.ts";
+import type { Policy } from "../../src/policy/policy.ts";
+import { PolicyGuard } from "../../src/tunnel/policy_guard.ts";
 import { NomadDouble } from "../support/nomad_double.ts";
+import { anonymousPolicy, policyOf } from "../support/policies.ts";
 import {
   echo,
   freePort,
@@ -200,4 +203,32 @@ Deno.test("without Nomad, a port that has a name is refused where it would be di
   const id = await local.connector.expose({ ...request, type: "remote" });
   await until(() => reportOf(local, id)?.status === "error", "the peer refuses it");
   match(reportOf(local, id)?.message ?? "", /--integration=nomad/);
+});
+
+Deno.test("the address that Nomad gives is judged as it is dialled: by reach, never_reach and the own ports", async () => {
+  await using server = serveTcp(echo);
+  await using nomad = new NomadDouble();
+  nomad.allocations = [{ ports: { http: server.port } }];
+  await using local = await startConnector();
+  const carries = async (policy?: Policy) => {
+    await using remote = await startConnector({
+      integration: open(nomad),
+      ...(policy && { policy: new PolicyGuard(policy) }),
+    });
+    // Without a policy of the test's: to its own port.
+    if (policy === undefined) nomad.allocations = [{ ports: { http: remote.server.address.port } }];
+    const port = await exposeRemote({ local, remote });
+    return await roundTrip(port, { length: 10 }).then(() => true, () => false);
+  };
+  const reach = (cidr: string, port: number) =>
+    anonymousPolicy(`reach: [{ cidr: ${cidr}, ports: [${port}] }]`);
+  strictEqual(await carries(reach("127.0.0.0/8", server.port)), true);
+  strictEqual(await carries(reach("127.0.0.0/8", server.port - 1)), false);
+  strictEqual(await carries(reach("10.0.0.0/8", server.port)), false);
+  const never = policyOf(
+    "version: 1\nnever_reach: [127.0.0.1/32]\nrules:\n" +
+      "  - { peer: { anonymous: true }, reach: [{ cidr: 0.0.0.0/0, ports: [1-65535] }] }\n",
+  );
+  strictEqual(await carries(never), false);
+  strictEqual(await carries(), false);
 });
