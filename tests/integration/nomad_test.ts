@@ -205,6 +205,58 @@ Deno.test("without Nomad, a port that has a name is refused where it would be di
   match(reportOf(local, id)?.message ?? "", /--integration=nomad/);
 });
 
+Deno.test("of a job with very many allocations some are asked about, each time others", async () => {
+  await using nomad = new NomadDouble();
+  nomad.allocations = Array.from({ length: 300 }, (_, number) => ({
+    id: `allocation-${number}`,
+    ports: { http: 1000 + number },
+  }));
+  await using integration = open(nomad, { freshMs: 0 });
+  await resolve(integration);
+  strictEqual(nomad.asked.length, 1 + 64);
+  await resolve(integration);
+  ok(nomad.asked.length > 1 + 64 + 1, "others are asked about");
+});
+
+Deno.test("an allocation that cannot be read takes nothing from the others", async () => {
+  await using nomad = new NomadDouble();
+  nomad.allocations = [
+    { id: "bad", ports: { http: 70_000 } },
+    { id: "good", ports: { http: 80 } },
+  ];
+  await using integration = open(nomad, { freshMs: 0 });
+  for (let count = 0; count < 20; count += 1) strictEqual((await resolve(integration)).port, 80);
+  nomad.allocations = [{ id: "worse", ports: { http: 70_000 } }];
+  // It is Nomad that has said it: nothing is known to run.
+  await using other = open(nomad);
+  await rejects(resolve(other), { message: /cannot read Nomad's answer, an allocation$/ });
+});
+
+Deno.test("however many jobs peers ask for, few requests are made at once, and those that wait have a bound", async () => {
+  await using nomad = new NomadDouble();
+  const answer = Promise.withResolvers<void>();
+  let now = 0;
+  let most = 0;
+  nomad.broken = async () => {
+    now += 1;
+    most = Math.max(most, now);
+    await answer.promise;
+    now -= 1;
+    return new Response("[]");
+  };
+  await using integration = open(nomad);
+  const results = Promise.allSettled(Array.from({ length: 1100 }, (_, number) => {
+    const destination = { host: `job-${number}.web.server`, port: 0, portLabel: "http" };
+    return integration.resolverOf(destination)?.(destination, { signal: SIGNAL });
+  }));
+  await until(() => now === 16, "as many as may be are asked");
+  answer.resolve();
+  const reasons = (await results).map((each) => each.status === "rejected" && each.reason.code);
+  strictEqual(most, 16);
+  strictEqual(reasons.filter((code) => code === "resource_exhausted").length, 1100 - 16 - 1000);
+  strictEqual(reasons.filter((code) => code === "not_found").length, 1016);
+});
+
 Deno.test("the address that Nomad gives is judged as it is dialled: by reach, never_reach and the own ports", async () => {
   await using server = serveTcp(echo);
   await using nomad = new NomadDouble();

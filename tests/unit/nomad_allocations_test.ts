@@ -94,4 +94,12 @@ Deno.test("a port is the task's if its driver was given it, in whichever place N
   };
   deepStrictEqual(addressIn(own, TASK, "admin"), { host: "192.0.2.4", port: 2 });
   throws(() => addressIn({ TaskGroup: 1 }, TASK, "http"));
+  // What is no port is not dialled; 0 is one that is not given yet.
+  const ported = (Value: number) => ({
+    ...shared,
+    AllocatedResources: { Shared: { Ports: [{ Label: "http", Value, HostIP: "192.0.2.3" }] } },
+    Resources: null,
+  });
+  for (const bad of [-1, 1.5, 65_536, 1e300]) throws(() => addressIn(ported(bad), TASK, "http"));
+  strictEqual(addressIn(ported(0), TASK, "http"), undefined);
 });

@@ -4,7 +4,9 @@
 import * as z from "zod";
 import type { Address } from "../../model/address.ts";
 
-const Ports = z.array(z.object({ Label: z.string(), Value: z.number() })).nullish();
+/** 0 where none is given yet. */
+const PortNumber = z.int().min(0).max(65535);
+const Ports = z.array(z.object({ Label: z.string(), Value: PortNumber })).nullish();
 const Networks = z.array(z.object({
   IP: z.string().nullish(),
   DynamicPorts: Ports,
@@ -36,7 +38,7 @@ const Allocation = z.object({
     Shared: z.object({
       Networks,
       Ports: z.array(
-        z.object({ Label: z.string(), Value: z.number(), HostIP: z.string().nullish() }),
+        z.object({ Label: z.string(), Value: PortNumber, HostIP: z.string().nullish() }),
       )
         .nullish(),
     }).nullish(),
@@ -100,7 +102,7 @@ export function addressIn(
   // Drivers without containers have no list of ports: each task has those of its group.
   if (ports && !ports.includes(label)) return undefined;
   const mapped = resources?.Shared?.Ports?.find(({ Label }) => Label === label);
-  if (mapped?.HostIP) return { host: mapped.HostIP, port: mapped.Value };
+  if (mapped?.HostIP && mapped.Value > 0) return { host: mapped.HostIP, port: mapped.Value };
   return portIn(resources?.Shared?.Networks, label) ?? portIn(data.Resources?.Networks, label);
 }
 
@@ -108,7 +110,7 @@ function portIn(networks: z.infer<typeof Networks>, label: string): Address | un
   for (const { IP, DynamicPorts, ReservedPorts } of networks ?? []) {
     const port = [...DynamicPorts ?? [], ...ReservedPorts ?? []]
       .find(({ Label }) => Label === label);
-    if (IP && port) return { host: IP, port: port.Value };
+    if (IP && port && port.Value > 0) return { host: IP, port: port.Value };
   }
   return undefined;
 }

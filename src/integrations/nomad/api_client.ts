@@ -8,6 +8,10 @@ import { ConnectorError, reasonOf } from "../../model/errors.ts";
 const REQUEST_MS = 5000;
 /** How long the roots are used before their file is read again, in milliseconds. */
 const ROOTS_MS = 60_000;
+/** The most requests at once: peers choose which jobs are asked about, and each request takes a descriptor. */
+const MAX_REQUESTS = 16;
+/** The most that wait for their turn. */
+const MAX_WAITING = 1000;
 /** The longest answer, in bytes: an allocation with its job takes some tens of kilobytes. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
@@ -25,6 +29,8 @@ export interface NomadAccess {
 export class NomadClient implements Disposable {
   readonly #access: NomadAccess;
   #connection: { client: Deno.HttpClient; ca: string | undefined; readAt: number } | undefined;
+  #requests = 0;
+  readonly #waiting: (() => void)[] = [];
 
   constructor(access: NomadAccess) {
     this.#access = access;
@@ -33,12 +39,14 @@ export class NomadClient implements Disposable {
   /**
    * What is at a path; undefined when there is nothing.
    *
-   * @throws {ConnectorError} `permission_denied` when the token does not allow it, `unavailable` when it cannot be had.
+   * @throws {ConnectorError} `permission_denied` when the token does not allow it, `unavailable` when it cannot be had,
+   *   `resource_exhausted` when too many wait already.
    */
   async get(path: string, { signal }: { signal: AbortSignal }): Promise<unknown> {
     const { server, token, namespace } = this.#access;
     const url = new URL(`${server}${path}`);
     if (namespace !== undefined) url.searchParams.set("namespace", namespace);
+    using _turn = await this.#turn();
     const timeout = AbortSignal.timeout(REQUEST_MS);
     let status: number;
     let text: string;
@@ -84,6 +92,21 @@ export class NomadClient implements Disposable {
   [Symbol.dispose](): void {
     this.#connection?.client.close();
     this.#connection = undefined;
+  }
+
+  /** Waits until one more request may be made; disposing what it returns ends that one's turn. */
+  async #turn(): Promise<Disposable> {
+    if (this.#requests < MAX_REQUESTS) this.#requests += 1;
+    else if (this.#waiting.length >= MAX_WAITING) {
+      throw new ConnectorError("resource_exhausted", "too much is asked of Nomad at once");
+    } else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    return { [Symbol.dispose]: () => this.#endTurn() };
+  }
+
+  #endTurn(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#requests -= 1;
+    else next();
   }
 
   /** The HTTP client that trusts whom the file names now. @throws {ConnectorError} naming the file, the first time. */

@@ -20,7 +20,9 @@ const FAILED_MS = 1000;
 const STALE_MS = 60_000;
 /** The most destinations, and allocations, of which something is kept; the oldest are forgotten first. */
 const MAX_KEPT = 1000;
-/** The most allocations of a task that are asked about at once. */
+/** The most allocations of a task that are asked about: of more, so many are taken at random each time. */
+const MAX_ALLOCATIONS = 64;
+/** The most of them at once. */
 const CONCURRENCY = 8;
 
 /** Times for tests, in milliseconds. */
@@ -157,7 +159,7 @@ export class NomadIntegration implements Integration {
 
   /** What was found before, if Nomad is away; what it has said counts at once. */
   #orStale({ found }: Entry, error: ConnectorError): readonly Address[] {
-    const away = error.code === "unavailable" || error.code === "deadline_exceeded";
+    const away = ["unavailable", "deadline_exceeded", "resource_exhausted"].includes(error.code);
     if (found && away && performance.now() - found.at < this.#times.staleMs) return found.addresses;
     throw error;
   }
@@ -170,17 +172,23 @@ export class NomadIntegration implements Integration {
     if (list === undefined) {
       throw new ConnectorError("not_found", `Nomad knows no job "${task.job}"`);
     }
-    const ids = runningOnes(list, task);
+    const ids = someOf(runningOnes(list, task), MAX_ALLOCATIONS);
     if (ids.length === 0) {
       throw new ConnectorError("not_found", "no running and healthy allocation has that task");
     }
     const addresses: Address[] = [];
+    const failures: unknown[] = [];
     for (let at = 0; at < ids.length; at += CONCURRENCY) {
       const some = ids.slice(at, at + CONCURRENCY);
-      const found = await Promise.all(some.map((id) => this.#portOf(id, { task, label, signal })));
-      addresses.push(...found.filter((each) => each !== undefined));
+      const asked = some.map((id) => this.#portOf(id, { task, label, signal }));
+      for (const result of await Promise.allSettled(asked)) {
+        if (result.status === "rejected") failures.push(result.reason);
+        else if (result.value !== undefined) addresses.push(result.value);
+      }
     }
+    // One that cannot be read takes nothing from the others.
     if (addresses.length > 0) return addresses;
+    if (failures.length > 0) throw failures[0];
     throw new ConnectorError("not_found", `the task has no port "${label}"`);
   }
 
@@ -206,6 +214,18 @@ export class NomadIntegration implements Integration {
     keep(this.#entries, key, entry);
     return entry;
   }
+}
+
+/** So many of several, at random if there are more. */
+function someOf<Value>(all: readonly Value[], most: number): Value[] {
+  const rest = [...all];
+  while (rest.length > most) {
+    const last = rest.pop();
+    const at = Math.floor(Math.random() * (rest.length + 1));
+    // Each stays with the same chance.
+    if (last !== undefined && at < rest.length) rest[at] = last;
+  }
+  return rest;
 }
 
 /** Keeps something; what was kept first is forgotten once there is too much. */
