@@ -1,6 +1,6 @@
 // Destinations that Nomad knows, resolved for each connection, against a double of its API.
 
-import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import {
   NomadIntegration,
   type NomadTimes,
@@ -283,4 +283,18 @@ Deno.test("the address that Nomad gives is judged as it is dialled: by reach, ne
   );
   strictEqual(await carries(never), false);
   strictEqual(await carries(), false);
+});
+
+Deno.test("a token that cannot be sent is refused, and told to nobody", async () => {
+  await using nomad = new NomadDouble();
+  for (const token of ["secret\nx", "secret\u0000", "secret€", "secret x"]) {
+    throws(
+      () => open(nomad, {}, { NOMAD_TOKEN: token }),
+      (error) => !Deno.inspect(error).includes("secret"),
+    );
+  }
+  nomad.token = "secret";
+  nomad.allocations = [{ ports: { http: 80 } }];
+  await using integration = open(nomad, {}, { NOMAD_TOKEN: "secret\n" });
+  strictEqual((await resolve(integration)).port, 80);
 });

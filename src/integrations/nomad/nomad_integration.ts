@@ -7,6 +7,7 @@
 import { type Address, formatAddress, type ResolveDestination } from "../../model/address.ts";
 import { ConnectorError } from "../../model/errors.ts";
 import type { Host, Integration, SchedulerVariables } from "../integration.ts";
+import { isToken } from "../token.ts";
 import { addressIn, readTask, runningOnes, type Task, Unreadable } from "./allocations.ts";
 import { NomadClient } from "./api_client.ts";
 
@@ -75,9 +76,14 @@ export class NomadIntegration implements Integration {
   ): NomadIntegration {
     const { NOMAD_ADDR, NOMAD_TOKEN, NOMAD_NAMESPACE, NOMAD_CACERT } = variables;
     const server = readServer(NOMAD_ADDR || DEFAULT_ADDRESS);
+    // A file's last line break is often part of a variable.
+    const token = NOMAD_TOKEN?.trim() || undefined;
+    if (token !== undefined && !isToken(token)) {
+      throw new ConnectorError("invalid_argument", "NOMAD_TOKEN has characters that no token has");
+    }
     const client = new NomadClient({
       server,
-      token: NOMAD_TOKEN || undefined,
+      token,
       namespace: NOMAD_NAMESPACE || undefined,
       caFile: NOMAD_CACERT || undefined,
     });
