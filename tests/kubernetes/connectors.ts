@@ -44,7 +44,7 @@ export function spawnRegistering(
   return spawnConnector({
     ...options,
     args: ["--integration=kubernetes", "--namespace=shipyard", ...args],
-    env: { KUBECONFIG: kubeconfig, ...env },
+    env: { KUBECONFIG: kubeconfig, HOSTNAME: "here", ...env },
   });
 }
 

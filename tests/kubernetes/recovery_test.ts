@@ -39,7 +39,7 @@ Deno.test("after a crash, the next start takes up what is exposed again and remo
 
   const integration = await KubernetesIntegration.open({
     namespace: "shipyard",
-    variables: { KUBECONFIG: kubeconfig },
+    variables: { KUBECONFIG: kubeconfig, HOSTNAME: "here" },
     times: { sweepMs: SWEEP_MS },
   });
   await using _next = await startConnector({ bind: killed.address, integration });
@@ -77,7 +77,7 @@ Deno.test("what others have made stays, whatever its labels say of other tools",
   });
   const integration = await KubernetesIntegration.open({
     namespace: "shipyard",
-    variables: { KUBECONFIG: kubeconfig },
+    variables: { KUBECONFIG: kubeconfig, HOSTNAME: "here" },
     times: { sweepMs: 100 },
   });
   await using _connector = await startConnector({ integration });

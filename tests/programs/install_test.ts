@@ -154,7 +154,7 @@ Deno.test("a connector started as the Deployment has it answers the probes", asy
     };
     await Deno.writeTextFile(`${folder}/kubeconfig`, JSON.stringify(kubeconfig));
     await using child = startCommand(["run", ...args.map(here)], {
-      env: { KUBECONFIG: `${folder}/kubeconfig` },
+      env: { KUBECONFIG: `${folder}/kubeconfig`, HOSTNAME: "connector-0" },
     });
     await child.waitFor(/connector started/);
     for (const url of probes) strictEqual((await httpsRequest(here(url))).status, 200, url);

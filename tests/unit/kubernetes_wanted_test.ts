@@ -147,7 +147,9 @@ Deno.test("what is made is known by its label or its annotation, and pods by the
   strictEqual(named({ labels: { "app.kubernetes.io/managed-by": "connector" } }), true);
   strictEqual(named({ annotations: { "connector.jumppad.dev/owner": "host/a" } }), true);
   deepStrictEqual(podOf("pod/n/a"), { namespace: "n", name: "a" });
-  strictEqual(podOf("host/a"), undefined);
+  for (const none of ["host/a", "pod/../a", "pod/n/..", "pod/n/a/b", "pod/N/a", "pod/n/a?x"]) {
+    strictEqual(podOf(none), undefined, none);
+  }
 });
 
 Deno.test("what is as it should be is left alone, whatever else is there", () => {

@@ -5,8 +5,10 @@
 // that has gone silent would be given every further request.
 
 import config from "../../../deno.json" with { type: "json" };
+import { delay } from "../../delay.ts";
 import { ConnectorError, type ErrorCode, reasonOf } from "../../model/errors.ts";
 import type { Cluster, Credentials } from "./cluster.ts";
+import { isToken } from "../token.ts";
 import { type KubernetesObject, pathOf, type Resource } from "./objects.ts";
 
 /** How long a request may take, in milliseconds. */
@@ -15,6 +17,8 @@ const REQUEST_MS = 10_000;
 const CREDENTIALS_MS = 60_000;
 /** The most objects of one page of a list. */
 const PAGE = 500;
+/** The most pages of a list, those that were in vain included: of far more objects than connectors make. */
+const MAX_PAGES = 200;
 /** How long a watch may last, in seconds; then a new one goes on from where it was. */
 const WATCH_S = 300;
 /** How long a watch may be silent, in milliseconds: bookmarks come once a minute. */
@@ -93,7 +97,7 @@ export class ApiClient implements Disposable {
   ): Promise<ListOf<T>> {
     const items: T[] = [];
     let next: string | undefined;
-    for (;;) {
+    for (let page = 0; page < MAX_PAGES; page += 1) {
       const path = pathOf(resource, { namespace: this.namespace });
       const query = { labelSelector, limit: String(PAGE), continue: next };
       const { status, json } = await this.#request("GET", path, { query, signal });
@@ -110,10 +114,12 @@ export class ApiClient implements Disposable {
       };
       items.push(...list.items ?? []);
       next = list.metadata?.continue || undefined;
-      if (next === undefined) {
-        return { items, resourceVersion: list.metadata?.resourceVersion ?? "" };
-      }
+      if (next !== undefined) continue;
+      const resourceVersion = list.metadata?.resourceVersion;
+      if (!resourceVersion) throw notTheApi("no list");
+      return { items, resourceVersion };
     }
+    throw tooLong();
   }
 
   /** Makes an object; undefined when there is one of its name. @throws {ConnectorError} */
@@ -168,9 +174,11 @@ export class ApiClient implements Disposable {
    */
   async *watch<T extends KubernetesObject>(
     resource: Resource<T>,
-    { labelSelector, resourceVersion, signal }: {
+    { labelSelector, resourceVersion, onOpen, signal }: {
       labelSelector: string;
       resourceVersion: string;
+      /** The server has begun to answer. */
+      onOpen?: () => void;
       signal: AbortSignal;
     },
   ): AsyncGenerator<WatchEvent<T>> {
@@ -193,6 +201,7 @@ export class ApiClient implements Disposable {
         const json = parseJson(await readBody(response));
         throw failure(`watch ${resource.plural}`, response.status, json);
       }
+      onOpen?.();
       for await (const line of linesOf(response)) {
         clearTimeout(timer);
         timer = setTimeout(() => silent.abort(), SILENCE_MS);
@@ -236,9 +245,12 @@ export class ApiClient implements Disposable {
     }
   }
 
-  /** Asks; once more, with credentials that are read anew, if those in use are not accepted any more. */
+  /**
+   * Asks; once more, with credentials that are read anew, if those in use are not accepted any more; and again for as long
+   * as the server has too much to do and says when.
+   */
   async #send(method: string, path: string, asked: Asked): Promise<Response> {
-    for (let first = true;; first = false) {
+    for (let renewed = false;;) {
       const { client, credentials } = await this.#connected();
       const url = new URL(`${this.#cluster.server}${path}`);
       for (const [key, value] of Object.entries(asked.query ?? {})) {
@@ -257,8 +269,15 @@ export class ApiClient implements Disposable {
         ...(asked.body !== undefined && { body: JSON.stringify(asked.body) }),
         ...(asked.signal && { signal: asked.signal }),
       });
-      if (response.status !== 401 || !first) return response;
+      const waitMs = retryAfterMs(response);
+      if (waitMs !== undefined && !asked.signal?.aborted) {
+        await response.body?.cancel();
+        await delay(waitMs * (1 + Math.random() / 2), asked.signal && { signal: asked.signal });
+        continue;
+      }
+      if (response.status !== 401 || renewed) return response;
       await response.body?.cancel();
+      renewed = true;
       if (this.#connection?.client === client) this.#connection.readAt = -Infinity;
     }
   }
@@ -282,6 +301,9 @@ export class ApiClient implements Disposable {
       return this.#connection;
     }
     if (this.#disposed) throw new ConnectorError("cancelled", "the integration has ended");
+    if (!isToken(credentials.token ?? "")) {
+      throw new ConnectorError("unavailable", "the token has characters that no token has");
+    }
     const former = this.#connection;
     const { ca, certificate } = credentials;
     const same = former?.credentials.ca === ca &&
@@ -297,6 +319,13 @@ export class ApiClient implements Disposable {
     this.#connection = { client, credentials, readAt: performance.now() };
     return this.#connection;
   }
+}
+
+/** How long to wait for a server that has refused a request unread; undefined if it has not, or does not say. */
+function retryAfterMs({ status, headers }: Response): number | undefined {
+  const seconds = headers.get("retry-after") ?? "";
+  if (status !== 429 || !/^[1-9]\d{0,3}$/.test(seconds)) return undefined;
+  return Number(seconds) * 1000;
 }
 
 /** What a status means for whoever asked. */
@@ -328,9 +357,13 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // A proxy on the way, or an API server that is about to end.
-    throw new ConnectorError("unavailable", "The Kubernetes API has answered with no JSON");
+    throw notTheApi("no JSON");
   }
+}
+
+/** A proxy on the way, or an API server that is about to end. */
+function notTheApi(answer: string): ConnectorError {
+  return new ConnectorError("unavailable", `The Kubernetes API has answered with ${answer}`);
 }
 
 async function readBody(response: Response): Promise<string> {

@@ -71,6 +71,7 @@ const PROPAGATION_MS = 2000;
 export interface KubernetesTimes {
   sweepMs?: number;
   propagationMs?: number;
+  removeMs?: number;
 }
 
 /** What the integration is made of. */
@@ -100,7 +101,8 @@ export class KubernetesIntegration implements Integration {
   #log: BoundedLog | undefined;
   #subscription: Subscription | undefined;
   #gathering: ReturnType<typeof setTimeout> | undefined;
-  #sweeping: ReturnType<typeof setTimeout> | undefined;
+  #sweeping: Promise<void> | undefined;
+  readonly #ended = new AbortController();
   #wanted = new Map<string, Wanted>();
   /** Names of Services that this process has made or taken over, with the service that each is of. */
   readonly #held = new Map<string, string>();
@@ -109,13 +111,14 @@ export class KubernetesIntegration implements Integration {
   readonly #moved = new Map<string, number>();
   /** The epoch of a lease that was known when its service was taken up: what is in it is older. */
   readonly #seen = new Map<string, { takenUpAt: number; epoch: number }>();
-  /** How often objects were put right lately. */
+  /** How often objects were made or put right lately, by kind and name. */
   readonly #repairs = new Map<string, { count: number; since: number }>();
   /** Names of what owners left that are no more: to be removed unless somebody wants it by the next time. */
   #left = new Set<string>();
   /** What was last said of each service. */
   readonly #said = new Map<string, string>();
-  #problem: ConnectorError | undefined;
+  /** Why kinds of objects cannot be followed, by their plurals. */
+  readonly #problems = new Map<string, ConnectorError>();
   #changed = Promise.withResolvers<void>();
   #ending = false;
 
@@ -124,7 +127,12 @@ export class KubernetesIntegration implements Integration {
   ) {
     this.#api = api;
     this.#maker = maker;
-    this.#times = { sweepMs: SWEEP_MS, propagationMs: PROPAGATION_MS, ...times };
+    this.#times = {
+      sweepMs: SWEEP_MS,
+      propagationMs: PROPAGATION_MS,
+      removeMs: REMOVE_MS,
+      ...times,
+    };
     const cacheOf = <T extends KubernetesObject>(
       resource: Resource<T>,
       nameOf = (name: string) => name,
@@ -134,7 +142,7 @@ export class KubernetesIntegration implements Integration {
         resource,
         labelSelector: SELECTOR,
         onChange: (name) => this.#onObject(nameOf(name)),
-        onProblem: (problem) => this.#noteProblem(problem),
+        onProblem: (problem) => this.#noteProblem(resource.plural, problem),
       });
     this.#services = cacheOf(SERVICES);
     if (maker.pod !== undefined) {
@@ -163,8 +171,16 @@ export class KubernetesIntegration implements Integration {
     const podNamespace = cluster.namespace ?? namespace;
     const inPod = variables.KUBERNETES_SERVICE_HOST !== undefined;
     const name = POD_NAME || (inPod ? HOSTNAME : undefined);
+    // Connectors of one name would remove each other's Services.
+    if (!name && !HOSTNAME) {
+      throw new ConnectorError(
+        "failed_precondition",
+        "Cannot tell this connector's Services from others': neither HOSTNAME nor POD_NAME is set",
+        { hint: "set HOSTNAME to a name that no other connector of the namespace has" },
+      );
+    }
     const maker: Maker = {
-      owner: name ? `pod/${podNamespace}/${name}` : `host/${HOSTNAME || "connector"}`,
+      owner: name ? `pod/${podNamespace}/${name}` : `host/${HOSTNAME}`,
       pod: POD_NAME && POD_IP ? { name: POD_NAME, namespace: podNamespace, ip: POD_IP } : undefined,
     };
     return new KubernetesIntegration({
@@ -191,7 +207,7 @@ export class KubernetesIntegration implements Integration {
       () => this.#readSoon(),
     );
     this.#readSoon();
-    this.#sweeping = setInterval(() => this.#sweep(), this.#times.sweepMs);
+    this.#sweeping = this.#sweepOften();
   }
 
   async handOver(signal: AbortSignal): Promise<void> {
@@ -211,18 +227,19 @@ export class KubernetesIntegration implements Integration {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#subscription?.[Symbol.dispose]();
     clearTimeout(this.#gathering);
-    clearInterval(this.#sweeping);
+    this.#ended.abort();
     this.#ending = true;
     this.#wanted = new Map();
     for (const name of this.#held.keys()) this.#queue.add(name);
     const late = new AbortController();
-    await Promise.race([this.#removed(), delay(REMOVE_MS, { signal: late.signal })]);
+    await Promise.race([this.#removed(), delay(this.#times.removeMs, { signal: late.signal })]);
     late.abort();
     if (this.#held.size > 0) {
       this.#host?.logger.warn("services left in Kubernetes", { count: this.#held.size });
     }
     await this.#queue[Symbol.asyncDispose]();
     await Promise.all([
+      this.#sweeping,
       this.#services[Symbol.asyncDispose](),
       this.#slices?.[Symbol.asyncDispose](),
       this.#leases?.[Symbol.asyncDispose](),
@@ -266,7 +283,7 @@ export class KubernetesIntegration implements Integration {
       if (known && isAsWanted(known, one) && this.#said.has(one.id)) continue;
       if (known?.takenUpAt !== one.takenUpAt) this.#noteSeen(one);
       if (!this.#said.has(one.id)) {
-        const why = this.#problem?.message;
+        const [why] = [...this.#problems.values()].map(({ message }) => message);
         this.#say(one.id, {
           name: one.name,
           state: "pending",
@@ -303,16 +320,18 @@ export class KubernetesIntegration implements Integration {
     if (this.#wanted.has(name) || this.#held.has(name)) this.#queue.add(name, { hurry: false });
   }
 
-  #noteProblem(problem: ConnectorError | undefined): void {
-    if (problem?.message === this.#problem?.message) return;
-    this.#problem = problem;
-    if (problem === undefined) {
-      this.#host?.logger.info("Kubernetes is followed again");
-      // What has failed meanwhile need not wait.
-      for (const name of [...this.#wanted.keys(), ...this.#held.keys()]) this.#queue.add(name);
-    } else {
+  #noteProblem(plural: string, problem: ConnectorError | undefined): void {
+    if (problem?.message === this.#problems.get(plural)?.message) return;
+    if (problem !== undefined) {
+      this.#problems.set(plural, problem);
       this.#log?.warn("Kubernetes is not followed", { reason: problem.message });
+      return;
     }
+    this.#problems.delete(plural);
+    if (this.#problems.size > 0) return;
+    this.#host?.logger.info("Kubernetes is followed again");
+    // What has failed meanwhile need not wait.
+    for (const name of [...this.#wanted.keys(), ...this.#held.keys()]) this.#queue.add(name);
   }
 
   /** Brings one Service, and what belongs to it, to what it should be. */
@@ -420,6 +439,7 @@ export class KubernetesIntegration implements Integration {
   ): Promise<void> {
     let current = cache?.get(name);
     if (current === undefined) {
+      this.#countRepair(resource, name);
       const made = await this.#api.create(resource, make(), { signal });
       if (made !== undefined) return cache?.note(made);
       current = await this.#api.get(resource, name, { signal });
@@ -429,7 +449,7 @@ export class KubernetesIntegration implements Integration {
     else if (!isMade(current)) throw taken(name);
     const wanted = make(current);
     if (isAsWanted(current, wanted)) return cache?.note(current);
-    this.#countRepair(name);
+    this.#countRepair(resource, name);
     const updated = await this.#api.update(resource, wanted, { signal });
     if (updated !== undefined) return cache?.note(updated);
     // It is another by now, and the watch will tell; it is read anew meanwhile.
@@ -439,16 +459,23 @@ export class KubernetesIntegration implements Integration {
     throw overtaken(resource, name);
   }
 
-  /** @throws {ConnectorError} when an object was put right so often that something else must be changing it. */
-  #countRepair(name: string): void {
+  /** @throws {ConnectorError} when an object was made or put right so often that something else must be changing it. */
+  #countRepair({ kind }: Resource<KubernetesObject>, name: string): void {
     const now = performance.now();
-    const known = this.#repairs.get(name);
+    const key = `${kind} ${name}`;
+    const known = this.#repairs.get(key);
     const repairs = known && now - known.since < REPAIRS_MS ? known : { count: 0, since: now };
-    this.#repairs.set(name, repairs);
+    this.#repairs.set(key, repairs);
     repairs.count += 1;
     if (repairs.count > MAX_REPAIRS) {
-      throw new ConnectorError("unavailable", `something else changes ${name} all the time`);
+      throw new ConnectorError("unavailable", `something else changes ${key} all the time`);
     }
+  }
+
+  #forgetRepairs(name: string): void {
+    this.#repairs.delete(`${SERVICES.kind} ${name}`);
+    this.#repairs.delete(`${ENDPOINT_SLICES.kind} ${sliceNameOf(name)}`);
+    this.#repairs.delete(`${LEASES.kind} ${name}`);
   }
 
   /**
@@ -469,8 +496,13 @@ export class KubernetesIntegration implements Integration {
       return lease.spec?.holderIdentity === this.#maker.owner && epochOf(lease) === claim.epoch;
     }
     // It was moved after this very take-up, or was taken up anew elsewhere before this one could claim it.
-    if (lease !== undefined && !claimed && this.#isNewer(lease, wanted)) return false;
-    if (lease !== undefined && !(await this.#mayTake(lease, wanted, signal))) throw taken(name);
+    if (lease !== undefined && !claimed && this.#isNewer(lease, wanted)) {
+      // Its clock may be wrong; and one that is no more has nothing.
+      const { holderIdentity = "" } = lease.spec ?? {};
+      if (!(await this.#hasLeft(holderIdentity, { signal, leaving: false }))) return false;
+    }
+    if (lease === undefined) this.#countRepair(LEASES, name);
+    else if (!(await this.#mayTake(lease, wanted, signal))) throw taken(name);
     const epoch = (claim?.epoch ?? 0) > epochOf(lease) ? claim?.epoch ?? 0 : epochOf(lease) + 1;
     const next = leaseOf(wanted, { maker: this.#maker, epoch, now: Date.now(), current: lease });
     const written = lease === undefined
@@ -521,7 +553,10 @@ export class KubernetesIntegration implements Integration {
 
   /** Removes what is of a Service that nobody wants any more, if it is this connector's, or that of one that is no more. */
   async #release(name: string, signal: AbortSignal): Promise<void> {
-    if (!this.#held.has(name) && !this.#left.has(name)) return this.#queue.forget(name);
+    if (!this.#held.has(name) && !this.#left.has(name)) {
+      this.#forgetRepairs(name);
+      return this.#queue.forget(name);
+    }
     const left = this.#left.has(name);
     // The lease goes first: whoever wants the service from then on makes everything anew.
     const removed = await this.#remove(LEASES, this.#leases, { name, left, signal }) &&
@@ -533,8 +568,7 @@ export class KubernetesIntegration implements Integration {
       await this.#remove(SERVICES, this.#services, { name, left, signal });
     this.#held.delete(name);
     this.#claims.delete(name);
-    this.#repairs.delete(name);
-    this.#repairs.delete(sliceNameOf(name));
+    this.#forgetRepairs(name);
     this.#left.delete(name);
     // It may have been exposed again meanwhile.
     if (!this.#wanted.has(name)) this.#queue.forget(name);
@@ -580,16 +614,39 @@ export class KubernetesIntegration implements Integration {
     return true;
   }
 
+  async #sweepOften(): Promise<void> {
+    const { signal } = this.#ended;
+    for (;;) {
+      await delay(this.#times.sweepMs, { signal });
+      if (signal.aborted) return;
+      const gone = await this.#goneOwners(signal);
+      if (!signal.aborted) this.#sweep(gone);
+    }
+  }
+
+  /** The owners of what is known that are no more: each is asked about once, however much it has. */
+  async #goneOwners(signal: AbortSignal): Promise<Set<string>> {
+    const owners = new Set([...this.#known()].map(([, object]) => ownerOf(object)));
+    const gone = new Set<string>();
+    for (const owner of owners) {
+      if (owner === undefined || owner === this.#maker.owner) continue;
+      // What cannot be known now is asked the next time.
+      const left = await this.#hasLeft(owner, { signal, leaving: false }).catch(() => false);
+      if (left) gone.add(owner);
+    }
+    return gone;
+  }
+
   /** Looks for what nobody wants: what an earlier run of this connector has left, and connectors that are no more. */
-  #sweep(): void {
+  #sweep(gone: ReadonlySet<string>): void {
     const left = new Set<string>();
     // Not every one need have got as far as its Service.
     for (const [name, object] of this.#known()) {
       const owner = ownerOf(object);
       const mine = owner === this.#maker.owner;
-      if (this.#wanted.has(name) || this.#held.has(name)) continue;
+      if (owner === undefined || this.#wanted.has(name) || this.#held.has(name)) continue;
       const ownerless = owner === BY_LEASE && this.#leases?.synced && !this.#leases.get(name);
-      if (owner === undefined || !mine && !ownerless && podOf(owner) === undefined) continue;
+      if (!mine && !ownerless && !gone.has(owner)) continue;
       left.add(name);
       // Seen the second time: whoever wants it has had a minute. An earlier run's has been there for as long.
       if (this.#left.has(name) || mine) this.#queue.add(name);

@@ -4,7 +4,7 @@
 import { delay } from "../../delay.ts";
 import { ConnectorError } from "../../model/errors.ts";
 import { Backoff, type BackoffOptions } from "../../retry.ts";
-import type { ApiClient } from "./api_client.ts";
+import type { ApiClient, WatchEvent } from "./api_client.ts";
 import type { KubernetesObject, Resource } from "./objects.ts";
 
 /** How a watch that fails is tried again, in milliseconds. */
@@ -17,6 +17,8 @@ const BACKOFF: Readonly<BackoffOptions> = {
 };
 /** How often everything is listed where watching is not allowed, in milliseconds. */
 const POLL_MS = 10_000;
+/** A watch that has lasted so long, in milliseconds, is one that works. */
+const SETTLED_MS = 1000;
 
 /** What a cache is of, and who is told. */
 export interface ResourceCacheOptions<T extends KubernetesObject> {
@@ -36,7 +38,6 @@ export class ResourceCache<T extends KubernetesObject> implements AsyncDisposabl
   readonly #ended = new AbortController();
   #running: Promise<void> | undefined;
   #synced = false;
-  #polls = false;
 
   constructor(options: ResourceCacheOptions<T>) {
     this.#options = options;
@@ -85,41 +86,46 @@ export class ResourceCache<T extends KubernetesObject> implements AsyncDisposabl
     let version: string | undefined;
     while (!signal.aborted) {
       const started = performance.now();
+      const listed = version === undefined;
       try {
         version ??= await this.#list();
-        this.#options.onProblem(undefined);
-        if (this.#polls) {
-          version = undefined;
-          await delay(POLL_MS, { signal });
-          continue;
-        }
-        const watch = this.#options.api.watch(this.#options.resource, {
-          labelSelector: this.#options.labelSelector,
-          resourceVersion: version,
-          signal,
-        });
-        for await (const { type, object } of watch) {
+        for await (const { type, object } of this.#watch(version)) {
           version = object.metadata.resourceVersion ?? version;
           if (type !== "BOOKMARK") this.#apply(object, type === "DELETED");
         }
-        if (performance.now() - started < BACKOFF.initialMs) throw ended();
+        if (performance.now() - started >= SETTLED_MS) continue;
       } catch (error) {
         if (signal.aborted) return;
         const problem = ConnectorError.from(
           error,
           `Cannot follow ${this.#options.resource.plural}`,
         );
-        const forgotten = problem.code === "failed_precondition";
-        if (forgotten) version = undefined;
-        // What may be listed and not watched is listed from time to time.
         if (problem.code === "permission_denied" && version !== undefined) {
-          this.#polls = true;
           version = undefined;
+          // What may be listed and not watched is listed from time to time.
+          if (listed) {
+            this.#options.onProblem(undefined);
+            await delay(POLL_MS, { signal });
+          }
           continue;
         }
-        if (!forgotten) this.#options.onProblem(problem);
-        await delay(backoff.next(performance.now() - started), { signal });
+        if (problem.code === "failed_precondition") version = undefined;
+        else this.#options.onProblem(problem);
       }
+      await delay(backoff.next(performance.now() - started), { signal });
+    }
+  }
+
+  /** Watches from a version on. That all is well again is only said once the watch has lasted: one may fail each time. */
+  async *#watch(resourceVersion: string): AsyncGenerator<WatchEvent<T>> {
+    const { api, resource, labelSelector, onProblem } = this.#options;
+    const { signal } = this.#ended;
+    let settling: ReturnType<typeof setTimeout> | undefined;
+    const onOpen = () => settling = setTimeout(() => onProblem(undefined), SETTLED_MS);
+    try {
+      yield* api.watch(resource, { labelSelector, resourceVersion, onOpen, signal });
+    } finally {
+      clearTimeout(settling);
     }
   }
 
@@ -158,8 +164,4 @@ function isOlder(object: KubernetesObject, known: KubernetesObject | undefined):
   const [one, other] = [object, known].map((each) => each?.metadata.resourceVersion);
   if (one === undefined || other === undefined) return false;
   return /^\d+$/.test(one) && /^\d+$/.test(other) && BigInt(one) < BigInt(other);
-}
-
-function ended(): ConnectorError {
-  return new ConnectorError("unavailable", "The watch has ended at once");
 }

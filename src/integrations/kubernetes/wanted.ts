@@ -120,7 +120,8 @@ export function claimOf(object: KubernetesObject): string | undefined {
 
 /** The pod of an owner; undefined for one that is none. */
 export function podOf(owner: string): { namespace: string; name: string } | undefined {
-  const [, namespace, name] = /^pod\/([^/]+)\/([^/]+)$/.exec(owner) ?? [];
+  // It comes from an annotation, and becomes a path: a name of other characters is no pod's.
+  const [, namespace, name] = /^pod\/([a-z0-9-]+)\/([a-z0-9][a-z0-9.-]*)$/.exec(owner) ?? [];
   return namespace === undefined || name === undefined ? undefined : { namespace, name };
 }
 
