@@ -3,7 +3,9 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { runProgram } from "../support/child.ts";
+import { makePki } from "../support/mtls.ts";
 import { ROOT } from "../support/processes.ts";
+import { readCommands } from "../support/readme_commands.ts";
 import { until } from "../support/world.ts";
 import { Cluster, PLACES } from "./cluster.ts";
 import { expose, spawnRegistering, startLaptop, untilThere } from "./connectors.ts";
@@ -27,6 +29,46 @@ Deno.test("every manifest is applied", async () => {
     () => ok(false, "an unknown field is refused"),
     (error) => match(error.message, /replica/),
   );
+});
+
+Deno.test("the commands of docs/kubernetes.md that make or change objects do so, in their order", async () => {
+  await using cluster = await Cluster.start();
+  const headings = [
+    "From an empty cluster to your laptop",
+    "Replicas",
+    "Upgrading without a refused visitor",
+  ];
+  const commands = await Promise.all(
+    headings.map((each) => readCommands("docs/kubernetes.md", each, { language: "sh" })),
+  );
+  const making = commands.flat().filter((each) =>
+    /^kubectl .*\b(apply|create|set image)\b/.test(each)
+  );
+  strictEqual(making.length, 5, making.join("\n"));
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.symlink(`${ROOT}/install`, `${folder}/install`);
+    await Deno.mkdir(`${folder}/certs`);
+    const { root, leaf } = await makePki();
+    await Deno.writeTextFile(`${folder}/certs/root.cert`, root.certificate);
+    await Deno.writeTextFile(`${folder}/certs/leaf.cert`, leaf.certificate);
+    await Deno.writeTextFile(`${folder}/certs/leaf.key`, leaf.key);
+    const KUBECONFIG = await cluster.kubeconfig({ token: "admin" });
+    for (const command of making) {
+      const { code, stderr } = await runProgram("sh", {
+        args: ["-c", command],
+        cwd: folder,
+        env: { KUBECONFIG },
+      });
+      strictEqual(code, 0, `${command}: ${stderr}`);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+  const deployment = await cluster.get("/apis/apps/v1/namespaces/connector/deployments/connector");
+  strictEqual(deployment?.spec.replicas, 3);
+  strictEqual(deployment?.spec.strategy.type, "RollingUpdate");
+  match(deployment?.spec.template.spec.containers[0].image, /:NEXT$/);
 });
 
 Deno.test("the rights of connector.yaml are enough for one connector, and give nothing else", async () => {
