@@ -206,6 +206,50 @@ Deno.test("what is deleted all the time is made less and less often, and the lis
   ok(made <= 35, `${made} objects were made in ${seconds} s`);
 });
 
+Deno.test("what others change or delete of a replica's objects is put right", async () => {
+  await using double = new KubernetesDouble();
+  await using connector = await register(double, { replica: true });
+  connector.reports.push(report("web"));
+  await until(() => connector.said.at(-1)?.state === "registered", "it is registered");
+  const addresses = () => double.objects.get(SLICE_PATH)?.endpoints[0].addresses;
+  deepStrictEqual(addresses(), ["10.0.0.1"]);
+  // The watches may begin after all was made.
+  await until(() => double.asked.filter(({ query }) => query.has("watch")).length === 3, "watched");
+
+  const slice = double.objects.get(SLICE_PATH);
+  ok(slice);
+  double.put(SLICE_PATH, { ...slice, endpoints: [{ addresses: ["9.9.9.9"] }] });
+  await until(() => addresses()?.[0] === "10.0.0.1", "the slice is put right");
+  for (const path of [SLICE_PATH, LEASE_PATH, SERVICE_PATH]) {
+    double.remove(path);
+    await until(() => double.objects.has(path), `${path} is made again`);
+  }
+  const made = double.objects.get(SERVICE_PATH);
+  ok(made);
+  // The endpoints of a selector would stay beside the replica's.
+  double.put(SERVICE_PATH, { ...made, spec: { ...made.spec, selector: { app: "x" } } });
+  await until(() => {
+    const now = double.objects.get(SERVICE_PATH);
+    return now !== undefined && now.spec.selector === undefined &&
+      now.metadata.uid !== made.metadata.uid;
+  }, "the Service is made anew");
+});
+
+Deno.test("a Service that is held back by a finalizer is made again once it is gone", async () => {
+  await using double = new KubernetesDouble();
+  await using connector = await register(double);
+  connector.reports.push(report("web"));
+  await until(() => connector.said.at(-1)?.state === "registered", "it is registered");
+  await until(() => double.asked.some(({ query }) => query.has("watch")), "watched");
+  const held = double.objects.get(SERVICE_PATH);
+  ok(held);
+  const { uid } = held.metadata;
+  const deletionTimestamp = "2026-01-01T00:00:00Z";
+  double.put(SERVICE_PATH, { ...held, metadata: { ...held.metadata, deletionTimestamp } });
+  double.remove(SERVICE_PATH);
+  await until(() => (double.objects.get(SERVICE_PATH)?.metadata.uid ?? uid) !== uid, "it is made");
+});
+
 Deno.test("looking for what others have left asks about each of them once, however much it has", async () => {
   await using double = new KubernetesDouble();
   double.put("/api/v1/namespaces/shipyard/pods/alive", { metadata: { name: "alive" } });

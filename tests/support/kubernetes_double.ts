@@ -9,6 +9,7 @@ export interface DoubledObject {
     name: string;
     uid?: string;
     resourceVersion?: string;
+    deletionTimestamp?: string;
     labels?: Record<string, string>;
     annotations?: Record<string, string>;
   };
