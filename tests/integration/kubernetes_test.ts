@@ -327,6 +327,35 @@ Deno.test("a service that a living replica has taken up since is that one's", as
   strictEqual(double.objects.get(LEASE_PATH)?.spec.holderIdentity, "pod/shipyard/other");
 });
 
+Deno.test("a replica hands over what peers expose, and waits for nobody to take what it exposes itself", async () => {
+  await using double = new KubernetesDouble();
+  const { claimKey: _claimKey, takenUpAt: _takenUpAt, ...own } = report("own");
+  {
+    await using alone = await register(double, { replica: true });
+    alone.reports.push({ ...own, type: "remote" });
+    await until(() => alone.said.at(-1)?.state === "registered", "it is registered");
+    const begun = performance.now();
+    await alone.integration.handOver(AbortSignal.timeout(5000));
+    ok(performance.now() - begun < 1000);
+  }
+  await using connector = await register(double, { replica: true });
+  connector.reports.push({ ...own, type: "remote" }, report("web"));
+  const registered = () => connector.said.filter(({ state }) => state === "registered").length;
+  await until(() => registered() === 2, "both are registered");
+  await until(() => double.asked.filter(({ query }) => query.has("watch")).length === 6, "watched");
+  let handedOver = false;
+  const handingOver = connector.integration.handOver(AbortSignal.timeout(5000))
+    .then(() => handedOver = true);
+  await delay(50);
+  strictEqual(handedOver, false);
+  const lease = double.objects.get(LEASE_PATH);
+  ok(lease);
+  const spec = { ...lease.spec, holderIdentity: "pod/shipyard/two", leaseTransitions: 2 };
+  double.put(LEASE_PATH, { ...lease, spec });
+  await handingOver;
+  strictEqual(connector.said.at(-1)?.state, "moved");
+});
+
 Deno.test("a connector without a name of its own is refused: it would remove what another one has made", async () => {
   await using double = new KubernetesDouble();
   const KUBECONFIG = await double.kubeconfig();

@@ -217,7 +217,10 @@ export class KubernetesIntegration implements Integration {
       signal.addEventListener("abort", () => resolve(), { once: true })
     );
     this.#read();
-    const kept = () => [...this.#claims.keys()].some((name) => this.#wanted.has(name));
+    // What this connector exposes itself no peer asks for elsewhere.
+    const isPeers = ({ claim }: Wanted) => claim !== this.#maker.owner;
+    const kept = () =>
+      [...this.#wanted.values()].some((each) => isPeers(each) && this.#claims.has(each.name));
     if (!kept()) return;
     while (kept() && !signal.aborted) await Promise.race([this.#changed.promise, aborted]);
     // Those who were sent here a moment ago still come.
