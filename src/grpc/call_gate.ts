@@ -71,7 +71,7 @@ export class CallGate {
       return refuse(UNIMPLEMENTED, { rule: "encoding", reason });
     }
     const control = headers[":path"] !== RemoteConnectionService.openStream.path;
-    if (control && !takeCall(connection.source)) return this.#cut(stream, connection);
+    if (control && !takeCall(connection.source)) return this.#cut(connection);
     const obstacle = control ? this.#takeControlCall(connection) : takeLink(connection);
     if (obstacle !== undefined) {
       return refuse(RESOURCE_EXHAUSTED, { rule: "calls", reason: obstacle });
@@ -91,7 +91,7 @@ export class CallGate {
   }
 
   /** Ends a connection for a call too many. False: that is not answered, but ends with its connection. */
-  #cut(stream: ServerHttp2Stream, connection: Connection): false {
+  #cut(connection: Connection): false {
     const { session } = connection;
     if (connection.overdrawn || session === undefined) return false;
     connection.overdrawn = true;

@@ -6,7 +6,7 @@ import { demandWrong, workarounds } from "../support/platform.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const FOLDER = "src/platform/";
-const TESTS = ["tests/platform/", "tests/programs/", "tests/endurance/", "tests/slow/"];
+const TESTS = ["tests/platform/", "tests/programs/", "tests/endurance/"];
 
 function read(path: string): string {
   return Deno.readTextFileSync(new URL(path, ROOT));
