@@ -139,13 +139,16 @@ Deno.test("a lease says who has a service, since when, and how often it has move
   });
 });
 
-Deno.test("what is made is known by its label or its annotation, and pods by their owner", () => {
+Deno.test("what is made is known by its annotations, and pods by their owner", () => {
   const named = (metadata: Record<string, unknown>) =>
     isMade({ metadata: { name: "x", ...metadata } });
   strictEqual(named({}), false);
   strictEqual(named({ labels: { "app.kubernetes.io/managed-by": "Helm" } }), false);
-  strictEqual(named({ labels: { "app.kubernetes.io/managed-by": "connector" } }), true);
-  strictEqual(named({ annotations: { "connector.jumppad.dev/owner": "host/a" } }), true);
+  // By hand, for a Service that leads to a connector.
+  strictEqual(named({ labels: { "app.kubernetes.io/managed-by": "connector" } }), false);
+  for (const name of ["owner", "service", "service-id", "claim"]) {
+    strictEqual(named({ annotations: { [`connector.jumppad.dev/${name}`]: "x" } }), true);
+  }
   deepStrictEqual(podOf("pod/n/a"), { namespace: "n", name: "a" });
   for (const none of ["host/a", "pod/../a", "pod/n/..", "pod/n/a/b", "pod/N/a", "pod/n/a?x"]) {
     strictEqual(podOf(none), undefined, none);

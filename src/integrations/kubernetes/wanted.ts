@@ -101,11 +101,13 @@ export function wantedOf(
   return { wanted, unfit };
 }
 
-/** Whether connectors have made an object: by its label, or by its annotation if somebody has taken the label away. */
+/**
+ * Whether connectors have made an object: by any of its annotations, since somebody may have taken others, or the label,
+ * away. The label alone says nothing: people write it by hand.
+ */
 export function isMade(object: KubernetesObject): boolean {
-  const { labels, annotations } = object.metadata;
-  return labels?.["app.kubernetes.io/managed-by"] === "connector" ||
-    annotations?.[OWNER] !== undefined;
+  const { annotations } = object.metadata;
+  return [OWNER, SERVICE, SERVICE_ID, CLAIM].some((name) => annotations?.[name] !== undefined);
 }
 
 /** Which connector has an object. */
