@@ -15,8 +15,15 @@ export interface Suite {
 export const SUITES: Readonly<Record<string, Suite>> = {
   fast: {
     groups: [
-      ["tests/e2e", "--ignore=tests/e2e/slow", "tests/fuzz", "tests/contract"],
-      ["tests/unit", "tests/property", "tests/integration", "tests/platform"],
+      [
+        "tests/e2e",
+        "--ignore=tests/e2e/slow",
+        "tests/fuzz",
+        "tests/contract",
+        "tests/property",
+        "tests/platform",
+      ],
+      ["tests/unit", "tests/integration"],
     ],
   },
   slow: {

@@ -31,12 +31,17 @@ class ScriptedApi {
 
   async *watch(
     _resource: unknown,
-    { resourceVersion, signal }: { resourceVersion: string; signal: AbortSignal },
+    { resourceVersion, onOpen, signal }: {
+      resourceVersion: string;
+      onOpen: () => void;
+      signal: AbortSignal;
+    },
   ): AsyncGenerator<WatchEvent<Service>> {
     this.asked.push(`watch ${resourceVersion}`);
     const scripted = this.watches.shift();
-    if (scripted) yield* scripted();
-    else await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+    if (scripted) return yield* scripted();
+    onOpen();
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   }
 }
 
@@ -77,8 +82,6 @@ Deno.test("a watch goes on from the last version that it has told of, bookmarks 
     yield { type: "MODIFIED", object: service("a", "6") };
     yield { type: "DELETED", object: service("b", "7") };
     yield { type: "BOOKMARK", object: { metadata: { name: "", resourceVersion: "90" } } };
-    // Long enough to be no failure.
-    await new Promise((resolve) => setTimeout(resolve, 250));
   });
   const { cache, changes, problems } = cacheOf(api);
   await using _cache = cache;
@@ -105,7 +108,7 @@ Deno.test("where the history is forgotten, everything is listed anew, and what i
   deepStrictEqual(api.asked, ["list", "watch 5", "list", "watch 50"]);
   // What is as it was is not told again.
   deepStrictEqual(changes, ["a", "b", "c", "b"]);
-  deepStrictEqual(problems, [undefined, undefined]);
+  deepStrictEqual(problems, [], "that is no problem");
 });
 
 Deno.test("a watch that fails is said, and tried again from where it was", async () => {
@@ -119,5 +122,7 @@ Deno.test("a watch that fails is said, and tried again from where it was", async
   cache.start();
   await until(() => api.asked.length === 3, "the next watch has begun");
   deepStrictEqual(api.asked, ["list", "watch 1", "watch 1"]);
-  deepStrictEqual(problems, [undefined, "unavailable", undefined]);
+  deepStrictEqual(problems, ["unavailable"]);
+  await until(() => problems.length === 2, "it has lasted");
+  deepStrictEqual(problems, ["unavailable", undefined]);
 });
