@@ -1,5 +1,5 @@
-// The manifests of install/ against a real API server, which refuses fields that it does not know: they are applied, the
-// rights that they give are enough and no more, and kubectl reads what connectors make.
+// The manifests of install/ against a real API server, which refuses fields that it does not know: they are applied, and the
+// rights that they give are enough and no more.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { runProgram } from "../support/child.ts";
@@ -7,9 +7,8 @@ import { makePki } from "../support/mtls.ts";
 import { ROOT } from "../support/processes.ts";
 import { readCommands } from "../support/readme_commands.ts";
 import { until } from "../support/world.ts";
-import { Cluster, PLACES } from "./cluster.ts";
+import { Cluster } from "./cluster.ts";
 import { expose, spawnRegistering, startLaptop, untilThere } from "./connectors.ts";
-import { LinkBalancer, startReplicas, untilAt } from "./replicas.ts";
 
 const FOLDER = `${ROOT}/install/kubernetes`;
 
@@ -110,33 +109,4 @@ Deno.test("the rights of connector.yaml are enough for one connector, and give n
     mayI("deletecollection", "services"),
   ]);
   deepStrictEqual(denied, denied.map(() => false));
-});
-
-Deno.test("kubectl reads what a replica makes, as one would to find the owner", async () => {
-  await using cluster = await Cluster.start();
-  await using world = await startReplicas(cluster, 1);
-  const [replica] = world.replicas;
-  ok(replica);
-  await using balancer = new LinkBalancer([replica.host]);
-  await using laptop = await startLaptop();
-  const { port } = await expose(laptop, { name: "web", at: balancer.address });
-  await untilAt(cluster, "web", replica);
-  await untilThere(cluster, `${PLACES.services}/web`);
-  const kubectl = async (...args: string[]) => {
-    const { code, stdout, stderr } = await runProgram("kubectl", {
-      args: ["--kubeconfig", await cluster.kubeconfig({ token: "admin" }), ...args],
-    });
-    strictEqual(code, 0, stderr);
-    return stdout;
-  };
-  match(await kubectl("get", "service", "web"), new RegExp(`web +ClusterIP .*${port}/TCP`));
-  match(
-    await kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=web"),
-    new RegExp(`web-connector +IPv4 +${port} +${replica.podIp}`),
-  );
-  match(await kubectl("get", "lease", "web"), new RegExp(`web +pod/shipyard/${replica.pod}`));
-  match(
-    await kubectl("get", "services", "-l", "app.kubernetes.io/managed-by=connector"),
-    /^web /m,
-  );
 });

@@ -1,8 +1,10 @@
 // Several replicas behind one address, with the rights of install/kubernetes/replicas.yaml, against a real API server: who
-// has a service, and what becomes of it when that one is killed, drains, or comes back late.
+// has a service, and what becomes of it when that one is killed, drains, or comes back late. No other tests start replicas:
+// they listen on the same ports.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";
+import { runProgram } from "../support/child.ts";
 import { spawnConnector } from "../support/processes.ts";
 import { refuses, until } from "../support/world.ts";
 import { Cluster, PLACES } from "./cluster.ts";
@@ -261,4 +263,33 @@ Deno.test("without POD_IP a connector makes the contract's Services, whatever it
   const { spec } = await untilThere(cluster, `${PLACES.services}/web`);
   deepStrictEqual(spec.selector, { app: "connector" });
   strictEqual(await refuses(port), false);
+});
+
+Deno.test("kubectl reads what a replica makes, as one would to find the owner", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 1);
+  const [replica] = world.replicas;
+  ok(replica);
+  await using balancer = new LinkBalancer([replica.host]);
+  await using laptop = await startLaptop();
+  const { port } = await expose(laptop, { name: "web", at: balancer.address });
+  await untilAt(cluster, "web", replica);
+  await untilThere(cluster, `${PLACES.services}/web`);
+  const kubectl = async (...args: string[]) => {
+    const { code, stdout, stderr } = await runProgram("kubectl", {
+      args: ["--kubeconfig", await cluster.kubeconfig({ token: "admin" }), ...args],
+    });
+    strictEqual(code, 0, stderr);
+    return stdout;
+  };
+  match(await kubectl("get", "service", "web"), new RegExp(`web +ClusterIP .*${port}/TCP`));
+  match(
+    await kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=web"),
+    new RegExp(`web-connector +IPv4 +${port} +${replica.podIp}`),
+  );
+  match(await kubectl("get", "lease", "web"), new RegExp(`web +pod/shipyard/${replica.pod}`));
+  match(
+    await kubectl("get", "services", "-l", "app.kubernetes.io/managed-by=connector"),
+    /^web /m,
+  );
 });
