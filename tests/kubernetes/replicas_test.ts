@@ -26,6 +26,43 @@ async function registrationAt({ connector }: Replica, id: string): Promise<strin
     ?.state;
 }
 
+/**
+ * Visitors of a service at four places, one after the other at each. Whoever looks the endpoint up goes there up to a
+ * second later, as with kube-proxy.
+ */
+class Visitors implements AsyncDisposable {
+  readonly failures: string[] = [];
+  /** How many have come at each place, served or not. */
+  readonly #come = [0, 0, 0, 0];
+  readonly #ended = new AbortController();
+  readonly #coming: Promise<void>[];
+
+  constructor(cluster: Cluster, { name, port }: { name: string; port: number }) {
+    this.#coming = this.#come.map(async (_, place) => {
+      while (!this.#ended.signal.aborted) {
+        const [podIp = "no endpoint"] = await endpointsOf(cluster, name);
+        await delay(Math.random() * 1000);
+        await visit(podIp, port).catch((error) => this.failures.push(`${podIp}: ${error}`));
+        this.#come[place] = (this.#come[place] ?? 0) + 1;
+      }
+    });
+  }
+
+  /** Resolves when two more have come at each place: the second one has looked the endpoint up since. */
+  async untilMore(): Promise<void> {
+    const before = [...this.#come];
+    await until(
+      () => this.#come.every((count, place) => count >= (before[place] ?? 0) + 2),
+      "visitors have come",
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort();
+    await Promise.all(this.#coming);
+  }
+}
+
 Deno.test("a Service leads to the replica that has the link, and to no other", async () => {
   await using cluster = await Cluster.start();
   await using world = await startReplicas(cluster, 3);
@@ -88,9 +125,18 @@ async function killOwner({ services, withinMs }: { services: number; withinMs: n
   };
   await until(async () => !(await uidsNow()).includes(undefined), "all Services are there");
   const uids = await uidsNow();
+  const [[name, port] = ["", 0]] = ports;
+  await using visitors = new Visitors(cluster, { name, port });
+  await visitors.untilMore();
+  deepStrictEqual(visitors.failures, []);
   await killed.connector.stop("SIGKILL");
   const tookMs = await untilAllAt(cluster, names, successor);
   ok(tookMs < withinMs, `it took ${tookMs} ms`);
+  // Those who looked the endpoint up before it had followed.
+  await visitors.untilMore();
+  visitors.failures.length = 0;
+  await visitors.untilMore();
+  deepStrictEqual(visitors.failures, [], "whoever comes now is served");
   for (const port of ports.values()) await visit(successor.podIp, port);
   // The very same Services, with the addresses that visitors know.
   deepStrictEqual(await uidsNow(), uids);
@@ -108,36 +154,14 @@ Deno.test("a replica that drains: no visitor is refused, and its port closes las
   await untilAt(cluster, "web", leaving);
   await until(async () => await registrationAt(leaving, id) === "registered", "it is registered");
 
-  // Whoever looked an endpoint up goes there up to a second later, as with kube-proxy.
-  const visiting = new AbortController();
-  let visits = 0;
-  const failures: string[] = [];
-  const visitors = Array.from({ length: 4 }, async () => {
-    while (!visiting.signal.aborted) {
-      const [podIp = "10.0.0.250"] = await endpointsOf(cluster, "web");
-      await delay(Math.random() * 1000);
-      try {
-        await visit(podIp, port);
-        visits += 1;
-      } catch (error) {
-        failures.push(`${podIp}: ${error}`);
-      }
-    }
-  });
+  await using visitors = new Visitors(cluster, { name: "web", port });
   const stopped = leaving.connector.stop("SIGTERM", { timeoutMs: 30_000 });
   await untilAt(cluster, "web", successor);
   // Its port is open still.
   await visit(leaving.podIp, port);
   strictEqual((await stopped).code, 0);
-  const visitsBefore = visits;
-  await until(
-    () => visits + failures.length >= visitsBefore + 8,
-    "visitors have come after its end",
-  );
-  visiting.abort();
-  await Promise.all(visitors);
-  deepStrictEqual(failures, []);
-  ok(visits > 10, `${visits} visits`);
+  await visitors.untilMore();
+  deepStrictEqual(visitors.failures, []);
   await untilAt(cluster, "web", successor);
 });
 
