@@ -2,8 +2,8 @@
 // named, it runs all of them. With `--suite NAME` it runs those of another suite.
 
 import { ROOT } from "./build_run.ts";
-import { namesPaths, runGroups } from "./test_groups.ts";
-import { SUITES } from "./test_suites.ts";
+import { namesPaths, runGroups } from "./run_groups.ts";
+import { SUITES } from "./suites.ts";
 
 const [name, flags] = Deno.args[0] === "--suite"
   ? [Deno.args[1] ?? "", Deno.args.slice(2)]

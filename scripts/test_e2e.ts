@@ -3,7 +3,7 @@
 // the integration tests as well.
 
 import * as path from "node:path";
-import { namesPaths, runGroups } from "./test_groups.ts";
+import { namesPaths, runGroups } from "./run_groups.ts";
 
 const { executable, sockets, rest } = readArguments(Deno.args);
 if (executable !== undefined && !Deno.statSync(executable).isFile) {

@@ -1,7 +1,7 @@
 // Every test file belongs to one suite that `.ci/run` runs.
 
 import { deepStrictEqual, ok } from "node:assert/strict";
-import { SUITES } from "../../scripts/test_suites.ts";
+import { SUITES } from "../../scripts/suites.ts";
 import { ROOT } from "../support/processes.ts";
 
 /** What tasks of their own run. */

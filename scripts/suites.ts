@@ -1,7 +1,7 @@
 // The suites of scripts/test.ts. Tests that need programs of their own, and those that need the whole machine for
 // themselves, are tasks of deno.json by themselves: tests/programs and tests/endurance.
 
-import type { Group } from "./test_groups.ts";
+import type { Group } from "./run_groups.ts";
 
 /** Tests that run together. */
 export interface Suite {
