@@ -4,9 +4,13 @@
 
 import type { Logger } from "@logtape/logtape";
 import { createApp } from "./api/app.ts";
+import { Metrics } from "./api/metrics.ts";
+import type { MetricSources } from "./api/metrics_text.ts";
+import { createMetricsApp } from "./api/metrics_app.ts";
 import { TokenFile } from "./api/token_file.ts";
 import { isLoopback } from "./api/client.ts";
 import { type Address, formatAddress } from "./model/address.ts";
+import type { ResolveHost } from "./binding.ts";
 import { AuditLog, BoundedLog } from "./bounded_log.ts";
 import { type HttpServer, serveHttp } from "./api/serve_http.ts";
 import type { LoadedTls, TlsPaths } from "./cli/tls.ts";
@@ -35,6 +39,7 @@ import { chooseNetwork } from "./net/choose_network.ts";
 import { addressesOf } from "./net/interfaces.ts";
 import { OwnListeners } from "./net/own_listeners.ts";
 import type { SocketKind } from "./net/socket_kinds.ts";
+import { AccessLog } from "./tunnel/access_log.ts";
 import { Connector, type ConnectorOptions } from "./tunnel/connector.ts";
 import { summaryOf } from "./tunnel/counters.ts";
 import type { PolicyInForce } from "./tunnel/policy_in_force.ts";
@@ -49,6 +54,9 @@ const GRPC_GRACE_MS = 1000;
  */
 const HAND_OVER_MS = 8000;
 
+/** What is said of a program whose caller says nothing of it. */
+const UNKNOWN_BUILD = { version: "", commit: "" };
+
 /** What a connector does, as plain values. */
 export interface AssembleOptions {
   /** Where the gRPC server listens; port 0 takes any. */
@@ -57,6 +65,8 @@ export interface AssembleOptions {
   httpBind?: Address;
   /** Path of the Unix socket on which REST is served, too. */
   apiSocket?: string;
+  /** Where `GET /metrics` is served, too; port 0 takes any. Absent when REST alone has it. */
+  metricsBind?: Address;
   /** Present when connectors speak mTLS and REST is served over TLS. */
   tls?: TlsPaths;
   /** Path of the tokens of which the API needs one. Default: it needs none. */
@@ -97,6 +107,10 @@ export interface AssembleOptions {
 /** What a connector is given by the process that it runs in. */
 export interface Surroundings {
   logger: Logger;
+  /** Where a line is written for each connection that has ended. Default: nowhere. */
+  accessLogger?: Logger | undefined;
+  /** What runs, for metrics. */
+  build?: MetricSources["build"];
   /** The variables that may name a proxy. */
   proxyVariables: ProxyVariables;
   /** The variables that say where a scheduler is. Default: none is set. */
@@ -138,7 +152,15 @@ export interface CloseOptions {
  */
 export async function assemble(
   options: AssembleOptions,
-  { logger, proxyVariables, schedulerVariables = {}, signal, replace = {} }: Surroundings,
+  {
+    logger,
+    accessLogger,
+    build = UNKNOWN_BUILD,
+    proxyVariables,
+    schedulerVariables = {},
+    signal,
+    replace = {},
+  }: Surroundings,
 ): Promise<RunningConnector> {
   await using stack = new AsyncDisposableStack();
   // A name server that does not answer, or a pipe into which nobody writes, must not hold up an end.
@@ -210,11 +232,12 @@ export async function assemble(
     register: (id, registration) => connector.register(id, registration),
     logger,
   });
+  if (accessLogger) stack.use(new AccessLog(connector.events, accessLogger));
   // Before anybody can change what is exposed, and with it the file.
   connector.restore(stateFile?.services ?? []);
 
   // Before anybody listens there: a peer that is let in must not be led to a server that has just begun.
-  for (const bind of [options.grpcBind, options.httpBind]) {
+  for (const bind of [options.grpcBind, options.httpBind, options.metricsBind]) {
     if (bind !== undefined && bind.port !== 0) stack.use(listeners.add(bind));
   }
   // Neither of the two APIs hides what is done by the other.
@@ -242,8 +265,17 @@ export async function assemble(
   });
   stack.use(grpc);
   if (options.grpcBind.port === 0) stack.use(listeners.add(grpc.address));
+  const metrics = stack.use(
+    new Metrics({
+      connector,
+      build,
+      ...(tlsFiles && { certificates: () => tlsFiles.ends }),
+      files: () => files.states,
+    }),
+  );
   const app = createApp({
     control: connector,
+    metrics,
     issuer: tls?.issuer,
     problem: () => tls?.identity.problem(),
     notes: () => [
@@ -273,10 +305,22 @@ export async function assemble(
       !(await resolveBind(http.address.host)).every(isLoopback);
     if (isOpen) warnOfOpenApi(http.address, logger);
   }
+  const metricsHttp = options.metricsBind && await serveMetrics(metrics, {
+    bind: options.metricsBind,
+    allowedHosts: options.httpAllowedHosts,
+    resolveBind,
+    tls,
+    logger,
+  });
+  if (metricsHttp) stack.use(metricsHttp);
+  if (options.metricsBind?.port === 0 && metricsHttp?.address !== undefined) {
+    stack.use(listeners.add(metricsHttp.address));
+  }
   tlsFiles?.hand({
     onExchange(identity) {
       grpc.renew(identity);
       http.renew(identity);
+      metricsHttp?.renew(identity);
     },
     onRevoked() {
       connector.abortRevoked();
@@ -292,6 +336,7 @@ export async function assemble(
     connector,
     grpc,
     http,
+    metricsHttp,
     files,
     handOver: integration?.handOver && ((signal) => integration.handOver?.(signal)),
     resources: stack.move(),
@@ -306,7 +351,9 @@ export class RunningConnector implements AsyncDisposable {
   readonly grpc: GrpcServer;
   /** Where the REST API is; the port is the real one. Undefined where it has the Unix socket alone. */
   readonly httpAddress: Address | undefined;
-  readonly #http: HttpServer;
+  /** Where metrics are, besides REST; the port is the real one. */
+  readonly metricsAddress: Address | undefined;
+  readonly #servers: readonly HttpServer[];
   readonly #files: WatchedFiles;
   readonly #handOver: ((signal: AbortSignal) => Promise<void> | undefined) | undefined;
   readonly #resources: AsyncDisposableStack;
@@ -314,10 +361,11 @@ export class RunningConnector implements AsyncDisposable {
   #closed: Promise<void> | undefined;
 
   /** `resources` has all that is to be released in the end. */
-  constructor({ connector, grpc, http, files, handOver, resources }: {
+  constructor({ connector, grpc, http, metricsHttp, files, handOver, resources }: {
     connector: Connector;
     grpc: GrpcServer;
     http: HttpServer;
+    metricsHttp: HttpServer | undefined;
     files: WatchedFiles;
     /** Waits for visitors to be sent elsewhere. */
     handOver: ((signal: AbortSignal) => Promise<void> | undefined) | undefined;
@@ -326,7 +374,8 @@ export class RunningConnector implements AsyncDisposable {
     this.connector = connector;
     this.grpc = grpc;
     this.httpAddress = http.address;
-    this.#http = http;
+    this.metricsAddress = metricsHttp?.address;
+    this.#servers = [http, ...(metricsHttp ? [metricsHttp] : [])];
     this.#files = files;
     this.#handOver = handOver;
     this.#resources = resources;
@@ -368,7 +417,7 @@ export class RunningConnector implements AsyncDisposable {
   async #close({ drainMs, signal }: Required<CloseOptions>): Promise<void> {
     await using _resources = this.#resources;
     // Nothing new is let in before anything is ended.
-    const httpClosed = this.#http.close({ signal });
+    const httpClosed = Promise.all(this.#servers.map((server) => server.close({ signal })));
     // Peers that dialled us open their next link elsewhere; over those that are open visitors are carried still.
     this.grpc.drain();
     if (this.#handOver && drainMs > 0) {
@@ -382,6 +431,28 @@ export class RunningConnector implements AsyncDisposable {
     // The last bytes of a call may still be under way when it has ended here.
     await this.grpc.close({ graceMs: GRPC_GRACE_MS, signal });
   }
+}
+
+/** Serves `GET /metrics` on a port of its own, over TLS where REST is. */
+function serveMetrics(
+  metrics: Metrics,
+  { bind, allowedHosts, resolveBind, tls, logger }: {
+    bind: Address;
+    allowedHosts: readonly string[];
+    resolveBind: ResolveHost;
+    tls: LoadedTls | undefined;
+    logger: Logger;
+  },
+): Promise<HttpServer> {
+  metrics.start();
+  const { fetch } = createMetricsApp({ metrics, allowedHosts: [...allowedHosts, bind.host] });
+  return serveHttp({ bind }, {
+    fetch,
+    resolveBind,
+    tls: tls?.identity,
+    logger,
+    naming: { what: "serve metrics", flag: "--metrics-bind" },
+  });
 }
 
 /** Logs who did what by gRPC's control API. */

@@ -21,6 +21,9 @@ export type LogLevel = typeof LOG_LEVELS[number];
 export const LOG_FORMATS = ["text", "json"] as const;
 export type LogFormat = typeof LOG_FORMATS[number];
 
+/** What the access log is logged to: it goes to an output of its own, whatever the level of the log. */
+export const ACCESS_CATEGORY = ["connector", "access"] as const;
+
 /** Where lines go: `Deno.stderr`, or a test's own. */
 export interface LogOutput {
   /** Writes some of the bytes and resolves with how many. */
@@ -33,6 +36,10 @@ export interface LoggingOptions {
   format: LogFormat;
   /** Default: stderr. */
   output?: LogOutput;
+  /** How lines of the access log look. Default: there are none. */
+  access?: LogFormat | undefined;
+  /** Where they go. Default: stdout. */
+  accessOutput?: LogOutput;
   /** How long `flush` and disposal wait for the output, in milliseconds. Default: 2 s. */
   flushTimeoutMs?: number;
 }
@@ -66,22 +73,44 @@ const TAPE_LEVELS: Record<LogLevel, TapeLevel> = {
 
 /** Sends what every logger logs to the output; what was set up before is replaced. */
 export async function configureLogging(options: LoggingOptions): Promise<Logging> {
-  const writer = new LineWriter(options);
-  const sink = Object.assign((record: LogRecord) => writer.write(record), {
-    [Symbol.asyncDispose]: () => writer.flush(),
+  const { level, format, output = Deno.stderr, access, accessOutput = Deno.stdout } = options;
+  const { flushTimeoutMs = FLUSH_TIMEOUT_MS } = options;
+  const writer = new LineWriter({
+    format: format === "json" ? formatJson : formatText,
+    output,
+    flushTimeoutMs,
+  });
+  const accessWriter = new LineWriter({
+    format: access === "json" ? formatAccessJson : formatAccessText,
+    output: accessOutput,
+    flushTimeoutMs,
   });
   await configure({
     reset: true,
-    sinks: { lines: sink },
+    sinks: { lines: sinkOf(writer), access: sinkOf(accessWriter) },
     loggers: [
-      { category: [], sinks: ["lines"], lowestLevel: TAPE_LEVELS[options.level] },
+      { category: [], sinks: ["lines"], lowestLevel: TAPE_LEVELS[level] },
+      {
+        category: [...ACCESS_CATEGORY],
+        sinks: access === undefined ? [] : ["access"],
+        parentSinks: "override",
+        lowestLevel: "info",
+      },
       { category: ["logtape", "meta"], lowestLevel: "warning" },
     ],
   });
   return {
-    flush: () => writer.flush(),
+    flush: async () => {
+      await Promise.all([writer.flush(), accessWriter.flush()]);
+    },
     [Symbol.asyncDispose]: reset,
   };
+}
+
+function sinkOf(writer: LineWriter): ((record: LogRecord) => void) & AsyncDisposable {
+  return Object.assign((record: LogRecord) => writer.write(record), {
+    [Symbol.asyncDispose]: () => writer.flush(),
+  });
 }
 
 /** One line for people: `TIME LEVEL message key=value key="a value"`, with its line end. */
@@ -121,6 +150,23 @@ export function formatJson(record: LogRecord): string {
       depth: MAX_DEPTH + 1,
       room: { left: MAX_TEXT_LENGTH },
     }),
+  };
+  return `${plainJson(JSON.stringify(entry))}\n`;
+}
+
+/** A line of the access log for people: `TIME key=value key="a value"`. A message that is none of a connection stays. */
+export function formatAccessText({ timestamp, rawMessage, properties }: LogRecord): string {
+  const message = rawMessage === "connection" ? "" : ` ${textOf(String(rawMessage))}`;
+  return `${new Date(timestamp).toISOString()}${message}${fieldsText(properties)}\n`;
+}
+
+/** The same as one JSON object: `time`, and then the fields. */
+export function formatAccessJson({ timestamp, rawMessage, properties }: LogRecord): string {
+  const room = { left: MAX_TEXT_LENGTH };
+  const entry = {
+    time: new Date(timestamp).toISOString(),
+    ...(rawMessage !== "connection" && { message: String(rawMessage) }),
+    ...(toPlain(properties, { depth: MAX_DEPTH + 1, room }) as Record<string, Plain>), // An object stays one.
   };
   return `${plainJson(JSON.stringify(entry))}\n`;
 }
@@ -199,6 +245,12 @@ function textOf(value: Plain): string {
   return plainJson(JSON.stringify(value));
 }
 
+interface LineWriterOptions {
+  format: (record: LogRecord) => string;
+  output: LogOutput;
+  flushTimeoutMs: number;
+}
+
 /** Writes lines in order without ever blocking the caller; what cannot be written is dropped and counted. */
 class LineWriter {
   readonly #format: (record: LogRecord) => string;
@@ -210,10 +262,10 @@ class LineWriter {
   #dropped = 0;
   #running: Promise<void> | undefined;
 
-  constructor(options: LoggingOptions) {
-    this.#format = options.format === "json" ? formatJson : formatText;
-    this.#output = options.output ?? Deno.stderr;
-    this.#flushTimeoutMs = options.flushTimeoutMs ?? FLUSH_TIMEOUT_MS;
+  constructor({ format, output, flushTimeoutMs }: LineWriterOptions) {
+    this.#format = format;
+    this.#output = output;
+    this.#flushTimeoutMs = flushTimeoutMs;
   }
 
   write(record: LogRecord): void {

@@ -39,6 +39,18 @@ export interface WatchedGroup extends Disposable {
   readonly problem: string | undefined;
 }
 
+/** What became of the files of a group so far. */
+export interface WatchedState {
+  /** What the log calls them. */
+  name: string;
+  /** When the files that are in use were read. */
+  loadedAt: Date;
+  /** Whether the files as they were read last are those in use. */
+  current: boolean;
+  /** How often they were read again, by what became of that. */
+  reloads: Readonly<Record<"used" | "refused", number>>;
+}
+
 /** Times for tests, in milliseconds. */
 export interface WatchTimes {
   lookMs?: number;
@@ -90,6 +102,11 @@ export class WatchedFiles implements Disposable {
     if (!this.#disposed) this.#groups.add(group);
     this.#plan();
     return group;
+  }
+
+  /** What became of each group so far. */
+  get states(): WatchedState[] {
+    return [...this.#groups].map(({ state }) => state);
   }
 
   /** Reads all files again, changed or not. Resolves when that is done. Never rejects: what is refused is logged. */
@@ -153,6 +170,8 @@ class Group implements WatchedGroup {
   /** Why they were refused. */
   #refusal: string | undefined;
   #disposed = false;
+  #loadedAt = new Date(0);
+  readonly #reloads = { used: 0, refused: 0 };
 
   constructor(options: GroupOptions) {
     this.#options = options;
@@ -161,6 +180,15 @@ class Group implements WatchedGroup {
   get problem(): string | undefined {
     if (this.#refusal === undefined) return undefined;
     return `the ${this.#options.name} on disk are not used, those before them are: ${this.#refusal}`;
+  }
+
+  get state(): WatchedState {
+    return {
+      name: this.#options.name,
+      loadedAt: this.#loadedAt,
+      current: this.#refusal === undefined,
+      reloads: this.#reloads,
+    };
   }
 
   /** Whether they have changed and do not rest yet. */
@@ -177,6 +205,7 @@ class Group implements WatchedGroup {
   async start(): Promise<void> {
     this.#read = await stateOf(this.#options.paths);
     await this.#options.load(() => true);
+    this.#loadedAt = new Date();
     this.#readAt = performance.now();
   }
 
@@ -219,10 +248,13 @@ class Group implements WatchedGroup {
       if (state === undefined) throw noFiles(this.#options.paths);
       await load(() => !this.#disposed);
       this.#refusal = undefined;
+      this.#loadedAt = new Date();
+      this.#reloads.used += 1;
       if (!this.#disposed) logger.info("files reloaded", { files: name, cause });
     } catch (error) {
       // Whatever is in the files, and be it a defect that they lay bare, must not end what runs well.
       this.#refusal = reasonOf(error);
+      this.#reloads.refused += 1;
       if (this.#disposed || this.#refusal === before) return;
       const hint = error instanceof ConnectorError ? error.hint : undefined;
       const message = "changed files refused, those before them stay in use";

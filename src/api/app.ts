@@ -17,8 +17,16 @@ import type { Control, ExposeOptions, ServiceReport } from "../model/service.ts"
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import { type Client, isOnSocket } from "./client.ts";
 import { certificateRefusalOf, refusalOf } from "./guards.ts";
+import type { Metrics } from "./metrics.ts";
 import { oneLine, quoteValue } from "./quote.ts";
-import { errorResponse, jsonResponse, textResponse, withCommonHeaders } from "./responses.ts";
+import {
+  errorResponse,
+  jsonResponse,
+  methodNotAllowed,
+  pathOf,
+  textResponse,
+  withCommonHeaders,
+} from "./responses.ts";
 import { SharedAnswer, SharedResponse, shareText } from "./shared_answer.ts";
 import { Turns } from "./turns.ts";
 import { parseWait, serviceToJson } from "./schemas.ts";
@@ -30,6 +38,8 @@ export interface AppOptions {
   issuer?: LeafIssuer | undefined;
   /** Who may use it. Default: everybody. */
   access?: ApiAccess;
+  /** The numbers for `GET /metrics`; without them there is no such call. */
+  metrics?: Metrics;
   /** Names besides localhost by which browsers and this machine may use the API. Default: none. */
   allowedHosts?: readonly string[];
   /** Where requests that change something, or are forbidden, are logged with who sent them: bounded. Default: nowhere. */
@@ -154,7 +164,9 @@ function maxWaiting(): number {
 
 /** Every path and method there is. Each path ends with its answer to all other methods. */
 function createRoutes(
-  { control, issuer, access, problem, notes = () => [] }: AppOptions & { access: ApiAccess },
+  { control, issuer, access, problem, metrics, notes = () => [] }: AppOptions & {
+    access: ApiAccess;
+  },
   { bodies, logger }: { bodies: BodyReader; logger: Logger },
 ): Hono<Env> {
   const routes = new Hono<Env>();
@@ -182,8 +194,8 @@ function createRoutes(
     });
     await next();
   });
-  routes.all("/health", methodNotAllowed("GET, HEAD"));
-  routes.all("/ready", methodNotAllowed("GET, HEAD"));
+  routes.all("/health", onlyMethods("GET, HEAD"));
+  routes.all("/ready", onlyMethods("GET, HEAD"));
 
   routes.post("/expose", async (c) => {
     const waitMs = parseWait(c.req.query("wait"));
@@ -210,21 +222,26 @@ function createRoutes(
       waiting -= 1;
     }
   });
-  routes.all("/expose", methodNotAllowed("POST"));
+  routes.all("/expose", onlyMethods("POST"));
 
   routes.get("/expose/:id", (c) => jsonResponse(serviceToJson(control.get(c.req.param("id")))));
   routes.delete("/expose/:id", async (c) => {
     await control.destroy(c.req.param("id"));
     return c.body(null, 200);
   });
-  routes.all("/expose/:id", methodNotAllowed("GET, HEAD, DELETE"));
+  routes.all("/expose/:id", onlyMethods("GET, HEAD, DELETE"));
 
   routes.get("/list", async () => {
     return new SharedResponse(await list.get(), {
       headers: { "content-type": "application/json" },
     });
   });
-  routes.all("/list", methodNotAllowed("GET, HEAD"));
+  routes.all("/list", onlyMethods("GET, HEAD"));
+
+  if (metrics !== undefined) {
+    routes.get("/metrics", () => metrics.response());
+    routes.all("/metrics", onlyMethods("GET, HEAD"));
+  }
 
   if (issuer !== undefined) {
     routes.post("/certificate", async (c) => {
@@ -246,7 +263,7 @@ function createRoutes(
       });
       return c.json({ ca, certificate, private_key: privateKey });
     });
-    routes.all("/certificate", methodNotAllowed("POST"));
+    routes.all("/certificate", onlyMethods("POST"));
   }
 
   routes.notFound((c) => textResponse(404, `There is nothing at ${quoteValue(c.req.path)}`));
@@ -299,18 +316,6 @@ function readinessLine({ id, name, status, message }: ServiceReport): string {
   return oneLine(`${id} ${name}: ${status}${message === undefined ? "" : `, ${message}`}`);
 }
 
-function methodNotAllowed(allow: string): (c: Context) => Response {
-  return (c) => {
-    const response = textResponse(
-      405,
-      `Cannot answer ${quoteValue(c.req.method)} at ${quoteValue(c.req.path)}: want ${allow}`,
-    );
-    response.headers.set("allow", allow);
-    return response;
-  };
-}
-
-/** The path without the query, as it was sent: the URL of a hostile request need not parse. */
-function pathOf(request: Request): string {
-  return /^[a-z]+:\/\/[^/?#]*([^?#]*)/.exec(request.url)?.[1] ?? "";
+function onlyMethods(allow: string): (c: Context) => Response {
+  return (c) => methodNotAllowed(c.req, allow);
 }

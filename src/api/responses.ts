@@ -4,7 +4,7 @@
 import { HTTPException } from "hono/http-exception";
 import { ConnectorError, type ErrorCode } from "../model/errors.ts";
 import { plainJson } from "../plain_text.ts";
-import { oneLine } from "./quote.ts";
+import { oneLine, quoteValue } from "./quote.ts";
 
 /** The status of each code that says something to the caller; the others are ours to look into. */
 const STATUS: Partial<Record<ErrorCode, number>> = {
@@ -34,6 +34,24 @@ export function textResponse(status: number, text: string): Response {
     status,
     headers: { "content-type": "text/plain;charset=UTF-8" },
   });
+}
+
+/** The path of a request without the query, as it was sent: the URL of a hostile request need not parse. */
+export function pathOf(request: Request): string {
+  return /^[a-z]+:\/\/[^/?#]*([^?#]*)/.exec(request.url)?.[1] ?? "";
+}
+
+/** The answer to a request whose method its path does not have; `allow` are those that it has. */
+export function methodNotAllowed(
+  { method, path }: { method: string; path: string },
+  allow: string,
+): Response {
+  const response = textResponse(
+    405,
+    `Cannot answer ${quoteValue(method)} at ${quoteValue(path)}: want ${allow}`,
+  );
+  response.headers.set("allow", allow);
+  return response;
 }
 
 /** An answer of JSON in which nothing steers the terminal that shows it. */

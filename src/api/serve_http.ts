@@ -67,6 +67,8 @@ export interface HttpContent {
   /** Whose certificates may be shown, over TLS; asked at each use. Default: clients are not asked for any. */
   clients?: () => TrustedClients;
   logger: Logger;
+  /** What it is called where it cannot listen. Default: the REST API. */
+  naming?: { what: string; flag: string };
   /** Finds the addresses that stand for the host. Default: it stands for itself. */
   resolveBind?: ResolveHost;
   /** How long the answer to a wrong token is held back, in milliseconds. Default: `REFUSAL_MS`. */
@@ -94,7 +96,16 @@ export interface HttpServer extends Disposable {
  */
 export async function serveHttp(
   { bind, socket }: HttpPlaces,
-  { fetch, tls, clients, logger, bounds, resolveBind, refusalMs = REFUSAL_MS }: HttpContent,
+  {
+    fetch,
+    tls,
+    clients,
+    logger,
+    bounds,
+    resolveBind,
+    naming = { what: "serve the REST API", flag: "--http-bind" },
+    refusalMs = REFUSAL_MS,
+  }: HttpContent,
 ): Promise<HttpServer> {
   const log = new BoundedLog(logger);
   const connections = new Connections({
@@ -185,7 +196,7 @@ export async function serveHttp(
   if (bind !== undefined) {
     const bound = await bindEach(bind, { resolve: resolveBind, bindOne: accept })
       .catch((error) => {
-        throw bindError(error, { what: "serve the REST API", bind, flag: "--http-bind" });
+        throw bindError(error, { ...naming, bind });
       });
     listening.defer(() => bound.forEach((each) => each.close()));
     port = bound[0].port;

@@ -24,7 +24,7 @@ export interface CliIo {
   columns(stream: "stdout" | "stderr"): number | undefined;
   env: Readonly<Record<string, string | undefined>>;
   /** Runs until it is told to end, and resolves with the exit code. */
-  runConnector(options: RunOptions): Promise<number>;
+  runConnector(options: RunOptions, build: Build | undefined): Promise<number>;
   /** What this executable was built from; nothing when it runs from source. */
   build?: Build;
 }
@@ -74,7 +74,7 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
     createRunCommand(async (settings) => {
       const options = readRunOptions(settings);
       if (options.tls) refuseKeyLog(io.env);
-      setExitCode(await io.runConnector(options));
+      setExitCode(await io.runConnector(options, io.build));
     }, io),
   );
   program.addCommand(generateCertsCommand(io));
@@ -245,10 +245,10 @@ function processIo(): CliIo {
     env: new Proxy({}, {
       get: (_, name) => typeof name === "string" ? readVariable(name) : undefined,
     }),
-    async runConnector(options) {
+    async runConnector(options, build) {
       // Loaded only now, so that help and version need not wait for the servers' code.
       const { runConnector } = await import("./run.ts");
-      return await runConnector(options);
+      return await runConnector(options, build);
     },
   };
 }

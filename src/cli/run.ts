@@ -5,7 +5,7 @@ import { getLogger, type Logger } from "@logtape/logtape";
 import { formatAddress } from "../model/address.ts";
 import { assemble } from "../assemble.ts";
 import { ConnectorError } from "../model/errors.ts";
-import { configureLogging } from "../log.ts";
+import { ACCESS_CATEGORY, configureLogging } from "../log.ts";
 import { PROXY_VARIABLES } from "../proxies.ts";
 import config from "../../deno.json" with { type: "json" };
 import { reserveMemory } from "../platform/external_memory.ts";
@@ -15,18 +15,20 @@ import { readVariable } from "./environment.ts";
 import { formatSize } from "./quantities.ts";
 import type { RunOptions } from "./run_options.ts";
 import { type StopRequests, stopSignals } from "./stop_signals.ts";
+import type { Build } from "./version.ts";
 
 /** Runs a connector until a signal asks it to end. Resolves with the exit code. @throws {ConnectorError} when it cannot start. */
-export async function runConnector(options: RunOptions): Promise<number> {
+export async function runConnector(options: RunOptions, build?: Build): Promise<number> {
   const reserved = reserveMemory(options.reservedMemory);
   await using _logging = await configureLogging({
     level: options.logLevel,
     format: options.logFormat,
+    access: options.accessLog,
   });
   const logger = getLogger(["connector"]);
   const stop = stopSignals();
   try {
-    await run(options, { logger, stop, reserved });
+    await run(options, { logger, stop, reserved, commit: build?.commit });
   } catch (error) {
     if (!(error instanceof ConnectorError) || error.code !== "cancelled") throw error;
     // It was asked to end before it had started: that is no failure.
@@ -38,7 +40,12 @@ export async function runConnector(options: RunOptions): Promise<number> {
 /** Runs it to its end. @throws {ConnectorError} `cancelled` when it is asked to end before it has started; when it fails. */
 async function run(
   options: RunOptions,
-  { logger, stop, reserved }: { logger: Logger; stop: StopRequests; reserved: number },
+  { logger, stop, reserved, commit }: {
+    logger: Logger;
+    stop: StopRequests;
+    reserved: number;
+    commit: string | undefined;
+  },
 ): Promise<void> {
   for (const { option, reason } of options.ineffective) {
     logger.warn("option has no effect", { option, reason });
@@ -46,6 +53,8 @@ async function run(
   const read = (name: string) => Deno.env.get(name);
   await using running = await assemble(options, {
     logger,
+    accessLogger: options.accessLog && getLogger(ACCESS_CATEGORY),
+    build: { version: config.version, commit: commit ?? "" },
     proxyVariables: Object.fromEntries(PROXY_VARIABLES.map((name) => [name, read(name)])),
     ...(options.integration && {
       schedulerVariables: Object.fromEntries(
@@ -59,6 +68,7 @@ async function run(
     grpc: formatAddress(running.grpc.address),
     ...(running.httpAddress && { http: formatAddress(running.httpAddress) }),
     ...(options.apiSocket !== undefined && { socket: options.apiSocket }),
+    ...(running.metricsAddress && { metrics: formatAddress(running.metricsAddress) }),
     reservedMemory: formatSize(reserved),
   });
   stop.onReload = () => {

@@ -129,6 +129,18 @@ export const RUN_FLAGS = {
     variable: "CONNECTOR_API_SOCKET",
     description: "path of a Unix socket to serve the REST API on, for this connector's user only",
   },
+  metricsBind: {
+    flags: "--metrics-bind <address>",
+    variable: "CONNECTOR_METRICS_BIND",
+    description: "host:port or :port to serve GET /metrics on, too, without a token",
+  },
+  accessLog: {
+    flags: "--access-log <format>",
+    variable: "CONNECTOR_ACCESS_LOG",
+    description: `write a line to standard output for each connection that has ended: ${
+      LOG_FORMATS.join(", ")
+    }`,
+  },
   maxStreams: {
     flags: "--max-streams <count>",
     variable: "CONNECTOR_MAX_STREAMS",

@@ -18,6 +18,8 @@ import { UsageError } from "./usage_error.ts";
 export interface RunOptions extends AssembleOptions {
   logLevel: LogLevel;
   logFormat: LogFormat;
+  /** How lines of connections that have ended look. Default: there are none. */
+  accessLog?: LogFormat;
   /** How long open connections may go on once the connector is told to stop, in milliseconds. */
   drainMs: number;
   /** Address space that is reserved, in bytes. */
@@ -69,10 +71,14 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     httpBind !== undefined && grpcBind.port !== 0 && grpcBind.port === httpBind.port &&
     overlap(grpcBind, httpBind)
   ) {
-    throw new UsageError(
-      `${describe(settings.grpcBind)} and ${describe(settings.httpBind)} are the same port`,
-      "give each a port of its own",
-    );
+    throw samePort(settings.grpcBind, settings.httpBind);
+  }
+  const metricsBind = settings.metricsBind && readAddress(settings.metricsBind);
+  for (const [bind, setting] of [[grpcBind, "grpcBind"], [httpBind, "httpBind"]] as const) {
+    if (metricsBind === undefined || bind === undefined || bind.port === 0) continue;
+    if (metricsBind.port === bind.port && overlap(metricsBind, bind)) {
+      throw samePort(settings.metricsBind, settings[setting]);
+    }
   }
   const integration = settings.integration && readChoice(settings.integration, SCHEDULERS);
   const { namespace, ineffective } = readNamespace(settings.namespace, integration);
@@ -98,6 +104,8 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     grpcBind,
     ...(httpBind && { httpBind }),
     ...(apiSocket !== undefined && { apiSocket }),
+    ...(metricsBind && { metricsBind }),
+    ...(settings.accessLog && { accessLog: readChoice(settings.accessLog, LOG_FORMATS) }),
     apiClientCerts,
     ...(tls && { tls }),
     ...(rootCertKeyPath !== undefined && { rootCertKeyPath }),
@@ -314,6 +322,13 @@ function unfit(setting: Setting | undefined, wanted: string): UsageError {
 function needsTls(setting: Setting | undefined, hint: string): UsageError {
   const flags = list(Object.values(TLS_FLAGS));
   return new UsageError(`${present(setting).origin} needs TLS: ${flags} are missing`, hint);
+}
+
+function samePort(one: Setting | undefined, other: Setting | undefined): UsageError {
+  return new UsageError(
+    `${describe(one)} and ${describe(other)} are the same port`,
+    "give each a port of its own",
+  );
 }
 
 function describe(setting: Setting | undefined): string {

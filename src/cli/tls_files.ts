@@ -37,6 +37,12 @@ export interface TlsUser {
   onRevoked: () => void;
 }
 
+/** When a certificate of the connector's own path ends. */
+export interface CertificateEnd {
+  certificate: "leaf" | "intermediate" | "root";
+  notAfter: Date;
+}
+
 /** The certificates in use. Disposing ends the watch over their files and their validity. */
 export class TlsFiles implements LoadedTls, Disposable {
   /** Stays the same when certificates are exchanged. Undefined if no leaves are issued. */
@@ -106,6 +112,15 @@ export class TlsFiles implements LoadedTls, Disposable {
       ...this.#warningsOfRevoked(),
       ...this.#groups.flatMap(({ problem }) => problem ?? []),
     ];
+  }
+
+  /** When the certificates in use end, from the connector's own to a root. */
+  get ends(): readonly CertificateEnd[] {
+    const { path } = this.#now.checked;
+    return path.map(({ notAfter }, index) => ({
+      certificate: index === 0 ? "leaf" : index === path.length - 1 ? "root" : "intermediate",
+      notAfter,
+    }));
   }
 
   [Symbol.dispose](): void {

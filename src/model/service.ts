@@ -50,6 +50,9 @@ export interface Service extends ServiceRequest {
  */
 export type ServiceStatus = "pending" | "complete" | "error";
 
+/** How many services there are of each origin and status. */
+export type ServiceCounts = Record<"own" | "peer", Record<ServiceStatus, number>>;
+
 /** What was counted of a service's connections, on this side, since it was taken up. */
 export interface ConnectionStats {
   /** Open now. */

@@ -19,6 +19,10 @@ export interface Dialect {
   readonly name: DialectName;
   /** How many streams are open. */
   readonly streamCount: number;
+  /** The round trip to the peer without a queue of ours, in milliseconds; undefined where it is not measured. */
+  readonly roundTripMs: number | undefined;
+  /** Bytes that wait for slow readers, with what each chunk costs. */
+  readonly heldBytes: number;
   /** Begins to speak: sends what the dialect sends unasked. Called once, before anything else. */
   start(): void;
   /**

@@ -97,6 +97,16 @@ export class Session {
     return this.#dialect?.streamCount ?? 0;
   }
 
+  /** The round trip to the peer, in milliseconds; undefined where it is not measured. */
+  get roundTripMs(): number | undefined {
+    return this.#dialect?.roundTripMs;
+  }
+
+  /** Bytes that wait for slow readers, with what each chunk costs. */
+  get heldBytes(): number {
+    return this.#dialect?.heldBytes ?? 0;
+  }
+
   /**
    * Gives a service an id on the wire that only this link has, for as long as it is exposed over it. Before it is
    * exposed: what was sent under its own id is not known by another.

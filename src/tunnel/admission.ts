@@ -12,6 +12,9 @@ import type { ServiceRequest, Side } from "../model/service.ts";
 import { covers } from "../model/ip.ts";
 import { type OwnListeners, refusalOfRange } from "../net/own_listeners.ts";
 
+/** What may be done, or not. */
+export type Action = "expose" | "connect" | "dial";
+
 /** What a decision is about. */
 export interface Subject {
   /**
@@ -19,7 +22,7 @@ export interface Subject {
    * - `connect`: a connection of it begins here; at the ingress it is asked again if it has waited for a link
    * - `dial`: the egress is about to dial `ip` for a connection
    */
-  action: "expose" | "connect" | "dial";
+  action: Action;
   /** The side of the service that is here. */
   side: Side;
   service: Pick<ServiceRequest, "name" | "sourcePort">;
@@ -72,6 +75,8 @@ export type Rule = (subject: Subject) => Refusal | undefined;
 
 /** The rules of a connector. */
 export class Admission {
+  /** How often the policy has refused something since the connector began. */
+  readonly policyRefusals: Record<Action, number> = { expose: 0, connect: 0, dial: 0 };
   readonly #rules: readonly Rule[];
 
   /** The first rule that refuses decides. `withinLimits` takes a place, so it stands last. */
@@ -83,7 +88,9 @@ export class Admission {
   decide(subject: Subject): Refusal | undefined {
     for (const rule of this.#rules) {
       const refusal = rule(subject);
-      if (refusal !== undefined) return refusal;
+      if (refusal === undefined) continue;
+      if (refusal.code === "policy") this.policyRefusals[subject.action] += 1;
+      return refusal;
     }
     return undefined;
   }

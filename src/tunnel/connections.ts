@@ -13,7 +13,7 @@ import type { Service, Side } from "../model/service.ts";
 import type { Network } from "../net/network.ts";
 import { Share } from "../share.ts";
 import type { Admission } from "./admission.ts";
-import { type CountersOfSides, newCounters } from "./counters.ts";
+import { type CountersOfSides, type DialTimes, newCounters, newDialTimes } from "./counters.ts";
 import { Passages } from "./passages.ts";
 import { ServiceConnections } from "./service_connections.ts";
 
@@ -80,6 +80,8 @@ export class Connections implements Disposable {
   readonly passages = new Passages();
   /** What was counted since the connector began. */
   readonly counters: CountersOfSides = newCounters();
+  /** How long dialling took, since then. */
+  readonly dials: DialTimes = newDialTimes();
   readonly events: EventStream;
   readonly #admission: Admission;
   readonly #options: ConnectionsOptions;
@@ -142,6 +144,7 @@ export class Connections implements Disposable {
       admission: this.#admission,
       events: this.events,
       counters: this.counters[side],
+      dials: this.dials,
       passages: this.passages,
       open: open.one,
       waiting: waiting.one,
@@ -156,6 +159,11 @@ export class Connections implements Disposable {
     });
     this.#services.add(made);
     return made;
+  }
+
+  /** How many visitors wait for a link. */
+  get visitorsWaiting(): number {
+    return this.#waiting.taken;
   }
 
   /** Resolves when no connection is open. */

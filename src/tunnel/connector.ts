@@ -9,6 +9,7 @@ import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
 import { type PeerInfo, whoFields } from "../model/peer_identity.ts";
 import { LOCAL_USER, principalOf } from "../model/principal.ts";
+import type { PeerReport } from "../model/peer_report.ts";
 import type { Route } from "../proxies.ts";
 import { inSlices } from "../slices.ts";
 import type {
@@ -17,12 +18,14 @@ import type {
   ExposeOptions,
   Registration,
   Service,
+  ServiceCounts,
   ServiceReport,
   ServiceRequest,
 } from "../model/service.ts";
 import { EventStream, type RefusalCode } from "../model/events.ts";
 import type { OwnListeners } from "../net/own_listeners.ts";
 import {
+  type Action,
   Admission,
   notDisabled,
   notDraining,
@@ -31,7 +34,7 @@ import {
   withinLimits,
   withinServiceBind,
 } from "./admission.ts";
-import type { CountersOfSides } from "./counters.ts";
+import type { CountersOfSides, DialTimes } from "./counters.ts";
 import { EventLog } from "./event_log.ts";
 import { newDialPace } from "./dial_pace.ts";
 import type { ExposedService } from "./exposed_service.ts";
@@ -223,6 +226,16 @@ export class Connector implements Control, AsyncDisposable {
     this.#exposures.register(id, registration);
   }
 
+  /** How many services there are of each origin and status. */
+  serviceCounts(): ServiceCounts {
+    return this.#exposures.counts();
+  }
+
+  /** Every peer that is dialled, or has dialled us, with its links. */
+  peers(): PeerReport[] {
+    return [...this.#outbound.values(), ...this.#inbound].map((peer) => peer.report());
+  }
+
   /** Takes over a link that a peer opened to us. */
   accept(link: Link): void {
     const refuse = (code: ErrorCode, { rule, reason }: { rule: RefusalCode; reason: string }) => {
@@ -285,6 +298,21 @@ export class Connector implements Control, AsyncDisposable {
   /** What was counted of all connections, those of removed services too. */
   get counters(): Readonly<CountersOfSides> {
     return this.#connections.counters;
+  }
+
+  /** How long it took to dial destinations, and those that failed. */
+  get dials(): Readonly<DialTimes> {
+    return this.#connections.dials;
+  }
+
+  /** How many visitors wait for a link. */
+  get visitorsWaiting(): number {
+    return this.#connections.visitorsWaiting;
+  }
+
+  /** What the policy has refused. */
+  get policyRefusals(): Readonly<Record<Action, number>> {
+    return this.#admission.policyRefusals;
   }
 
   async #close({ drainMs, signal }: { drainMs: number; signal: AbortSignal }): Promise<void> {

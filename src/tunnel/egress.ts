@@ -72,6 +72,7 @@ async function connect(
   },
 ): Promise<Conn | undefined> {
   let refusal: Refusal | undefined;
+  const began = performance.now();
   // A visitor that has left needs no connection: dials that nobody waits for would have no bound.
   const dial = connections.network.dial(found ?? connections.destination, DIAL_TIMEOUT_MS, {
     refuse: (ip) => {
@@ -85,6 +86,7 @@ async function connect(
   connection.cut = () => dial.abort();
   try {
     const conn = await dial.conn;
+    connections.dials.connected.observe((performance.now() - began) / 1000);
     if (refusal !== undefined) connection.passOver(refusal);
     return conn;
   } catch (error) {
@@ -93,6 +95,8 @@ async function connect(
       stream.reset("connection_reset", LEFT);
       return undefined;
     }
+    // What was not allowed was not dialled.
+    if (!dial.refused) connections.dials.failed.observe((performance.now() - began) / 1000);
     const reason = reasonOf(error);
     const failure: Refusal = dial.refused && refusal
       ? { ...refusal, reason }

@@ -8,7 +8,13 @@ import type { Session } from "../mux/session.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import { principalOf } from "../model/principal.ts";
 import { DENIED_BACKOFF, RETRY_BACKOFF, waitMs } from "../retry.ts";
-import type { Service, ServiceReport, ServiceRequest, Side } from "../model/service.ts";
+import type {
+  Service,
+  ServiceReport,
+  ServiceRequest,
+  ServiceStatus,
+  Side,
+} from "../model/service.ts";
 import type { OwnListeners } from "../net/own_listeners.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { serviceToMessage } from "../wire/service_message.ts";
@@ -143,6 +149,11 @@ export class ExposedService {
   /** A peer's: what its peer is told of it. */
   get answer(): ReturnType<typeof answerOf> {
     return answerOf(this.#exposure);
+  }
+
+  /** The status that a user reads. */
+  get status(): ServiceStatus {
+    return statusOf(this.state, this.#exposure.registration);
   }
 
   /** What is true of it now. */

@@ -17,6 +17,7 @@ import {
   MAX_SERVICES_PER_LINK,
   type Registration,
   type Service,
+  type ServiceCounts,
   type ServiceReport,
   type ServiceRequest,
 } from "../model/service.ts";
@@ -118,6 +119,19 @@ export class Exposures {
     // What was exposed to ourselves is one service, though both its ends are here.
     const others = theirs.filter(({ service }) => !this.#own.has(service.id));
     return [...this.#own.values(), ...others].map((each) => each.report());
+  }
+
+  /** How many there are of each status: those that were exposed here, and those of peers. */
+  counts(): ServiceCounts {
+    const counts = {
+      own: { pending: 0, complete: 0, error: 0 },
+      peer: { pending: 0, complete: 0, error: 0 },
+    };
+    for (const { status } of this.#own.values()) counts.own[status] += 1;
+    for (const [id, { status }] of this.#peers) {
+      if (!this.#own.has(id)) counts.peer[status] += 1;
+    }
+    return counts;
   }
 
   /** Refuses what cannot be beside the services that were exposed here. @throws {ConnectorError} */

@@ -11,6 +11,7 @@ import type { DialectName } from "../mux/dialect.ts";
 import { names } from "../names.ts";
 import { type Route, unreachable } from "../proxies.ts";
 import { Backoff, RENEWAL_BACKOFF, RETRY_BACKOFF } from "../retry.ts";
+import type { PeerReport } from "../model/peer_report.ts";
 import type { Service } from "../model/service.ts";
 import { refusalOf } from "../net/reachable.ts";
 import type { Connections } from "./connections.ts";
@@ -102,6 +103,11 @@ export class Outbound {
     const outbound = new Outbound(options);
     void outbound.#run();
     return outbound;
+  }
+
+  /** Its links as they are now. */
+  report(): PeerReport {
+    return this.#peer.report();
   }
 
   /** Whether nothing is exposed to it. */

@@ -14,6 +14,7 @@ import type { Leaving } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
 import { type PeerInfo, whoFields } from "../model/peer_identity.ts";
 import { MAX_NAME_LENGTH } from "../model/service.ts";
+import type { PeerReport } from "../model/peer_report.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import { checkServiceId, MAX_ID_LENGTH, serviceFromMessage } from "../wire/service_message.ts";
@@ -61,7 +62,11 @@ export class Peer implements ServicePeer {
   readonly #logger: Logger;
   /** Every link that has not ended, the oldest first. */
   readonly #sessions = new Set<Session>();
+  /** Of these, the ones over which the peer was heard. */
+  readonly #up = new WeakSet<Session>();
   #askedAt: number | undefined;
+  /** Links that were opened so far: the peer was heard over each. */
+  #opened = 0;
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -83,6 +88,21 @@ export class Peer implements ServicePeer {
   /** When it last asked for a service or removed one, as of `performance.now()`. */
   get askedAt(): number | undefined {
     return this.#askedAt;
+  }
+
+  /** Its links as they are now. */
+  report(): PeerReport {
+    const sessions = [...this.#sessions];
+    const up = sessions.filter((session) => this.#up.has(session) && !session.leaving);
+    return {
+      direction: this.#options.direction,
+      peer: { ...(up.at(-1) ?? sessions.at(-1))?.peer, address: this.info.address },
+      up: up.length,
+      leaving: sessions.filter(({ leaving }) => leaving).length,
+      reconnects: Math.max(0, this.#opened - 1),
+      roundTripMs: up.at(-1)?.roundTripMs,
+      heldBytes: sessions.reduce((sum, { heldBytes }) => sum + heldBytes, 0),
+    };
   }
 
   /** Resolves when every link that is open now has ended, and the services have been told. Never rejects. */
@@ -123,6 +143,8 @@ export class Peer implements ServicePeer {
 
   /** A link is open: the peer was heard over it. */
   publishUp(session: Session): void {
+    this.#opened += 1;
+    this.#up.add(session);
     this.#publish(session, { change: "up", dialect: session.dialect });
   }
 

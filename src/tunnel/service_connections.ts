@@ -11,7 +11,7 @@ import { SwapSet, type SwapSetMember } from "../swap_set.ts";
 import type { Network } from "../net/network.ts";
 import { splice, type SpliceOptions } from "../net/splice.ts";
 import type { Admission, PeerCount, Place, Refusal } from "./admission.ts";
-import type { ConnectionCounters } from "./counters.ts";
+import type { ConnectionCounters, DialTimes } from "./counters.ts";
 import type { Passages } from "./passages.ts";
 
 /** What is carried of a service, here. */
@@ -35,6 +35,8 @@ export interface ServiceConnectionsOptions {
   events: EventStream;
   /** Those of all services on this side. */
   counters: ConnectionCounters;
+  /** How long dials took. */
+  dials: DialTimes;
   passages: Passages;
   /** What is open, of this service. */
   open: Share;
@@ -242,6 +244,11 @@ export class ServiceConnections implements Disposable {
     return this.#options.passages;
   }
 
+  /** How long dials took, those of all services. */
+  get dials(): DialTimes {
+    return this.#options.dials;
+  }
+
   /** What was counted so far. */
   get stats(): ConnectionStats {
     return { open: this.#open.size, ...this.#stats };
@@ -384,7 +391,7 @@ export class ServiceConnections implements Disposable {
       return Promise.resolve();
     }
     const opened = performance.now();
-    const { events, side } = this.#options;
+    const { counters, events, side } = this.#options;
     if (events.wants("connection")) {
       events.publish({
         kind: "connection",
@@ -397,6 +404,8 @@ export class ServiceConnections implements Disposable {
       ? splice(socket, stream, this.#splicing)
       : splice(stream, socket, this.#splicing);
     return spliced.then(({ up, down, reason }) => {
+      const durationMs = performance.now() - opened;
+      counters.durations.observe(durationMs / 1000);
       this.#end(connection, reason);
       if (!events.wants("connection")) return;
       events.publish({
@@ -406,7 +415,7 @@ export class ServiceConnections implements Disposable {
         remote,
         bytesIn: up,
         bytesOut: down,
-        durationMs: Math.round(performance.now() - opened),
+        durationMs: Math.round(durationMs),
         reason,
       });
     });

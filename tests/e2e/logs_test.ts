@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { exposeService, spawnConnector, spawnPair } from "../support/processes.ts";
-import { echo, readAll, serveTcp, until, writeAll } from "../support/world.ts";
+import { echo, freePort, readAll, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
 
 const TEXT_LINE = /^\d{4}-\d\d-\d\dT[\d:.]+Z (ERROR|WARN |INFO |DEBUG|TRACE) \S.*$/;
 /** What is carried: it must be nowhere in the logs, in no form. */
@@ -92,4 +92,38 @@ Deno.test({
       "the refusal is logged",
     );
   },
+});
+
+Deno.test("--access-log writes a line to stdout for each connection that has ended, and metrics have a port", async () => {
+  await using server = serveTcp(echo);
+  const metricsPort = freePort();
+  await using pair = await spawnPair({
+    local: { args: ["--access-log=json", `--metrics-bind=127.0.0.1:${metricsPort}`] },
+    remote: { args: ["--access-log=text", "--log-level=error"] },
+  });
+  const { port, id } = await exposeService(pair.local, {
+    to: pair.remote.address,
+    type: "local",
+    destination: server.port,
+  });
+  await roundTrip(port, { length: 1000 });
+  await until(
+    () => [pair.local, pair.remote].every((each) => each.stdout().includes("\n")),
+    "both have a line",
+  );
+  const line = JSON.parse(pair.local.stdout());
+  deepStrictEqual(
+    [line.id, line.side, line.bytesIn, line.bytesOut, line.outcome, line.principal],
+    [id, "egress", 1000, 1000, "done", "anonymous"],
+  );
+  match(
+    pair.remote.stdout(),
+    /^\d{4}-\S+Z service=test id=\S+ side=ingress visitor=127\.0\.0\.1:\d+ peer=.* bytesIn=1000 bytesOut=1000 durationMs=\d+ outcome=done reason="both sides finished"\n$/,
+  );
+  const answer = await fetch(`http://127.0.0.1:${metricsPort}/metrics`);
+  match(await answer.text(), /^connector_connections_total\{side="egress"\} 1$/m);
+  match(
+    pair.local.logs(),
+    new RegExp(`connector started.* metrics=127\\.0\\.0\\.1:${metricsPort} `),
+  );
 });

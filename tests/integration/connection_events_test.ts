@@ -88,8 +88,9 @@ Deno.test("counters of a connector outlive the services that they count", async 
   await until(() => counters.failed === 1, "it has failed");
   await pair.local.connector.destroy(id);
   deepStrictEqual(pair.local.connector.list(), []);
-  const { refused, ...rest } = counters;
+  const { refused, durations, ...rest } = counters;
   deepStrictEqual(rest, { open: 0, total: 3, failed: 1, bytesIn: 2000, bytesOut: 2000 });
+  strictEqual(durations.count, 2);
   strictEqual(refused.unreachable, 1);
   strictEqual(Object.values(refused).reduce((sum, count) => sum + count, 0), 1);
   const { ingress } = pair.remote.connector.counters;

@@ -226,10 +226,14 @@ Deno.test("every flag has an environment variable", async () => {
     CONNECTOR_API_CLIENT_CERTS: "1",
     CONNECTOR_API_SOCKET: "api.sock",
     CONNECTOR_INTEGRATION: "nomad",
+    CONNECTOR_METRICS_BIND: "127.0.0.1:3",
+    CONNECTOR_ACCESS_LOG: "json",
   };
   assert.deepEqual(await optionsOf([], env), {
     grpcBind: { host: "", port: 1 },
     httpBind: { host: "localhost", port: 2 },
+    metricsBind: { host: "127.0.0.1", port: 3 },
+    accessLog: "json",
     tls: { rootCertPath: "root.cert", serverCertPath: "leaf.cert", serverKeyPath: "leaf.key" },
     rootCertKeyPath: "root.key",
     revokedPath: "revoked.crl",
@@ -489,6 +493,23 @@ const REFUSED: {
     args: ["--http-bind=:9090"],
     error: '--grpc-bind ":9090" and --http-bind ":9090" are the same port',
     hint: "give each a port of its own",
+  },
+  {
+    what: "metrics on the port of the REST API",
+    args: ["--metrics-bind=127.0.0.1:9091"],
+    error: '--metrics-bind "127.0.0.1:9091" and --http-bind ":9091" are the same port',
+    hint: "give each a port of its own",
+  },
+  {
+    what: "metrics on the port of the gRPC server",
+    args: ["--metrics-bind=:9090"],
+    error: '--metrics-bind ":9090" and --grpc-bind ":9090" are the same port',
+    hint: "give each a port of its own",
+  },
+  {
+    what: "an access log of another format",
+    args: ["--access-log=combined"],
+    error: '--access-log cannot be "combined", want text or json',
   },
 ];
 

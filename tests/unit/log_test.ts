@@ -4,7 +4,15 @@ import assert from "node:assert/strict";
 import { getLogger, type LogRecord } from "@logtape/logtape";
 import fc from "fast-check";
 import { ConnectorError } from "../../src/model/errors.ts";
-import { configureLogging, formatJson, formatText, type LogOutput } from "../../src/log.ts";
+import {
+  ACCESS_CATEGORY,
+  configureLogging,
+  formatAccessJson,
+  formatAccessText,
+  formatJson,
+  formatText,
+  type LogOutput,
+} from "../../src/log.ts";
 
 /** An output that keeps what it is given, at most `step` bytes a write. */
 class Sheet implements LogOutput {
@@ -275,4 +283,56 @@ Deno.test("a stalled output bounds memory, and holds nobody up at the end", asyn
   assert.equal(last.level, "warn");
   assert.equal(last.fields.count, 2000 - kept);
   await logging[Symbol.asyncDispose]();
+});
+
+Deno.test("access log: a connection is its time and its fields, as text or as one flat object", () => {
+  const ended = record({ service: "web", bytesIn: 7, visitor: undefined }, "connection");
+  assert.equal(formatAccessText(ended), "2026-01-02T03:04:05.006Z service=web bytesIn=7\n");
+  assert.equal(
+    formatAccessJson(ended),
+    '{"time":"2026-01-02T03:04:05.006Z","service":"web","bytesIn":7}\n',
+  );
+  const lost = record({ count: 3 }, "lines left out");
+  assert.equal(formatAccessText(lost), '2026-01-02T03:04:05.006Z "lines left out" count=3\n');
+  assert.equal(JSON.parse(formatAccessJson(lost)).message, "lines left out");
+});
+
+Deno.test("access log: a name cannot end its line, or steer a terminal", () => {
+  const ended = record({ service: "x\n\u001b[2Jfake=1\u202e" }, "connection");
+  for (const line of [formatAccessText(ended), formatAccessJson(ended)]) {
+    assert.equal(line.indexOf("\n"), line.length - 1, line);
+    assert.doesNotMatch(line, /[\u001b\u202e]/);
+  }
+});
+
+Deno.test("access log: it has an output of its own, whatever the level of the log", async () => {
+  const [log, access] = [new Sheet(), new Sheet()];
+  {
+    await using _logging = await configureLogging({
+      level: "error",
+      format: "text",
+      output: log,
+      access: "json",
+      accessOutput: access,
+    });
+    getLogger(ACCESS_CATEGORY).info("connection", { service: "web" });
+    getLogger(["connector"]).info("connector started");
+  }
+  assert.deepEqual(log.lines, []);
+  assert.equal(access.lines.length, 1);
+  assert.equal(JSON.parse(access.lines[0] ?? "").service, "web");
+});
+
+Deno.test("access log: without one, its lines go nowhere", async () => {
+  const [log, access] = [new Sheet(), new Sheet()];
+  {
+    await using _logging = await configureLogging({
+      level: "trace",
+      format: "text",
+      output: log,
+      accessOutput: access,
+    });
+    getLogger(ACCESS_CATEGORY).info("connection", { service: "web" });
+  }
+  assert.deepEqual([...log.lines, ...access.lines], []);
 });

@@ -96,6 +96,11 @@ export class Batcher implements DataSource {
     return this.#window.roundTrip;
   }
 
+  /** The same; undefined until it was measured. */
+  get measuredRoundTrip(): number | undefined {
+    return this.#window.measuredRoundTrip;
+  }
+
   /** The most bytes that one data frame is to have now. */
   get partBytes(): number {
     return this.#window.partBytes;

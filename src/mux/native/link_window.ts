@@ -113,7 +113,12 @@ export class LinkWindow {
 
   /** The round trip without a queue of ours. */
   get roundTrip(): number {
-    return this.#samples.length === 0 ? INITIAL_ROUND_TRIP_MS : Math.min(...this.#samples);
+    return this.measuredRoundTrip ?? INITIAL_ROUND_TRIP_MS;
+  }
+
+  /** The same; undefined before the first answer. */
+  get measuredRoundTrip(): number | undefined {
+    return this.#samples.length === 0 ? undefined : Math.min(...this.#samples);
   }
 
   /** Counts bytes as sent. */

@@ -51,6 +51,14 @@ export class NativeDialect implements Dialect {
     return this.#streams.size;
   }
 
+  get roundTripMs(): number | undefined {
+    return this.#batcher.measuredRoundTrip;
+  }
+
+  get heldBytes(): number {
+    return this.#streams.heldBytes;
+  }
+
   start(): void {
     this.#liveness.start();
   }

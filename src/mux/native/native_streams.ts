@@ -86,6 +86,11 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
     return this.#places.ours.streams.taken + this.#places.theirs.streams.taken;
   }
 
+  /** Bytes that wait for slow readers, with what each chunk costs. */
+  get heldBytes(): number {
+    return this.#waitingBytes;
+  }
+
   /**
    * Opens a stream to the peer's destination.
    *

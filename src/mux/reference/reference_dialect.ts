@@ -50,6 +50,13 @@ export class ReferenceDialect implements Dialect, ReferenceCarrier {
     return this.#streams.size;
   }
 
+  /** The dialect has no ping that is answered. */
+  readonly roundTripMs = undefined;
+
+  get heldBytes(): number {
+    return this.#waitingBytes;
+  }
+
   /** Nothing is said unasked. */
   start(): void {
     // What the link still holds when it ends is taken without holding back: nobody is left to hold.

@@ -1,0 +1,20 @@
+// What is known of a peer's links now, for whoever watches a connector.
+
+import type { PeerInfo } from "./peer_identity.ts";
+
+/** A peer that is dialled, or one that has dialled us, and its links. */
+export interface PeerReport {
+  /** Who dials: this connector (`outbound`) or the peer. */
+  direction: "outbound" | "inbound";
+  peer: PeerInfo;
+  /** How many links carry new connections. */
+  up: number;
+  /** How many take no new ones, and go on with those that they have. */
+  leaving: number;
+  /** How often a link was opened again after the first one. */
+  reconnects: number;
+  /** The round trip over the latest link that is up, in milliseconds; undefined where it is not measured. */
+  roundTripMs: number | undefined;
+  /** Bytes that wait for slow readers, over all links, with what each chunk costs. */
+  heldBytes: number;
+}
