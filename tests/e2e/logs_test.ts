@@ -99,7 +99,7 @@ Deno.test("--access-log writes a line to stdout for each connection that has end
   const metricsPort = freePort();
   await using pair = await spawnPair({
     local: { args: ["--access-log=json", `--metrics-bind=127.0.0.1:${metricsPort}`] },
-    remote: { args: ["--access-log=text", "--log-level=error"] },
+    remote: { args: ["--access-log=text"] },
   });
   const { port, id } = await exposeService(pair.local, {
     to: pair.remote.address,
