@@ -276,6 +276,7 @@ export async function assemble(
   const app = createApp({
     control: connector,
     metrics,
+    version: build.version,
     issuer: tls?.issuer,
     problem: () => tls?.identity.problem(),
     notes: () => [

@@ -38,6 +38,8 @@ export interface AppOptions {
   issuer?: LeafIssuer | undefined;
   /** Who may use it. Default: everybody. */
   access?: ApiAccess;
+  /** The program's version, for `GET /openapi.json`. Default: none. */
+  version?: string;
   /** The numbers for `GET /metrics`; without them there is no such call. */
   metrics?: Metrics;
   /** Names besides localhost by which browsers and this machine may use the API. Default: none. */
@@ -164,7 +166,7 @@ function maxWaiting(): number {
 
 /** Every path and method there is. Each path ends with its answer to all other methods. */
 function createRoutes(
-  { control, issuer, access, problem, metrics, notes = () => [] }: AppOptions & {
+  { control, issuer, access, problem, metrics, version = "", notes = () => [] }: AppOptions & {
     access: ApiAccess;
   },
   { bodies, logger }: { bodies: BodyReader; logger: Logger },
@@ -237,6 +239,12 @@ function createRoutes(
     });
   });
   routes.all("/list", onlyMethods("GET, HEAD"));
+
+  routes.get("/openapi.json", async () => {
+    const { openApi } = await import("./openapi.ts");
+    return jsonResponse(openApi({ version, issues: issuer !== undefined }));
+  });
+  routes.all("/openapi.json", onlyMethods("GET, HEAD"));
 
   if (metrics !== undefined) {
     routes.get("/metrics", () => metrics.response());

@@ -10,21 +10,52 @@ import { MAX_COMMON_NAME_LENGTH } from "../certs/issue/subject_names.ts";
 import { isServiceName, MAX_NAME_LENGTH, type ServiceRequest } from "../model/service.ts";
 import { quoteValue } from "./quote.ts";
 
-const port = z.int().min(1).max(65535);
-const name = z.string().refine(isServiceName);
-const text = z.string().max(MAX_ADDRESS_LENGTH, { abort: true });
-const address = text.refine((each) => isAddress(each));
-const destination = text.refine((each) => isAddress(each, { labels: true }));
+/** The control characters of Unicode; written so that every dialect of regular expressions reads it. */
+const NO_CONTROL_CHARACTERS = /^[^\u0000-\u001f\u007f-\u009f]*$/;
+/** What every host:port looks like; which of them is an address is for `isAddress` to say. */
+const HOST_AND_PORT = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$/;
+/** The same, or a host and the name of a port, which a scheduler knows. */
+const HOST_AND_PORT_OR_LABEL =
+  /^(\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|[A-Za-z0-9._-]+:[A-Za-z0-9_-]{1,63})$/;
 
-/** The body of `POST /expose`, read as what the tunnel takes. Other keys are ignored. */
-const exposeBody = z.object({
-  name,
-  source_port: port,
-  source_addr: z.string().max(MAX_ADDRESS_LENGTH, { abort: true }).refine(isListenIp).optional(),
-  remote_connector_addr: address,
-  destination_addr: destination,
-  type: z.enum(["local", "remote"]),
-}).transform((body): ServiceRequest => ({
+const name = z.string().min(1).max(MAX_NAME_LENGTH).regex(NO_CONTROL_CHARACTERS)
+  .refine(isServiceName);
+const text = z.string().max(MAX_ADDRESS_LENGTH, { abort: true });
+const address = text.regex(HOST_AND_PORT).refine((each) => isAddress(each));
+const destination = text.regex(HOST_AND_PORT_OR_LABEL)
+  .refine((each) => isAddress(each, { labels: true }));
+
+// What is said of a field here is for readers of GET /openapi.json, which is made of these schemas.
+
+/** The body of `POST /expose`, as it is sent. Other keys are ignored. */
+export const exposeBody = z.object({
+  name: name.meta({ description: "for people", examples: ["web"] }),
+  source_port: z.int().min(1).max(65535).meta({
+    description: "TCP port to listen on for visitors",
+    examples: [12000],
+  }),
+  source_addr: text.refine(isListenIp).optional().meta({
+    description: "IP address to listen on; by default the listening connector decides",
+    examples: ["127.0.0.1"],
+  }),
+  remote_connector_addr: address.meta({
+    description: "host:port of the other connector's gRPC server",
+    examples: ["server1:9090"],
+  }),
+  destination_addr: destination.meta({
+    description:
+      "host:port that visitors are connected to, or job.group.task:label, which a scheduler knows",
+    examples: ["localhost:8080"],
+  }),
+  type: z.enum(["local", "remote"]).meta({
+    description:
+      "local: reachable at the other connector, with the destination here; remote: the other way round",
+    examples: ["local"],
+  }),
+});
+
+/** The same, read as what the tunnel takes. */
+const exposeRequest = exposeBody.transform((body): ServiceRequest => ({
   name: body.name,
   sourcePort: body.source_port,
   ...(body.source_addr !== undefined && { sourceAddr: canonicalIp(body.source_addr) }),
@@ -40,12 +71,21 @@ const MAX_CERTIFICATE_NAMES = 100;
 const subjectNames = z.array(z.string().min(1).max(MAX_ADDRESS_LENGTH)).max(MAX_CERTIFICATE_NAMES)
   .optional().default([]);
 
-/** The body of `POST /certificate`, read as what the issuer takes. Other keys are ignored. */
-const certificateBody = z.object({
-  name,
-  ip_addresses: subjectNames,
-  dns_names: subjectNames,
-}).transform((body): LeafRequest => ({
+/** The body of `POST /certificate`, as it is sent. Other keys are ignored. */
+export const certificateBody = z.object({
+  name: name.meta({ description: "the common name", examples: ["laptop"] }),
+  ip_addresses: subjectNames.meta({
+    description: "IP addresses to be issued for",
+    examples: [["192.0.2.1"]],
+  }),
+  dns_names: subjectNames.meta({
+    description: "DNS names to be issued for",
+    examples: [["laptop.example"]],
+  }),
+});
+
+/** The same, read as what the issuer takes. */
+const certificateRequest = certificateBody.transform((body): LeafRequest => ({
   name: body.name,
   ipAddresses: body.ip_addresses,
   dnsNames: body.dns_names,
@@ -71,7 +111,7 @@ const WANTED: Readonly<Record<Field, string>> = {
  * @throws {HTTPException} 400 when it is no JSON object; 422 with a line for each wrong field.
  */
 export function parseExposeBody(bytes: Uint8Array): ServiceRequest {
-  return parseBody(exposeBody, bytes);
+  return parseBody(exposeRequest, bytes);
 }
 
 /**
@@ -80,7 +120,7 @@ export function parseExposeBody(bytes: Uint8Array): ServiceRequest {
  * @throws {HTTPException} as above.
  */
 export function parseCertificateBody(bytes: Uint8Array): LeafRequest {
-  return parseBody(certificateBody, bytes, {
+  return parseBody(certificateRequest, bytes, {
     ...WANTED,
     name: `text of 1 to ${MAX_COMMON_NAME_LENGTH} characters without control characters`,
   });

@@ -4,10 +4,11 @@
 import { HTTPException } from "hono/http-exception";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import type { ConnectionStats, Registration, ServiceReport } from "../model/service.ts";
+import type { ConnectionsJson, PeerJson, RegistrationJson, ServiceJson } from "./answers.ts";
 import { oneLine, quoteValue } from "./quote.ts";
 
 /** The longest that a caller may wait for a service to be complete, in seconds. */
-const MAX_WAIT_S = 300;
+export const MAX_WAIT_S = 300;
 
 /**
  * Reads the query parameter `wait` of `POST /expose`. Returns milliseconds, 0 when it is absent.
@@ -23,8 +24,11 @@ export function parseWait(text: string | undefined): number {
   });
 }
 
+const TYPES = { local: "LOCAL", remote: "REMOTE" } as const;
+const STATUSES = { pending: "PENDING", complete: "COMPLETE", error: "ERROR" } as const;
+
 /** A service as `GET /list` and `GET /expose/{id}` show it: the keys that clients of the contract know, then ours. */
-export function serviceToJson(report: ServiceReport): Record<string, unknown> {
+export function serviceToJson(report: ServiceReport): ServiceJson {
   return {
     id: report.id,
     name: report.name,
@@ -32,8 +36,8 @@ export function serviceToJson(report: ServiceReport): Record<string, unknown> {
     ...(report.sourceAddr === undefined ? {} : { source_addr: report.sourceAddr }),
     remote_connector_addr: report.remoteConnectorAddr,
     destination_addr: report.destinationAddr,
-    type: report.type.toUpperCase(),
-    status: report.status.toUpperCase(),
+    type: TYPES[report.type],
+    status: STATUSES[report.status],
     ...(report.message === undefined ? {} : { message: oneLine(report.message) }),
     since: report.since.toISOString(),
     ...(report.lastError && {
@@ -49,7 +53,7 @@ export function serviceToJson(report: ServiceReport): Record<string, unknown> {
 
 function registrationToJson(
   { scheduler, name, state, message }: Registration,
-): Record<string, unknown> {
+): RegistrationJson {
   return {
     scheduler,
     name,
@@ -58,7 +62,7 @@ function registrationToJson(
   };
 }
 
-function connectionsToJson(stats: ConnectionStats): Record<string, unknown> {
+function connectionsToJson(stats: ConnectionStats): ConnectionsJson {
   return {
     open: stats.open,
     total: stats.total,
@@ -70,7 +74,7 @@ function connectionsToJson(stats: ConnectionStats): Record<string, unknown> {
   };
 }
 
-function peerToJson({ address, identity, principal }: PeerInfo): Record<string, unknown> {
+function peerToJson({ address, identity, principal }: PeerInfo): PeerJson {
   const who = {
     address,
     principal: principal?.displayName,
