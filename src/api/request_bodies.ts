@@ -11,6 +11,7 @@ import { isServiceName, MAX_NAME_LENGTH, type ServiceRequest } from "../model/se
 import { quoteValue } from "./quote.ts";
 
 /** The control characters of Unicode; written so that every dialect of regular expressions reads it. */
+// deno-lint-ignore no-control-regex -- they are what is looked for
 const NO_CONTROL_CHARACTERS = /^[^\u0000-\u001f\u007f-\u009f]*$/;
 /** What every host:port looks like; which of them is an address is for `isAddress` to say. */
 const HOST_AND_PORT = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$/;

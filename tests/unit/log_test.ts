@@ -301,7 +301,7 @@ Deno.test("access log: a name cannot end its line, or steer a terminal", () => {
   const ended = record({ service: "x\n\u001b[2Jfake=1\u202e" }, "connection");
   for (const line of [formatAccessText(ended), formatAccessJson(ended)]) {
     assert.equal(line.indexOf("\n"), line.length - 1, line);
-    assert.doesNotMatch(line, /[\u001b\u202e]/);
+    assert.ok(!["\u001b", "\u202e"].some((each) => line.includes(each)), line);
   }
 });
 
