@@ -28,6 +28,7 @@ import {
   withCommonHeaders,
 } from "./responses.ts";
 import { SharedAnswer, SharedResponse, shareText } from "./shared_answer.ts";
+import { traceIdOf } from "./trace_id.ts";
 import { Turns } from "./turns.ts";
 import { parseWait, serviceToJson } from "./schemas.ts";
 
@@ -95,6 +96,7 @@ export function createApp(options: AppOptions): App {
     logger.error("request failed", {
       method: request.method,
       path: pathOf(request),
+      ...traceField(request),
       error,
       // Anything else is a defect, which is looked for by its place.
       stack: error instanceof Error && !(error instanceof ConnectorError) ? error.stack : undefined,
@@ -114,7 +116,13 @@ export function createApp(options: AppOptions): App {
       withCommonHeaders(response);
       const { method } = request;
       const { status } = response;
-      const fields = { method, path: pathOf(request), status, ...from(client) };
+      const fields = {
+        method,
+        path: pathOf(request),
+        status,
+        ...from(client),
+        ...traceField(request),
+      };
       const durationMs = Math.round(performance.now() - start);
       logger.debug("request answered", { ...fields, durationMs });
       if (REFUSED.includes(status) || !READING.includes(method)) {
@@ -130,6 +138,12 @@ export function createApp(options: AppOptions): App {
 /** Who sent a request, for the log. */
 function from(client: Client | undefined): { peer?: string } {
   return client === undefined ? {} : { peer: unmapIpv4(client.address) };
+}
+
+/** Which trace a request belongs to, for the log. */
+function traceField(request: Request): { traceId?: string } {
+  const traceId = traceIdOf(request);
+  return traceId === undefined ? {} : { traceId };
 }
 
 /** Methods that change nothing. */
@@ -268,6 +282,7 @@ function createRoutes(
         ...from(c.env.client),
         principal: c.env.entry.principal,
         rule: access.rule,
+        ...traceField(c.req.raw),
       });
       return c.json({ ca, certificate, private_key: privateKey });
     });
