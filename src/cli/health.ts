@@ -1,15 +1,12 @@
 // `connector health`: checks the health of a running connector, for health checks of containers and supervisors
 // that have no other program at hand. Exit code 0 or 1.
 
-import type { IncomingMessage } from "node:http";
-import { isIPv6, type LookupFunction, type Socket } from "node:net";
 import { Command } from "commander";
-import { connectReason } from "../connect_reasons.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
-import { names } from "../names.ts";
 import { plainText } from "../plain_text.ts";
 import { refuseKeyLog } from "./environment.ts";
 import { examples } from "./help_layout.ts";
+import { askHttp, type HttpAnswer, readRoot, reasonFor } from "./http_request.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** What the command needs of the world. */
@@ -108,9 +105,15 @@ async function checkHealth(
   const url = socketPath === undefined ? given : new URL(given.pathname + given.search, SOCKET_URL);
   const place = socketPath === undefined ? `${url}` : `${url.pathname} on ${socketPath}`;
   const root = rootCertPath === undefined ? undefined : await readRoot(rootCertPath, url);
-  let answer: Answer;
+  let answer: HttpAnswer;
   try {
-    answer = await ask(url, { root, socketPath });
+    answer = await askHttp({
+      url,
+      root,
+      socketPath,
+      timeoutMs: TIMEOUT_MS,
+      maxBytes: MAX_REASON_BYTES,
+    });
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     throw new ConnectorError(
@@ -128,126 +131,18 @@ async function checkHealth(
   }
   if (answer.status === 200) return;
   const fault = `The connector is not healthy: ${place} answered ${answer.status}, want 200`;
-  const reason = answer.reason.map((line) => `\n  ${line}`).join("");
+  const reason = reasonOfAnswer(answer).map((line) => `\n  ${line}`).join("");
   throw new ConnectorError("unavailable", reason === "" ? fault : `${fault}:${reason}`);
-}
-
-/** What the platform's text means to who asks over HTTP; undefined for one that is not known. */
-function reasonFor(url: URL, text: string): string | undefined {
-  if (url.protocol === "http:") {
-    return /^Parse Error/.test(text)
-      ? "it does not speak plain HTTP: it may have certificates, which need https, or be a gRPC port"
-      : connectReason(text, "plaintext");
-  }
-  return /^Parse Error|alert: (NoApplicationProtocol|CertificateRequired)/.test(text)
-    ? "it does not serve HTTPS without a client certificate: this may be the gRPC port"
-    : connectReason(text, "TLS");
 }
 
 const ADDRESS_HINT = "Is the connector running, and is this the address of its --http-bind?";
 const SOCKET_HINT = "Is the connector running, and is this the path of its --api-socket?";
 const ROOT_HINT = "Give the root that the connector runs with: --root-cert-path";
 
-/** What was answered. */
-interface Answer {
-  status: number;
-  /** Why, in lines that are fit to be shown; none when the answer does not say. */
-  reason: string[];
-}
-
-/**
- * Asks. Not by fetch: it would ask a proxy that the environment names, and to it a given root is one more beside all
- * public ones.
- */
-async function ask(
-  url: URL,
-  { root, socketPath }: { root: Root | undefined; socketPath: string | undefined },
-): Promise<Answer> {
-  const { request } = url.protocol === "https:"
-    ? await import("node:https")
-    : await import("node:http");
-  return await new Promise((resolve, reject) => {
-    let late = "timed out";
-    const lookup: LookupFunction = (host, _options, found) => {
-      late = `the name server did not answer for "${host}" in ${TIMEOUT_MS / 1000} s`;
-      names.find(host, (answer) => {
-        late = "timed out";
-        if (answer instanceof ConnectorError) return found(answer, []);
-        found(null, answer.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 })));
-      });
-    };
-    const options = {
-      agent: false,
-      lookup,
-      rejectUnauthorized: true,
-      ...(socketPath !== undefined && { socketPath }),
-      ...(root && { ca: root.pem }),
-    };
-    const asked = request(url, options, async (response) => {
-      // The status is known: whatever becomes of the rest is no reason to fail.
-      asked.off("error", reject).on("error", () => {});
-      resolve({ status: response.statusCode ?? 0, reason: await readReason(response) });
-      asked.destroy();
-    });
-    // The runtime's own verdict can be had without a key of the root's: nothing is asked before ours.
-    asked.on("socket", (socket) => {
-      if (root === undefined) return;
-      socket.once("secureConnect", () => {
-        try {
-          root.judge(socket);
-        } catch (error) {
-          asked.destroy(error instanceof Error ? error : new Error(String(error)));
-        }
-      });
-    });
-    const timer = setTimeout(() => asked.destroy(new Error(late)), TIMEOUT_MS);
-    asked.on("close", () => clearTimeout(timer)).on("error", reject).end();
-  });
-}
-
-/** The first lines of a text; none when all is well, or when it is no text. Never rejects. */
-async function readReason(response: IncomingMessage): Promise<string[]> {
-  const { statusCode, headers } = response;
-  if (statusCode === 200 || !headers["content-type"]?.startsWith("text/plain")) return [];
-  const decoder = new TextDecoder();
-  let text = "";
-  let size = 0;
-  try {
-    for await (const chunk of response) {
-      text += decoder.decode(chunk, { stream: true });
-      size += chunk.length;
-      if (size >= MAX_REASON_BYTES) break;
-    }
-  } catch {
-    // It was cut off, or came too slowly: what is there will do.
-  }
+/** The first lines of a text; none when all is well, or when it is no text. */
+function reasonOfAnswer({ status, contentType, text }: HttpAnswer): string[] {
+  if (status === 200 || !contentType.startsWith("text/plain")) return [];
   const lines = text.trim().split("\n").filter((line) => line !== "");
   const shown = lines.slice(0, MAX_REASON_LINES).map((line) => plainText(line, MAX_REASON_LENGTH));
   return lines.length > MAX_REASON_LINES ? [...shown, "…"] : shown;
-}
-
-/** The root that the connector must chain to. */
-interface Root {
-  pem: string;
-  /** @throws {ConnectorError} unless the certificates that were shown chain to it and are for the host. */
-  judge(socket: Socket): void;
-}
-
-async function readRoot(path: string, { hostname }: URL): Promise<Root> {
-  // Loaded only now: most health checks need no certificate.
-  const { TLSSocket } = await import("node:tls");
-  const { readPemFile } = await import("../certs/files/pem_files.ts");
-  const { certificatePem, parseCertificates } = await import("../certs/reader/certificate.ts");
-  const { createPeerJudge } = await import("../certs/judge/peers.ts");
-  const { shownCertificates } = await import("../platform/peer_certificates.ts");
-  const roots = parseCertificates(await readPemFile(path, "root certificate"));
-  const judge = createPeerJudge(roots);
-  const host = hostname.replace(/^\[|\]$/g, "");
-  return {
-    pem: roots.map(certificatePem).join("\n"),
-    judge(socket) {
-      if (!(socket instanceof TLSSocket)) throw new TypeError("HTTPS is spoken over TLS");
-      judge(shownCertificates(socket), { purpose: "server", host });
-    },
-  };
 }

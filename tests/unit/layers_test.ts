@@ -245,7 +245,7 @@ Deno.test("modules that open sockets or files are imported for more than types w
     const [module, may, mayNot] of [
       ["node:net", "src/api/serve_http.ts", "src/tunnel/peer.ts"],
       ["node:tls", "src/grpc/credentials.ts", "src/certs/own/check.ts"],
-      ["node:http", "src/cli/health.ts", "src/api/exchange.ts"],
+      ["node:http", "src/cli/http_request.ts", "src/api/exchange.ts"],
       ["node:http2", "src/grpc/gates.ts", "src/api/app.ts"],
       ["node:dns", "src/names.ts", "src/tunnel/egress.ts"],
       ["node:fs", "src/descriptors.ts", "src/certs/files/pem_files.ts"],
