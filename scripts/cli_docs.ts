@@ -31,7 +31,8 @@ export function cliDocs(): string {
   return `# Command line
 
 \`deno task docs\` generates this page from the commands. The exit code is 0 if a command succeeds, 1 if
-it fails, and 2 if the command line is wrong. Errors are on stderr, as \`error:\` and often \`hint:\`.
+it fails, 2 if the command line is wrong, and 3 if a service that it asks about is not complete
+(\`status\`, \`wait\`, \`expose --wait\`). Errors are on stderr, as \`error:\` and often \`hint:\`.
 
 ${sections.join("\n")}`;
 }

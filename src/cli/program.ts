@@ -9,10 +9,12 @@ import { cleanEnvironment, readVariable, refuseKeyLog } from "./environment.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
 import { healthCommand } from "./health.ts";
 import { examples, HELP_LAYOUT, helpWidth } from "./help_layout.ts";
+import { NotReadyError } from "./not_ready_error.ts";
 import { policyCommand } from "./policy.ts";
 import { RUN_FLAGS, type RunFlag, type RunFlagName } from "./run_flags.ts";
 import { readRunOptions, type RunOptions, type RunSettings } from "./run_options.ts";
 import { plainText } from "../plain_text.ts";
+import { EXIT_NOT_READY, serviceCommands } from "./service_commands.ts";
 import { UsageError } from "./usage_error.ts";
 import { type Build, versionText } from "./version.ts";
 
@@ -25,6 +27,8 @@ export interface CliIo {
   env: Readonly<Record<string, string | undefined>>;
   /** Runs until it is told to end, and resolves with the exit code. */
   runConnector(options: RunOptions, build: Build | undefined): Promise<number>;
+  /** Ends what would go on until the process is told to end. */
+  signal?: AbortSignal;
   /** What this executable was built from; nothing when it runs from source. */
   build?: Build;
 }
@@ -77,6 +81,7 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
       setExitCode(await io.runConnector(options, io.build));
     }, io),
   );
+  for (const command of serviceCommands(io, setExitCode)) program.addCommand(command);
   program.addCommand(generateCertsCommand(io));
   program.addCommand(healthCommand(io));
   program.addCommand(policyCommand(io, setExitCode));
@@ -167,6 +172,10 @@ function report(error: unknown, io: CliIo, command: Command): number {
   if (error instanceof UsageError) {
     print(error.message, error.hint ?? seeHelp);
     return EXIT_USAGE;
+  }
+  if (error instanceof NotReadyError) {
+    print(error.message, undefined);
+    return EXIT_NOT_READY;
   }
   if (error instanceof ConnectorError) {
     print(error.message, error.hint);

@@ -1,0 +1,6 @@
+// What was asked for is not ready: nothing went wrong, and it may still become so. The program ends with code 3.
+
+/** Why, in a sentence, with a line for each service. */
+export class NotReadyError extends Error {
+  override readonly name = "NotReadyError";
+}

@@ -1,0 +1,144 @@
+// Services in words and tables, for people. Whatever a peer calls its services, nothing here steers the terminal. Pure.
+
+import type { ServiceJson } from "../api/answers.ts";
+import { plainText } from "../plain_text.ts";
+
+/** The most characters of a cell. */
+const MAX_CELL_LENGTH = 60;
+/** The most characters of a reason. */
+const MAX_REASON_LENGTH = 1000;
+/** As much of an id as tells it from others, nearly always. */
+const SHORT_ID_LENGTH = 8;
+
+const HEADS = [
+  "NAME",
+  "ID",
+  "TYPE",
+  "STATUS",
+  "PORT",
+  "DESTINATION",
+  "CONNECTOR",
+  "OPEN",
+  "TOTAL",
+  "IN",
+  "OUT",
+] as const;
+
+/** A line for each service, below what its columns are. */
+export function servicesTable(services: readonly ServiceJson[]): string {
+  if (services.length === 0) return "No services\n";
+  const rows = services.map((each) => [
+    each.name,
+    each.id.slice(0, SHORT_ID_LENGTH),
+    each.type.toLowerCase(),
+    each.status.toLowerCase(),
+    placeOf(each),
+    each.destination_addr,
+    each.remote_connector_addr,
+    String(each.connections.open),
+    String(each.connections.total),
+    sizeText(each.connections.bytes_in),
+    sizeText(each.connections.bytes_out),
+  ]);
+  return table([[...HEADS], ...rows]);
+}
+
+/** Everything that is known of a service, a line each. */
+export function serviceDetails(service: ServiceJson, now: Date): string {
+  const { connections, peer } = service;
+  const lines: [head: string, text: string | undefined][] = [
+    ["name", service.name],
+    ["id", service.id],
+    ["type", service.type.toLowerCase()],
+    ["status", statusText(service, now)],
+    ["port", placeOf(service)],
+    ["destination", service.destination_addr],
+    ["connector", service.remote_connector_addr],
+    ["peer", peer && `${peer.address}${peer.principal ? ` (${peer.principal})` : ""}`],
+    [
+      "connections",
+      `${connections.open} open, ${connections.total} in all, ${connections.failed} failed, ` +
+      `${connections.refused} refused`,
+    ],
+    ["bytes", `${sizeText(connections.bytes_in)} in, ${sizeText(connections.bytes_out)} out`],
+    ["last close", connections.last_close],
+    [
+      "last error",
+      service.last_error &&
+      `${service.last_error} (${ago(service.last_error_at, now)} ago)`,
+    ],
+  ];
+  const width = Math.max(...lines.map(([head]) => head.length));
+  return lines.flatMap(([head, text]) =>
+    text === undefined
+      ? []
+      : [`${`${head}:`.padEnd(width + 2)}${plainText(text, MAX_REASON_LENGTH)}\n`]
+  ).join("");
+}
+
+/** How many there are of each status, and a line for each that is not complete, with the reason. */
+export function statusOverview(services: readonly ServiceJson[], now: Date): string {
+  if (services.length === 0) return "No services\n";
+  const count = (status: ServiceJson["status"]) =>
+    services.filter((each) => each.status === status).length;
+  const counts = [
+    `${count("COMPLETE")} complete`,
+    `${count("PENDING")} pending`,
+    `${count("ERROR")} in error`,
+  ];
+  const open = services.reduce((sum, { connections }) => sum + connections.open, 0);
+  const head = `${services.length} ${services.length === 1 ? "service" : "services"}: ` +
+    `${counts.join(", ")}; ${open} connections open\n`;
+  return head + unreadyLines(services, now);
+}
+
+/** A line for each service that is not complete. */
+export function unreadyLines(services: readonly ServiceJson[], now: Date): string {
+  return services.filter(({ status }) => status !== "COMPLETE").map((each) =>
+    `  ${plainText(each.name, MAX_CELL_LENGTH)} (${each.id.slice(0, SHORT_ID_LENGTH)}): ` +
+    `${plainText(statusText(each, now), MAX_REASON_LENGTH)}\n`
+  ).join("");
+}
+
+/** Where it is, since when, why, and when it is tried again. */
+function statusText({ status, message, since, retry_at: retryAt }: ServiceJson, now: Date): string {
+  const reason = message === undefined ? "" : `, ${message}`;
+  const seconds = retryAt === undefined
+    ? 0
+    : Math.ceil((Date.parse(retryAt) - now.getTime()) / 1000);
+  const retry = seconds > 0 ? `; tried again in ${seconds} s` : "";
+  return `${status.toLowerCase()} for ${ago(since, now)}${reason}${retry}`;
+}
+
+function placeOf({ source_addr: address, source_port: port }: ServiceJson): string {
+  if (address === undefined) return String(port);
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** How long ago a time was, in its largest unit: `5 s`, `3 min`, `2 h`, `4 d`. */
+function ago(time: string | undefined, now: Date): string {
+  const seconds = Math.max(0, Math.round((now.getTime() - Date.parse(time ?? "")) / 1000));
+  if (!(seconds >= 60)) return `${seconds || 0} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
+
+/** A size to three digits: `999 B`, `1.5 KiB`, `12.3 MiB`. */
+export function sizeText(bytes: number): string {
+  let [value, unit] = [bytes, 0];
+  while (value >= 1000 && unit < UNITS.length - 1) [value, unit] = [value / 1024, unit + 1];
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** Cells in columns, two spaces apart; none at the end of a line. */
+function table(rows: readonly (readonly string[])[]): string {
+  const plain = rows.map((row) => row.map((cell) => plainText(cell, MAX_CELL_LENGTH)));
+  const widths =
+    plain[0]?.map((_, column) => Math.max(...plain.map((row) => row[column]?.length ?? 0))) ?? [];
+  return plain.map((row) =>
+    `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`
+  ).join("");
+}
