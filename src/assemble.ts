@@ -59,8 +59,8 @@ const UNKNOWN_BUILD = { version: "", commit: "" };
 
 /** What a connector does, as plain values. */
 export interface AssembleOptions {
-  /** Where the gRPC server listens; port 0 takes any. */
-  grpcBind: Address;
+  /** Where the gRPC server listens; port 0 takes any. Absent when no peer is to dial this connector. */
+  grpcBind?: Address;
   /** Where the REST server listens; port 0 takes any. Absent when it has the Unix socket alone. */
   httpBind?: Address;
   /** Path of the Unix socket on which REST is served, too. */
@@ -244,7 +244,7 @@ export async function assemble(
   const restAudit = stack.use(new AuditLog(logger));
   const grpcAudit = stack.use(new AuditLog(logger));
   const refusals = stack.use(new BoundedLog(logger));
-  const grpc = await GrpcServer.listen({
+  const grpc = options.grpcBind && await GrpcServer.listen({
     bind: options.grpcBind,
     resolveBind,
     tls: tls?.identity,
@@ -263,8 +263,10 @@ export async function assemble(
     },
     onLink: (link) => connector.accept(link),
   });
-  stack.use(grpc);
-  if (options.grpcBind.port === 0) stack.use(listeners.add(grpc.address));
+  if (grpc) {
+    stack.use(grpc);
+    if (options.grpcBind?.port === 0) stack.use(listeners.add(grpc.address));
+  }
   const metrics = stack.use(
     new Metrics({
       connector,
@@ -319,13 +321,13 @@ export async function assemble(
   }
   tlsFiles?.hand({
     onExchange(identity) {
-      grpc.renew(identity);
+      grpc?.renew(identity);
       http.renew(identity);
       metricsHttp?.renew(identity);
     },
     onRevoked() {
       connector.abortRevoked();
-      grpc.cutRevoked();
+      grpc?.cutRevoked();
     },
   });
   refuseIfAborted(signal);
@@ -348,12 +350,11 @@ export async function assemble(
 export class RunningConnector implements AsyncDisposable {
   /** What the two APIs ask. */
   readonly connector: Connector;
-  /** Its gRPC server, which has its address. */
-  readonly grpc: GrpcServer;
   /** Where the REST API is; the port is the real one. Undefined where it has the Unix socket alone. */
   readonly httpAddress: Address | undefined;
   /** Where metrics are, besides REST; the port is the real one. */
   readonly metricsAddress: Address | undefined;
+  readonly #grpc: GrpcServer | undefined;
   readonly #servers: readonly HttpServer[];
   readonly #files: WatchedFiles;
   readonly #handOver: ((signal: AbortSignal) => Promise<void> | undefined) | undefined;
@@ -364,7 +365,7 @@ export class RunningConnector implements AsyncDisposable {
   /** `resources` has all that is to be released in the end. */
   constructor({ connector, grpc, http, metricsHttp, files, handOver, resources }: {
     connector: Connector;
-    grpc: GrpcServer;
+    grpc: GrpcServer | undefined;
     http: HttpServer;
     metricsHttp: HttpServer | undefined;
     files: WatchedFiles;
@@ -373,13 +374,19 @@ export class RunningConnector implements AsyncDisposable {
     resources: AsyncDisposableStack;
   }) {
     this.connector = connector;
-    this.grpc = grpc;
+    this.#grpc = grpc;
     this.httpAddress = http.address;
     this.metricsAddress = metricsHttp?.address;
     this.#servers = [http, ...(metricsHttp ? [metricsHttp] : [])];
     this.#files = files;
     this.#handOver = handOver;
     this.#resources = resources;
+  }
+
+  /** Its gRPC server, which has its address. Only with `grpcBind`. */
+  get grpc(): GrpcServer {
+    if (this.#grpc === undefined) throw new TypeError("no peer is to dial this connector");
+    return this.#grpc;
   }
 
   /** What it has carried so far, as numbers for people. */
@@ -420,7 +427,7 @@ export class RunningConnector implements AsyncDisposable {
     // Nothing new is let in before anything is ended.
     const httpClosed = Promise.all(this.#servers.map((server) => server.close({ signal })));
     // Peers that dialled us open their next link elsewhere; over those that are open visitors are carried still.
-    this.grpc.drain();
+    this.#grpc?.drain();
     if (this.#handOver && drainMs > 0) {
       const late = new AbortController();
       const timer = setTimeout(() => late.abort(), Math.min(drainMs, HAND_OVER_MS));
@@ -430,7 +437,7 @@ export class RunningConnector implements AsyncDisposable {
     await this.connector.close({ drainMs, signal });
     await httpClosed;
     // The last bytes of a call may still be under way when it has ended here.
-    await this.grpc.close({ graceMs: GRPC_GRACE_MS, signal });
+    await this.#grpc?.close({ graceMs: GRPC_GRACE_MS, signal });
   }
 }
 

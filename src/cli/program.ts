@@ -1,7 +1,7 @@
 // The command line: which commands there are, how help and errors look, and which exit code follows.
 // What a command does is in its own file; here nothing listens, dials or logs.
 
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError } from "commander";
 import { ConnectorError } from "../model/errors.ts";
 import { paint, type Style, wantsColor } from "./color.ts";
 import { completionCommand } from "./completion.ts";
@@ -9,13 +9,15 @@ import { cleanEnvironment, readVariable, refuseKeyLog } from "./environment.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
 import { healthCommand } from "./health.ts";
 import { examples, HELP_LAYOUT, helpWidth } from "./help_layout.ts";
+import { writeOut, writeWhole } from "./output.ts";
 import { NotReadyError } from "./not_ready_error.ts";
 import { policyCommand } from "./policy.ts";
-import { RUN_FLAGS, type RunFlag, type RunFlagName } from "./run_flags.ts";
 import { readRunOptions, type RunOptions, type RunSettings } from "./run_options.ts";
+import { addRunFlags, RUN_FLAG_NAMES } from "./run_settings.ts";
 import { plainText } from "../plain_text.ts";
 import { EXIT_NOT_READY, serviceCommands } from "./service_commands.ts";
 import { UsageError } from "./usage_error.ts";
+import { forwardCommand, type ForwardOptions } from "./forward.ts";
 import { type Build, versionText } from "./version.ts";
 
 /** What the command line needs of the world; tests give their own. */
@@ -27,6 +29,8 @@ export interface CliIo {
   env: Readonly<Record<string, string | undefined>>;
   /** Runs until it is told to end, and resolves with the exit code. */
   runConnector(options: RunOptions, build: Build | undefined): Promise<number>;
+  /** Forwards until it is told to end, and resolves with the exit code. */
+  forward(options: ForwardOptions): Promise<number>;
   /** Ends what would go on until the process is told to end. */
   signal?: AbortSignal;
   /** What this executable was built from; nothing when it runs from source. */
@@ -81,6 +85,7 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
       setExitCode(await io.runConnector(options, io.build));
     }, io),
   );
+  program.addCommand(forwardCommand(io, setExitCode));
   for (const command of serviceCommands(io, setExitCode)) program.addCommand(command);
   program.addCommand(generateCertsCommand(io));
   program.addCommand(healthCommand(io));
@@ -98,43 +103,8 @@ function createRunCommand(
     .summary("run a connector")
     .description("Runs a connector: a gRPC server for its peers and a REST API for you.")
     .addHelpText("after", RUN_EXAMPLES);
-  // `RUN_FLAGS` lists exactly the flag names.
-  const flags = Object.entries(RUN_FLAGS) as [RunFlagName, RunFlag][];
-  const options = new Map(flags.map(([name, flag]) => [name, createOption(flag)]));
-  for (const option of options.values()) command.addOption(option);
-  return command.action(async () => {
-    const settings: RunSettings = {};
-    for (const [name, option] of options) {
-      const flag: RunFlag = RUN_FLAGS[name];
-      const written: unknown = command.getOptionValue(option.attributeName());
-      // An empty variable counts as unset: that is how a shell or a container template leaves one out.
-      const variable = io.env[flag.variable];
-      if (written !== undefined) {
-        settings[name] = { text: String(written), origin: option.long ?? option.flags };
-      } else if (variable) {
-        settings[name] = { text: variable, origin: flag.variable };
-      } else if (flag.default !== undefined) {
-        const origin = option.long ?? option.flags;
-        settings[name] = { text: flag.default, origin, isDefault: true };
-      }
-    }
-    await action(settings);
-  });
-}
-
-/** The parser's own variables are not used: for it, `NAME=false` turns a boolean on. */
-function createOption(flag: RunFlag): Option {
-  const shownDefault = flag.default === undefined ? "" : `default: ${flag.default}, `;
-  const option = new Option(
-    flag.flags,
-    `${flag.description} (${shownDefault}env: ${flag.variable})`,
-  );
-  if (flag.repeats) {
-    option.argParser((value: string, before: string | undefined) =>
-      before === undefined ? value : `${before},${value}`
-    );
-  }
-  return option;
+  const settings = addRunFlags(command, { names: RUN_FLAG_NAMES, env: io.env });
+  return command.action(() => action(settings()));
 }
 
 const RUN_EXAMPLES = examples(`  A connector on the default ports:
@@ -233,15 +203,7 @@ function isColored(io: Pick<CliIo, "columns" | "env">, stream: "stdout" | "stder
 
 function processIo(): CliIo {
   return {
-    stdout(text) {
-      try {
-        writeWhole(Deno.stdout, text);
-      } catch (error) {
-        // The reader has seen enough, as in `connector run --help | head -1`.
-        if (error instanceof Deno.errors.BrokenPipe) return;
-        throw ConnectorError.from(error, "Cannot write to standard output");
-      }
-    },
+    stdout: writeOut,
     stderr(text) {
       try {
         writeWhole(Deno.stderr, text);
@@ -259,12 +221,9 @@ function processIo(): CliIo {
       const { runConnector } = await import("./run.ts");
       return await runConnector(options, build);
     },
+    async forward(options) {
+      const { runForward } = await import("./run_forward.ts");
+      return await runForward(options);
+    },
   };
-}
-
-function writeWhole(output: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let written = 0; written < bytes.length;) {
-    written += output.writeSync(bytes.subarray(written));
-  }
 }
