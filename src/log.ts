@@ -36,6 +36,8 @@ export interface LoggingOptions {
   format: LogFormat;
   /** Default: stderr. */
   output?: LogOutput;
+  /** Colours what a line of text says its level is. Default: it has no colour. */
+  paint?: ((level: LogLevel, text: string) => string) | undefined;
   /** How lines of the access log look. Default: there are none. */
   access?: LogFormat | undefined;
   /** Where they go. Default: stdout. */
@@ -74,9 +76,11 @@ const TAPE_LEVELS: Record<LogLevel, TapeLevel> = {
 /** Sends what every logger logs to the output; what was set up before is replaced. */
 export async function configureLogging(options: LoggingOptions): Promise<Logging> {
   const { level, format, output = Deno.stderr, access, accessOutput = Deno.stdout } = options;
+  const { paint } = options;
+  const formatLine = paint === undefined ? formatText : paintedText(paint);
   const { flushTimeoutMs = FLUSH_TIMEOUT_MS } = options;
   const writer = new LineWriter({
-    format: format === "json" ? formatJson : formatText,
+    format: format === "json" ? formatJson : formatLine,
     output,
     flushTimeoutMs,
   });
@@ -123,6 +127,21 @@ export const formatText: (record: LogRecord) => string = getTextFormatter({
   format: ({ timestamp, level, message, record }) =>
     `${timestamp} ${level} ${plainMessage(message)}${fieldsText(record.properties)}`,
 });
+
+/** Where the level begins and ends in a line: behind a time of 24 characters and a blank. */
+const LEVEL_AT = [25, 30] as const;
+
+/** The same with a coloured level. */
+function paintedText(
+  paint: (level: LogLevel, text: string) => string,
+): (record: LogRecord) => string {
+  const [start, end] = LEVEL_AT;
+  return (record) => {
+    const line = formatText(record);
+    const level = paint(nameOfLevel(record.level), line.slice(start, end));
+    return `${line.slice(0, start)}${level}${line.slice(end)}`;
+  };
+}
 
 function plainMessage(message: string): string {
   return plainJson(JSON.stringify(message).slice(1, -1).replaceAll('\\"', '"'));
@@ -171,8 +190,8 @@ export function formatAccessJson({ timestamp, rawMessage, properties }: LogRecor
   return `${plainJson(JSON.stringify(entry))}\n`;
 }
 
-function nameOfLevel(level: TapeLevel): string {
-  return level === "warning" ? "warn" : level;
+function nameOfLevel(level: TapeLevel): LogLevel {
+  return level === "warning" ? "warn" : level === "fatal" ? "error" : level;
 }
 
 /** A value that stands in braces in a message. */

@@ -1,10 +1,15 @@
-// Colour on the command line: whether a stream gets it, and what is coloured. Logs have no colour.
+// Colour on the command line: whether a stream gets it, and what is coloured.
 
 /** What is coloured, with its SGR parameters (ECMA-48): the sixteen colours that every terminal knows. */
 const STYLES = {
   title: "1",
   error: "1;31",
   hint: "36",
+  // Levels of the log, on a terminal.
+  warn: "1;33",
+  info: "32",
+  debug: "2",
+  trace: "2",
 } as const;
 export type Style = keyof typeof STYLES;
 

@@ -13,8 +13,17 @@ export function writeOut(text: string): void {
   }
 }
 
+/** Writes to standard error, if that can be. */
+export function writeError(text: string): void {
+  try {
+    writeWhole(Deno.stderr, text);
+  } catch {
+    // Nowhere is left to say it; the exit code still tells.
+  }
+}
+
 /** Writes all of a text. */
-export function writeWhole(output: { writeSync(bytes: Uint8Array): number }, text: string): void {
+function writeWhole(output: { writeSync(bytes: Uint8Array): number }, text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let written = 0; written < bytes.length;) {
     written += output.writeSync(bytes.subarray(written));

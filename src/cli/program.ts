@@ -9,7 +9,7 @@ import { cleanEnvironment, readVariable, refuseKeyLog } from "./environment.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
 import { healthCommand } from "./health.ts";
 import { examples, HELP_LAYOUT, helpWidth } from "./help_layout.ts";
-import { writeOut, writeWhole } from "./output.ts";
+import { writeError, writeOut } from "./output.ts";
 import { NotReadyError } from "./not_ready_error.ts";
 import { policyCommand } from "./policy.ts";
 import { readRunOptions, type RunOptions, type RunSettings } from "./run_options.ts";
@@ -204,13 +204,7 @@ function isColored(io: Pick<CliIo, "columns" | "env">, stream: "stdout" | "stder
 function processIo(): CliIo {
   return {
     stdout: writeOut,
-    stderr(text) {
-      try {
-        writeWhole(Deno.stderr, text);
-      } catch {
-        // Nowhere is left to say it; the exit code still tells.
-      }
-    },
+    stderr: writeError,
     columns: (stream) => Deno[stream].isTerminal() ? Deno.consoleSize().columns : undefined,
     // One variable at a time: the program may not read all of them.
     env: new Proxy({}, {

@@ -70,7 +70,9 @@ const TYPED: readonly Typed[] = [
   { ...HELP, args: [], code: 2, stream: "stderr" },
   { ...HELP, args: ["--help"] },
   { ...HELP, args: ["help", "run"] },
-  ...["run", "generate-certs", "health", "completion"].map((command) => ({
+  ...[
+    ...["run", "forward", "expose", "list", "generate-certs", "health", "completion"],
+  ].map((command) => ({
     ...HELP,
     args: [command, "--help"],
   })),
@@ -85,6 +87,8 @@ const TYPED: readonly Typed[] = [
   { ...REFUSAL, args: ["run", "--grpc-bind=nowhere"], code: 2 },
   { ...REFUSAL, args: ["generate-certs", "--leaf"], code: 2 },
   { ...REFUSAL, args: ["health", "--url=http://127.0.0.1:1"], code: 1 },
+  { ...REFUSAL, args: ["list", "--api=http://127.0.0.1:1"], code: 1 },
+  { ...REFUSAL, args: ["forward", "local", "localhost:2"], code: 2 },
 ];
 
 /** Types each command, some at a time. */
@@ -136,6 +140,13 @@ function checkWords(text: string): void {
   doesNotMatch(text, /defect|NotCapable|Warning|experimental|^ +at .*:\d+:\d+/m);
 }
 
+/** What `connector run` says on a terminal about what to do next. */
+const NEXT = /^(Running\. Other connectors |Expose a service: |See how it goes: )/;
+
+function partition(lines: string[], is: (line: string) => boolean): [string[], string[]] {
+  return [lines.filter(is), lines.filter((line) => !is(line))];
+}
+
 /** Two connectors, a service of each type between them, and their end: in plaintext or with certificates. */
 export async function runTwoConnectors(
   situation: Situation,
@@ -175,9 +186,14 @@ export async function runTwoConnectors(
   for (const each of [far, near]) {
     each.interrupt();
     strictEqual((await each.exited).code, 0, each.printed());
-    const text = each.printed().replaceAll("^C", "");
+    const printed = each.printed().replaceAll("^C", "");
+    const { env, terminal } = situation;
+    strictEqual(printed.includes("\x1b"), terminal && wantsColor(env, terminal), printed);
+    const text = stripVTControlCharacters(printed);
     checkWords(text);
-    for (const line of text.split("\n")) if (line !== "") match(line, OUR_LINE);
+    const [next, log] = partition(text.split("\n").filter(Boolean), (line) => NEXT.test(line));
+    strictEqual(next.length, terminal ? 3 : 0, text);
+    for (const line of log) match(line, OUR_LINE);
     strictEqual(each.stream("stdout"), "");
   }
 }
