@@ -1,5 +1,6 @@
-// `connector completion SHELL`: a script that completes commands and flags in bash, zsh or fish. It is generated from
-// the commands themselves, so it knows exactly what they know.
+// `connector completion SHELL`: a script that completes commands and flags in bash, zsh, fish or PowerShell. It is
+// generated from the commands themselves, so it knows exactly what they know. Names of services are asked for when they are
+// wanted, by `connector list --quiet`.
 
 import { Argument, Command } from "commander";
 import { examples } from "./help_layout.ts";
@@ -9,7 +10,12 @@ export interface CompletionIo {
   stdout(text: string): void;
 }
 
-const SHELLS = { bash: bashScript, zsh: zshScript, fish: fishScript };
+const SHELLS = {
+  bash: bashScript,
+  zsh: zshScript,
+  fish: fishScript,
+  powershell: powershellScript,
+};
 type Shell = keyof typeof SHELLS;
 
 const EXAMPLES = examples(
@@ -25,6 +31,9 @@ const EXAMPLES = examples(
 
   fish:
     connector completion fish > ~/.config/fish/completions/connector.fish
+
+  PowerShell, into the profile:
+    connector completion powershell >> $PROFILE
 `,
   { options: false },
 );
@@ -55,6 +64,8 @@ interface Completion {
   words: string[];
   /** A file follows the first argument. */
   fileFollows: boolean;
+  /** Arguments are services, by name. */
+  takesServices: boolean;
 }
 
 interface Flag {
@@ -83,7 +94,8 @@ function describe(program: Command): Completion[] {
       words: command === program
         ? [...program.commands.map((each) => each.name()), HELP.name]
         : command.registeredArguments[0]?.argChoices ?? [],
-      fileFollows: command.registeredArguments.length > 1,
+      fileFollows: command.registeredArguments[1]?.name() === "file",
+      takesServices: command.registeredArguments[0]?.name() === "service",
     };
   });
 }
@@ -94,18 +106,19 @@ function firstWords(description: string): string {
 }
 
 function bashScript(commands: Completion[]): string {
-  const cases = commands.map(({ name, flags, words }) => {
+  const cases = commands.map(({ name, flags, words, takesServices }) => {
     const valued = flags.filter((flag) => flag.takesValue && !flag.isPath);
     const paths = flags.filter((flag) => flag.isPath);
     return `    ${quoteBash(name)})
       words=${quoteBash([...words, ...flags.map((flag) => flag.name)].join(" "))}
       values=${quoteBash(spaced(valued))}
       paths=${quoteBash(spaced(paths))}
+      services=${takesServices ? "yes" : ""}
       ;;`;
   });
   return `# bash completion of connector; made by \`connector completion bash\`
 _connector() {
-  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD - 1]} command="" words values paths
+  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD - 1]} command="" words values paths services
   COMPREPLY=()
   if [ "$COMP_CWORD" -gt 1 ]; then command=\${COMP_WORDS[1]}; fi
   case "$command" in
@@ -121,6 +134,14 @@ ${cases.join("\n")}
     return
   fi
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+  if [ -z "$services" ] || [[ $word == -* ]]; then return; fi
+  # bash takes names apart at ":", too, and wants only what follows the last one.
+  local typed=\${COMP_LINE:0:\${COMP_POINT:-0}} name
+  typed=\${typed##* }
+  if [ -z "$typed" ]; then typed=$word; fi
+  while IFS= read -r name; do
+    if [[ $name == "$typed"* ]]; then COMPREPLY+=("\${name#"\${typed%"\${typed##*:}"}"}"); fi
+  done < <("\${COMP_WORDS[0]}" list --quiet 2>/dev/null)
 }
 complete -o bashdefault -o default -F _connector connector
 `;
@@ -144,7 +165,11 @@ function zshScript(commands: Completion[]): string {
   const cases = others.map((command) => {
     const args = [
       ...(command.words.length > 0 ? [`1:argument:(${command.words.join(" ")})`] : []),
-      ...(command.words.length === 0 || command.fileFollows ? ["*:file:_files"] : []),
+      ...(command.takesServices
+        ? ["*:service:_connector_services"]
+        : command.words.length === 0 || command.fileFollows
+        ? ["*:file:_files"]
+        : []),
     ];
     return `    ${command.name}) _arguments ${
       [...command.flags.map(zshFlag), ...args.map(quoteBash)].join(" \\\n      ")
@@ -152,6 +177,11 @@ function zshScript(commands: Completion[]): string {
   });
   return `#compdef connector
 # zsh completion of connector; made by \`connector completion zsh\`
+_connector_services() {
+  local -a names
+  names=("\${(@f)$(connector list --quiet 2>/dev/null)}")
+  compadd -- $names
+}
 _connector() {
   local -a commands
   commands=(
@@ -184,7 +214,7 @@ function zshFlag({ name, description, takesValue, isPath }: Flag): string {
 
 function fishScript(commands: Completion[]): string {
   const [, ...others] = commands;
-  const lines = commands.flatMap(({ name, flags, words }) => {
+  const lines = commands.flatMap(({ name, flags, words, takesServices }) => {
     const condition = name === "" ? "__fish_use_subcommand" : `__fish_seen_subcommand_from ${name}`;
     const start = `complete -c connector -n ${quoteFish(condition)}`;
     return [
@@ -193,6 +223,7 @@ function fishScript(commands: Completion[]): string {
           `${start} -f -a ${other.name} -d ${quoteFish(other.summary)}`
         )
         : words.map((word) => `${start} -f -a ${word}`)),
+      ...(takesServices ? [`${start} -f -a '(connector list --quiet 2>/dev/null)'`] : []),
       ...flags.map((flag) => {
         const value = flag.isPath ? " -r -F" : flag.takesValue ? " -x" : "";
         const names = flag.name.startsWith("--")
@@ -209,4 +240,45 @@ ${lines.join("\n")}
 
 function quoteFish(text: string): string {
   return `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+}
+
+function powershellScript(commands: Completion[]): string {
+  const listed = (command: Completion) =>
+    [
+      ...(command.name === ""
+        ? [...commands.slice(1), HELP].map(({ name, summary }) => [name, summary])
+        : command.words.map((word) => [word, word])),
+      ...command.flags.map(({ name, description }) => [name, description]),
+    ].map(([text = "", meaning = ""]) =>
+      `      @(${quotePowershell(text)}, ${quotePowershell(meaning)})`
+    );
+  const cases = commands.map((command) =>
+    `    ${quotePowershell(command.name)} { @(\n${listed(command).join("\n")}\n    ) }`
+  );
+  const withServices = commands.filter(({ takesServices }) => takesServices)
+    .map(({ name }) => quotePowershell(name));
+  return `# PowerShell completion of connector; made by \`connector completion powershell\`
+Register-ArgumentCompleter -Native -CommandName connector -ScriptBlock {
+  param($word, $line, $position)
+  # The words before the one that is completed.
+  $before = @($line.CommandElements | Where-Object { $_.Extent.EndOffset -lt $position } | ForEach-Object { "$_" })
+  $command = if ($before.Count -gt 1) { $before[1] } else { '' }
+  $choices = switch ($command) {
+${cases.join("\n")}
+  }
+  $choices | Where-Object { $_[0].StartsWith($word) } | ForEach-Object {
+    [System.Management.Automation.CompletionResult]::new($_[0], $_[0], 'ParameterValue', $_[1])
+  }
+  if (@(${withServices.join(", ")}) -contains $command -and -not $word.StartsWith('-')) {
+    connector list --quiet 2>$null | Where-Object { $_.StartsWith($word) } | ForEach-Object {
+      $text = if ($_ -match '^[A-Za-z0-9_./:-]+$') { $_ } else { "'" + $_.Replace("'", "''") + "'" }
+      [System.Management.Automation.CompletionResult]::new($text, $_, 'ParameterValue', $_)
+    }
+  }
+}
+`;
+}
+
+function quotePowershell(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
 }

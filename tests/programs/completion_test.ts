@@ -49,7 +49,24 @@ words=(\${(z)1} '') CURRENT=\${#words}
 _connector
 `;
 
-const COMMANDS = ["completion", "generate-certs", "health", "help", "policy", "run"];
+/** The words as bash takes them apart, and the line as it was typed. */
+const BASH_ASKER = `
+source "$1"
+COMP_LINE="connector remove $2" COMP_POINT=\${#COMP_LINE}
+COMP_WORDS=(connector remove)
+case "$2" in
+  *:*) COMP_WORDS+=("\${2%%:*}" : "\${2#*:}") ;;
+  *) COMP_WORDS+=("$2") ;;
+esac
+COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
+_connector
+printf '%s\\n' "\${COMPREPLY[@]}"
+`;
+
+const COMMANDS = [
+  ...["completion", "expose", "forward", "generate-certs", "health", "help", "list", "policy"],
+  ...["remove", "run", "status", "wait"],
+];
 
 for (const shell of ["bash", "fish"] as const) {
   Deno.test(`${shell} completes commands, flags and words`, async () => {
@@ -68,7 +85,7 @@ Deno.test("zsh is told of commands, flags and words", async () => {
   const flags = await complete("zsh", ["run"]);
   strictEqual(flags.includes("--grpc-bind") && flags.includes("--half-open-timeout"), true);
   const shells = await complete("zsh", ["completion"]);
-  strictEqual(shells.includes("1:argument:(bash zsh fish)"), true);
+  strictEqual(shells.includes("1:argument:(bash zsh fish powershell)"), true);
 });
 
 Deno.test("bash completes files for flags that take a path, and nothing for other values", async () => {
@@ -77,4 +94,59 @@ Deno.test("bash completes files for flags that take a path, and nothing for othe
     "_connector",
   ]);
   deepStrictEqual(await complete("bash", ["run", "--log-level", ""]), []);
+});
+
+/** A program on the PATH that is called connector, and lists these services. */
+const NAMES = ["web", "localhost:8080", "localhost:9090"];
+
+for (
+  const [shell, ask] of [
+    ["bash", BASH_ASKER],
+    ["fish", 'source $argv[1]; complete -C "connector remove $argv[2]"'],
+  ] as const
+) {
+  Deno.test(`${shell} completes names of services, which it asks the connector for`, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const { stdout: script } = await runCommand(["completion", shell]);
+      await Deno.writeTextFile(`${folder}/script`, script);
+      const list = `#!/bin/sh\n[ "$*" = "list --quiet" ] && printf '%s\\n' ${NAMES.join(" ")}\n`;
+      await Deno.writeTextFile(`${folder}/connector`, list, { mode: 0o755 });
+      const offered = async (typed: string) => {
+        const options = shell === "bash" ? ["--norc"] : ["--no-config"];
+        const { stdout, stderr } = await runProgram(shell, {
+          args: [
+            ...options,
+            "-c",
+            ask,
+            ...(shell === "bash" ? ["bash"] : []),
+            `${folder}/script`,
+            typed,
+          ],
+          env: { PATH: `${folder}:${Deno.env.get("PATH")}` },
+        });
+        strictEqual(stderr, "");
+        return stdout.split("\n").filter((line) => line !== "" && !line.startsWith("-")).sort();
+      };
+      deepStrictEqual(await offered("w"), ["web"]);
+      // bash wants only what follows the colon.
+      deepStrictEqual(await offered("localhost:8"), [shell === "bash" ? "8080" : "localhost:8080"]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
+
+Deno.test("zsh is given the names of services", async () => {
+  const { stdout: script } = await runCommand(["completion", "zsh"]);
+  const stub = `
+function compdef { }
+function compadd { shift; print -l -- "$@" }
+function connector { [[ "$*" = "list --quiet" ]] && print -l -- web 'two words' }
+`;
+  const { stdout, stderr } = await runProgram("zsh", {
+    args: ["-f", "-c", `${stub}\n${script}\n_connector_services`],
+  });
+  strictEqual(stderr, "");
+  strictEqual(stdout, "web\ntwo words\n");
 });

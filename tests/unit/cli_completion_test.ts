@@ -27,6 +27,7 @@ for (
     ["bash", (name: string) => `${name}`],
     ["zsh", (name: string) => `'${name}`],
     ["fish", (name: string) => `-l ${name.slice(2)}`],
+    ["powershell", (name: string) => `@('${name}', '`],
   ] as const
 ) {
   Deno.test(`the ${shell} script knows every command and flag`, async () => {
@@ -49,5 +50,5 @@ Deno.test("another shell is refused with the choices", async () => {
     deepStrictEqual([code, stdout], [2, ""]);
     match(stderr, /^error: .*shell/);
   }
-  strictEqual((await completion("tcsh")).stderr.includes("bash, zsh, fish"), true);
+  strictEqual((await completion("tcsh")).stderr.includes("bash, zsh, fish, powershell"), true);
 });

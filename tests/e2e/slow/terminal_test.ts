@@ -15,16 +15,21 @@ async function output(args: string[], env: Record<string, string> = {}): Promise
   return terminal.output;
 }
 
+/** With a plain character in the place of each escape. */
+function shownEscapes(text: string): string {
+  return text.replaceAll("\u001b[", "<");
+}
+
 if (Deno.build.os === "linux") {
   Deno.test("on a terminal run says in three lines what to do next, behind a log with coloured levels", async () => {
-    const text = await output([]);
-    match(text, /^\S+Z \x1b\[32mINFO \x1b\[0m connector started .*\n/);
+    const text = shownEscapes(await output([]));
+    match(text, /^\S+Z <32mINFO <0m connector started .*\n/);
     match(
       text,
-      /\n\x1b\[1mRunning\.\x1b\[0m .*\n\x1b\[1mExpose\x1b\[0m a service: connector expose /,
+      /\n<1mRunning\.<0m .*\n<1mExpose<0m a service: connector expose /,
     );
-    match(text, /\n\x1b\[1mSee\x1b\[0m how it goes: connector status --watch --api=http:/);
-    match(text, /INFO \x1b\[0m connector stopped/);
+    match(text, /\n<1mSee<0m how it goes: connector status --watch --api=http:/);
+    match(text, /INFO <0m connector stopped/);
   });
 
   Deno.test("with NO_COLOR the same has no colour", async () => {
