@@ -17,6 +17,7 @@ export function cliDocs(): string {
     columns: () => undefined,
     env: {},
     runConnector: () => Promise.resolve(0),
+    forward: () => Promise.resolve(0),
   }, () => {});
   const help = (command: Command) => {
     printed = "";

@@ -18,9 +18,12 @@ export class AccessLog implements Disposable {
     const options = { kinds: ["connection", "refusal"], capacity: CAPACITY } as const;
     this.#subscription = events.subscribe("access log", options, (event) => {
       if (event.kind === "lost") return logger.warn("lines left out", { count: event.count });
-      if (event.kind === "refusal" || event.change === "closed") {
-        logger.info("connection", fieldsOf(event));
+      if (event.kind === "connection") {
+        if (event.change === "closed") logger.info("connection", fieldsOf(event));
+        return;
       }
+      // One that was carried has its line when it closes, and one address of several is no connection.
+      if (event.refused === "connection") logger.info("connection", fieldsOf(event));
     });
   }
 
@@ -49,7 +52,7 @@ function fieldsOf(event: Ended): Record<string, unknown> {
     destination: formatAddress(destination),
     ...carried,
     outcome,
-    ...(event.kind === "refusal" && { code: event.code }),
+    ...(event.kind === "refusal" && { code: event.code, rule: event.rule }),
     reason: event.reason || IN_ORDER,
   };
 }

@@ -20,6 +20,7 @@ const program = createProgram({
   env: {},
   columns: () => undefined,
   runConnector: () => Promise.resolve(0),
+  forward: () => Promise.resolve(0),
 }, () => {});
 
 for (
