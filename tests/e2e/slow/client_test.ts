@@ -1,10 +1,11 @@
 // The commands that ask a running connector, as programs of their own: over a Unix socket, over TLS with a token, and with
 // tunnels that carry.
 
-import { match, strictEqual } from "node:assert/strict";
-import { makePki, pemOf, spawnSecure, writeTls } from "../../support/mtls.ts";
+import { match, ok, strictEqual } from "node:assert/strict";
+import { seriesOf } from "../../support/metrics.ts";
+import { httpsRequest, makePki, pemOf, spawnSecure, writeTls } from "../../support/mtls.ts";
 import { runCommand, spawnConnector } from "../../support/processes.ts";
-import { echo, freePort, refuses, roundTrip, serveTcp } from "../../support/world.ts";
+import { echo, freePort, refuses, roundTrip, serveTcp, until } from "../../support/world.ts";
 
 async function connector(args: string[], env: Record<string, string>) {
   const { code, stdout, stderr } = await runCommand(args, { env });
@@ -54,6 +55,36 @@ Deno.test("over TLS the API's certificate is checked, and a token is shown", asy
     const { code, stdout, stderr } = await list(trusted, `--api-token-file=${folder}/token`);
     strictEqual(code, 0, stderr);
     strictEqual(stdout, "No services\n");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("metrics with certificates: over TLS on their port, with when each ends and whether files are in use", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const { root, leaf } = await makePki();
+    const { flags } = await writeTls(folder, pemOf(root, leaf));
+    const port = freePort();
+    await using secure = await spawnSecure([...flags, `--metrics-bind=127.0.0.1:${port}`]);
+    const read = async () => {
+      const { status, body } = await httpsRequest(`https://localhost:${port}/metrics`);
+      strictEqual(status, 200, body);
+      return seriesOf(body);
+    };
+    const found = await read();
+    for (const certificate of ["leaf", "root"]) {
+      const name = `connector_certificate_expiry_timestamp_seconds{certificate="${certificate}"}`;
+      ok((found.get(name) ?? 0) > Date.now() / 1000, name);
+    }
+    const inUse = `connector_config_last_reload_successful{files="certificates"}`;
+    strictEqual(found.get(inUse), 1);
+    await Deno.writeTextFile(`${folder}/leaf.cert`, "no certificate");
+    if (Deno.build.os === "windows") return;
+    secure.child.kill("SIGHUP");
+    await until(async () => (await read()).get(inUse) === 0, "the file is refused");
+    const refused = `connector_config_reloads_total{files="certificates",result="refused"}`;
+    strictEqual((await read()).get(refused), 1);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
