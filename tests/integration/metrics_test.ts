@@ -13,6 +13,7 @@ import {
   freePort,
   roundTrip,
   serveTcp,
+  startConnector,
   startPair,
   type TestConnector,
   turnsAway,
@@ -128,4 +129,41 @@ Deno.test("the access log has a line for each connection, carried or not, with w
   const refused = fields("refused");
   deepStrictEqual([refused.code, refused.bytesIn, refused.id], ["unreachable", 0, gone.id]);
   match(String(refused.reason), /refused/);
+});
+
+Deno.test("a peer that is away is down, and once it is back that was a reconnect", async () => {
+  await using pair = await startPair();
+  await exposeThrough(pair, { type: "local", destination: freePort() });
+  const report = () =>
+    pair.local.connector.peers().find(({ direction }) => direction === "outbound");
+  deepStrictEqual([report()?.up, report()?.reconnects], [1, 0]);
+  const { address } = pair.remote;
+  await pair.remote[Symbol.asyncDispose]();
+  using metrics = metricsOf(pair.local);
+  const down = `connector_links{direction="outbound",peer="${address}",state="down"}`;
+  await until(async () => (await read(metrics)).get(down) === 1, "the link is down");
+  await using _again = await startConnector({ bind: address });
+  await until(async () => (await read(metrics)).get(down) === 0, "the link is back");
+  strictEqual((await read(metrics)).get(`connector_link_reconnects_total{peer="${address}"}`), 1);
+});
+
+Deno.test("bytes that wait for a destination that reads nothing are counted, until its connection ends", async () => {
+  const reads = Promise.withResolvers<void>();
+  await using server = serveTcp(() => reads.promise);
+  await using pair = await startPair();
+  const { port } = await exposeThrough(pair, { type: "local", destination: server.port });
+  const held = () =>
+    pair.local.connector.peers().reduce((sum, { heldBytes }) => sum + heldBytes, 0);
+  const chunk = new Uint8Array(256 * 1024);
+  const visitor = await Deno.connect({ port });
+  let open = true;
+  const writing = (async () => {
+    while (open) await visitor.write(chunk);
+  })().catch(() => {});
+  await until(() => held() > 0, "bytes wait");
+  open = false;
+  visitor.close();
+  await writing;
+  reads.resolve();
+  await until(() => held() === 0, "nothing waits any more");
 });

@@ -156,3 +156,14 @@ Deno.test("admission: a refused stream is reset with a code that its peer knows,
   deepStrictEqual(resetOf({ code: "address", reason: "all", told: "some" }), ["refused", "some"]);
   strictEqual(resetOf({ code: "address", reason: "x".repeat(5000) })[1].length, 1000);
 });
+
+Deno.test("admission: what the policy refuses is counted by what was asked, and nothing else is", () => {
+  const rule: Rule = ({ from }) => ({ code: from === "" ? "policy" : "address", reason: "no" });
+  const admission = new Admission([rule]);
+  admission.decide(subject({ action: "connect", from: "" }));
+  admission.decide(subject({ action: "dial", from: "", ip: "192.0.2.1" }));
+  admission.decide(subject({ action: "dial", from: "", ip: "192.0.2.2" }));
+  admission.decide(subject({ action: "dial" }));
+  throws(() => admission.expose(request(), { side: "egress", peer: undefined }));
+  deepStrictEqual(admission.policyRefusals, { expose: 1, connect: 1, dial: 2 });
+});
