@@ -190,3 +190,30 @@ Deno.test("everybody who asks at the same time gets one answer, made after that"
   ok(made <= 2, `${made} were made`);
   ok(texts.every((text) => text.endsWith("\n")));
 });
+
+Deno.test("docs/metrics.md has a row for each metric, with its type and labels, and none besides", async () => {
+  const text = await metricsText(
+    sources({
+      peers: [peer(1)],
+      certificates: () => [{ certificate: "leaf", notAfter: new Date() }],
+      files: () => [
+        {
+          name: "certificates",
+          current: true,
+          loadedAt: new Date(),
+          reloads: { used: 0, refused: 0 },
+        },
+      ],
+    }),
+    { delay: new Histogram([1]) },
+  );
+  const families = [...text.matchAll(/^# TYPE (\S+) (\S+)\n(.*)$/gm)].map(
+    ([, name = "", type = "", first = ""]) => {
+      const labels = [...first.matchAll(/[{,](\w+)="/g)].map(([, label]) => label);
+      return [name, type, labels.filter((label) => label !== "le").join(", ")].join(" | ");
+    },
+  );
+  const docs = await Deno.readTextFile(new URL("../../docs/metrics.md", import.meta.url));
+  const rows = [...docs.matchAll(/^\| `((?:connector|process)_\w+)` +\| (\w+) +\| ([^|]*?) *\|/gm)];
+  deepStrictEqual(rows.map(([, ...cells]) => cells.join(" | ")).sort(), families.sort());
+});
