@@ -45,6 +45,10 @@ export const service = z.object({
   type: z.enum(["LOCAL", "REMOTE"]),
   status: z.enum(["PENDING", "COMPLETE", "ERROR"]),
   message: z.string().optional().meta({ description: "why it is pending or in error, in words" }),
+  origin: z.enum(["api", "file", "peer"]).meta({
+    description:
+      "who exposed it: a user of the API, the configuration file, or a peer, on this connector",
+  }),
   since: time.meta({ description: "when the status began" }),
   last_error: z.string().optional(),
   last_error_at: time.optional(),
@@ -53,6 +57,9 @@ export const service = z.object({
   peer: peer.optional(),
   registration: registration.optional(),
 });
+
+/** The same, as the Go connector answers it, too: it does not know the keys that later ones have added. */
+export const anyService = service.partial({ since: true, origin: true, connections: true });
 
 /** What was issued. */
 export const certificate = z.object({
@@ -65,3 +72,4 @@ export type ConnectionsJson = z.infer<typeof connections>;
 export type PeerJson = z.infer<typeof peer>;
 export type RegistrationJson = z.infer<typeof registration>;
 export type ServiceJson = z.infer<typeof service>;
+export type AnyServiceJson = z.infer<typeof anyService>;

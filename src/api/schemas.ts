@@ -39,6 +39,7 @@ export function serviceToJson(report: ServiceReport): ServiceJson {
     type: TYPES[report.type],
     status: STATUSES[report.status],
     ...(report.message === undefined ? {} : { message: oneLine(report.message) }),
+    origin: report.origin,
     since: report.since.toISOString(),
     ...(report.lastError && {
       last_error: oneLine(report.lastError.message),

@@ -2,7 +2,7 @@
 // proves who asks, and answers as values or as errors in words.
 
 import * as z from "zod";
-import { service, type ServiceJson } from "../api/answers.ts";
+import { anyService, type AnyServiceJson } from "../api/answers.ts";
 import { ConnectorError, type ErrorCode, reasonOf } from "../model/errors.ts";
 import { readSmallFile } from "../file_access.ts";
 import { plainText } from "../plain_text.ts";
@@ -35,7 +35,7 @@ interface Place {
 /** What `POST /expose` takes. */
 export type ExposeJson =
   & Pick<
-    ServiceJson,
+    AnyServiceJson,
     "name" | "source_port" | "source_addr" | "remote_connector_addr" | "destination_addr"
   >
   & { type: "local" | "remote" };
@@ -72,15 +72,15 @@ export class ApiClient {
   }
 
   /** Every service. @throws {ConnectorError} */
-  async list(): Promise<ServiceJson[]> {
+  async list(): Promise<AnyServiceJson[]> {
     const { text } = await this.#ask("GET", "/list");
-    return this.#parse(z.array(service), text);
+    return this.#parse(z.array(anyService), text);
   }
 
   /** One service. @throws {ConnectorError} */
-  async get(id: string): Promise<ServiceJson> {
+  async get(id: string): Promise<AnyServiceJson> {
     const { text } = await this.#ask("GET", `/expose/${encodeURIComponent(id)}`);
-    return this.#parse(service, text);
+    return this.#parse(anyService, text);
   }
 
   /**

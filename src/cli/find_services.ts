@@ -1,6 +1,6 @@
 // Finds the services that a user means: by id, by name, or by the beginning of either where only one has it. Pure.
 
-import type { ServiceJson } from "../api/answers.ts";
+import type { AnyServiceJson } from "../api/answers.ts";
 import { ConnectorError } from "../model/errors.ts";
 import { plainText } from "../plain_text.ts";
 
@@ -11,16 +11,16 @@ const MAX_NAME_LENGTH = 100;
 
 /** The services that are meant, each once; all of them where nothing is. @throws {ConnectorError} */
 export function findServices(
-  services: readonly ServiceJson[],
+  services: readonly AnyServiceJson[],
   wanted: readonly string[],
-): ServiceJson[] {
+): AnyServiceJson[] {
   if (wanted.length === 0) return [...services];
   return [...new Set(wanted.map((text) => findService(services, text)))];
 }
 
 /** The one service that is meant. @throws {ConnectorError} `not_found` when there is none, or more than one. */
-export function findService(services: readonly ServiceJson[], wanted: string): ServiceJson {
-  const ways: ((each: ServiceJson) => boolean)[] = [
+export function findService(services: readonly AnyServiceJson[], wanted: string): AnyServiceJson {
+  const ways: ((each: AnyServiceJson) => boolean)[] = [
     ({ id }) => id === wanted,
     ({ name }) => name === wanted,
     ({ id, name }) => wanted !== "" && (id.startsWith(wanted) || name.startsWith(wanted)),

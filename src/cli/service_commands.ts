@@ -2,7 +2,7 @@
 // Tables are for people; with --json each prints what the API answers.
 
 import { Argument, Command } from "commander";
-import type { ServiceJson } from "../api/answers.ts";
+import type { AnyServiceJson } from "../api/answers.ts";
 import { delay } from "../delay.ts";
 import { ConnectorError } from "../model/errors.ts";
 import { formatAddress } from "../model/address.ts";
@@ -239,7 +239,7 @@ async function open(settings: ApiSettings, io: ServiceIo): Promise<ApiClient> {
   return await ApiClient.open(settings, io.env);
 }
 
-function isReady({ status }: ServiceJson): boolean {
+function isReady({ status }: AnyServiceJson): boolean {
   return status === "COMPLETE";
 }
 

@@ -1,6 +1,6 @@
 // Services in words and tables, for people. Whatever a peer calls its services, nothing here steers the terminal. Pure.
 
-import type { ServiceJson } from "../api/answers.ts";
+import type { AnyServiceJson } from "../api/answers.ts";
 import { plainText } from "../plain_text.ts";
 
 /** The most characters of a cell. */
@@ -10,10 +10,21 @@ const MAX_REASON_LENGTH = 1000;
 /** As much of an id as tells it from others, nearly always. */
 const SHORT_ID_LENGTH = 8;
 
+/** What the Go connector does not say. */
+const UNKNOWN = "-";
+
+/** Who has exposed a service, in words. */
+const ORIGINS = {
+  api: "the API",
+  file: "the configuration file",
+  peer: "a peer, on this connector",
+} as const;
+
 const HEADS = [
   "NAME",
   "ID",
   "TYPE",
+  "ORIGIN",
   "STATUS",
   "PORT",
   "DESTINATION",
@@ -25,31 +36,36 @@ const HEADS = [
 ] as const;
 
 /** A line for each service, below what its columns are. */
-export function servicesTable(services: readonly ServiceJson[]): string {
+export function servicesTable(services: readonly AnyServiceJson[]): string {
   if (services.length === 0) return "No services\n";
   const rows = services.map((each) => [
     each.name,
     each.id.slice(0, SHORT_ID_LENGTH),
     each.type.toLowerCase(),
+    each.origin ?? UNKNOWN,
     each.status.toLowerCase(),
     placeOf(each),
     each.destination_addr,
     each.remote_connector_addr,
-    String(each.connections.open),
-    String(each.connections.total),
-    sizeText(each.connections.bytes_in),
-    sizeText(each.connections.bytes_out),
+    ...countsOf(each),
   ]);
   return table([[...HEADS], ...rows]);
 }
 
+function countsOf({ connections }: AnyServiceJson): string[] {
+  if (connections === undefined) return [UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN];
+  const { open, total, bytes_in: bytesIn, bytes_out: bytesOut } = connections;
+  return [String(open), String(total), sizeText(bytesIn), sizeText(bytesOut)];
+}
+
 /** Everything that is known of a service, a line each. */
-export function serviceDetails(service: ServiceJson, now: Date): string {
-  const { connections, peer } = service;
+export function serviceDetails(service: AnyServiceJson, now: Date): string {
+  const { connections, peer, origin } = service;
   const lines: [head: string, text: string | undefined][] = [
     ["name", service.name],
     ["id", service.id],
     ["type", service.type.toLowerCase()],
+    ["origin", origin && ORIGINS[origin]],
     ["status", statusText(service, now)],
     ["port", placeOf(service)],
     ["destination", service.destination_addr],
@@ -57,11 +73,15 @@ export function serviceDetails(service: ServiceJson, now: Date): string {
     ["peer", peer && `${peer.address}${peer.principal ? ` (${peer.principal})` : ""}`],
     [
       "connections",
+      connections &&
       `${connections.open} open, ${connections.total} in all, ${connections.failed} failed, ` +
-      `${connections.refused} refused`,
+        `${connections.refused} refused`,
     ],
-    ["bytes", `${sizeText(connections.bytes_in)} in, ${sizeText(connections.bytes_out)} out`],
-    ["last close", connections.last_close],
+    [
+      "bytes",
+      connections && `${sizeText(connections.bytes_in)} in, ${sizeText(connections.bytes_out)} out`,
+    ],
+    ["last close", connections?.last_close],
     [
       "last error",
       service.last_error &&
@@ -77,23 +97,23 @@ export function serviceDetails(service: ServiceJson, now: Date): string {
 }
 
 /** How many there are of each status, and a line for each that is not complete, with the reason. */
-export function statusOverview(services: readonly ServiceJson[], now: Date): string {
+export function statusOverview(services: readonly AnyServiceJson[], now: Date): string {
   if (services.length === 0) return "No services\n";
-  const count = (status: ServiceJson["status"]) =>
+  const count = (status: AnyServiceJson["status"]) =>
     services.filter((each) => each.status === status).length;
   const counts = [
     `${count("COMPLETE")} complete`,
     `${count("PENDING")} pending`,
     `${count("ERROR")} in error`,
   ];
-  const open = services.reduce((sum, { connections }) => sum + connections.open, 0);
+  const open = services.reduce((sum, { connections }) => sum + (connections?.open ?? 0), 0);
   const head = `${services.length} ${services.length === 1 ? "service" : "services"}: ` +
     `${counts.join(", ")}; ${open} connections open\n`;
   return head + unreadyLines(services, now);
 }
 
 /** A line for each service that is not complete. */
-export function unreadyLines(services: readonly ServiceJson[], now: Date): string {
+export function unreadyLines(services: readonly AnyServiceJson[], now: Date): string {
   return services.filter(({ status }) => status !== "COMPLETE").map((each) =>
     `  ${plainText(each.name, MAX_CELL_LENGTH)} (${each.id.slice(0, SHORT_ID_LENGTH)}): ` +
     `${plainText(statusText(each, now), MAX_REASON_LENGTH)}\n`
@@ -101,16 +121,20 @@ export function unreadyLines(services: readonly ServiceJson[], now: Date): strin
 }
 
 /** Where it is, since when, why, and when it is tried again. */
-function statusText({ status, message, since, retry_at: retryAt }: ServiceJson, now: Date): string {
+function statusText(
+  { status, message, since, retry_at: retryAt }: AnyServiceJson,
+  now: Date,
+): string {
   const reason = message === undefined ? "" : `, ${message}`;
   const seconds = retryAt === undefined
     ? 0
     : Math.ceil((Date.parse(retryAt) - now.getTime()) / 1000);
   const retry = seconds > 0 ? `; tried again in ${seconds} s` : "";
-  return `${status.toLowerCase()} for ${ago(since, now)}${reason}${retry}`;
+  const time = since === undefined ? "" : ` for ${ago(since, now)}`;
+  return `${status.toLowerCase()}${time}${reason}${retry}`;
 }
 
-function placeOf({ source_addr: address, source_port: port }: ServiceJson): string {
+function placeOf({ source_addr: address, source_port: port }: AnyServiceJson): string {
   if (address === undefined) return String(port);
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -50,6 +50,9 @@ export interface Service extends ServiceRequest {
  */
 export type ServiceStatus = "pending" | "complete" | "error";
 
+/** Where a service comes from: REST or gRPC, the configuration file, or a peer that has exposed it here. */
+export type ServiceOrigin = "api" | "file" | "peer";
+
 /** How many services there are of each origin and status. */
 export type ServiceCounts = Record<"own" | "peer", Record<ServiceStatus, number>>;
 
@@ -95,6 +98,7 @@ export interface Registration {
 
 /** A service and what is true of it now. */
 export interface ServiceReport extends Service {
+  origin: ServiceOrigin;
   status: ServiceStatus;
   /** Why it is in error or pending, in words. */
   message?: string;

@@ -82,6 +82,8 @@ export class ExposedService {
   readonly origin: Origin;
   readonly side: Side;
   readonly connections: ServiceConnections;
+  /** Own: whether it is in the configuration file. */
+  inFile = false;
   readonly #options: ExposedServiceOptions;
   readonly #answers = new AnswerPace((frame, over) => this.#apply(frame, over));
   /** Ours: whether the peer is to listen on an address of our choice. */
@@ -161,6 +163,7 @@ export class ExposedService {
     const { state, since, lastError, takenUpAt, registration } = this.#exposure;
     return {
       ...this.service,
+      origin: this.origin === "peer" ? "peer" : this.inFile ? "file" : "api",
       status: statusOf(state, registration),
       since,
       ...(lastError && { lastError }),

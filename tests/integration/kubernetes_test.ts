@@ -80,6 +80,7 @@ function report(name: string, rest: Partial<ServiceReport> = {}): ServiceReport 
     remoteConnectorAddr: "a:1",
     destinationAddr: "b:1",
     type: "local",
+    origin: "peer",
     status: "complete",
     since: new Date(1000),
     connections: { open: 0, total: 0, failed: 0, refused: 0, bytesIn: 0, bytesOut: 0 },

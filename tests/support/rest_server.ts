@@ -86,6 +86,7 @@ export function reportNumber(number: number): ServiceReport {
     remoteConnectorAddr: "server1:9090",
     destinationAddr: "localhost:8080",
     type: "local",
+    origin: "api",
     status: "complete",
     listening: true,
     since: new Date(),

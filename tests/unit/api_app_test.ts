@@ -61,6 +61,7 @@ class MemoryControl implements Control {
     this.services.set(id, {
       ...request,
       id,
+      origin: "api",
       status: "pending",
       since: SINCE,
       connections: IDLE,
@@ -161,6 +162,7 @@ Deno.test("POST /expose takes any content type, further keys and a byte order ma
     remoteConnectorAddr: "server1:9090",
     destinationAddr: "localhost:3000",
     type: "local",
+    origin: "api",
     status: "pending",
     since: SINCE,
     connections: IDLE,
@@ -290,7 +292,7 @@ Deno.test("GET /list has the contract's keys first, then ours", async () => {
   assert.ok(service);
   const contract = `"id":"${id}","name":"web","source_port":8080,` +
     `"remote_connector_addr":"server1:9090","destination_addr":"localhost:3000","type":"REMOTE"`;
-  const since = `"since":"2026-01-02T03:04:05.678Z",` +
+  const since = `"origin":"api","since":"2026-01-02T03:04:05.678Z",` +
     `"connections":{"open":0,"total":0,"failed":0,"refused":0,"bytes_in":0,"bytes_out":0}`;
 
   const { headers, body } = await call("GET", "/list");

@@ -177,10 +177,13 @@ Deno.test("list is a table, names alone, or JSON", async () => {
   const { stdout, ...rest } = await api.run(["list"]);
   deepStrictEqual(rest, DONE);
   const [head, first, second] = stdout.split("\n");
-  match(head ?? "", /^NAME +ID +TYPE +STATUS +PORT +DESTINATION +CONNECTOR +OPEN +TOTAL +IN +OUT$/);
+  match(
+    head ?? "",
+    /^NAME +ID +TYPE +ORIGIN +STATUS +PORT +DESTINATION +CONNECTOR +OPEN +TOTAL +IN +OUT$/,
+  );
   match(
     first ?? "",
-    /^web +11111111 +local +complete +127\.0\.0\.1:12000 +localhost:8080 +server1/,
+    /^web +11111111 +local +api +complete +127\.0\.0\.1:12000 +localhost:8080 +server1/,
   );
   match(second ?? "", /^x\\u\{1b\}\[2J .* pending .* 1 +20 +999 B +1\.4 MiB$/);
   strictEqual((await api.run(["list", "--quiet"])).stdout, "web\nx\\u{1b}[2J\n");
@@ -190,6 +193,37 @@ Deno.test("list is a table, names alone, or JSON", async () => {
     JSON.parse(JSON.stringify([web, other].map(serviceToJson))),
   );
   ok(!json.stdout.includes("\u001b"));
+});
+
+Deno.test("list and status of a Go connector, which does not count, say what it does", async () => {
+  const go = [{
+    id: "11111111-aaaa",
+    name: "web",
+    source_port: 12_000,
+    remote_connector_addr: "server1:9090",
+    destination_addr: "localhost:8080",
+    type: "LOCAL",
+    status: "COMPLETE",
+  }];
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    () => Response.json(go),
+  );
+  const ask = (...args: string[]) =>
+    run([...args, "--api", `http://127.0.0.1:${server.addr.port}`], { env: {} });
+  const { stdout, ...rest } = await ask("list");
+  deepStrictEqual(rest, DONE);
+  match(
+    stdout,
+    /\nweb +11111111 +local +- +complete +12000 +localhost:8080 +server1:9090( +-){4}\n$/,
+  );
+  strictEqual(
+    (await ask("status")).stdout,
+    "1 service: 1 complete, 0 pending, 0 in error; 0 connections open\n",
+  );
+  const details = await ask("status", "web");
+  match(details.stdout, /\nstatus: +complete\nport: +12000\n/);
+  deepStrictEqual(JSON.parse((await ask("list", "--json")).stdout), go);
 });
 
 Deno.test("list of nothing says so", async () => {
@@ -215,7 +249,10 @@ Deno.test("status counts services, and exits with 3 while one is not complete, w
   );
   const one = await api.run(["status", "web"]);
   strictEqual(one.code, 0);
-  match(one.stdout, /^name: +web\nid: +\S{36}\ntype: +local\nstatus: +complete for \d s\n/);
+  match(
+    one.stdout,
+    /^name: +web\nid: +\S{36}\ntype: +local\norigin: +the API\nstatus: +complete for \d s\n/,
+  );
   strictEqual((await api.run(["status", "2222"])).code, 3);
   strictEqual(JSON.parse((await api.run(["status", "bad", "--json"])).stdout).status, "ERROR");
 });
