@@ -93,7 +93,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "npm:@grpc/grpc-js": ["src/grpc/", PLATFORM],
   "node:buffer": ["src/grpc/"],
   "npm:@peculiar/x509": ["src/certs/issue/"],
-  "npm:yaml": ["src/policy/", "src/integrations/kubernetes/kubeconfig.ts"],
+  "npm:yaml": ["src/yaml_reader.ts", "src/integrations/kubernetes/kubeconfig.ts"],
 };
 
 /**

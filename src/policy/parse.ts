@@ -1,20 +1,17 @@
 // Reads the YAML of a policy file. Pure: the text comes from elsewhere. It is loaded late, because
 // the YAML library takes memory that a connector without a policy need not spend.
 
-import {
-  Composer,
-  type Document,
-  isAlias,
-  isMap,
-  isScalar,
-  isSeq,
-  Lexer,
-  LineCounter,
-  type Node,
-  Parser,
-} from "yaml";
 import { isIpv4, isIpv6 } from "../model/address.ts";
 import { canonicalIp } from "../model/ip.ts";
+import {
+  type Entry,
+  isScalar,
+  isSeq,
+  type Node,
+  quote,
+  type YamlProblem,
+  YamlReader,
+} from "../yaml_reader.ts";
 import { type Glob, makeGlob } from "./glob.ts";
 import { type IpRange, LINK_LOCAL, parseIpRange } from "./ip_range.ts";
 import {
@@ -29,20 +26,10 @@ import {
   type RuleLimits,
 } from "./policy.ts";
 
-/** A mistake in a policy file. */
-export interface PolicyProblem {
-  /** From 1. */
-  line: number;
-  /** In characters, from 1. */
-  column: number;
-  /** What is wrong and what is wanted, without the place. */
-  message: string;
-}
-
 /** What a text was read as: a policy, or everything that is wrong with it, in the order of the text. */
 export type ParsedPolicy =
   | { policy: Policy; problems?: undefined }
-  | { policy?: undefined; problems: readonly [PolicyProblem, ...PolicyProblem[]] };
+  | { policy?: undefined; problems: readonly [YamlProblem, ...YamlProblem[]] };
 
 /** The largest policy file, in UTF-16 code units: a thousand long rules. */
 export const MAX_POLICY_LENGTH = 256 * 1024;
@@ -50,16 +37,12 @@ export const MAX_POLICY_LENGTH = 256 * 1024;
 const MAX_RULES = 1000;
 /** The most entries of any other list. Each may be looked at for each connection. */
 const MAX_ENTRIES = 200;
-/** The most mistakes that are told at once. */
-const MAX_PROBLEMS = 20;
 /** The longest name in a rule, in characters: that of a SPIFFE id. SPIFFE ID section 2.3. */
 const MAX_NAME_LENGTH = 2048;
 /** The longest host name, in characters. RFC 1035 section 2.3.4. */
 const MAX_HOST_LENGTH = 253;
 /** The highest limit that can be asked for. */
 const MAX_LIMIT = 1_000_000;
-/** So much of a value is quoted, in characters. */
-const MAX_QUOTED_LENGTH = 100;
 
 /**
  * Reads a whole policy file, in steps, between which other work can go on: the largest file takes some tenths of a
@@ -71,82 +54,33 @@ export function* parsePolicy(text: string): Generator<void, ParsedPolicy, void> 
     const message = `the file has over ${MAX_POLICY_LENGTH} characters, want fewer`;
     return { problems: [{ line: 1, column: 1, message }] };
   }
-  const lines = new LineCounter();
-  const reader = new PolicyReader(lines);
-  const policy = yield* reader.read(yield* readDocuments(text, lines));
+  const reader = new PolicyReader();
+  const policy = yield* reader.read(text);
   const [first, ...rest] = reader.problems;
   if (first !== undefined) return { problems: [first, ...rest] };
   if (policy === undefined) throw new TypeError("a policy was not read, and nothing is wrong");
   return { policy };
 }
 
-/** The document of a YAML text, and the second if there are more. */
-type Documents = [Document.Parsed, Document.Parsed?];
-
-/** What `parseDocument` of the library does at once. */
-function* readDocuments(text: string, lines: LineCounter): Generator<void, Documents, void> {
-  const parser = new Parser(lines.addNewLine);
-  // Keys are checked by the reader, which does not compare each with all others.
-  const composer = new Composer({ prettyErrors: false, uniqueKeys: false });
-  const found: Document.Parsed[] = [];
-  lines.addNewLine(0);
-  for (const lexeme of new Lexer().lex(text)) {
-    for (const token of parser.next(lexeme)) found.push(...composer.next(token));
-    if (found.length > 1) break;
-    yield;
-  }
-  for (const token of parser.end()) found.push(...composer.next(token));
-  found.push(...composer.end(true, text.length));
-  const [first, second] = found;
-  if (first === undefined) throw new TypeError("a text has at least an empty document");
-  return second === undefined ? [first] : [first, second];
-}
-
-/** A value in the file; undefined where nothing follows a key. */
-type Value = Node | null | undefined;
-
-/** An entry of a map: where its key stands, and what follows it. */
-interface Entry {
-  key: Node;
-  value: Value;
-}
-
-type Entries<Key extends string> = Partial<Record<Key, Entry>>;
-
 /** What a text is read as: a value, or a clause that says what is wrong. */
 type Read<T> = { value: T } | { problem: string };
 
 /** Walks through the nodes of a document. What is wrong is noted, and the rest read all the same. */
-class PolicyReader {
-  readonly #lines: LineCounter;
-  readonly #problems: PolicyProblem[] = [];
-
-  constructor(lines: LineCounter) {
-    this.#lines = lines;
-  }
-
-  /** In the order of the text, and not all if there are many. */
-  get problems(): PolicyProblem[] {
-    const inOrder = this.#problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
-    return inOrder.slice(0, MAX_PROBLEMS);
-  }
-
-  *read([first, second]: Documents): Generator<void, Policy | undefined, void> {
-    const { contents, errors, warnings } = first;
-    // What follows a mistake in the syntax means little.
-    const [error] = [...errors, ...warnings];
-    if (error !== undefined) return this.#noteAt(error.pos[0], sentenceOf(error.message));
-    if (second !== undefined) {
-      return this.#noteAt(second.range[0], "the file has a second document, want one");
-    }
-    if (contents === null) {
-      return this.#noteAt(0, 'the file is empty, want "version: 1" and a list "rules"');
-    }
-    const entries = this.#readMap(contents, "a policy", ["version", "rules", "never_reach"]);
+class PolicyReader extends YamlReader {
+  *read(text: string): Generator<void, Policy | undefined, void> {
+    const contents = yield* this.readRoot(text, {
+      what: "a policy",
+      empty: 'the file is empty, want "version: 1" and a list "rules"',
+    });
+    if (contents === undefined) return undefined;
+    const entries = this.readMap(contents, {
+      what: "a policy",
+      known: ["version", "rules", "never_reach"],
+    });
     if (entries === undefined) return undefined;
     this.#readVersion(entries.version, contents);
     const nodes = entries.rules === undefined
-      ? this.#note(contents, '"rules" is missing, want a list; [] allows nothing')
+      ? this.note(contents, '"rules" is missing, want a list; [] allows nothing')
       : this.#readList(entries.rules, "rules", (node) => node, {
         most: MAX_RULES,
         mayBeEmpty: true,
@@ -162,22 +96,22 @@ class PolicyReader {
   }
 
   #readVersion(entry: Entry | undefined, contents: Node): void {
-    if (entry === undefined) return this.#note(contents, '"version" is missing, want version: 1');
-    const text = this.#readText(entry.value ?? entry.key, "version");
+    if (entry === undefined) return this.note(contents, '"version" is missing, want version: 1');
+    const text = this.readText(entry.value ?? entry.key, "version");
     if (text === undefined || text === "1") return;
-    this.#note(entry.value ?? entry.key, `version is ${quote(text)}, want 1`);
+    this.note(entry.value ?? entry.key, `version is ${quote(text)}, want 1`);
   }
 
   #readRule(node: Node, number: number): PolicyRule | undefined {
     const known = ["peer", "listen", "reach", "control", "limits"] as const;
-    const entries = this.#readMap(node, "a rule", known);
+    const entries = this.readMap(node, { what: "a rule", known });
     if (entries === undefined) return undefined;
     const { listen, reach, control, limits } = entries;
     if (entries.peer === undefined) {
-      return this.#note(node, '"peer" is missing, want which peers the rule is for');
+      return this.note(node, '"peer" is missing, want which peers the rule is for');
     }
     if (listen === undefined && reach === undefined && control === undefined) {
-      return this.#note(node, 'the rule allows nothing, want "listen", "reach" or "control"');
+      return this.note(node, 'the rule allows nothing, want "listen", "reach" or "control"');
     }
     const peer = this.#readPeer(entries.peer);
     const where = listen && this.#readListen(listen);
@@ -188,7 +122,7 @@ class PolicyReader {
     if (peer === undefined) return undefined;
     return {
       number,
-      line: this.#placeOf(node).line,
+      line: this.placeOf(node).line,
       peer,
       ...(where && { listen: where }),
       reach: reached ?? [],
@@ -200,23 +134,23 @@ class PolicyReader {
   #readPeer({ key, value }: Entry): PeerMatcher | undefined {
     const wanted = '"spiffe", "dns", "subject", "fingerprint" or "anonymous"';
     const known = ["spiffe", "dns", "subject", "fingerprint", "anonymous"] as const;
-    const entries = this.#readMap(value ?? key, "peer", known);
+    const entries = this.readMap(value ?? key, { what: "peer", known });
     if (entries === undefined) return undefined;
     const { anonymous, spiffe, dns, subject, fingerprint } = entries;
     if (anonymous !== undefined) {
       const others = [spiffe, dns, subject, fingerprint].find((entry) => entry !== undefined);
       if (others !== undefined) {
-        return this.#note(others.key, 'an anonymous peer has no names, want "anonymous" alone');
+        return this.note(others.key, 'an anonymous peer has no names, want "anonymous" alone');
       }
       const { value } = anonymous;
       if (isScalar(value) && value.value === true) return { anonymous: true };
-      return this.#note(
+      return this.note(
         value ?? anonymous.key,
         "anonymous can only be true; a rule without it is for peers with a certificate",
       );
     }
     if (Object.keys(entries).length === 0) {
-      return this.#note(value ?? key, `peer says nothing, want ${wanted}`);
+      return this.note(value ?? key, `peer says nothing, want ${wanted}`);
     }
     const each = <T>(entry: Entry | undefined, name: string, read: (text: string) => Read<T>) =>
       entry && this.#readTexts(entry, name, read);
@@ -230,7 +164,7 @@ class PolicyReader {
   }
 
   #readListen({ key, value }: Entry): ListenRule | undefined {
-    const entries = this.#readMap(value ?? key, "listen", ["ports", "addresses"]);
+    const entries = this.readMap(value ?? key, { what: "listen", known: ["ports", "addresses"] });
     if (entries === undefined) return undefined;
     const ports = this.#readPorts(entries.ports, value ?? key);
     const addresses = entries.addresses && this.#readTexts(entries.addresses, "addresses", readIp);
@@ -238,14 +172,17 @@ class PolicyReader {
   }
 
   #readReach(node: Node): ReachRule | undefined {
-    const entries = this.#readMap(node, 'an entry of "reach"', ["host", "cidr", "ports", "except"]);
+    const entries = this.readMap(node, {
+      what: 'an entry of "reach"',
+      known: ["host", "cidr", "ports", "except"],
+    });
     if (entries === undefined) return undefined;
     const { host, cidr } = entries;
     const ports = this.#readPorts(entries.ports, node);
     const except = entries.except && this.#readRanges(entries.except, "except");
     const common = { ports, except: except ?? [] };
     if (host !== undefined && cidr !== undefined) {
-      return this.#note(cidr.key, 'the entry has "host" and "cidr", want an entry for each');
+      return this.note(cidr.key, 'the entry has "host" and "cidr", want an entry for each');
     }
     if (host !== undefined) {
       const glob = this.#readOne(host, "host", readHostGlob);
@@ -255,12 +192,12 @@ class PolicyReader {
       const range = this.#readOne(cidr, "cidr", readRange);
       return range && { kind: "cidr", cidr: range, ...common };
     }
-    return this.#note(node, '"host" or "cidr" is missing, want what may be dialled');
+    return this.note(node, '"host" or "cidr" is missing, want what may be dialled');
   }
 
   #readPorts(entry: Entry | undefined, owner: Node): PortRange[] {
     if (entry !== undefined) return this.#readTexts(entry, "ports", readPorts) ?? [];
-    this.#note(owner, '"ports" is missing, want a list such as [80, 8000-8100]');
+    this.note(owner, '"ports" is missing, want a list such as [80, 8000-8100]');
     return [];
   }
 
@@ -276,7 +213,10 @@ class PolicyReader {
   }
 
   #readLimits({ key, value }: Entry): RuleLimits | undefined {
-    const entries = this.#readMap(value ?? key, "limits", ["services", "connections"]);
+    const entries = this.readMap(value ?? key, {
+      what: "limits",
+      known: ["services", "connections"],
+    });
     const read = (name: "services" | "connections") => {
       const entry = entries?.[name];
       return defined(name, entry && this.#readOne(entry, name, readLimit));
@@ -301,20 +241,20 @@ class PolicyReader {
     { most = MAX_ENTRIES, mayBeEmpty = false }: { most?: number; mayBeEmpty?: boolean } = {},
   ): T[] | undefined {
     const node = value ?? key;
-    if (!this.#isPlain(node)) return undefined;
+    if (!this.isPlain(node)) return undefined;
     if (!isSeq<Node>(value)) {
       if (isScalar(value) && SINGLES.includes(name) && value.value !== null) {
         const single = read(value);
         return single === undefined ? undefined : [single];
       }
-      return this.#note(node, `"${name}" has no list, want one in brackets or with dashes`);
+      return this.note(node, `"${name}" has no list, want one in brackets or with dashes`);
     }
     const { items } = value;
     if (items.length === 0 && !mayBeEmpty) {
-      return this.#note(node, `"${name}" is empty, want at least one entry`);
+      return this.note(node, `"${name}" is empty, want at least one entry`);
     }
     if (items.length > most) {
-      return this.#note(node, `"${name}" has ${items.length} entries, want at most ${most}`);
+      return this.note(node, `"${name}" has ${items.length} entries, want at most ${most}`);
     }
     return items.map((item) => read(item)).filter((each) => each !== undefined);
   }
@@ -333,73 +273,12 @@ class PolicyReader {
     read: (text: string) => Read<T>,
     isMissing = false,
   ): T | undefined {
-    if (isMissing) return this.#note(node, `"${name}" is empty, want a text`);
-    const text = this.#readText(node, name);
+    if (isMissing) return this.note(node, `"${name}" is empty, want a text`);
+    const text = this.readText(node, name);
     if (text === undefined) return undefined;
     const answer = read(text);
     if ("value" in answer) return answer.value;
-    return this.#note(node, `${quote(text)} in "${name}": ${answer.problem}`);
-  }
-
-  /** A text or a number, as it was written. */
-  #readText(node: Node, name: string): string | undefined {
-    if (!this.#isPlain(node)) return undefined;
-    if (isScalar(node)) {
-      if (typeof node.value === "string") return node.value;
-      if (typeof node.value === "number" && node.source !== undefined) return node.source;
-      if (node.value === null) return this.#note(node, `"${name}" is empty, want a text`);
-    }
-    return this.#note(node, `"${name}" has something else than a text here, want a text`);
-  }
-
-  /** Reads a map that has no other keys than these, and each once. */
-  #readMap<Key extends string>(
-    node: Node,
-    what: string,
-    known: readonly Key[],
-  ): Entries<Key> | undefined {
-    if (!this.#isPlain(node)) return undefined;
-    const list = known.map((each) => `"${each}"`).join(", ");
-    if (!isMap<Node, Value>(node)) {
-      return this.#note(node, `${what} has no keys here, want ${list}`);
-    }
-    const entries: Entries<Key> = {};
-    for (const { key, value } of node.items) {
-      if (!this.#isPlain(key)) continue;
-      const name = isScalar(key) ? known.find((each) => each === key.value) : undefined;
-      if (name === undefined) {
-        // The value of a merge key is no text.
-        const written = isScalar(key) ? quote(key.source ?? String(key.value)) : "this key";
-        this.#note(key, `${what} has no key ${written}, want ${list}`);
-      } else if (Object.hasOwn(entries, name)) {
-        this.#note(key, `"${name}" stands here twice, want it once`);
-      } else {
-        entries[name] = { key, value };
-      }
-    }
-    return entries;
-  }
-
-  /** Whether a node says what it is: what other places of the file put here is hard to see. */
-  #isPlain(node: Node): boolean {
-    if (isAlias(node)) this.#note(node, "aliases are not read, want the value itself");
-    else if (node.anchor !== undefined) this.#note(node, "anchors are not read, want none");
-    else if (node.tag !== undefined) this.#note(node, "tags are not read, want none");
-    else return true;
-    return false;
-  }
-
-  #note(node: Node, message: string): undefined {
-    return this.#noteAt(node.range?.[0] ?? 0, message);
-  }
-
-  #noteAt(offset: number, message: string): undefined {
-    const { line, col } = this.#lines.linePos(offset);
-    this.#problems.push({ line: Math.max(1, line), column: Math.max(1, col), message });
-  }
-
-  #placeOf(node: Node): { line: number } {
-    return this.#lines.linePos(node.range?.[0] ?? 0);
+    return this.note(node, `${quote(text)} in "${name}": ${answer.problem}`);
   }
 }
 
@@ -413,19 +292,6 @@ function defined<Name extends string, T>(
 ): Partial<Record<Name, T>> {
   // The one key is the name, which the compiler cannot see.
   return value === undefined ? {} : { [name]: value } as Partial<Record<Name, T>>;
-}
-
-/** The parser's own words without a final period, and with a small start. */
-function sentenceOf(message: string): string {
-  const [first = ""] = message.split("\n", 1);
-  // The library tells the end of its stack as a mistake at that place.
-  if (first.startsWith("Maximum call stack")) return "the YAML is nested too deeply, want a policy";
-  return `the YAML cannot be read: ${first.charAt(0).toLowerCase()}${first.slice(1)}`;
-}
-
-function quote(text: string): string {
-  const cut = text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH)}…` : text;
-  return JSON.stringify(cut);
 }
 
 function readPorts(text: string): Read<PortRange> {

@@ -818,7 +818,7 @@ Deno.test("any valid request can be read back from the list", async () => {
       const { call } = setUp();
       const { status, body: id } = await expose(call, sent);
       assert.equal(status, 200, id);
-      const { since: _since, connections: _connections, ...listed } =
+      const { since: _since, origin: _origin, connections: _connections, ...listed } =
         JSON.parse((await call("GET", "/list")).body)[0];
       assert.deepEqual(listed, { ...sent, id, type: sent.type.toUpperCase(), status: "PENDING" });
     }),
