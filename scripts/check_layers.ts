@@ -195,6 +195,7 @@ const LATE: readonly string[] = [
   "src/api/openapi.ts",
   "src/cli/api_client.ts",
   "src/cli/run_forward.ts",
+  "src/cli/config_",
   "src/policy/",
   "src/tunnel/policy_",
   "src/api/unix_socket.ts",

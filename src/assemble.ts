@@ -40,10 +40,13 @@ import { addressesOf } from "./net/interfaces.ts";
 import { OwnListeners } from "./net/own_listeners.ts";
 import type { SocketKind } from "./net/socket_kinds.ts";
 import { AccessLog } from "./tunnel/access_log.ts";
+import { ConfigInForce, type ConfigSource } from "./tunnel/config_in_force.ts";
 import { Connector, type ConnectorOptions } from "./tunnel/connector.ts";
 import { summaryOf } from "./tunnel/counters.ts";
 import type { PolicyInForce } from "./tunnel/policy_in_force.ts";
 import { WatchedFiles, type WatchedGroup, type WatchTimes } from "./watched_files.ts";
+
+export type { ConfigSource };
 
 /** How long peers may take to close their connections once their calls have ended, in milliseconds. */
 const GRPC_GRACE_MS = 1000;
@@ -109,6 +112,8 @@ export interface Surroundings {
   logger: Logger;
   /** Where a line is written for each connection that has ended. Default: nowhere. */
   accessLogger?: Logger | undefined;
+  /** The configuration file, whose services it exposes. Default: there is none. */
+  config?: ConfigSource | undefined;
   /** What runs, for metrics. */
   build?: MetricSources["build"];
   /** The variables that may name a proxy. */
@@ -155,6 +160,7 @@ export async function assemble(
   {
     logger,
     accessLogger,
+    config,
     build = UNKNOWN_BUILD,
     proxyVariables,
     schedulerVariables = {},
@@ -233,7 +239,9 @@ export async function assemble(
     logger,
   });
   if (accessLogger) stack.use(new AccessLog(connector.events, accessLogger));
-  // Before anybody can change what is exposed, and with it the file.
+  // Before anybody can change what is exposed. What the file has goes first: its services have their ports.
+  const configured = config &&
+    await opened(ConfigInForce.open(config, { connector, files, logger }));
   connector.restore(stateFile?.services ?? []);
 
   // Before anybody listens there: a peer that is let in must not be led to a server that has just begun.
@@ -284,6 +292,7 @@ export async function assemble(
     notes: () => [
       ...tlsFiles?.notes ?? [],
       ...problemsOf(tokenFile, policy),
+      ...configured?.notes ?? [],
     ],
     access,
     // A client that uses the name that the API is bound to was not led here by a stranger's DNS.

@@ -44,6 +44,8 @@ export interface SmallFile {
   text: string;
   /** What others may do with it that they should not. */
   access: OpenFile[];
+  /** Whether it can be read again: no pipe and no device. */
+  isFile: boolean;
 }
 
 /** How to read a small file. */
@@ -98,7 +100,7 @@ async function readBounded(
   const text = new TextDecoder().decode(bytes);
   const access = { label, mode, secret: secret(text) };
   // A pipe of the shell's has no folder.
-  return { bytes, text, access: isFile ? await openToOthers(path, access) : [] };
+  return { bytes, text, access: isFile ? await openToOthers(path, access) : [], isFile };
 }
 
 /** The work itself cannot be stopped: the system waits for the program at the other end. */

@@ -55,15 +55,19 @@ export const exposeBody = z.object({
   }),
 });
 
-/** The same, read as what the tunnel takes. */
-const exposeRequest = exposeBody.transform((body): ServiceRequest => ({
-  name: body.name,
-  sourcePort: body.source_port,
-  ...(body.source_addr !== undefined && { sourceAddr: canonicalIp(body.source_addr) }),
-  remoteConnectorAddr: body.remote_connector_addr,
-  destinationAddr: body.destination_addr,
-  type: body.type,
-}));
+/** A body that was checked, as what the tunnel takes. */
+export function serviceRequestOf(body: z.output<typeof exposeBody>): ServiceRequest {
+  return {
+    name: body.name,
+    sourcePort: body.source_port,
+    ...(body.source_addr !== undefined && { sourceAddr: canonicalIp(body.source_addr) }),
+    remoteConnectorAddr: body.remote_connector_addr,
+    destinationAddr: body.destination_addr,
+    type: body.type,
+  };
+}
+
+const exposeRequest = exposeBody.transform(serviceRequestOf);
 
 /** The most names of one kind that a certificate is issued for. */
 const MAX_CERTIFICATE_NAMES = 100;
@@ -95,7 +99,7 @@ const certificateRequest = certificateBody.transform((body): LeafRequest => ({
 type Field = keyof z.input<typeof exposeBody> | keyof z.input<typeof certificateBody>;
 
 /** What each field must be, in words; the lines of an answer have this order. */
-const WANTED: Readonly<Record<Field, string>> = {
+export const WANTED: Readonly<Record<Field, string>> = {
   name: `text of 1 to ${MAX_NAME_LENGTH} characters without control characters`,
   source_port: "a whole number from 1 to 65535",
   source_addr: 'an IP address to listen on, as "127.0.0.1"',
@@ -140,15 +144,20 @@ function parseBody<T>(
     .filter(([field]) => wrong.has(field))
     .map(([field, wanted]) =>
       Object.hasOwn(body, field)
-        ? `${field}: got ${quoteValue(body[field])}, want ${wanted}${noteOn(body[field])}`
+        ? unfitValue(field, { value: body[field], wanted })
         : `${field}: missing, want ${wanted}`
     );
   throw new HTTPException(422, { message: lines.join("\n") });
 }
 
-/** What else there is to say of a value that looks like what is wanted. */
-function noteOn(value: unknown): string {
-  return typeof value === "string" && hasZone(value) ? ", without a zone" : "";
+/** What a field has, and what it must have. */
+export function unfitValue(
+  field: string,
+  { value, wanted }: { value: unknown; wanted: string },
+): string {
+  // It looks like what is wanted.
+  const note = typeof value === "string" && hasZone(value) ? ", without a zone" : "";
+  return `${field}: got ${quoteValue(value)}, want ${wanted}${note}`;
 }
 
 /** Lists and objects inside one another in a body: no key that is known has more than two. */

@@ -12,10 +12,17 @@ import { examples, HELP_LAYOUT, helpWidth } from "./help_layout.ts";
 import { writeError, writeOut } from "./output.ts";
 import { NotReadyError } from "./not_ready_error.ts";
 import { policyCommand } from "./policy.ts";
-import { readRunOptions, type RunOptions, type RunSettings } from "./run_options.ts";
+import type { LoadedConfig } from "./config_file.ts";
+import {
+  readConfigPath,
+  readRunOptions,
+  type RunOptions,
+  type RunSettings,
+} from "./run_options.ts";
 import { addRunFlags, RUN_FLAG_NAMES } from "./run_settings.ts";
 import { plainText } from "../plain_text.ts";
 import { EXIT_NOT_READY, serviceCommands } from "./service_commands.ts";
+import { closestFlag } from "./closest_flag.ts";
 import { UsageError } from "./usage_error.ts";
 import { forwardCommand, type ForwardOptions } from "./forward.ts";
 import { type Build, versionText } from "./version.ts";
@@ -80,9 +87,11 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
     .configureHelp(HELP_LAYOUT);
   program.addCommand(
     createRunCommand(async (settings) => {
-      const options = readRunOptions(settings);
+      const config = await readConfig(settings);
+      const options = readRunOptions(config?.settings ?? settings);
       if (options.tls) refuseKeyLog(io.env);
-      setExitCode(await io.runConnector(options, io.build));
+      const run = { ...options, ...(config && { config: config.source }) };
+      setExitCode(await io.runConnector(run, io.build));
     }, io),
   );
   program.addCommand(forwardCommand(io, setExitCode));
@@ -107,11 +116,23 @@ function createRunCommand(
   return command.action(() => action(settings()));
 }
 
+/** The configuration file, if there is one. @throws {ConnectorError} when it cannot be used. */
+async function readConfig(settings: RunSettings): Promise<LoadedConfig | undefined> {
+  const path = readConfigPath(settings);
+  if (path === undefined) return undefined;
+  // Loaded only now: what reads YAML and checks services takes memory.
+  const { loadConfig } = await import("./config_file.ts");
+  return await loadConfig(path, settings);
+}
+
 const RUN_EXAMPLES = examples(`  A connector on the default ports:
     connector run
 
   On other ports, for this machine only:
     connector run --grpc-bind=127.0.0.1:60000 --http-bind=127.0.0.1:60001
+
+  With options and services from a file:
+    connector run --config=connector.yaml
 
   With mutual TLS:
     connector run --root-cert-path=root.cert \\
@@ -179,22 +200,11 @@ function readParserError(error: CommanderError): { message: string; hint: string
  */
 function suggestFlag(flag: string, command: Command): string | undefined {
   const [name = flag] = flag.split("=", 1);
-  const names = new Command().helpOption("-h, --help").exitOverride()
-    .configureOutput({ outputError: () => {} });
-  for (const option of command.options) {
-    for (const known of [option.short, option.long]) {
-      if (known === name) return `${name} takes no value`;
-      if (known) names.option(known);
-    }
-  }
-  if (name === "--help") return `${name} takes no value`;
-  try {
-    names.parse([name], { from: "user" });
-  } catch (error) {
-    if (error instanceof CommanderError) return readParserError(error).hint;
-    throw error;
-  }
-  return undefined;
+  const known = command.options.flatMap(({ short, long }) => [short, long])
+    .filter((each) => each !== undefined);
+  if (name === "--help" || known.includes(name)) return `${name} takes no value`;
+  const meant = closestFlag(name, [...known, "--help"]);
+  return meant && `did you mean ${meant}?`;
 }
 
 function isColored(io: Pick<CliIo, "columns" | "env">, stream: "stdout" | "stderr"): boolean {

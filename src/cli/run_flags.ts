@@ -18,6 +18,12 @@ export interface RunFlag {
 
 /** Every flag of `connector run`, in the order of the help. */
 export const RUN_FLAGS = {
+  config: {
+    flags: "--config <path>",
+    variable: "CONNECTOR_CONFIG",
+    description:
+      "file with options and services (YAML), read again when it changes; flags and variables come first",
+  },
   grpcBind: {
     flags: "--grpc-bind <address>",
     variable: "CONNECTOR_GRPC_BIND",

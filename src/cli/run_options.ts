@@ -2,7 +2,7 @@
 // to typed values. Pure: nothing is opened or read here, so whether a file exists shows when it runs.
 
 import { type Address, formatAddress, parseAddress } from "../model/address.ts";
-import type { AssembleOptions } from "../assemble.ts";
+import type { AssembleOptions, ConfigSource } from "../assemble.ts";
 import { ConnectorError } from "../model/errors.ts";
 import { canonicalIp, listenHosts, parseIp } from "../model/ip.ts";
 import { SCHEDULERS } from "../integrations/integration.ts";
@@ -10,7 +10,7 @@ import { LIMIT_RANGES, type SessionLimits } from "../model/limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../log.ts";
 import { SOCKET_KINDS } from "../net/socket_kinds.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./quantities.ts";
-import type { RunFlagName } from "./run_flags.ts";
+import { RUN_FLAGS, type RunFlagName } from "./run_flags.ts";
 import type { TlsPaths } from "./tls.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -26,6 +26,8 @@ export interface RunOptions extends AssembleOptions {
   reservedMemory: number;
   /** What was asked for and has no effect. */
   ineffective: Ineffective[];
+  /** The configuration file, which was read for these options. Default: there is none. */
+  config?: ConfigSource;
 }
 
 /** An option that has no effect. */
@@ -47,6 +49,14 @@ export interface Setting {
 /** What was written; a flag that was not has no entry, or the one of its default. */
 export type RunSettings = Partial<Record<RunFlagName, Setting>>;
 
+/** The flags that take one of some words. */
+export const CHOICES = {
+  logLevel: LOG_LEVELS,
+  logFormat: LOG_FORMATS,
+  accessLog: LOG_FORMATS,
+  integration: SCHEDULERS,
+  sockets: SOCKET_KINDS,
+} as const satisfies Partial<Record<RunFlagName, readonly string[]>>;
 /** A DNS label, which is what a Kubernetes namespace is. RFC 1123 section 2.1. */
 const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const TLS_FLAGS = {
@@ -80,7 +90,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
       throw samePort(settings.metricsBind, settings[setting]);
     }
   }
-  const integration = settings.integration && readChoice(settings.integration, SCHEDULERS);
+  const integration = settings.integration && readChoice(settings.integration, CHOICES.integration);
   const { namespace, ineffective } = readNamespace(settings.namespace, integration);
   const tls = readTls(settings);
   const rootCertKeyPath = readPath(settings.rootCertKey);
@@ -105,35 +115,40 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     ...(httpBind && { httpBind }),
     ...(apiSocket !== undefined && { apiSocket }),
     ...(metricsBind && { metricsBind }),
-    ...(settings.accessLog && { accessLog: readChoice(settings.accessLog, LOG_FORMATS) }),
+    ...(settings.accessLog && { accessLog: readChoice(settings.accessLog, CHOICES.accessLog) }),
     apiClientCerts,
     ...(tls && { tls }),
     ...(rootCertKeyPath !== undefined && { rootCertKeyPath }),
     ...(revokedPath !== undefined && { revokedPath }),
     ...(policyPath !== undefined && { policyPath }),
     serviceBind: readServiceBind(settings.serviceBind),
-    logLevel: readChoice(settings.logLevel, LOG_LEVELS),
-    logFormat: readChoice(settings.logFormat, LOG_FORMATS),
+    logLevel: readChoice(settings.logLevel, CHOICES.logLevel),
+    logFormat: readChoice(settings.logFormat, CHOICES.logFormat),
     disableLocalExpose: readBoolean(settings.disableLocalExpose),
     disableRemoteExpose: readBoolean(settings.disableRemoteExpose),
     httpAllowedHosts: readHosts(settings.httpAllowedHost),
     limits: readLimits(settings),
-    maxConnections: readQuantity(settings.maxConnections, CONNECTIONS_RANGE),
-    maxServiceConnections: readQuantity(settings.maxServiceConnections, CONNECTIONS_RANGE),
-    halfOpenMs: readQuantity(settings.halfOpenTimeout, HALF_OPEN_RANGE),
-    graceMs: readQuantity(settings.takeoverGrace, GRACE_RANGE),
-    drainMs: readQuantity(settings.drainTimeout, DRAIN_RANGE),
-    reservedMemory: readQuantity(settings.reservedMemory, size([0, 16 * 1024 ** 3])),
+    maxConnections: readQuantity("maxConnections", settings.maxConnections),
+    maxServiceConnections: readQuantity("maxServiceConnections", settings.maxServiceConnections),
+    halfOpenMs: readQuantity("halfOpenTimeout", settings.halfOpenTimeout),
+    graceMs: readQuantity("takeoverGrace", settings.takeoverGrace),
+    drainMs: readQuantity("drainTimeout", settings.drainTimeout),
+    reservedMemory: readQuantity("reservedMemory", settings.reservedMemory),
     ineffective,
     ...(integration && { integration: { name: integration, namespace } }),
     ...(stateFile !== undefined && { stateFile }),
     ...(apiTokenFile !== undefined && { apiTokenFile }),
-    ...(settings.sockets && { sockets: readChoice(settings.sockets, SOCKET_KINDS) }),
+    ...(settings.sockets && { sockets: readChoice(settings.sockets, CHOICES.sockets) }),
   };
 }
 
+/** Where the configuration file is. @throws {UsageError} */
+export function readConfigPath(settings: RunSettings): string | undefined {
+  return readPath(settings.config);
+}
+
 /** A quantity that an option takes. */
-interface QuantityRange {
+export interface QuantityRange {
   /** As in "want a size with its unit, from 1KiB to 128KiB". */
   kind: string;
   lowest: number;
@@ -141,11 +156,6 @@ interface QuantityRange {
   parse: (text: string) => number | undefined;
   format: (value: number) => string;
 }
-
-const HALF_OPEN_RANGE = durations(1000, 7 * 24 * 3_600_000);
-const GRACE_RANGE = durations(0, 600_000);
-const DRAIN_RANGE = durations(0, 3_600_000);
-const CONNECTIONS_RANGE = count([1, 1_000_000]);
 
 function durations(lowest: number, highest: number): QuantityRange {
   return {
@@ -171,21 +181,56 @@ function size([lowest, highest]: readonly [number, number]): QuantityRange {
   return { kind: "a size with its unit", lowest, highest, parse: parseSize, format: formatSize };
 }
 
+/** The flags that take a quantity. */
+export const QUANTITIES = {
+  maxStreams: count(LIMIT_RANGES.streams),
+  maxUnansweredOpens: count(LIMIT_RANGES.opens),
+  maxFrame: size(LIMIT_RANGES.frame),
+  initialWindow: size(LIMIT_RANGES.window),
+  maxWindow: size(LIMIT_RANGES.maxWindow),
+  linkMemory: size(LIMIT_RANGES.budget),
+  maxConnections: count([1, 1_000_000]),
+  maxServiceConnections: count([1, 1_000_000]),
+  halfOpenTimeout: durations(1000, 7 * 24 * 3_600_000),
+  takeoverGrace: durations(0, 600_000),
+  drainTimeout: durations(0, 3_600_000),
+  reservedMemory: size([0, 16 * 1024 ** 3]),
+} as const satisfies Partial<Record<RunFlagName, QuantityRange>>;
+
+/**
+ * Checks what was written for one flag, by itself.
+ *
+ * @throws {UsageError} naming the flag or variable at fault and what was wanted.
+ */
+export function checkSetting(name: RunFlagName, setting: Setting): void {
+  if (isKeyOf(QUANTITIES, name)) readQuantity(name, setting);
+  else if (isKeyOf(CHOICES, name)) readChoice(setting, CHOICES[name] as readonly string[]);
+  else if (name === "serviceBind") readServiceBind(setting);
+  else if (name === "httpAllowedHost") readHosts(setting);
+  else if (name === "namespace") readNamespace(setting, undefined);
+  else if (name === "apiSocket") readSocket(setting);
+  else if (RUN_FLAGS[name].flags.endsWith("<address>")) readAddress(setting);
+  else if (RUN_FLAGS[name].flags.endsWith("<path>")) readPath(setting);
+  else readBoolean(setting);
+}
+
+function isKeyOf<Table extends object>(table: Table, key: PropertyKey): key is keyof Table {
+  return Object.hasOwn(table, key);
+}
+
 function readLimits(settings: RunSettings): SessionLimits {
   return {
-    streams: readQuantity(settings.maxStreams, count(LIMIT_RANGES.streams)),
-    opens: readQuantity(settings.maxUnansweredOpens, count(LIMIT_RANGES.opens)),
-    frame: readQuantity(settings.maxFrame, size(LIMIT_RANGES.frame)),
-    window: readQuantity(settings.initialWindow, size(LIMIT_RANGES.window)),
-    maxWindow: readQuantity(settings.maxWindow, size(LIMIT_RANGES.maxWindow)),
-    budget: readQuantity(settings.linkMemory, size(LIMIT_RANGES.budget)),
+    streams: readQuantity("maxStreams", settings.maxStreams),
+    opens: readQuantity("maxUnansweredOpens", settings.maxUnansweredOpens),
+    frame: readQuantity("maxFrame", settings.maxFrame),
+    window: readQuantity("initialWindow", settings.initialWindow),
+    maxWindow: readQuantity("maxWindow", settings.maxWindow),
+    budget: readQuantity("linkMemory", settings.linkMemory),
   };
 }
 
-function readQuantity(
-  setting: Setting | undefined,
-  { kind, lowest, highest, parse, format }: QuantityRange,
-): number {
+function readQuantity(name: keyof typeof QUANTITIES, setting: Setting | undefined): number {
+  const { kind, lowest, highest, parse, format }: QuantityRange = QUANTITIES[name];
   const value = parse(present(setting).text);
   if (value !== undefined && value >= lowest && value <= highest) return value;
   throw unfit(setting, `${kind}, from ${format(lowest)} to ${format(highest)}`);
@@ -262,11 +307,13 @@ function readTls(settings: RunSettings): TlsPaths | undefined {
     paths[name as keyof TlsPaths] === undefined
   ).map(([, flag]) => flag);
   if (missing.length === Object.keys(TLS_FLAGS).length) return undefined;
+  const given = settings.rootCertPath ?? settings.serverCertPath ?? settings.serverKeyPath;
   throw new UsageError(
     `${list(missing)} ${missing.length === 1 ? "is" : "are"} missing: TLS needs ${
       list(Object.values(TLS_FLAGS))
     } together`,
     "give all three, or none of them to run without TLS",
+    { origin: present(given).origin },
   );
 }
 
@@ -321,13 +368,15 @@ function unfit(setting: Setting | undefined, wanted: string): UsageError {
 
 function needsTls(setting: Setting | undefined, hint: string): UsageError {
   const flags = list(Object.values(TLS_FLAGS));
-  return new UsageError(`${present(setting).origin} needs TLS: ${flags} are missing`, hint);
+  const { origin } = present(setting);
+  return new UsageError(`${origin} needs TLS: ${flags} are missing`, hint, { origin });
 }
 
 function samePort(one: Setting | undefined, other: Setting | undefined): UsageError {
   return new UsageError(
     `${describe(one)} and ${describe(other)} are the same port`,
     "give each a port of its own",
+    { origin: present(one).origin },
   );
 }
 

@@ -4,9 +4,12 @@
 export class UsageError extends Error {
   override readonly name = "UsageError";
   readonly hint: string | undefined;
+  /** The flag, the variable or the key of a file that is at fault, as its setting names it; absent if none alone is. */
+  readonly origin: string | undefined;
 
-  constructor(message: string, hint?: string) {
+  constructor(message: string, hint?: string, { origin }: { origin?: string } = {}) {
     super(message);
     this.hint = hint;
+    this.origin = origin;
   }
 }

@@ -36,6 +36,11 @@ export interface ServiceRequest {
   type: ServiceType;
 }
 
+/** Two services of one connector with the same text cannot be: they would listen on one port, at one peer or here. */
+export function listenKey({ type, sourcePort, remoteConnectorAddr }: ServiceRequest): string {
+  return type === "local" ? `${sourcePort} at ${remoteConnectorAddr}` : `${sourcePort} here`;
+}
+
 /** A service that was taken up. */
 export interface Service extends ServiceRequest {
   /** UUID, made by the connector that was asked to expose. */

@@ -73,6 +73,9 @@ export interface ConnectorOptions extends ConnectionsOptions {
   save?: (services: Service[]) => Promise<void>;
 }
 
+/** How many services of the configuration file were changed, and how many were not. */
+export type FileCounts = Record<"exposed" | "removed" | "unchanged", number>;
+
 /** What stands in the log where a policy's rule would, if there is no policy. */
 const NO_POLICY = "no policy";
 /** How long peers may take to end their links once nothing is open any more, at least, in milliseconds. */
@@ -182,23 +185,71 @@ export class Connector implements Control, AsyncDisposable {
   /** Takes up the services of an earlier run, each as soon as that can be done. */
   restore(services: readonly Service[]): void {
     for (const service of services) {
-      const { remoteConnectorAddr } = service;
-      const peer = this.#peerAt(remoteConnectorAddr, parseAddress(remoteConnectorAddr));
-      let obstacle: ConnectorError | undefined;
-      try {
-        this.#admit(service);
-      } catch (error) {
-        this.#logForbidden(service, { peer: undefined, error });
-        obstacle = ConnectorError.from(error, "This connector cannot take it up");
-      }
-      peer.restore(service, obstacle);
+      // It has become one of the configuration file: the next start is not to find it here.
+      if (this.#exposures.isInFile(service)) this.#keeper?.soon();
+      else this.#restore(service, { inFile: false });
     }
+  }
+
+  /**
+   * Refuses services that the configuration file cannot have now: what is new among them must be allowed, and fit beside what
+   * the API has exposed. Whether a port is free, and what a peer says, shows when they are exposed.
+   *
+   * @throws {ConnectorError} naming the service at fault.
+   */
+  checkFile(services: readonly ServiceRequest[]): void {
+    const change = this.#exposures.compareFile(services);
+    this.#exposures.checkFile(change);
+    for (const request of change.added) {
+      try {
+        this.#admit(request);
+      } catch (error) {
+        throw ConnectorError.from(error, `Cannot expose service "${request.name}"`);
+      }
+    }
+  }
+
+  /**
+   * Makes these the services of the configuration file: exposes what is new, each as soon as that can be done, removes what is
+   * gone, and leaves the rest alone. Returns how many of each there were. A connector that is closing changes nothing.
+   */
+  useFile(services: readonly ServiceRequest[]): FileCounts {
+    const { added, adopted, gone, unchanged } = this.#exposures.compareFile(services);
+    if (this.#closing.signal.aborted) return { exposed: 0, removed: 0, unchanged };
+    for (const service of adopted) service.inFile = true;
+    if (adopted.length > 0) this.#keeper?.soon();
+    const peers = new Set<string>();
+    for (const { service: { id, remoteConnectorAddr } } of gone) {
+      this.#outbound.get(remoteConnectorAddr)?.remove(id);
+      peers.add(remoteConnectorAddr);
+    }
+    for (const request of added) {
+      this.#restore({ ...request, id: crypto.randomUUID() }, { inFile: true });
+    }
+    // Last: a peer may have lost a service and got another one, over the same link.
+    for (const text of peers) {
+      const peer = this.#outbound.get(text);
+      if (peer) this.#dropIdle(text, peer);
+    }
+    return {
+      exposed: added.length,
+      removed: gone.length,
+      unchanged: unchanged + adopted.length,
+    };
   }
 
   async destroy(id: string, { of }: AskOptions = {}): Promise<void> {
     if (this.#exposures.ended) this.#refuseWhenClosing();
     // Only the user may remove what was exposed here.
     const ours = of === undefined ? [...this.#outbound].filter(([, peer]) => peer.has(id)) : [];
+    const { inFile, service } = ours.length > 0 ? this.#exposures.getOwn(id) ?? {} : {};
+    if (inFile) {
+      throw new ConnectorError(
+        "failed_precondition",
+        `Cannot remove service "${service?.name}": it is in the configuration file`,
+        { hint: "Take it out there: the file is read again when it has changed" },
+      );
+    }
     for (const [text, peer] of ours) {
       const leftOut = await this.#saveWithout(id);
       const removed = peer.remove(id);
@@ -371,7 +422,7 @@ export class Connector implements Control, AsyncDisposable {
 
   /** What is to be kept of what is exposed. */
   #kept(): Service[] {
-    return this.#exposures.own.filter(({ id }) => !this.#unkept.has(id));
+    return this.#exposures.ofApi.filter(({ id }) => !this.#unkept.has(id));
   }
 
   /** Leaves a service out of what is kept. Returns what ends that. */
@@ -405,6 +456,19 @@ export class Connector implements Control, AsyncDisposable {
       this.#keeper?.soon();
       throw ConnectorError.from(error, "Cannot remove the service");
     }
+  }
+
+  #restore(service: Service, { inFile }: { inFile: boolean }): void {
+    const { remoteConnectorAddr } = service;
+    const peer = this.#peerAt(remoteConnectorAddr, parseAddress(remoteConnectorAddr));
+    let obstacle: ConnectorError | undefined;
+    try {
+      this.#admit(service);
+    } catch (error) {
+      this.#logForbidden(service, { peer: undefined, error });
+      obstacle = ConnectorError.from(error, "This connector cannot take it up");
+    }
+    peer.restore(service, { obstacle, inFile });
   }
 
   #peerAt(text: string, address: Address): Outbound {

@@ -14,6 +14,7 @@ import {
   shareKeyOf,
 } from "../model/principal.ts";
 import {
+  listenKey,
   MAX_SERVICES_PER_LINK,
   type Registration,
   type Service,
@@ -54,6 +55,15 @@ export interface ExposuresOptions extends ServiceParts {
   isTaken: (serviceId: string, link: Session) => boolean;
 }
 
+/** What another configuration file changes. */
+export interface FileChange {
+  added: ServiceRequest[];
+  adopted: ExposedService[];
+  gone: ExposedService[];
+  /** How many are as before. */
+  unchanged: number;
+}
+
 /** Told of a service that is not allowed any more: of a peer, or, if that is undefined, of our own. */
 export type OnForbidden = (
   service: Service,
@@ -89,9 +99,58 @@ export class Exposures {
     return this.#ended;
   }
 
-  /** Those that were exposed here: once they have ended, those that were until then. */
-  get own(): Service[] {
-    return [...this.#own.values()].map(({ service }) => service);
+  /** Those that were exposed here over the API: once they have ended, those that were until then. */
+  get ofApi(): Service[] {
+    return [...this.#own.values()].filter(({ inFile }) => !inFile).map(({ service }) => service);
+  }
+
+  /** What is to change so that the services of the configuration file are these. `adopted`: the API has exposed them already. */
+  compareFile(wanted: readonly ServiceRequest[]): FileChange {
+    const own = new Map<string, ExposedService>();
+    for (const each of this.#own.values()) {
+      const key = requestKey(each.service);
+      // Of two with the same words, one of which is in error, that of the file is the file's.
+      if (each.inFile || !own.has(key)) own.set(key, each);
+    }
+    const kept = new Set<ExposedService>();
+    const added: ServiceRequest[] = [];
+    for (const request of wanted) {
+      const found = own.get(requestKey(request));
+      if (found === undefined) added.push(request);
+      else kept.add(found);
+    }
+    return {
+      added,
+      adopted: [...kept].filter(({ inFile }) => !inFile),
+      gone: [...this.#own.values()].filter((each) => each.inFile && !kept.has(each)),
+      unchanged: [...kept].filter(({ inFile }) => inFile).length,
+    };
+  }
+
+  /** Refuses services of the file that cannot be beside those that the API has exposed. @throws {ConnectorError} */
+  checkFile({ added, gone, adopted }: FileChange): void {
+    if (this.#own.size - gone.length + added.length > MAX_OWN_SERVICES) {
+      const reason = `There would be over ${MAX_OWN_SERVICES} services`;
+      throw new ConnectorError("resource_exhausted", reason);
+    }
+    const adoptedNow = new Set(adopted);
+    const ofApi = [...this.#own.values()].filter((each) => !each.inFile && !adoptedNow.has(each));
+    const taken = new Map(ofApi.map(({ service }) => [listenKey(service), service]));
+    for (const request of added) {
+      const other = taken.get(listenKey(request));
+      if (other === undefined) continue;
+      throw new ConnectorError(
+        "already_exists",
+        `Cannot expose service "${request.name}" on port ${request.sourcePort}: ` +
+          `the port is in use by service "${other.name}", which was exposed over the API`,
+      );
+    }
+  }
+
+  /** Whether a service is in the configuration file, with the same words. */
+  isInFile(service: ServiceRequest): boolean {
+    const key = requestKey(service);
+    return [...this.#own.values()].some((each) => each.inFile && requestKey(each.service) === key);
   }
 
   /** One that was exposed here. */
@@ -135,16 +194,16 @@ export class Exposures {
   }
 
   /** Refuses what cannot be beside the services that were exposed here. @throws {ConnectorError} */
-  checkConflict({ name, type, sourcePort, remoteConnectorAddr }: ServiceRequest): void {
+  checkConflict(request: ServiceRequest): void {
+    const { name, sourcePort } = request;
     if (this.#own.size >= MAX_OWN_SERVICES) {
       const reason =
         `Cannot expose service "${name}": there are ${MAX_OWN_SERVICES} services already`;
       throw new ConnectorError("resource_exhausted", reason);
     }
-    // Two services cannot listen on one port: at one peer, or here.
+    const key = listenKey(request);
     for (const { service: other } of this.#own.values()) {
-      if (other.sourcePort !== sourcePort || other.type !== type) continue;
-      if (type === "local" && other.remoteConnectorAddr !== remoteConnectorAddr) continue;
+      if (listenKey(other) !== key) continue;
       throw new ConnectorError(
         "already_exists",
         `Cannot expose service "${name}" on port ${sourcePort}: ` +
@@ -399,6 +458,13 @@ export class Exposures {
     const reason = `The policy allows the peer no more services than ${most}`;
     throw new ConnectorError("resource_exhausted", reason, { rule });
   }
+}
+
+/** Everything that is asked for: the same text, the same service. */
+function requestKey(
+  { name, sourcePort, sourceAddr, remoteConnectorAddr, destinationAddr, type }: ServiceRequest,
+): string {
+  return JSON.stringify([name, sourcePort, sourceAddr, remoteConnectorAddr, destinationAddr, type]);
 }
 
 /** Whether a service is a peer's as well: to see, to remove and to take over by its id. */

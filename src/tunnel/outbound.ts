@@ -44,6 +44,16 @@ const FAREWELL_MS = 30_000;
 
 /** What stands for a rule in the log: it was exposed by an earlier run. */
 const RESTORED = "restored";
+/** The same: it is in the configuration file. */
+const IN_FILE = "configuration";
+
+/** How to expose what was not asked for just now. */
+export interface RestoreOptions {
+  /** Why it cannot be had. */
+  obstacle?: ConnectorError | undefined;
+  /** It is in the configuration file. */
+  inFile?: boolean;
+}
 
 /** What is needed to keep a link to a peer. */
 export interface OutboundOptions extends PeerParts {
@@ -151,10 +161,14 @@ export class Outbound {
     return added;
   }
 
-  /** Exposes a service of an earlier run, as soon as that can be done; `obstacle` is why it cannot. */
-  restore(service: Service, obstacle?: ConnectorError): void {
-    const restored = this.#expose(service, { known: true });
-    restored.publish({ restored: true, rule: RESTORED });
+  /**
+   * Exposes a service of an earlier run, or of the configuration file, as soon as that can be done; `obstacle` is why it
+   * cannot.
+   */
+  restore(service: Service, { obstacle, inFile = false }: RestoreOptions = {}): void {
+    const restored = this.#expose(service, { known: !inFile });
+    restored.inFile = inFile;
+    restored.publish({ restored: !inFile, rule: inFile ? IN_FILE : RESTORED });
     // Before there is a link: the peer is not to hear of what it may not have.
     if (obstacle) restored.forbid(obstacle);
     else restored.tryToOpen();
