@@ -3,9 +3,11 @@
 // exit codes of the process are left to the caller.
 
 import type { Logger } from "@logtape/logtape";
+import type { ConfigJson } from "./api/answers.ts";
 import { createApp } from "./api/app.ts";
 import { Metrics } from "./api/metrics.ts";
 import type { MetricSources } from "./api/metrics_text.ts";
+import { configToJson } from "./api/schemas.ts";
 import { createMetricsApp } from "./api/metrics_app.ts";
 import { TokenFile } from "./api/token_file.ts";
 import { isLoopback } from "./api/client.ts";
@@ -114,6 +116,8 @@ export interface Surroundings {
   accessLogger?: Logger | undefined;
   /** The configuration file, whose services it exposes. Default: there is none. */
   config?: ConfigSource | undefined;
+  /** Which options are in force, and where each comes from: for `GET /config`. Default: there is no such call. */
+  described?: ConfigJson["options"] | undefined;
   /** What runs, for metrics. */
   build?: MetricSources["build"];
   /** The variables that may name a proxy. */
@@ -161,6 +165,7 @@ export async function assemble(
     logger,
     accessLogger,
     config,
+    described,
     build = UNKNOWN_BUILD,
     proxyVariables,
     schedulerVariables = {},
@@ -287,6 +292,7 @@ export async function assemble(
     control: connector,
     metrics,
     version: build.version,
+    config: described && (() => configToJson(described, configured?.state)),
     issuer: tls?.issuer,
     problem: () => tls?.identity.problem(),
     notes: () => [

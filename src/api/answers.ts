@@ -61,6 +61,22 @@ export const service = z.object({
 /** The same, as the Go connector answers it, too: it does not know the keys that later ones have added. */
 export const anyService = service.partial({ since: true, origin: true, connections: true });
 
+/** What `GET /config` answers. */
+export const config = z.object({
+  file: z.string().optional().meta({ description: "path of the configuration file" }),
+  options: z.array(z.object({
+    name: z.string().meta({ description: "the key in a configuration file" }),
+    value: z.string().meta({ description: "as it was written" }),
+    origin: z.string().meta({
+      description: "the flag, the variable, file:line:column, or default",
+    }),
+  })).meta({ description: "those that are in force" }),
+  need_restart: z.array(z.string()).meta({
+    description: "options that the file gives other values now, which need a restart",
+  }),
+  problem: z.string().optional().meta({ description: "why the file as it is now is not in use" }),
+});
+
 /** What was issued. */
 export const certificate = z.object({
   ca: z.string().meta({ description: "the root (PEM)" }),
@@ -70,6 +86,7 @@ export const certificate = z.object({
 
 export type ConnectionsJson = z.infer<typeof connections>;
 export type PeerJson = z.infer<typeof peer>;
+export type ConfigJson = z.infer<typeof config>;
 export type RegistrationJson = z.infer<typeof registration>;
 export type ServiceJson = z.infer<typeof service>;
 export type AnyServiceJson = z.infer<typeof anyService>;

@@ -14,6 +14,7 @@ import { ConnectorError, reasonOf, ruleOf } from "../model/errors.ts";
 import { ANONYMOUS } from "../model/principal.ts";
 import { plainJson } from "../plain_text.ts";
 import type { Control, ExposeOptions, ServiceReport } from "../model/service.ts";
+import type { ConfigJson } from "./answers.ts";
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import { type Client, isOnSocket } from "./client.ts";
 import { certificateRefusalOf, refusalOf } from "./guards.ts";
@@ -43,6 +44,8 @@ export interface AppOptions {
   version?: string;
   /** The numbers for `GET /metrics`; without them there is no such call. */
   metrics?: Metrics;
+  /** What is in force, for `GET /config`; without it there is no such call. */
+  config?: (() => ConfigJson) | undefined;
   /** Names besides localhost by which browsers and this machine may use the API. Default: none. */
   allowedHosts?: readonly string[];
   /** Where requests that change something, or are forbidden, are logged with who sent them: bounded. Default: nowhere. */
@@ -180,9 +183,11 @@ function maxWaiting(): number {
 
 /** Every path and method there is. Each path ends with its answer to all other methods. */
 function createRoutes(
-  { control, issuer, access, problem, metrics, version = "", notes = () => [] }: AppOptions & {
-    access: ApiAccess;
-  },
+  { control, issuer, access, problem, metrics, config, version = "", notes = () => [] }:
+    & AppOptions
+    & {
+      access: ApiAccess;
+    },
   { bodies, logger }: { bodies: BodyReader; logger: Logger },
 ): Hono<Env> {
   const routes = new Hono<Env>();
@@ -259,6 +264,11 @@ function createRoutes(
     return jsonResponse(openApi({ version, issues: issuer !== undefined }));
   });
   routes.all("/openapi.json", onlyMethods("GET, HEAD"));
+
+  if (config !== undefined) {
+    routes.get("/config", () => jsonResponse(config()));
+    routes.all("/config", onlyMethods("GET, HEAD"));
+  }
 
   if (metrics !== undefined) {
     routes.get("/metrics", () => metrics.response());

@@ -2,7 +2,7 @@
 // answers have their types from. Loaded when it is asked for. Prose for people is in docs/rest.md.
 
 import * as z from "zod";
-import { certificate, service } from "./answers.ts";
+import { certificate, config, service } from "./answers.ts";
 import { certificateBody, exposeBody } from "./request_bodies.ts";
 import { MAX_WAIT_S } from "./schemas.ts";
 
@@ -55,6 +55,7 @@ export function openApi({ version, issues }: OpenApiOptions): Json {
       schemas: {
         Service: schemaOf(service, "output"),
         ServiceRequest: schemaOf(exposeBody, "input"),
+        Config: schemaOf(config, "output"),
         ...(issues && {
           Certificate: schemaOf(certificate, "output"),
           CertificateRequest: schemaOf(certificateBody, "input"),
@@ -116,6 +117,7 @@ export function openApi({ version, issues }: OpenApiOptions): Json {
           responses: answers({
             200: { description: "It is removed" },
             404: text("There is no such service"),
+            409: text("It is in the configuration file"),
             500: text("That could not be saved"),
           }),
         },
@@ -127,6 +129,13 @@ export function openApi({ version, issues }: OpenApiOptions): Json {
           responses: answers({
             200: json("The services", { type: "array", items: ref("Service") }),
           }),
+        },
+      },
+      "/config": {
+        get: {
+          operationId: "config",
+          summary: "Says which options are in force, and where each comes from",
+          responses: answers({ 200: json("The options", ref("Config")) }),
         },
       },
       "/metrics": {

@@ -4,7 +4,14 @@
 import { HTTPException } from "hono/http-exception";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import type { ConnectionStats, Registration, ServiceReport } from "../model/service.ts";
-import type { ConnectionsJson, PeerJson, RegistrationJson, ServiceJson } from "./answers.ts";
+import type { ConfigState } from "../tunnel/config_in_force.ts";
+import type {
+  ConfigJson,
+  ConnectionsJson,
+  PeerJson,
+  RegistrationJson,
+  ServiceJson,
+} from "./answers.ts";
 import { oneLine, quoteValue } from "./quote.ts";
 
 /** The longest that a caller may wait for a service to be complete, in seconds. */
@@ -60,6 +67,23 @@ function registrationToJson(
     name,
     state,
     ...(message === undefined ? {} : { message: oneLine(message) }),
+  };
+}
+
+/** The options that are in force, and the configuration file, as `GET /config` shows them. */
+export function configToJson(
+  options: ConfigJson["options"],
+  { file, needRestart = [], problem }: Partial<ConfigState> = {},
+): ConfigJson {
+  return {
+    ...(file !== undefined && { file: oneLine(file) }),
+    options: options.map(({ name, value, origin }) => ({
+      name,
+      value: oneLine(value),
+      origin: oneLine(origin),
+    })),
+    need_restart: [...needRestart],
+    ...(problem !== undefined && { problem: oneLine(problem) }),
   };
 }
 

@@ -2,7 +2,7 @@
 // proves who asks, and answers as values or as errors in words.
 
 import * as z from "zod";
-import { anyService, type AnyServiceJson } from "../api/answers.ts";
+import { anyService, type AnyServiceJson, config, type ConfigJson } from "../api/answers.ts";
 import { ConnectorError, type ErrorCode, reasonOf } from "../model/errors.ts";
 import { readSmallFile } from "../file_access.ts";
 import { plainText } from "../plain_text.ts";
@@ -75,6 +75,12 @@ export class ApiClient {
   async list(): Promise<AnyServiceJson[]> {
     const { text } = await this.#ask("GET", "/list");
     return this.#parse(z.array(anyService), text);
+  }
+
+  /** Which options are in force. @throws {ConnectorError} */
+  async config(): Promise<ConfigJson> {
+    const { text } = await this.#ask("GET", "/config");
+    return this.#parse(config, text);
   }
 
   /** One service. @throws {ConnectorError} */
@@ -155,7 +161,7 @@ export class ApiClient {
     } catch (cause) {
       throw new ConnectorError(
         "internal",
-        `Cannot read the answer at ${this.#name}: it has no services as a connector of this version lists them`,
+        `Cannot read the answer at ${this.#name}: it is not what a connector of this version answers`,
         { cause, hint: "Is this the REST API of a connector?" },
       );
     }

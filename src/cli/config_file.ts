@@ -4,8 +4,9 @@
 import { readSmallFile, type SmallFile } from "../file_access.ts";
 import { ConnectorError } from "../model/errors.ts";
 import { inSlices } from "../slices.ts";
+import type { YamlProblem } from "../yaml_reader.ts";
 import type { ConfigSource } from "../assemble.ts";
-import { CONFIG_KEYS, type ConfigKeyName } from "./config_keys.ts";
+import { CONFIG_KEYS, type ConfigKeyName } from "./option_keys.ts";
 import { type Config, MAX_CONFIG_LENGTH, parseConfig, type ParsedConfig } from "./config_parse.ts";
 import { readRunOptions, type RunSettings } from "./run_options.ts";
 import { UsageError } from "./usage_error.ts";
@@ -75,7 +76,8 @@ export function withFile(
     const written = settings[name];
     if (written === undefined || given[name] !== undefined && !given[name].isDefault) continue;
     const { text, key, line, column } = written;
-    merged[name] = { text, origin: `${key} (${path}:${line}:${column})` };
+    const place = `${path}:${line}:${column}`;
+    merged[name] = { text, origin: `${key} (${place})`, place };
   }
   return merged;
 }
@@ -89,6 +91,33 @@ async function readSound(path: string): Promise<SoundConfig> {
     `Cannot use configuration "${path}": line ${line}, column ${column}: ${message}`,
     more.length === 0 ? {} : { hint: `connector config check "${path}" shows every mistake` },
   );
+}
+
+/** What there is to say of a file, with what was given besides. */
+export interface FoundProblems extends Pick<ConfigFile, "access"> {
+  problems: readonly YamlProblem[];
+  /** How many there are of each. */
+  options: number;
+  services: number;
+}
+
+/** Reads a file as `connector run` does, and finds all that is wrong with it. @throws {ConnectorError} when it cannot be read. */
+export async function findProblems(path: string, given: RunSettings): Promise<FoundProblems> {
+  const { config, problems = [], access } = await readConfigFile(path);
+  if (config === undefined) return { problems, access, options: 0, services: 0 };
+  const options = Object.keys(config.settings).length;
+  const found = { access, options, services: config.services.length };
+  try {
+    readRunOptions(withFile(given, config, { path }));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    const at = Object.values(config.settings).find(({ key }) =>
+      error.origin?.startsWith(`${key} (`)
+    );
+    const { line, column } = at ?? { line: 1, column: 1 };
+    return { ...found, problems: [{ line, column, message: error.message }] };
+  }
+  return { ...found, problems: [] };
 }
 
 /** What is right by itself may be wrong together. @throws {ConnectorError} */

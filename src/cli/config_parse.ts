@@ -15,7 +15,7 @@ import {
   YamlReader,
 } from "../yaml_reader.ts";
 import { closestFlag } from "./closest_flag.ts";
-import { CONFIG_KEYS, type ConfigKeyName } from "./config_keys.ts";
+import { CONFIG_KEYS, type ConfigKeyName } from "./option_keys.ts";
 import { CONFIG_VERSION, configService, settingSchemas } from "./config_schema.ts";
 import { RUN_FLAGS, type RunFlag } from "./run_flags.ts";
 import { checkSetting } from "./run_options.ts";

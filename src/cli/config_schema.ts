@@ -3,7 +3,7 @@
 
 import * as z from "zod";
 import { exposeBody } from "../api/request_bodies.ts";
-import { CONFIG_KEYS, type ConfigKeyName } from "./config_keys.ts";
+import { CONFIG_KEYS, type ConfigKeyName } from "./option_keys.ts";
 import { RUN_FLAGS, type RunFlag } from "./run_flags.ts";
 import { CHOICES, QUANTITIES, type QuantityRange } from "./run_options.ts";
 

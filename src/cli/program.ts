@@ -4,6 +4,7 @@
 import { Command, CommanderError } from "commander";
 import { ConnectorError } from "../model/errors.ts";
 import { paint, type Style, wantsColor } from "./color.ts";
+import { configCommand } from "./config.ts";
 import { completionCommand } from "./completion.ts";
 import { cleanEnvironment, readVariable, refuseKeyLog } from "./environment.ts";
 import { generateCertsCommand } from "./generate_certs.ts";
@@ -19,7 +20,7 @@ import {
   type RunOptions,
   type RunSettings,
 } from "./run_options.ts";
-import { addRunFlags, RUN_FLAG_NAMES } from "./run_settings.ts";
+import { addRunFlags, describeSettings, RUN_FLAG_NAMES } from "./run_settings.ts";
 import { plainText } from "../plain_text.ts";
 import { EXIT_NOT_READY, serviceCommands } from "./service_commands.ts";
 import { closestFlag } from "./closest_flag.ts";
@@ -90,7 +91,8 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
       const config = await readConfig(settings);
       const options = readRunOptions(config?.settings ?? settings);
       if (options.tls) refuseKeyLog(io.env);
-      const run = { ...options, ...(config && { config: config.source }) };
+      const described = describeSettings(config?.settings ?? settings);
+      const run = { ...options, described, ...(config && { config: config.source }) };
       setExitCode(await io.runConnector(run, io.build));
     }, io),
   );
@@ -99,6 +101,7 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
   program.addCommand(generateCertsCommand(io));
   program.addCommand(healthCommand(io));
   program.addCommand(policyCommand(io, setExitCode));
+  program.addCommand(configCommand({ ...io, settings: () => runSettings(io.env) }, setExitCode));
   program.addCommand(completionCommand(io));
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
@@ -114,6 +117,11 @@ function createRunCommand(
     .addHelpText("after", RUN_EXAMPLES);
   const settings = addRunFlags(command, { names: RUN_FLAG_NAMES, env: io.env });
   return command.action(() => action(settings()));
+}
+
+/** What variables and defaults say. */
+function runSettings(env: CliIo["env"]): RunSettings {
+  return addRunFlags(new Command(), { names: RUN_FLAG_NAMES, env })();
 }
 
 /** The configuration file, if there is one. @throws {ConnectorError} when it cannot be used. */

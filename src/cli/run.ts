@@ -72,6 +72,7 @@ async function run(
   await using running = await assemble(options, {
     logger,
     config: options.config,
+    described: options.described,
     accessLogger: options.accessLog && getLogger(ACCESS_CATEGORY),
     build: { version: config.version, commit: commit ?? "" },
     proxyVariables: readAll(PROXY_VARIABLES),

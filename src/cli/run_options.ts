@@ -28,6 +28,8 @@ export interface RunOptions extends AssembleOptions {
   ineffective: Ineffective[];
   /** The configuration file, which was read for these options. Default: there is none. */
   config?: ConfigSource;
+  /** What was written, and where, for people who ask. Default: nobody can. */
+  described?: DescribedOption[];
 }
 
 /** An option that has no effect. */
@@ -44,6 +46,18 @@ export interface Setting {
   origin: string;
   /** Nobody wrote it: it is the flag's default. */
   isDefault?: true;
+  /** Where it stands in the configuration file: `connector.yaml:3:12`. */
+  place?: string;
+}
+
+/** An option that is in force. */
+export interface DescribedOption {
+  /** `grpc_bind`. */
+  name: string;
+  /** As it was written. */
+  value: string;
+  /** `--grpc-bind`, `CONNECTOR_GRPC_BIND`, `connector.yaml:3:12` or `default`. */
+  origin: string;
 }
 
 /** What was written; a flag that was not has no entry, or the one of its default. */

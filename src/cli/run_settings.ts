@@ -2,7 +2,8 @@
 
 import { type Command, Option } from "commander";
 import { RUN_FLAGS, type RunFlag, type RunFlagName } from "./run_flags.ts";
-import type { RunSettings } from "./run_options.ts";
+import { CONFIG_KEYS, type ConfigKeyName } from "./option_keys.ts";
+import type { DescribedOption, RunSettings } from "./run_options.ts";
 
 /** Every flag of `connector run`. */
 export const RUN_FLAG_NAMES = Object.keys(RUN_FLAGS) as RunFlagName[]; // It lists exactly these.
@@ -37,6 +38,19 @@ export function addRunFlags(
     }
     return settings;
   };
+}
+
+/** What was written for each, for people. */
+export function describeSettings(settings: RunSettings): DescribedOption[] {
+  return Object.entries(CONFIG_KEYS).flatMap(([name, key]) => {
+    // The table has the names of flags.
+    const setting = settings[name as ConfigKeyName];
+    if (setting === undefined) return [];
+    // The default gives way to a socket.
+    if (name === "httpBind" && setting.isDefault && settings.apiSocket !== undefined) return [];
+    const { text, origin, place, isDefault } = setting;
+    return [{ name: key, value: text, origin: isDefault ? "default" : place ?? origin }];
+  });
 }
 
 /** The parser's own variables are not used: for it, `NAME=false` turns a boolean on. */

@@ -2,9 +2,8 @@
 
 import type { AnyServiceJson } from "../api/answers.ts";
 import { plainText } from "../plain_text.ts";
+import { MAX_CELL_LENGTH, textTable } from "./text_table.ts";
 
-/** The most characters of a cell. */
-const MAX_CELL_LENGTH = 60;
 /** The most characters of a reason. */
 const MAX_REASON_LENGTH = 1000;
 /** As much of an id as tells it from others, nearly always. */
@@ -49,7 +48,7 @@ export function servicesTable(services: readonly AnyServiceJson[]): string {
     each.remote_connector_addr,
     ...countsOf(each),
   ]);
-  return table([[...HEADS], ...rows]);
+  return textTable([[...HEADS], ...rows]);
 }
 
 function countsOf({ connections }: AnyServiceJson): string[] {
@@ -155,14 +154,4 @@ export function sizeText(bytes: number): string {
   let [value, unit] = [bytes, 0];
   while (value >= 1000 && unit < UNITS.length - 1) [value, unit] = [value / 1024, unit + 1];
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
-}
-
-/** Cells in columns, two spaces apart; none at the end of a line. */
-function table(rows: readonly (readonly string[])[]): string {
-  const plain = rows.map((row) => row.map((cell) => plainText(cell, MAX_CELL_LENGTH)));
-  const widths =
-    plain[0]?.map((_, column) => Math.max(...plain.map((row) => row[column]?.length ?? 0))) ?? [];
-  return plain.map((row) =>
-    `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`
-  ).join("");
 }

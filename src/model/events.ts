@@ -8,10 +8,10 @@ import type { PeerInfo } from "./peer_identity.ts";
 import type { Service, ServiceStatus, Side } from "./service.ts";
 
 /**
- * What has removed a service: the user of this connector, its peer, the policy, another service in its place, or its link,
+ * What has removed a service: the user of this connector, another configuration file, its peer, the policy, another service in its place, or its link,
  * which was lost for too long or will not come back.
  */
-export type Remover = "user" | "peer" | "policy" | "replaced" | "link";
+export type Remover = "user" | "configuration" | "peer" | "policy" | "replaced" | "link";
 
 /** A service, of ours or of a peer, was taken up, has another status, or was removed. Not published when all end with the process. */
 export type ServiceEvent =

@@ -24,6 +24,14 @@ export interface ConfigRead {
   access: OpenFile[];
 }
 
+/** How a file in use is. */
+export interface ConfigState {
+  file: string;
+  needRestart: readonly string[];
+  /** Why the file on disk is not in use, in a sentence. */
+  problem: string | undefined;
+}
+
 /** A configuration file in use. Disposing ends the watch of the file. */
 export class ConfigInForce implements Disposable {
   readonly #path: string;
@@ -61,6 +69,15 @@ export class ConfigInForce implements Disposable {
       },
     });
     return opened;
+  }
+
+  /** For `GET /config`. */
+  get state(): ConfigState {
+    return {
+      file: this.#path,
+      needRestart: this.#needRestart,
+      problem: this.#group?.problem,
+    };
   }
 
   /** What an operator should know of the file on disk, a sentence each. */

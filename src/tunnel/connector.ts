@@ -220,7 +220,7 @@ export class Connector implements Control, AsyncDisposable {
     if (adopted.length > 0) this.#keeper?.soon();
     const peers = new Set<string>();
     for (const { service: { id, remoteConnectorAddr } } of gone) {
-      this.#outbound.get(remoteConnectorAddr)?.remove(id);
+      this.#outbound.get(remoteConnectorAddr)?.remove(id, { by: "configuration" });
       peers.add(remoteConnectorAddr);
     }
     for (const request of added) {

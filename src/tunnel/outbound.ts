@@ -5,6 +5,7 @@
 
 import { type Address, formatAddress } from "../model/address.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
+import type { Remover } from "../model/events.ts";
 import type { Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
 import type { DialectName } from "../mux/dialect.ts";
@@ -176,10 +177,10 @@ export class Outbound {
   }
 
   /** Removes a service and tells the peer. Returns whether there was one of this id. */
-  remove(serviceId: string): boolean {
+  remove(serviceId: string, { by = "user" }: { by?: Remover } = {}): boolean {
     if (!this.has(serviceId)) return false;
     const service = this.#options.exposures.getOwn(serviceId);
-    service?.tell({ kind: "withdraw", by: "user", tell: true, cut: true });
+    service?.tell({ kind: "withdraw", by, tell: true, cut: true });
     const told = this.#session !== undefined && this.#session === this.#answered;
     // A peer that has never answered has nothing to remove.
     if (told || !this.#answered || this.#removed.size >= MAX_REMOVED) return true;

@@ -1,0 +1,16 @@
+// Tables for people, on a terminal or in a pipe: whatever is in a cell, nothing steers the terminal. Pure.
+
+import { plainText } from "../plain_text.ts";
+
+/** The most characters of a cell. */
+export const MAX_CELL_LENGTH = 60;
+
+/** Cells in columns, two spaces apart; none at the end of a line. */
+export function textTable(rows: readonly (readonly string[])[]): string {
+  const plain = rows.map((row) => row.map((cell) => plainText(cell, MAX_CELL_LENGTH)));
+  const widths =
+    plain[0]?.map((_, column) => Math.max(...plain.map((row) => row[column]?.length ?? 0))) ?? [];
+  return plain.map((row) =>
+    `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`
+  ).join("");
+}
