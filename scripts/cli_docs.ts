@@ -1,7 +1,9 @@
-// `deno task docs`: docs/cli.md, the help of every command, as the commands themselves print it; --check only compares.
+// `deno task docs`: docs/cli.md, the help of every command, as the commands themselves print it, and the JSON Schema of the
+// configuration file; --check only compares.
 
 import * as path from "node:path";
 import type { Command } from "commander";
+import { configJsonSchema } from "../src/cli/config_schema.ts";
 import { createProgram } from "../src/cli/program.ts";
 import { ROOT } from "./build_run.ts";
 
@@ -38,13 +40,20 @@ it fails, 2 if the command line is wrong, and 3 if a service that it asks about 
 ${sections.join("\n")}`;
 }
 
+/** The JSON Schema of the configuration file, for editors. */
+export function configSchemaText(): string {
+  return `${JSON.stringify(configJsonSchema(), null, 2)}\n`;
+}
+
 if (import.meta.main) {
-  const file = path.join(ROOT, "docs", "cli.md");
-  const wanted = cliDocs();
-  if (!Deno.args.includes("--check")) {
-    await Deno.writeTextFile(file, wanted);
-  } else if (await Deno.readTextFile(file).catch(() => "") !== wanted) {
-    console.error("error: docs/cli.md is not what the commands say\nhint: run deno task docs");
-    Deno.exit(1);
+  const pages = { "cli.md": cliDocs(), "connector.schema.json": configSchemaText() };
+  for (const [name, wanted] of Object.entries(pages)) {
+    const file = path.join(ROOT, "docs", name);
+    if (!Deno.args.includes("--check")) {
+      await Deno.writeTextFile(file, wanted);
+    } else if (await Deno.readTextFile(file).catch(() => "") !== wanted) {
+      console.error(`error: docs/${name} is not what the program says\nhint: run deno task docs`);
+      Deno.exit(1);
+    }
   }
 }

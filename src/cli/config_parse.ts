@@ -118,9 +118,12 @@ class ConfigReader extends YamlReader {
     if (plain === undefined) return undefined;
     const flag: RunFlag = RUN_FLAGS[name];
     const text = Array.isArray(plain) ? plain.join(",") : String(plain);
-    // The flag's own words are the better ones, where it refuses the value, too.
+    const isBoolean = flag.flags.endsWith("[boolean]");
+    // The flag's own words are the better ones, where it refuses the value, too; but it takes 1 for true.
     try {
-      if (!Array.isArray(plain) || flag.repeats) checkSetting(name, { text, origin: `"${key}"` });
+      if (!isBoolean && (!Array.isArray(plain) || flag.repeats)) {
+        checkSetting(name, { text, origin: `"${key}"` });
+      }
     } catch (error) {
       if (error instanceof UsageError) return this.note(node, error.message);
       throw error;

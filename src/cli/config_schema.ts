@@ -12,11 +12,8 @@ export const CONFIG_VERSION = 1;
 /** The most services of a file: more do not fit into the largest one. */
 const MAX_SERVICES = 10_000;
 
-/** A number with its unit; 0 needs none. */
-const quantity = z.union([
-  z.string().regex(/^[0-9]{1,12}[A-Za-z]*$/),
-  z.literal(0),
-]);
+const DURATION = /^[0-9]{1,12}(ms|s|m|h)$/;
+const SIZE = /^[0-9]{1,12}(B|KiB|MiB|GiB)?$/;
 
 /** A service, as `POST /expose` takes it, but that a key that is not known is a mistake. */
 export const configService = z.strictObject(exposeBody.shape);
@@ -49,7 +46,9 @@ function flagSchema(name: ConfigKeyName): z.ZodType {
   }
   if (Object.hasOwn(QUANTITIES, name)) {
     const range: QuantityRange = QUANTITIES[name as keyof typeof QUANTITIES]; // As above.
-    return flags.endsWith("<count>") ? z.int().min(range.lowest).max(range.highest) : quantity;
+    if (flags.endsWith("<duration>")) return z.string().regex(DURATION);
+    const number = z.int().min(range.lowest).max(range.highest);
+    return flags.endsWith("<count>") ? number : z.union([z.string().regex(SIZE), number]);
   }
   if (flags.endsWith("[boolean]")) return z.boolean();
   return repeats ? z.union([text, z.array(text).min(1)]) : text;
