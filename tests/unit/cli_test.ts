@@ -1,6 +1,7 @@
 // The command line in process: what reaches the runner, and each refusal with its exit code and words.
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import config from "../../deno.json" with { type: "json" };
 import { runCli } from "../../src/cli/program.ts";
@@ -41,12 +42,14 @@ async function cli(
   return outcome;
 }
 
+/** What the runner is given, but for where each option comes from: tests/unit/config_cli_test.ts looks at that. */
 async function optionsOf(args: string[], env: Record<string, string> = {}): Promise<RunOptions> {
   const { code, stderr, options } = await cli(["run", ...args], { env });
   assert.equal(stderr, "");
   assert.equal(code, 0);
   assert.ok(options);
-  return options;
+  const { described: _described, ...rest } = options;
+  return rest;
 }
 
 const DEFAULTS: RunOptions = {
@@ -267,7 +270,7 @@ Deno.test("every flag has an environment variable", async () => {
     sockets: "deno",
   });
   const known: string[] = Object.values(RUN_FLAGS).map((flag) => flag.variable);
-  assert.deepEqual(known.filter((name) => !(name in env)), []);
+  assert.deepEqual(known.filter((name) => !(name in env)), ["CONNECTOR_CONFIG"]);
 });
 
 Deno.test("an integration has a namespace, that of the contract unless another is given", async () => {
@@ -573,7 +576,11 @@ Deno.test("help lists each flag with what it does, its default and its variable"
   assert.match(stdout, /^ {4}connector run --grpc-bind=\S+ --http-bind=\S+$/m);
 });
 
-for (const command of [[], ["run"], ["generate-certs"], ["health"], ["policy"], ["completion"]]) {
+for (
+  const command of [[], ["run"], ["generate-certs"], ["health"], ["policy"], ["config"], [
+    "completion",
+  ]]
+) {
   Deno.test(`help fits the terminal: connector ${command.join(" ")}`, async () => {
     const widest = async (columns?: number) => {
       const { stdout } = await cli(
@@ -626,8 +633,17 @@ Deno.test("help and errors have colour on a terminal, and what they say is the s
 Deno.test("the examples of the help are command lines that work", async () => {
   const { stdout } = await cli(["run", "--help"]);
   const examples = [...stdout.replaceAll("\\\n", "").matchAll(/^ {4}connector run(.*)$/gm)];
-  assert.equal(examples.length, 3);
-  for (const [, args = ""] of examples) await optionsOf(args.split(" ").filter(Boolean));
+  assert.equal(examples.length, 4);
+  const folder = await Deno.makeTempDir();
+  try {
+    const file = join(folder, "connector.yaml");
+    await Deno.writeTextFile(file, "version: 1\n");
+    for (const [, args = ""] of examples) {
+      await optionsOf(args.replace("connector.yaml", file).split(" ").filter(Boolean));
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("the flags have the reference's names and defaults", async () => {

@@ -27,7 +27,8 @@ const MAY: [string, string][] = [
   ["src/tunnel/peer.ts", "src/net/conn.ts"],
   ["src/tunnel/peer.ts", "src/wire/frame.ts"],
   ["src/tunnel/policy_guard.ts", "src/policy/decide.ts"],
-  ["src/policy/parse.ts", "npm:yaml"],
+  ["src/policy/parse.ts", "src/yaml_reader.ts"],
+  ["src/yaml_reader.ts", "npm:yaml"],
   ["src/policy/decide.ts", "src/model/principal.ts"],
   ["src/cli/policy.ts", "src/policy/decide.ts"],
   ["src/tunnel/peer.ts", "src/retry.ts"],
@@ -68,7 +69,7 @@ const MAY_NOT: [string, string, string][] = [
   [
     "src/cli/policy.ts",
     "npm:yaml",
-    "npm:yaml stays in src/policy/, src/integrations/kubernetes/kubeconfig.ts",
+    "npm:yaml stays in src/yaml_reader.ts, src/integrations/kubernetes/kubeconfig.ts",
   ],
   ["src/api/app.ts", "src/assemble.ts", "src/api/ may not import src/assemble.ts"],
   ["src/retry.ts", "src/assemble.ts", "a leaf may not import src/assemble.ts"],

@@ -52,6 +52,7 @@ Deno.test("GET /openapi.json describes every call of the API, in OpenAPI 3.1", a
   );
   deepStrictEqual(calls.sort(), [
     "DELETE /expose/{id}",
+    "GET /config",
     "GET /expose/{id}",
     "GET /health",
     "GET /list",
