@@ -246,8 +246,7 @@ export class Connector implements Control, AsyncDisposable {
     if (inFile) {
       throw new ConnectorError(
         "failed_precondition",
-        `Cannot remove service "${service?.name}": it is in the configuration file`,
-        { hint: "Take it out there: the file is read again when it has changed" },
+        `Cannot remove service "${service?.name}": it is in the configuration file, take it out there`,
       );
     }
     for (const [text, peer] of ours) {
