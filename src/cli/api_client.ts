@@ -8,7 +8,15 @@ import { readSmallFile } from "../file_access.ts";
 import { plainText } from "../plain_text.ts";
 import { type ApiSettings, DEFAULT_API } from "./api_options.ts";
 import { refuseKeyLog } from "./environment.ts";
-import { askHttp, type HttpAnswer, readRoot, reasonFor, type Root } from "./http_request.ts";
+import {
+  askHttp,
+  type HttpAnswer,
+  type KeyPair,
+  readKeyPair,
+  readRoot,
+  reasonFor,
+  type Root,
+} from "./http_request.ts";
 import { NotReadyError } from "./not_ready_error.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -32,6 +40,13 @@ interface Place {
   socketPath?: string;
 }
 
+/** What proves who asks, and who answers. */
+interface Shown {
+  token: string | undefined;
+  root: Root | undefined;
+  pair: KeyPair | undefined;
+}
+
 /** What `POST /expose` takes. */
 export type ExposeJson =
   & Pick<
@@ -45,14 +60,13 @@ export class ApiClient {
   readonly #place: Place;
   readonly #token: string | undefined;
   readonly #root: Root | undefined;
+  readonly #pair: KeyPair | undefined;
 
-  private constructor(
-    place: Place,
-    { token, root }: { token: string | undefined; root: Root | undefined },
-  ) {
+  private constructor(place: Place, { token, root, pair }: Shown) {
     this.#place = place;
     this.#token = token;
     this.#root = root;
+    this.#pair = pair;
   }
 
   /**
@@ -60,7 +74,8 @@ export class ApiClient {
    *
    * @throws {UsageError} for what is no URL; {ConnectorError} for a file that cannot be used.
    */
-  static async open({ api, apiTokenFile, cacert }: ApiSettings, env: Env): Promise<ApiClient> {
+  static async open(settings: ApiSettings, env: Env): Promise<ApiClient> {
+    const { api, apiTokenFile, cacert } = settings;
     const place = readPlace(api, env);
     const tokenPath = readPath(apiTokenFile, "--api-token-file") ?? env.CONNECTOR_API_TOKEN_FILE;
     const token = tokenPath ? await readToken(tokenPath) : undefined;
@@ -68,7 +83,9 @@ export class ApiClient {
     if (secure) refuseKeyLog(env);
     const rootPath = readPath(cacert, "--cacert") ?? env.CONNECTOR_ROOT_CERT_PATH;
     const root = secure && rootPath ? await readRoot(rootPath, place.url) : undefined;
-    return new ApiClient(place, { token, root });
+    const paths = readPairPaths(settings, { env, secure });
+    const pair = paths && await readKeyPair(paths);
+    return new ApiClient(place, { token, root, pair });
   }
 
   /** Every service. @throws {ConnectorError} */
@@ -126,6 +143,7 @@ export class ApiClient {
         },
         ...(body !== undefined && { body }),
         root: this.#root,
+        pair: this.#pair,
         socketPath,
         timeoutMs,
         maxBytes: MAX_ANSWER_BYTES,
@@ -147,7 +165,7 @@ export class ApiClient {
       throw new ConnectorError("unavailable", `The answer of the API at ${this.#name} was cut off`);
     }
     if (answer.status === 200) return answer;
-    throw errorOf(answer, this.#name);
+    throw errorOf(answer, { name: this.#name, shown: this.#pair !== undefined });
   }
 
   get #name(): string {
@@ -196,6 +214,27 @@ function readPath(path: string | undefined, flag: string): string | undefined {
   return path;
 }
 
+/** Where the certificate is that is shown, and its key; undefined for none. @throws {UsageError} */
+function readPairPaths(
+  { cert, key }: ApiSettings,
+  { env, secure }: { env: Env; secure: boolean },
+): { certPath: string; keyPath: string } | undefined {
+  if ((cert !== undefined || key !== undefined) && !secure) {
+    throw new UsageError(
+      "--cert and --key need an API that speaks TLS: give an https URL with --api",
+    );
+  }
+  const certPath = readPath(cert, "--cert") ?? (env.CONNECTOR_CLIENT_CERT_PATH || undefined);
+  const keyPath = readPath(key, "--key") ?? (env.CONNECTOR_CLIENT_KEY_PATH || undefined);
+  if (!secure || certPath === undefined && keyPath === undefined) return undefined;
+  if (certPath !== undefined && keyPath !== undefined) return { certPath, keyPath };
+  throw new UsageError(
+    `${
+      certPath === undefined ? "--cert" : "--key"
+    } is missing: a certificate is shown with its key`,
+  );
+}
+
 /** The first token of a file, which may be that of the connector. @throws {ConnectorError} */
 async function readToken(path: string): Promise<string> {
   const label = `API token file "${path}"`;
@@ -222,12 +261,20 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
 };
 
 /** An answer that is not 200, in its own words. */
-function errorOf({ status, contentType, text }: HttpAnswer, name: string): Error {
+function errorOf(
+  { status, contentType, text }: HttpAnswer,
+  { name, shown }: { name: string; shown: boolean },
+): Error {
   const lines = contentType.startsWith("text/plain")
     ? text.trim().split("\n").slice(0, MAX_LINES).map((line) => plainText(line, MAX_LINE_LENGTH))
     : [];
   const message = lines.join("\n") || `The API at ${name} answered ${status}`;
   if (status === 504) return new NotReadyError(message);
-  const hint = status === 401 ? "Give a token with --api-token-file" : undefined;
+  const hint = status === 401
+    ? "Give a token with --api-token-file"
+    // There are other reasons, which its own words tell.
+    : status === 403 && !shown && name.startsWith("https:")
+    ? "If it wants a certificate, show one with --cert and --key"
+    : undefined;
   return new ConnectorError(CODES[status] ?? "unavailable", message, { ...(hint && { hint }) });
 }

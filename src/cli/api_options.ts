@@ -10,6 +10,8 @@ export interface ApiSettings {
   api?: string;
   apiTokenFile?: string;
   cacert?: string;
+  cert?: string;
+  key?: string;
 }
 
 /** Adds these options to a command. */
@@ -26,5 +28,10 @@ export function addApiOptions(command: Command): Command {
     .option(
       "--cacert <path>",
       "root certificate that the API must chain to (PEM) (env: CONNECTOR_ROOT_CERT_PATH)",
-    );
+    )
+    .option(
+      "--cert <path>",
+      "certificate that is shown to an API that asks for one (PEM) (env: CONNECTOR_CLIENT_CERT_PATH)",
+    )
+    .option("--key <path>", "key of that certificate (PEM) (env: CONNECTOR_CLIENT_KEY_PATH)");
 }

@@ -16,6 +16,8 @@ export interface HttpQuestion {
   body?: string;
   /** The root that the other side must chain to. Default: the public ones that the runtime knows. */
   root?: Root | undefined;
+  /** What is shown to a server that asks for a certificate. Default: nothing. */
+  pair?: KeyPair | undefined;
   /** The path of a Unix socket that is asked in place of the URL's host. */
   socketPath?: string | undefined;
   /** How long all of it may take, in milliseconds. */
@@ -36,7 +38,7 @@ export interface HttpAnswer {
 
 /** Asks. Rejects with the platform's error when nothing is answered; `reasonFor` has better words for it. */
 export async function askHttp(
-  { url, method = "GET", headers, body, root, socketPath, timeoutMs, maxBytes }: HttpQuestion,
+  { url, method = "GET", headers, body, root, pair, socketPath, timeoutMs, maxBytes }: HttpQuestion,
 ): Promise<HttpAnswer> {
   const { request } = url.protocol === "https:"
     ? await import("node:https")
@@ -59,6 +61,7 @@ export async function askHttp(
       rejectUnauthorized: true,
       ...(socketPath !== undefined && { socketPath }),
       ...(root && { ca: root.pem }),
+      ...(pair && { cert: pair.certificate, key: pair.key }),
     };
     const asked = request(url, options, async (response) => {
       // The status is known: whatever becomes of the rest is told by `whole`.
@@ -145,4 +148,32 @@ export async function readRoot(path: string, { hostname }: URL): Promise<Root> {
       judge(shownCertificates(socket), { purpose: "server", host });
     },
   };
+}
+
+/** A certificate with what it was issued by, and its key, both as PEM. */
+export interface KeyPair {
+  certificate: string;
+  key: string;
+}
+
+/** Reads both. @throws {ConnectorError} naming the file at fault. */
+export async function readKeyPair(
+  { certPath, keyPath }: { certPath: string; keyPath: string },
+): Promise<KeyPair> {
+  const { readPemFile } = await import("../certs/files/pem_files.ts");
+  const { certificatePem, parseCertificates } = await import("../certs/reader/certificate.ts");
+  const keys = await import("../certs/files/private_key.ts");
+  const certificates = await readPemFile(certPath, "client certificate");
+  const keyFile = await readPemFile(keyPath, "client key", { secret: true });
+  const chain = parseCertificates(certificates);
+  const key = keys.readPrivateKey(keyFile);
+  keys.checkTlsKey(key, keyFile.label);
+  const [leaf] = chain;
+  if (leaf === undefined || !keys.isKeyOf(key, leaf)) {
+    throw new ConnectorError(
+      "invalid_argument",
+      `Cannot use ${keyFile.label}: it is not the key of ${certificates.label}`,
+    );
+  }
+  return { certificate: chain.map(certificatePem).join("\n"), key: keys.tlsKeyPem(key) };
 }

@@ -2,12 +2,14 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
+import { join } from "node:path";
+import { runCli } from "../../src/cli/program.ts";
 import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
 import { ConnectorError } from "../../src/model/errors.ts";
 import type { JudgePeer } from "../../src/model/peer_judge.ts";
 import { BareTls } from "../support/bare_tls.ts";
 import { DAY_MS, type Made, makeCertificate, SERVER_AUTH } from "../support/certificates.ts";
-import { httpsRequest, LOOPBACK, pemOf } from "../support/mtls.ts";
+import { httpsRequest, LOOPBACK, pemOf, tempFolder } from "../support/mtls.ts";
 import { request, type RestServer, startRest, statusOf } from "../support/rest_server.ts";
 
 const root = await makeCertificate({ ca: true });
@@ -140,4 +142,58 @@ Deno.test("whoever does not hold the key of a certificate, or shows what cannot 
   const damaged = Uint8Array.fromHex(derOf(root).toHex().replace("a003020102", "a0030201ff"));
   match(await ask(rest, { chain: [derOf(good), damaged], key }), /^(HTTP\/1\.1 403 |$)/);
   ok((await httpsRequest(`https://localhost:${rest.port}/health`)).status === 200);
+});
+
+Deno.test("the commands that ask the API show a certificate, and say what is missing without one", async () => {
+  await using rest = await start();
+  await using folder = await tempFolder();
+  const pathOf = async (name: string, pem: string) => {
+    const path = join(folder.path, name);
+    await Deno.writeTextFile(path, pem, { mode: 0o600 });
+    return path;
+  };
+  const [cacert, cert, key, otherKey] = [
+    await pathOf("root.cert", root.certificate),
+    await pathOf("good.cert", good.certificate),
+    await pathOf("good.key", good.key),
+    await pathOf("other.key", other.key),
+  ];
+  const list = async (args: string[], env: Record<string, string> = {}) => {
+    const printed = { stdout: "", stderr: "" };
+    const api = ["--api", `https://localhost:${rest.port}`, "--cacert", cacert];
+    const code = await runCli(["list", ...api, ...args], {
+      stdout: (text) => printed.stdout += text,
+      stderr: (text) => printed.stderr += text,
+      columns: () => undefined,
+      env,
+    });
+    return { code, ...printed };
+  };
+  const done = { code: 0, stdout: "No services\n", stderr: "" };
+  deepStrictEqual(await list(["--cert", cert, "--key", key]), done);
+  const env = { CONNECTOR_CLIENT_CERT_PATH: cert, CONNECTOR_CLIENT_KEY_PATH: key };
+  deepStrictEqual(await list([], env), done);
+  deepStrictEqual(await list([]), {
+    code: 1,
+    stdout: "",
+    stderr: "error: The API needs a client certificate of the root\n" +
+      "hint: If it wants a certificate, show one with --cert and --key\n",
+  });
+  const alone = await list(["--cert", cert]);
+  deepStrictEqual([alone.code, alone.stderr.split("\n")[0]], [
+    2,
+    "error: --key is missing: a certificate is shown with its key",
+  ]);
+  const mixed = await list(["--cert", cert, "--key", otherKey]);
+  strictEqual(mixed.code, 1);
+  match(
+    mixed.stderr,
+    /^error: Cannot use client key ".*": it is not the key of client certificate /,
+  );
+  const plain = await list(["--cert", cert, "--key", key, "--api", "http://localhost:1"]);
+  strictEqual(plain.code, 2);
+  match(plain.stderr, /^error: --cert and --key need an API that speaks TLS: /);
+  // Variables are for whichever API wants them.
+  const unused = await list(["--api", "http://localhost:1"], env);
+  match(unused.stderr, /^error: Cannot reach the API/);
 });

@@ -225,7 +225,10 @@ Deno.test("configuration: services of the API stand beside those of the file, an
   // What the file has is not removed elsewhere.
   const [status, text] = await local.ask("DELETE", `/expose/${local.services().web?.id}`);
   strictEqual(status, 409);
-  match(text, /^Cannot remove service "web": it is in the configuration file, take it out there\n$/);
+  match(
+    text,
+    /^Cannot remove service "web": it is in the configuration file, take it out there\n$/,
+  );
   // The port is taken, by whichever was first.
   await rejects(local.connector.expose({ ...web, name: "second" }), {
     code: "already_exists",
