@@ -376,7 +376,9 @@ export class Connector implements Control, AsyncDisposable {
     this.#exposures.drain();
     // A peer that dialled us may come back whatever we do.
     for (const peer of inbound) peer.drain({ returns: true });
-    for (const peer of outbound) peer.drain({ returns: this.#options.save !== undefined });
+    for (const peer of outbound) {
+      peer.drain({ returns: this.#options.save !== undefined || peer.inFile });
+    }
     const waited = new AbortController();
     const hurried = AbortSignal.any([signal, waited.signal]);
     await Promise.race([this.#connections.idle(), delay(drainMs, { signal: hurried })]);

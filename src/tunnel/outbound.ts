@@ -126,6 +126,11 @@ export class Outbound {
     return this.#peer.services.size === 0;
   }
 
+  /** Whether the next start exposes something to it, because the configuration file says so. */
+  get inFile(): boolean {
+    return [...this.#peer.services].some((service) => service.inFile);
+  }
+
   /** Whether the peer knows of every removal, as far as it can be told. */
   get told(): boolean {
     return this.#removed.size === 0;

@@ -1,7 +1,14 @@
 // The configuration file of a connector while it runs: its services from the start on, what a reload changes and what it
 // leaves alone, and the services of the API beside them.
 
-import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
+import {
+  deepStrictEqual,
+  match,
+  notStrictEqual,
+  ok,
+  rejects,
+  strictEqual,
+} from "node:assert/strict";
 import * as path from "node:path";
 import { getLogger } from "@logtape/logtape";
 import { assemble } from "../../src/assemble.ts";
@@ -161,6 +168,25 @@ Deno.test("configuration: services are exposed at the start; a reload adds, remo
   await until(() => refuses(moves.sourcePort), "the former port is closed at the peer");
   // The only link was in use all the time.
   strictEqual(remote.connector.peers().length, 1);
+});
+
+Deno.test("configuration: visitors wait for a connector that is restarted, though its services get other ids", async () => {
+  await using folder = await tempFolder();
+  await using server = serveTcp(echo);
+  await using remote = await startConnector();
+  const web = request("web", { to: remote.address, destination: server.port });
+  const text = configOf([web]);
+  {
+    await using local = await startConfigured(text, { folder: folder.path });
+    await untilComplete(local, "web");
+    await local.running.close({ drainMs: 0 });
+  }
+  const [kept] = remote.connector.list();
+  const visited = roundTrip(web.sourcePort, { length: 100 });
+  await using again = await startConfigured(text, { folder: folder.path });
+  await visited;
+  notStrictEqual(again.services().web?.id, kept?.id);
+  deepStrictEqual(remote.connector.list().map(({ id }) => id), [again.services().web?.id]);
 });
 
 Deno.test("configuration: a file that has changed is read by itself", async () => {
