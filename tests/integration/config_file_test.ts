@@ -340,6 +340,41 @@ Deno.test("configuration: services of the file are not kept in the state file, a
   deepStrictEqual(await kept(), []);
 });
 
+for (const type of ["local", "remote"] as const) {
+  Deno.test(`configuration: of two services on one port, type ${type}, the file's has it, and that of the state file is in error`, async () => {
+    await using folder = await tempFolder();
+    await using server = serveTcp(echo);
+    await using remote = await startConnector();
+    const kept = request("kept", { to: remote.address, destination: server.port, type });
+    const lines = "state_file: services.json\n";
+    {
+      await using local = await startConfigured(configOf([], lines), { folder: folder.path });
+      await local.connector.expose(kept, { waitMs: 5000 });
+    }
+    const web = { ...kept, name: "web" };
+    await using local = await startConfigured(configOf([web], lines), { folder: folder.path });
+    await untilComplete(local, "web");
+    await until(() => local.services().kept?.status === "error", "it has no port");
+    match(local.services().kept?.message ?? "", /the port is .*in use/);
+    await roundTrip(kept.sourcePort, { length: 100 });
+    await local.connector.destroy(local.services().kept?.id ?? "");
+    await roundTrip(kept.sourcePort, { length: 100 });
+  });
+}
+
+Deno.test("configuration: a service that the other connector has removed comes back when the file is read again", async () => {
+  await using server = serveTcp(echo);
+  await using remote = await startConnector();
+  const web = request("web", { to: remote.address, destination: server.port });
+  await using local = await startConfigured(configOf([web]));
+  await untilComplete(local, "web");
+  await remote.connector.destroy(local.services().web?.id ?? "");
+  await until(() => local.connector.list().length === 0, "it is removed here, too");
+  await local.running.reload();
+  await untilComplete(local, "web");
+  await roundTrip(web.sourcePort, { length: 100 });
+});
+
 Deno.test({
   name: "configuration: one that comes through a pipe is read once, and not again",
   ignore: Deno.build.os === "windows",
