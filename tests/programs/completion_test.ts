@@ -64,7 +64,17 @@ printf '%s\\n' "\${COMPREPLY[@]}"
 `;
 
 const COMMANDS = [
-  ...["completion", "expose", "forward", "generate-certs", "health", "help", "list", "policy"],
+  ...[
+    "completion",
+    "config",
+    "expose",
+    "forward",
+    "generate-certs",
+    "health",
+    "help",
+    "list",
+    "policy",
+  ],
   ...["remove", "run", "status", "wait"],
 ];
 
@@ -76,6 +86,7 @@ for (const shell of ["bash", "fish"] as const) {
     deepStrictEqual(await complete(shell, ["run", "--grpc-b"]), ["--grpc-bind"]);
     deepStrictEqual(await complete(shell, ["health", "--ur"]), ["--url"]);
     deepStrictEqual(await complete(shell, ["completion", "z"]), ["zsh"]);
+    deepStrictEqual(await complete(shell, ["config", "c"]), ["check"]);
   });
 }
 
