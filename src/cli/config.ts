@@ -100,7 +100,8 @@ function configText({ file, options, need_restart: needRestart, problem }: Confi
       ? []
       : [`changed in the file, and in force after a restart: ${needRestart.join(", ")}`]),
   ];
-  return textTable([["OPTION", "VALUE", "FROM"], ...rows]) + notes.map(line).join("");
+  return textTable([["OPTION", "VALUE", "FROM"], ...rows], { most: MAX_LINE_LENGTH }) +
+    notes.map(line).join("");
 }
 
 function jsonText(value: unknown): string {

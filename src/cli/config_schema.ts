@@ -9,8 +9,6 @@ import { CHOICES, QUANTITIES, type QuantityRange } from "./run_options.ts";
 
 /** The only version there is. */
 export const CONFIG_VERSION = 1;
-/** The most services of a file: more do not fit into the largest one. */
-const MAX_SERVICES = 10_000;
 
 const DURATION = /^[0-9]{1,12}(ms|s|m|h)$/;
 const SIZE = /^[0-9]{1,12}(B|KiB|MiB|GiB)?$/;
@@ -33,7 +31,7 @@ export const settingSchemas: Readonly<Record<string, z.ZodType>> = Object.fromEn
 const configSchema = z.strictObject({
   version: z.literal(CONFIG_VERSION).meta({ description: "of this format" }),
   ...settingSchemas,
-  services: z.array(configService).max(MAX_SERVICES).optional().meta({
+  services: z.array(configService).optional().meta({
     description: "what to expose, as POST /expose takes it",
   }),
 });

@@ -5,9 +5,12 @@ import { plainText } from "../plain_text.ts";
 /** The most characters of a cell. */
 export const MAX_CELL_LENGTH = 60;
 
-/** Cells in columns, two spaces apart; none at the end of a line. */
-export function textTable(rows: readonly (readonly string[])[]): string {
-  const plain = rows.map((row) => row.map((cell) => plainText(cell, MAX_CELL_LENGTH)));
+/** Cells of at most so many characters in columns, two spaces apart; none at the end of a line. */
+export function textTable(
+  rows: readonly (readonly string[])[],
+  { most = MAX_CELL_LENGTH }: { most?: number } = {},
+): string {
+  const plain = rows.map((row) => row.map((cell) => plainText(cell, most)));
   const widths =
     plain[0]?.map((_, column) => Math.max(...plain.map((row) => row[column]?.length ?? 0))) ?? [];
   return plain.map((row) =>

@@ -172,7 +172,8 @@ export class Connector implements Control, AsyncDisposable {
       await this.#keeper?.settled();
     } catch (error) {
       const refused = kept ? this.#leaveOut(service.id) : keep;
-      peer.remove(service.id);
+      // Unless the configuration file has it by now: it is not the caller's any more.
+      if (!this.#exposures.getOwn(service.id)?.inFile) peer.remove(service.id);
       this.#forget(refused);
       this.#dropIdle(request.remoteConnectorAddr, peer);
       // What others have written meanwhile may have it.
@@ -184,11 +185,10 @@ export class Connector implements Control, AsyncDisposable {
 
   /** Takes up the services of an earlier run, each as soon as that can be done. */
   restore(services: readonly Service[]): void {
-    for (const service of services) {
-      // It has become one of the configuration file: the next start is not to find it here.
-      if (this.#exposures.isInFile(service)) this.#keeper?.soon();
-      else this.#restore(service, { inFile: false });
-    }
+    const restored = this.#exposures.outsideFile(services);
+    for (const service of restored) this.#restore(service, { inFile: false });
+    // The others are the configuration file's now: the next start is not to find them here.
+    if (restored.length < services.length) this.#keeper?.soon();
   }
 
   /**
@@ -242,15 +242,16 @@ export class Connector implements Control, AsyncDisposable {
     if (this.#exposures.ended) this.#refuseWhenClosing();
     // Only the user may remove what was exposed here.
     const ours = of === undefined ? [...this.#outbound].filter(([, peer]) => peer.has(id)) : [];
-    const { inFile, service } = ours.length > 0 ? this.#exposures.getOwn(id) ?? {} : {};
-    if (inFile) {
-      throw new ConnectorError(
-        "failed_precondition",
-        `Cannot remove service "${service?.name}": it is in the configuration file, take it out there`,
-      );
-    }
     for (const [text, peer] of ours) {
+      this.#refuseInFile(id);
       const leftOut = await this.#saveWithout(id);
+      try {
+        // The file may have got it meanwhile.
+        this.#refuseInFile(id);
+      } catch (error) {
+        leftOut();
+        throw error;
+      }
       const removed = peer.remove(id);
       this.#forget(leftOut);
       this.#dropIdle(text, peer);
@@ -419,6 +420,17 @@ export class Connector implements Control, AsyncDisposable {
     }
     // The caller would not learn the id.
     if (signal?.aborted) throw new ConnectorError("cancelled", "nobody waits any more");
+  }
+
+  /** @throws {ConnectorError} for a service of the configuration file, which is not removed elsewhere. */
+  #refuseInFile(id: string): void {
+    const { inFile, service } = this.#exposures.getOwn(id) ?? {};
+    if (!inFile) return;
+    const name = service?.name;
+    throw new ConnectorError(
+      "failed_precondition",
+      `Cannot remove service "${name}": it is in the configuration file, take it out there`,
+    );
   }
 
   /** What is to be kept of what is exposed. */

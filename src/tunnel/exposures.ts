@@ -147,10 +147,11 @@ export class Exposures {
     }
   }
 
-  /** Whether a service is in the configuration file, with the same words. */
-  isInFile(service: ServiceRequest): boolean {
-    const key = requestKey(service);
-    return [...this.#own.values()].some((each) => each.inFile && requestKey(each.service) === key);
+  /** Those of some services that are not in the configuration file with the same words. */
+  outsideFile(services: readonly Service[]): Service[] {
+    const inFile = [...this.#own.values()].filter((each) => each.inFile);
+    const keys = new Set(inFile.map(({ service }) => requestKey(service)));
+    return services.filter((service) => !keys.has(requestKey(service)));
   }
 
   /** One that was exposed here. */

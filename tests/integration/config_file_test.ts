@@ -281,6 +281,20 @@ Deno.test("configuration: services of the API stand beside those of the file, an
   deepStrictEqual(local.connector.list(), []);
 });
 
+Deno.test("configuration: a service whose caller still waits is the file's once the file has it, whatever the wait comes to", async () => {
+  // Nobody is there.
+  const web = request("web", { to: `127.0.0.1:${freePort()}`, destination: 1 });
+  await using local = await startConfigured("version: 1\n");
+  const given = new AbortController();
+  const exposed = local.connector.expose(web, { waitMs: 60_000, signal: given.signal });
+  await until(() => local.services().web !== undefined, "it is exposed");
+  await local.write(configOf([web]));
+  given.abort();
+  await rejects(exposed);
+  deepStrictEqual(Object.keys(local.services()), ["web"]);
+  strictEqual(local.services().web?.origin, "file");
+});
+
 Deno.test("configuration: what is not allowed is refused at a reload, and in error at a start", async () => {
   await using remote = await startConnector();
   const web = request("web", { to: remote.address, destination: 1 });

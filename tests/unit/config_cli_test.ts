@@ -47,6 +47,7 @@ async function withFile(
   return { ...outcome, stdout: shown(outcome.stdout), stderr: shown(outcome.stderr) };
 }
 
+const LONG = "x".repeat(300);
 const SERVICE = `services:
   - name: web
     type: local
@@ -195,13 +196,14 @@ Deno.test("config: what is missing is named", async () => {
 
 Deno.test("config show with a file: what connector run would have here, and where each value comes from", async () => {
   const { code, stdout, stderr } = await withFile(
-    `version: 1\ngrpc_bind: :1\nlog_level: debug\n${SERVICE}`,
+    `version: 1\ngrpc_bind: :1\nlog_level: debug\nstate_file: /${LONG}\n${SERVICE}`,
     { args: ["config", "show", "FILE"], env: { CONNECTOR_GRPC_BIND: ":2" } },
   );
   deepStrictEqual([code, stderr], [0, ""]);
   match(stdout, /^OPTION +VALUE +FROM\ngrpc_bind +:2 +CONNECTOR_GRPC_BIND\n/);
   match(stdout, /\nhttp_bind +:9091 +default\n/);
   match(stdout, /\nlog_level +debug +connector\.yaml:3:12\n/);
+  ok(stdout.includes(`/${LONG} `), "a long path is whole");
   match(stdout, /\nconfiguration: connector\.yaml\n$/);
   ok(!/^(policy|config) /m.test(stdout), "what nobody has given is not there");
   const bad = await withFile("version: 1\nlog_level: loud\n", { args: ["config", "show", "FILE"] });
