@@ -44,6 +44,7 @@ export function configCommand(io: ConfigIo, setExitCode: (code: number) => void)
   // The parser lets nothing but the choices through.
   return command.action(
     async (action: "check" | "show", file: string | undefined, settings: ConfigSettings) => {
+      refuseContradictions(settings, { action, file });
       if (action === "check") {
         if (file === undefined) {
           throw new UsageError("the file is missing: connector config check FILE");
@@ -54,6 +55,21 @@ export function configCommand(io: ConfigIo, setExitCode: (code: number) => void)
       const shown = file === undefined ? await ask(settings, io) : await preview(file, io);
       io.stdout(settings.json ? jsonText(shown) : configText(shown));
     },
+  );
+}
+
+/** @throws {UsageError} for an option that would have no effect. */
+function refuseContradictions(
+  { json, ...api }: ConfigSettings,
+  { action, file }: { action: "check" | "show"; file: string | undefined },
+): void {
+  if (action === "check" && json) throw new UsageError("--json is only for connector config show");
+  // What the parser has is named as the options are, but for the hyphens.
+  const [given] = Object.keys(api);
+  if (given === undefined || action === "show" && file === undefined) return;
+  const flag = `--${given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new UsageError(
+    `${flag} is only for connector config show without a file, which asks a running connector`,
   );
 }
 

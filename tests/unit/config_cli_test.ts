@@ -192,6 +192,18 @@ Deno.test("config: what is missing is named", async () => {
     "error: the file is missing: connector config check FILE",
   ]);
   strictEqual((await cli(["config", "validate"])).code, 2);
+  for (
+    const [args, error] of [
+      [["check", "f", "--json"], "--json is only for connector config show"],
+      [
+        ["show", "f", "--api-token-file=t"],
+        "--api-token-file is only for connector config show without a file, which asks a running connector",
+      ],
+    ] as const
+  ) {
+    const { code, stderr } = await cli(["config", ...args]);
+    deepStrictEqual([code, stderr.split("\n")[0]], [2, `error: ${error}`]);
+  }
 });
 
 Deno.test("config show with a file: what connector run would have here, and where each value comes from", async () => {

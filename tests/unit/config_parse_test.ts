@@ -270,6 +270,20 @@ Deno.test("configuration: whatever the text is, it is read or told what is wrong
   );
 });
 
+Deno.test("docs/config.md: its example is a configuration, and its mistakes are told as it says", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/config.md", import.meta.url));
+  const [, example = ""] = /```yaml\n([^]*?)```/.exec(page) ?? [];
+  const { settings, services } = configOf(example);
+  deepStrictEqual(services.map(({ name }) => name), ["web", "database"]);
+  const { grpcBind } = settings;
+  ok(page.includes(`${grpcBind?.text}  connector.yaml:${grpcBind?.line}:${grpcBind?.column}\n`));
+  const wrong = example.replace("log_level: info", "log_level: loud")
+    .replace("source_port: 12000", "source_port: 70000");
+  for (const problem of problemsOf(wrong)) {
+    ok(page.includes(problem.replace(/^\d+:\d+/, "")), problem);
+  }
+});
+
 Deno.test("docs/connector.schema.json is the schema that files are checked with, and has every key", async () => {
   const file = new URL("../../docs/connector.schema.json", import.meta.url);
   strictEqual(await Deno.readTextFile(file), configSchemaText(), "run deno task docs");
