@@ -5,6 +5,7 @@
 import type { Logger } from "@logtape/logtape";
 import type { ConfigJson } from "./api/answers.ts";
 import { createApp } from "./api/app.ts";
+import { Dashboard } from "./api/dashboard.ts";
 import { Metrics } from "./api/metrics.ts";
 import type { MetricSources } from "./api/metrics_text.ts";
 import { configToJson } from "./api/schemas.ts";
@@ -288,18 +289,33 @@ export async function assemble(
       files: () => files.states,
     }),
   );
+  const problem = () => tls?.identity.problem();
+  const notes = () => [
+    ...tlsFiles?.notes ?? [],
+    ...problemsOf(tokenFile, policy),
+    ...configured?.notes ?? [],
+  ];
+  const inForce = described && (() => configToJson(described, configured?.state));
+  const dashboard = stack.use(
+    new Dashboard({
+      connector,
+      version: build.version,
+      config: inForce,
+      problem,
+      notes,
+      certificates: () => tlsFiles?.ends ?? [],
+      files: () => files.states,
+    }),
+  );
   const app = createApp({
     control: connector,
     metrics,
+    dashboard,
     version: build.version,
-    config: described && (() => configToJson(described, configured?.state)),
+    config: inForce,
     issuer: tls?.issuer,
-    problem: () => tls?.identity.problem(),
-    notes: () => [
-      ...tlsFiles?.notes ?? [],
-      ...problemsOf(tokenFile, policy),
-      ...configured?.notes ?? [],
-    ],
+    problem,
+    notes,
     access,
     // A client that uses the name that the API is bound to was not led here by a stranger's DNS.
     allowedHosts: [

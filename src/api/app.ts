@@ -3,10 +3,10 @@
 // holds whatever happens inside.
 
 import { getLogger, type Logger } from "@logtape/logtape";
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type HonoRequest } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { LeafIssuer } from "../certs/issue/leaf_issuer.ts";
-import { ApiAccess } from "../model/api_access.ts";
+import { ApiAccess, type Credentials } from "../model/api_access.ts";
 import { unmapIpv4 } from "../model/address.ts";
 import type { BoundedLog } from "../bounded_log.ts";
 import { descriptors } from "../descriptors.ts";
@@ -17,6 +17,7 @@ import type { Control, ExposeOptions, ServiceReport } from "../model/service.ts"
 import type { ConfigJson } from "./answers.ts";
 import { BodyReader, type BodyReaderOptions } from "./body.ts";
 import { type Client, isOnSocket } from "./client.ts";
+import type { Dashboard } from "./dashboard.ts";
 import { certificateRefusalOf, refusalOf } from "./guards.ts";
 import type { Metrics } from "./metrics.ts";
 import { oneLine, quoteValue } from "./quote.ts";
@@ -44,6 +45,8 @@ export interface AppOptions {
   version?: string;
   /** The numbers for `GET /metrics`; without them there is no such call. */
   metrics?: Metrics;
+  /** The page at `/` and its events; without it there is neither. */
+  dashboard?: Dashboard;
   /** What is in force, for `GET /config`; without it there is no such call. */
   config?: (() => ConfigJson) | undefined;
   /** Names besides localhost by which browsers and this machine may use the API. Default: none. */
@@ -183,7 +186,17 @@ function maxWaiting(): number {
 
 /** Every path and method there is. Each path ends with its answer to all other methods. */
 function createRoutes(
-  { control, issuer, access, problem, metrics, config, version = "", notes = () => [] }:
+  {
+    control,
+    issuer,
+    access,
+    problem,
+    metrics,
+    dashboard,
+    config,
+    version = "",
+    notes = () => [],
+  }:
     & AppOptions
     & {
       access: ApiAccess;
@@ -205,16 +218,16 @@ function createRoutes(
     return new Response("OK", { headers: { "content-type": "text/plain;charset=UTF-8" } });
   });
 
+  // A browser has no token before the page has asked for one. The page says nothing of this connector.
+  if (dashboard !== undefined) routes.get("/", () => dashboard.page());
+
   // The router itself decides what comes before this: whoever read the path once more could read another one.
   routes.use(async (c, next) => {
     const { client, entry } = c.env;
-    entry.principal = access.admit({
-      authorization: c.req.header("authorization"),
-      certificate: client?.certificate,
-      socket: client !== undefined && isOnSocket(client),
-    });
+    entry.principal = access.admit(credentialsOf(c.req, client));
     await next();
   });
+  if (dashboard !== undefined) routes.all("/", onlyMethods("GET, HEAD"));
   routes.all("/health", onlyMethods("GET, HEAD"));
   routes.all("/ready", onlyMethods("GET, HEAD"));
 
@@ -275,6 +288,16 @@ function createRoutes(
     routes.all("/metrics", onlyMethods("GET, HEAD"));
   }
 
+  if (dashboard !== undefined) {
+    routes.get("/events", (c) => {
+      const credentials = credentialsOf(c.req, c.env.client);
+      const serviceId = c.req.query("service");
+      if (serviceId !== undefined) control.get(serviceId);
+      return dashboard.events({ serviceId, admitted: () => isAdmitted(access, credentials) });
+    });
+    routes.all("/events", onlyMethods("GET, HEAD"));
+  }
+
   if (issuer !== undefined) {
     routes.post("/certificate", async (c) => {
       const refusal = certificateRefusalOf(c.req.raw, c.env.client);
@@ -305,6 +328,25 @@ function createRoutes(
     throw error;
   });
   return routes;
+}
+
+/** What somebody shows who uses the API. */
+function credentialsOf(request: HonoRequest, client: Client | undefined): Credentials {
+  return {
+    authorization: request.header("authorization"),
+    certificate: client?.certificate,
+    socket: client !== undefined && isOnSocket(client),
+  };
+}
+
+/** Whether it would be let in now. */
+function isAdmitted(access: ApiAccess, credentials: Credentials): boolean {
+  try {
+    access.admit(credentials);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Services that are put into words in one turn of the event loop: about a millisecond. */

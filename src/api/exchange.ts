@@ -9,6 +9,7 @@ import { PacedStream } from "./paced_stream.ts";
 import { delay } from "../delay.ts";
 import { quoteValue } from "./quote.ts";
 import { textResponse, withCommonHeaders } from "./responses.ts";
+import { StreamedResponse } from "./streamed_response.ts";
 import type { Turns } from "./turns.ts";
 
 /** The most header lines of a request: several times what browsers send. */
@@ -34,8 +35,8 @@ export interface ExchangeOptions {
   turns: Turns;
   /** How long the answer to a wrong token is held back, in milliseconds. */
   refusalMs: number;
-  /** Whether this is the last exchange of its connection. */
-  last: () => boolean;
+  /** Is aborted when the server ends: an exchange is the last one of its connection then, and a stream ends. */
+  ending: AbortSignal;
   /** Told of what is no request, and so reaches no API. */
   onRefused: (connection: Connection, refusal: RequestRefusal) => void;
 }
@@ -114,7 +115,11 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
       certificate: connection.certificate?.(),
     })
     : refuse(request, messages, options);
-  // Every answer of the API is whole, and small but for the list.
+  if (response instanceof StreamedResponse) {
+    const ending = AbortSignal.any([hangUp.signal, options.ending]);
+    return await stream(response, messages, { connections, ending, closed });
+  }
+  // Every other answer of the API is whole, and small but for the list.
   const body = await response.bytes();
   // Many wait for one list, and get it at the same moment.
   if (body.length >= LARGE_ANSWER_BYTES) await options.turns.take();
@@ -130,12 +135,41 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
   for (const [name, value] of response.headers) outgoing.setHeader(name, value);
   if (incoming.method !== "HEAD") outgoing.setHeader("content-length", body.length);
   // Of a body that nobody wanted the rest may never come.
-  if (options.last() || hasBody(incoming) && !incoming.complete) {
+  if (options.ending.aborted || hasBody(incoming) && !incoming.complete) {
     outgoing.setHeader("connection", "close");
   }
   outgoing.end(body);
   await closed;
   connections.release(connection);
+}
+
+/**
+ * Sends an answer piece by piece, until it or the server ends, or the client leaves. A client has as long to receive each
+ * piece as others have for an answer.
+ */
+async function stream(
+  { status, headers, open }: StreamedResponse,
+  { outgoing, connection }: Messages,
+  { connections, ending, closed }: {
+    connections: Connections;
+    ending: AbortSignal;
+    closed: Promise<void>;
+  },
+): Promise<void> {
+  outgoing.statusCode = status;
+  for (const [name, value] of headers) outgoing.setHeader(name, value);
+  outgoing.setHeader("connection", "close");
+  for await (const piece of open({ signal: ending })) {
+    connection.enter("answering");
+    connections.hold(connection, piece.length);
+    const sent = new Promise<void>((resolve) => outgoing.write(piece, () => resolve()));
+    await Promise.race([sent, closed]);
+    connections.release(connection);
+    connection.enter("working");
+  }
+  connection.enter("answering");
+  outgoing.end();
+  await closed;
 }
 
 /** Tells of what is no request, and answers it. */

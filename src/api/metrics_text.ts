@@ -128,7 +128,7 @@ function linkFamilies(peers: readonly PeerReport[]): Family[] {
 }
 
 /** What is told of a peer, or of several that have one name. */
-interface NamedPeer extends Omit<PeerReport, "peer" | "heldBytes"> {
+interface NamedPeer extends Omit<PeerReport, "peer" | "heldBytes" | "dialect" | "since"> {
   peer: string;
   /** How many of them are dialled and have no link that is up. */
   down: number;

@@ -99,7 +99,8 @@ function connectionsToJson(stats: ConnectionStats): ConnectionsJson {
   };
 }
 
-function peerToJson({ address, identity, principal }: PeerInfo): PeerJson {
+/** A peer as lists show it. */
+export function peerToJson({ address, identity, principal }: PeerInfo): PeerJson {
   const who = {
     address,
     principal: principal?.displayName,

@@ -116,8 +116,8 @@ export async function serveHttp(
   });
   const turns = new Turns();
   const tlsListeners: TlsListener[] = [];
-  let closing = false;
-  const http = createHttpServer(() => !closing);
+  const ending = new AbortController();
+  const http = createHttpServer(() => !ending.signal.aborted);
 
   const onRefused = (connection: Connection, refusal: RequestRefusal) =>
     log.info("request refused", { ...clientFields(connection), ...refusal });
@@ -127,7 +127,7 @@ export async function serveHttp(
       connections,
       turns,
       refusalMs,
-      last: () => closing,
+      ending: ending.signal,
       onRefused,
     });
   };
@@ -211,8 +211,8 @@ export async function serveHttp(
   }
   const listeners = listening.move();
   const stopAccepting = () => {
-    if (closing) return;
-    closing = true;
+    if (ending.signal.aborted) return;
+    ending.abort();
     listeners.dispose();
     http.close();
   };

@@ -40,6 +40,8 @@ export interface TlsUser {
 /** When a certificate of the connector's own path ends. */
 export interface CertificateEnd {
   certificate: "leaf" | "intermediate" | "root";
+  /** What it is called in messages: the file, and its subject where the file has several. */
+  label: string;
   notAfter: Date;
 }
 
@@ -117,7 +119,8 @@ export class TlsFiles implements LoadedTls, Disposable {
   /** When the certificates in use end, from the connector's own to a root. */
   get ends(): readonly CertificateEnd[] {
     const { path } = this.#now.checked;
-    return path.map(({ notAfter }, index) => ({
+    return path.map(({ label, notAfter }, index) => ({
+      label,
       certificate: index === 0 ? "leaf" : index === path.length - 1 ? "root" : "intermediate",
       notAfter,
     }));

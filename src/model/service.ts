@@ -79,6 +79,16 @@ export interface ConnectionStats {
   lastClose?: string;
 }
 
+/** A connection of a service that is open now. */
+export interface ConnectionReport {
+  /** host:port of the visitor; empty where the peer does not tell. */
+  visitor: string;
+  /** host:port of the other end of the socket here, once it is carried; before that it waits for a link or is dialled. */
+  remote?: string;
+  /** When it was let in. */
+  since: Date;
+}
+
 /**
  * Where a service stands with the scheduler that this connector registers services with.
  * - `registered`: it can be found there

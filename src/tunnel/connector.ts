@@ -14,6 +14,7 @@ import type { Route } from "../proxies.ts";
 import { inSlices } from "../slices.ts";
 import type {
   AskOptions,
+  ConnectionReport,
   Control,
   ExposeOptions,
   Registration,
@@ -264,6 +265,13 @@ export class Connector implements Control, AsyncDisposable {
 
   get(id: string): ServiceReport {
     const found = this.#exposures.report(id);
+    if (found === undefined) throw noSuchService(id);
+    return found;
+  }
+
+  /** The connections of a service that are open here. @throws {ConnectorError} `not_found`. */
+  connectionsOf(id: string): ConnectionReport[] {
+    const found = this.#exposures.connectionsOf(id);
     if (found === undefined) throw noSuchService(id);
     return found;
   }

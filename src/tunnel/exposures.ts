@@ -14,6 +14,7 @@ import {
   shareKeyOf,
 } from "../model/principal.ts";
 import {
+  type ConnectionReport,
   listenKey,
   MAX_SERVICES_PER_LINK,
   type Registration,
@@ -168,6 +169,11 @@ export class Exposures {
   /** What is true of one. */
   report(id: string): ServiceReport | undefined {
     return (this.#own.get(id) ?? this.#peers.get(id))?.report();
+  }
+
+  /** The connections of a service that are open here; undefined when there is no such service. */
+  connectionsOf(id: string): ConnectionReport[] | undefined {
+    return (this.#own.get(id) ?? this.#peers.get(id))?.connections.reports();
   }
 
   /** What is true of them now; `of`: of those that are this peer's. */

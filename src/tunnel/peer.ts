@@ -67,6 +67,8 @@ export class Peer implements ServicePeer {
   #askedAt: number | undefined;
   /** Links that were opened so far: the peer was heard over each. */
   #opened = 0;
+  /** Since when a link is up without a break, or none is. */
+  #since: Date | undefined;
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -99,6 +101,8 @@ export class Peer implements ServicePeer {
       peer: { ...(up.at(-1) ?? sessions.at(-1))?.peer, address: this.info.address },
       up: up.length,
       leaving: sessions.filter(({ leaving }) => leaving).length,
+      dialect: up.at(-1)?.dialect,
+      since: this.#since,
       reconnects: Math.max(0, this.#opened - 1),
       roundTripMs: up.at(-1)?.roundTripMs,
       heldBytes: sessions.reduce((sum, { heldBytes }) => sum + heldBytes, 0),
@@ -135,6 +139,7 @@ export class Peer implements ServicePeer {
     this.#sessions.add(session);
     session.closed.then((reason) => {
       this.#sessions.delete(session);
+      if (this.#up.has(session) && !this.#isUp) this.#since = new Date();
       this.tellServices({ kind: "linkEnded", over: session, returns });
       this.#publish(session, { change: "down", reason: reason?.message ?? "" });
     });
@@ -144,6 +149,7 @@ export class Peer implements ServicePeer {
   /** A link is open: the peer was heard over it. */
   publishUp(session: Session): void {
     this.#opened += 1;
+    if (!this.#isUp) this.#since = new Date();
     this.#up.add(session);
     this.#publish(session, { change: "up", dialect: session.dialect });
   }
@@ -174,6 +180,11 @@ export class Peer implements ServicePeer {
   /** Ends every link at once, and tells the peer why. */
   abort(reason: ConnectorError): void {
     for (const session of this.#sessions) session.abort(reason, { returns: true });
+  }
+
+  /** Whether any link is open, also one that takes no new connections. */
+  get #isUp(): boolean {
+    return [...this.#sessions].some((session) => this.#up.has(session));
   }
 
   #publish(

@@ -5,7 +5,7 @@ import { type Address, parseAddress, type ResolveDestination } from "../model/ad
 import type { ByteChannel } from "../byte_channel.ts";
 import type { ConnectionFacts, EventStream, RefusalEvent } from "../model/events.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
-import type { ConnectionStats, Service, Side } from "../model/service.ts";
+import type { ConnectionReport, ConnectionStats, Service, Side } from "../model/service.ts";
 import type { Share } from "../share.ts";
 import { SwapSet, type SwapSetMember } from "../swap_set.ts";
 import type { Network } from "../net/network.ts";
@@ -79,6 +79,8 @@ export class TunnelledConnection implements SwapSetMember, Place {
   /** Whether it waits for a link. */
   waits = false;
   readonly visitor: string;
+  /** When it was let in, in milliseconds since 1970. */
+  readonly since = Date.now();
   peer: PeerInfo | undefined;
   /** The other end of its socket, host:port, once it is carried. */
   remote: string | undefined;
@@ -252,6 +254,15 @@ export class ServiceConnections implements Disposable {
   /** What was counted so far. */
   get stats(): ConnectionStats {
     return { open: this.#open.size, ...this.#stats };
+  }
+
+  /** The connections that are open, in any order. */
+  reports(): ConnectionReport[] {
+    return this.#open.all().map(({ visitor, remote, since }) => ({
+      visitor,
+      ...(remote !== undefined && { remote }),
+      since: new Date(since),
+    }));
   }
 
   /** Counts a connection and lets it in, or says in its `refusal` why not. */

@@ -42,6 +42,8 @@ function peer(number: number, of: Partial<PeerReport> = {}): PeerReport {
     peer: { address: `server${number}:9090` },
     up: 1,
     leaving: 0,
+    dialect: "native",
+    since: new Date(0),
     reconnects: 0,
     roundTripMs: 5,
     heldBytes: 10,

@@ -1,0 +1,326 @@
+// What a connector is, as `GET /events` tells it: everything once, then what changes. It looks at the connector once a second,
+// and soon after an event, for as long as somebody reads, and tells all readers the same. Events only say that it is time
+// to look: none that is lost leaves a reader with something that is not so. dashboard.ts loads it for the first reader.
+
+import { plainJson } from "../plain_text.ts";
+import type { EventKind, Subscription } from "../model/events.ts";
+import type { PeerReport } from "../model/peer_report.ts";
+import type { ConnectionReport } from "../model/service.ts";
+import type { Connector } from "../tunnel/connector.ts";
+import type { WatchedState } from "../watched_files.ts";
+import type { ConfigJson } from "./answers.ts";
+import type {
+  AboutJson,
+  Change,
+  ConnectionJson,
+  Detail,
+  LinkJson,
+  Sample,
+} from "./live_messages.ts";
+import { eventText, LiveReader } from "./live_reader.ts";
+import { oneLine } from "./quote.ts";
+import { peerToJson, serviceToJson } from "./schemas.ts";
+import { Turns } from "./turns.ts";
+
+/** How often numbers are told, in milliseconds. */
+const SAMPLE_MS = 1000;
+/** Samples that are kept: five minutes. */
+const MAX_SAMPLES = 300;
+/** The shortest rest between two looks, in milliseconds: several events of one moment are one change. */
+const MIN_REST_MS = 200;
+/** The rest after a look, as a multiple of the time that it took: with 10,000 services it is seconds. */
+const REST_FACTOR = 20;
+/** Services that are compared in one turn of the event loop: about a millisecond. */
+const SERVICES_PER_TURN = 200;
+/** How long numbers are kept up when nobody reads any more, in milliseconds: readers come back after a gap. */
+const LINGER_MS = 60_000;
+/** How long one reader may read, in milliseconds: it asks again then, and shows again who it is. */
+const MAX_READING_MS = 3_600_000;
+/** Connections of a service that are told of. */
+const MAX_CONNECTIONS = 100;
+/** Links that are told of. */
+const MAX_LINKS = 1000;
+/** Events that wait to be noticed: one is as good as many. */
+const CAPACITY = 1;
+const KINDS = ["service", "link", "connection", "refusal"] as const satisfies EventKind[];
+
+/** What is told. */
+export interface LiveSources {
+  connector: Pick<Connector, "events" | "list" | "peers" | "counters" | "connectionsOf">;
+  version: string;
+  /** Which options are in force; undefined where nobody has said. */
+  config: (() => ConfigJson) | undefined;
+  problem: () => string | undefined;
+  notes: () => readonly string[];
+  certificates: () => readonly { certificate: string; label: string; notAfter: Date }[];
+  files: () => readonly WatchedState[];
+}
+
+/** How somebody reads. */
+export interface ReadOptions {
+  signal: AbortSignal;
+  /** Whether it may still read; asked before each message. */
+  admitted: () => boolean;
+  /** The service whose connections are told of, and nothing else. Default: everything else is. */
+  serviceId?: string | undefined;
+}
+
+/** What is told of one connector. Disposing ends every reader. */
+export class LiveState implements Disposable {
+  readonly #sources: LiveSources;
+  readonly #readers = new Set<LiveReader>();
+  readonly #turns = new Turns();
+  /** The JSON of each service, by id, as readers know it. */
+  readonly #services = new Map<string, string>();
+  #links = "[]";
+  #about = "{}";
+  #samples: string[] = [];
+  /** Everything, as one message, until something changes. */
+  #snapshot: Uint8Array | undefined;
+  /** The first look, after which there is something to tell. */
+  #first: Promise<void> | undefined;
+  #subscription: Subscription | undefined;
+  #sampling: ReturnType<typeof setInterval> | undefined;
+  #lookDue: ReturnType<typeof setTimeout> | undefined;
+  #isLooking = false;
+  #restedAt = 0;
+  /** When the last reader left, as of `performance.now()`. */
+  #leftAt = 0;
+  #disposed = false;
+
+  constructor(sources: LiveSources) {
+    this.#sources = sources;
+  }
+
+  /** How many read. */
+  get readerCount(): number {
+    return this.#readers.size;
+  }
+
+  /** Everything, and then what changes, as server-sent events. */
+  async *read({ signal, admitted, serviceId }: ReadOptions): AsyncGenerator<Uint8Array> {
+    const reader = new LiveReader({
+      serviceId,
+      admitted,
+      everything: () => serviceId === undefined ? this.#everything() : this.#detailOf(serviceId),
+    });
+    this.#readers.add(reader);
+    const end = () => reader.end();
+    signal.addEventListener("abort", end);
+    const timer = setTimeout(end, MAX_READING_MS);
+    try {
+      if (signal.aborted || this.#disposed) return;
+      this.#start();
+      await this.#first;
+      for (let next = await reader.next(); next !== undefined; next = await reader.next()) {
+        yield next;
+      }
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      this.#readers.delete(reader);
+      this.#leftAt = performance.now();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    for (const reader of this.#readers) reader.end();
+    this.#stop();
+  }
+
+  #start(): void {
+    if (this.#sampling !== undefined) return;
+    this.#sampling = setInterval(() => this.#sample(), SAMPLE_MS);
+    const options = { kinds: KINDS, capacity: CAPACITY };
+    this.#subscription = this.#sources.connector.events.subscribe(
+      "dashboard",
+      options,
+      () => this.#lookSoon(),
+    );
+    this.#first = this.#look();
+    this.#sample();
+  }
+
+  #stop(): void {
+    clearInterval(this.#sampling);
+    clearTimeout(this.#lookDue);
+    this.#sampling = undefined;
+    this.#lookDue = undefined;
+    this.#subscription?.[Symbol.dispose]();
+    this.#subscription = undefined;
+    this.#services.clear();
+    this.#samples = [];
+    this.#snapshot = undefined;
+  }
+
+  #sample(): void {
+    if (this.#readers.size === 0 && performance.now() - this.#leftAt > LINGER_MS) {
+      return this.#stop();
+    }
+    const { ingress, egress } = this.#sources.connector.counters;
+    const sample: Sample = {
+      at: Date.now(),
+      open: ingress.open + egress.open,
+      total: ingress.total + egress.total,
+      failed: ingress.failed + egress.failed,
+      bytes_in: ingress.bytesIn + egress.bytesIn,
+      bytes_out: ingress.bytesOut + egress.bytesOut,
+    };
+    const json = JSON.stringify(sample);
+    this.#samples.push(json);
+    if (this.#samples.length > MAX_SAMPLES) this.#samples.shift();
+    this.#snapshot = undefined;
+    if (this.#readers.size === 0) return;
+    this.#tell(eventText("sample", json));
+    for (const reader of this.#readers) {
+      if (reader.serviceId !== undefined) reader.offer(this.#detailOf(reader.serviceId));
+    }
+    this.#lookSoon();
+  }
+
+  /** Looks as soon as the former look has been rested from. */
+  #lookSoon(): void {
+    if (this.#lookDue !== undefined || this.#isLooking || this.#readers.size === 0) return;
+    const restMs = Math.max(0, this.#restedAt - performance.now());
+    this.#lookDue = setTimeout(() => {
+      this.#lookDue = undefined;
+      void this.#look();
+    }, restMs);
+  }
+
+  /** Finds what has changed and tells it. In several turns of the event loop, so that it keeps no tunnel waiting. */
+  async #look(): Promise<void> {
+    this.#isLooking = true;
+    let workMs = 0;
+    let start = performance.now();
+    const rest = async () => {
+      workMs += performance.now() - start;
+      await this.#turns.take();
+      start = performance.now();
+    };
+    const change: Record<keyof Change, string | undefined> = {
+      about: this.#changed("#about", aboutOf(this.#sources)),
+      links: this.#changed(
+        "#links",
+        this.#sources.connector.peers().slice(0, MAX_LINKS).map(linkToJson),
+      ),
+      services: undefined,
+      removed: undefined,
+    };
+    const reports = this.#sources.connector.list();
+    const gone = new Set(this.#services.keys());
+    const changed: string[] = [];
+    for (const [index, report] of reports.entries()) {
+      if (index > 0 && index % SERVICES_PER_TURN === 0) await rest();
+      const json = plainJson(JSON.stringify(serviceToJson(report)));
+      gone.delete(report.id);
+      if (this.#services.get(report.id) === json) continue;
+      this.#services.set(report.id, json);
+      changed.push(json);
+    }
+    for (const id of gone) this.#services.delete(id);
+    if (changed.length > 0) change.services = `[${changed.join(",")}]`;
+    if (gone.size > 0) change.removed = JSON.stringify([...gone]);
+    workMs += performance.now() - start;
+    this.#restedAt = performance.now() + Math.max(MIN_REST_MS, REST_FACTOR * workMs);
+    this.#isLooking = false;
+    // It may have been stopped meanwhile.
+    if (this.#sampling === undefined) return this.#services.clear();
+    const parts = Object.entries(change).filter(([, json]) => json !== undefined);
+    if (parts.length === 0) return;
+    this.#snapshot = undefined;
+    this.#tell(
+      eventText("change", `{${parts.map(([key, json]) => `"${key}":${json}`).join(",")}}`),
+    );
+  }
+
+  /** The JSON of a value if it is not the one that readers know. */
+  #changed(of: "#about" | "#links", value: unknown): string | undefined {
+    const json = plainJson(JSON.stringify(value));
+    if (of === "#about") {
+      if (json === this.#about) return undefined;
+      return this.#about = json;
+    }
+    if (json === this.#links) return undefined;
+    return this.#links = json;
+  }
+
+  #everything(): Uint8Array {
+    return this.#snapshot ??= encoder.encode(eventText(
+      "snapshot",
+      `{"about":${this.#about},"links":${this.#links},` +
+        `"services":[${[...this.#services.values()].join(",")}],` +
+        `"samples":[${this.#samples.join(",")}]}`,
+    ));
+  }
+
+  #tell(text: string): void {
+    const message = encoder.encode(text);
+    for (const reader of this.#readers) {
+      if (reader.serviceId === undefined) reader.offer(message);
+    }
+  }
+
+  #detailOf(id: string): Uint8Array {
+    let reports: ConnectionReport[];
+    try {
+      reports = this.#sources.connector.connectionsOf(id);
+    } catch {
+      // There is no such service any more, and so no connection of it.
+      reports = [];
+    }
+    const detail: Detail = {
+      id,
+      connections: reports.slice(0, MAX_CONNECTIONS).map(connectionToJson),
+      more: Math.max(0, reports.length - MAX_CONNECTIONS),
+    };
+    return encoder.encode(eventText("detail", plainJson(JSON.stringify(detail))));
+  }
+}
+
+const encoder = new TextEncoder();
+
+function connectionToJson({ visitor, remote, since }: ConnectionReport): ConnectionJson {
+  return {
+    visitor: oneLine(visitor),
+    ...(remote !== undefined && { remote: oneLine(remote) }),
+    since: since.toISOString(),
+  };
+}
+
+function linkToJson(report: PeerReport): LinkJson {
+  const { direction, peer, up, leaving, dialect, since, reconnects, roundTripMs } = report;
+  return {
+    direction,
+    state: up > 0 ? "up" : leaving > 0 ? "leaving" : "down",
+    peer: peerToJson(peer),
+    ...(dialect !== undefined && { dialect }),
+    // A tenth of a millisecond more or less is no change.
+    ...(roundTripMs !== undefined && { round_trip_ms: Math.round(roundTripMs * 10) / 10 }),
+    ...(since !== undefined && { since: since.toISOString() }),
+    reconnects,
+    held_bytes: report.heldBytes,
+  };
+}
+
+function aboutOf(sources: LiveSources): AboutJson {
+  const problem = sources.problem();
+  return {
+    version: sources.version,
+    started: new Date(performance.timeOrigin).toISOString(),
+    notes: sources.notes().map(oneLine),
+    ...(problem !== undefined && { problem: oneLine(problem) }),
+    certificates: sources.certificates().map(({ certificate, label, notAfter }) => ({
+      certificate,
+      label: oneLine(label),
+      not_after: notAfter.toISOString(),
+    })),
+    files: sources.files().map(({ name, loadedAt, current }) => ({
+      name,
+      loaded_at: loadedAt.toISOString(),
+      current,
+    })),
+    ...(sources.config && { config: sources.config() }),
+  };
+}
