@@ -2,7 +2,10 @@
 // when it is asked for.
 
 import { createHash } from "node:crypto";
-import page from "./dashboard_page.html" with { type: "text" };
+import generated from "./dashboard_page.html" with { type: "text" };
+
+/** With the line ends that browsers take its hashes of, whatever those of the checkout. */
+const page = generated.replaceAll("\r\n", "\n");
 
 /** What the page may do: run its own script, and ask the connector that it comes from. https://www.w3.org/TR/CSP3/ */
 const POLICY = [
