@@ -88,7 +88,7 @@ function newChart(place: HTMLElement, { rates, now }: { rates: Rates; now: numbe
         y: { range: (_chart, _low, high) => [0, Math.max(LOWEST_TOP, (high ?? 0) * 1.1)] },
       },
       axes: [
-        { ...axis, values: (_chart, splits) => splits.map(timeText) },
+        { ...axis, space: 90, values: (_chart, splits) => splits.map(timeText) },
         { ...axis, size: 74, values: (_chart, splits) => splits.map(rateText) },
       ],
       series: [{}, { ...series, stroke: color("--in") }, {

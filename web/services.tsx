@@ -4,7 +4,7 @@
 import { Component } from "preact";
 import { useState } from "preact/hooks";
 import type { ServiceJson } from "../src/api/answers.ts";
-import { agoText, bytesText, countText, plural } from "./format.ts";
+import { bytesText, countText, durationText, plural } from "./format.ts";
 import { clockOf, countStatuses, type State } from "./state.ts";
 import { Status, waysOf } from "./service_words.tsx";
 import { Cell, HeadCell, Row, Table } from "./table.tsx";
@@ -116,7 +116,9 @@ class ServiceRow extends Component<RowProps> {
         </HeadCell>
         <Cell column="Status">
           <Status service={service} now={now} />
-          {service.status !== "COMPLETE" && <small>since {agoText(service.since, now)}</small>}
+          {service.status !== "COMPLETE" && (
+            <small>for {durationText(now - Date.parse(service.since))}</small>
+          )}
         </Cell>
         <Cell column="Visitors reach">
           <bdi>{reach}</bdi>

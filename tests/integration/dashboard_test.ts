@@ -1,0 +1,215 @@
+// `GET /` and `GET /events` over HTTP: who may read them, what is told and when it ends, and the bounds.
+
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { Dashboard } from "../../src/api/dashboard.ts";
+import type { LiveMessages, Snapshot } from "../../src/api/live_messages.ts";
+import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
+import { ServerEventReader } from "../../web/server_events.ts";
+import { request, type RestServer, startRest, statusOf } from "../support/rest_server.ts";
+import {
+  echo,
+  exposeThrough,
+  roundTrip,
+  serveTcp,
+  startConnector,
+  startPair,
+  type TestConnector,
+  until,
+  writeAll,
+} from "../support/world.ts";
+
+const TOKEN = "a-token-of-this-test";
+
+interface Served extends AsyncDisposable {
+  rest: RestServer;
+  dashboard: Dashboard;
+  setTokens(text: string): void;
+}
+
+/** Serves the API of a connector with a dashboard; a token is wanted if there are any. */
+async function serve(
+  { connector }: TestConnector,
+  { tokens, max = 8 }: { tokens?: string; max?: number } = {},
+): Promise<Served> {
+  let current = tokens === undefined ? undefined : ApiTokens.parse(tokens, "tokens");
+  const access = new ApiAccess(
+    current ? { tokens: () => current ?? ApiTokens.parse("x", "") } : {},
+  );
+  const dashboard = new Dashboard({
+    connector,
+    version: "1.2.3",
+    settings: [{ flag: "--log-level", value: "info" }],
+    problem: () => undefined,
+    notes: () => ["A note"],
+    certificates: () => [],
+    files: () => [],
+  }, { max: () => max });
+  const rest = await startRest({ control: connector, access, dashboard });
+  return {
+    rest,
+    dashboard,
+    setTokens: (text) => current = ApiTokens.parse(text, "tokens"),
+    async [Symbol.asyncDispose]() {
+      await rest[Symbol.asyncDispose]();
+      dashboard[Symbol.dispose]();
+    },
+  };
+}
+
+/** Somebody who reads events. */
+interface Events extends Disposable {
+  /** The next event of this name, with what it says; undefined when nothing more comes. */
+  next<Name extends keyof LiveMessages>(name: Name): Promise<LiveMessages[Name] | undefined>;
+  conn: Deno.TcpConn;
+}
+
+async function readEvents(
+  rest: RestServer,
+  { path = "/events", token = "" }: { path?: string; token?: string } = {},
+): Promise<Events> {
+  const conn = await rest.connect();
+  const headers = token === "" ? [] : [`Authorization: Bearer ${token}`];
+  await writeAll(conn, new TextEncoder().encode(request(`GET ${path}`, ...headers)));
+  const decoder = new TextDecoder();
+  const reader = new ServerEventReader();
+  const buffer = new Uint8Array(64 * 1024);
+  const events: { name: string; data: string }[] = [];
+  let head = "";
+  let chunks = "";
+  const read = async () => {
+    const count = await conn.read(buffer);
+    if (count === null) return false;
+    let text = decoder.decode(buffer.subarray(0, count), { stream: true });
+    if (!head.includes("\r\n\r\n")) {
+      head += text;
+      const end = head.indexOf("\r\n\r\n");
+      if (end < 0) return true;
+      text = head.slice(end + 4);
+      head = head.slice(0, end + 4);
+    }
+    // Chunks: their sizes and ends are on lines of their own, which events never have: they have no carriage returns.
+    chunks += text;
+    const whole = chunks.slice(0, chunks.lastIndexOf("\n") + 1);
+    chunks = chunks.slice(whole.length);
+    events.push(
+      ...reader.take(whole.replaceAll(/(\r\n)?[0-9a-f]+\r\n/g, "").replaceAll("\r\n", "")),
+    );
+    return true;
+  };
+  return {
+    conn,
+    async next(name) {
+      for (;;) {
+        const event = events.shift();
+        if (event?.name === name) return JSON.parse(event.data);
+        if (event === undefined && !await read()) return undefined;
+      }
+    },
+    [Symbol.dispose]: () => conn.close(),
+  };
+}
+
+Deno.test("everything is told at once, and then what changes", async () => {
+  await using pair = await startPair();
+  await using echoing = serveTcp(echo);
+  await using served = await serve(pair.local);
+  using events = await readEvents(served.rest);
+  const first: Snapshot | undefined = await events.next("snapshot");
+  deepStrictEqual(first?.services, []);
+  strictEqual(first?.about.version, "1.2.3");
+  deepStrictEqual(first?.about.notes, ["A note"]);
+  const { id, port } = await exposeThrough(pair, { type: "local", destination: echoing.port });
+  let service;
+  while (service?.status !== "COMPLETE") {
+    const change = await events.next("change");
+    ok(change, "it goes on");
+    service = change.services?.find((each) => each.id === id) ?? service;
+  }
+  await roundTrip(port, { length: 5000 });
+  for (let bytes = 0; bytes !== 5000;) {
+    const change = await events.next("change");
+    ok(change, "it goes on");
+    bytes = change.services?.[0]?.connections.bytes_in ?? 0;
+  }
+  // Whoever comes later is told the same, with what was counted before.
+  using later = await readEvents(served.rest);
+  const second = await later.next("snapshot");
+  strictEqual(second?.services[0]?.connections.bytes_in, 5000);
+  ok((second?.samples.length ?? 0) >= 1);
+  const [link] = second?.links ?? [];
+  deepStrictEqual(
+    [link?.direction, link?.state, link?.dialect, link?.reconnects],
+    ["outbound", "up", "native", 0],
+  );
+  ok(link?.since !== undefined && Date.parse(link.since) <= Date.now());
+  await pair.local.connector.destroy(id);
+  for (let removed: string[] | undefined; removed?.[0] !== id;) {
+    const change = await events.next("change");
+    ok(change, "it goes on");
+    removed = change.removed;
+  }
+});
+
+Deno.test("of one service, its open connections are told, with their visitors", async () => {
+  await using pair = await startPair();
+  await using echoing = serveTcp(echo);
+  await using served = await serve(pair.local);
+  const { id, port } = await exposeThrough(pair, { type: "local", destination: echoing.port });
+  using visitor = await Deno.connect({ port });
+  await visitor.write(new Uint8Array(1));
+  using events = await readEvents(served.rest, { path: `/events?service=${id}` });
+  let detail = await events.next("detail");
+  while (detail?.connections.length === 0) detail = await events.next("detail");
+  const [connection] = detail?.connections ?? [];
+  strictEqual(connection?.visitor.split(":").at(-1), String(visitor.localAddr.port));
+  strictEqual(connection?.remote, `127.0.0.1:${echoing.port}`);
+  strictEqual(statusOf(await served.rest.send(request("GET /events?service=none"))), 404);
+});
+
+Deno.test("anybody gets the page, and only who has a token the events", async () => {
+  await using near = await startConnector();
+  await using served = await serve(near, { tokens: TOKEN });
+  const page = await served.rest.send(request("GET /"));
+  strictEqual(statusOf(page), 200);
+  match(page, /content-security-policy: default-src 'none'/i);
+  strictEqual(statusOf(await served.rest.send(request("HEAD /"))), 200);
+  strictEqual(statusOf(await served.rest.send(request("GET /events"))), 401);
+  strictEqual(statusOf(await served.rest.send(request("POST /"))), 401);
+  const foreign = request("GET /", "Origin: https://evil.example");
+  strictEqual(statusOf(await served.rest.send(foreign)), 403);
+  using events = await readEvents(served.rest, { token: TOKEN });
+  ok(await events.next("snapshot"));
+  // A token that is withdrawn is of no more use.
+  served.setTokens("another-token-of-this-test");
+  strictEqual(await events.next("end"), "What allowed this is not valid any more");
+  strictEqual(await events.next("sample"), undefined);
+});
+
+Deno.test("so many read events and no more; who leaves makes room", async () => {
+  await using near = await startConnector();
+  await using served = await serve(near, { max: 2 });
+  using one = await readEvents(served.rest);
+  await one.next("snapshot");
+  // Somebody who only looks whether it is there takes no place.
+  strictEqual(statusOf(await served.rest.send(request("HEAD /events"))), 200);
+  {
+    using two = await readEvents(served.rest);
+    await two.next("snapshot");
+    const refused = await served.rest.send(request("GET /events"));
+    strictEqual(statusOf(refused), 429);
+    match(refused, /Too many pages and programs read events at the same time/);
+  }
+  await until(async () => {
+    using three = await readEvents(served.rest);
+    return await three.next("snapshot") !== undefined;
+  }, "there is room again");
+});
+
+Deno.test("a server that ends does not wait for readers", async () => {
+  await using near = await startConnector();
+  const served = await serve(near);
+  using events = await readEvents(served.rest);
+  await events.next("snapshot");
+  await served[Symbol.asyncDispose]();
+  strictEqual(await events.next("end"), undefined);
+});
