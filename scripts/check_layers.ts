@@ -193,6 +193,8 @@ const LATE: readonly string[] = [
   "src/api/metrics_text.ts",
   "src/api/answers.ts",
   "src/api/openapi.ts",
+  "src/api/dashboard_page.",
+  "src/api/live_state.ts",
   "src/cli/api_client.ts",
   "src/cli/run_forward.ts",
   "src/cli/config_",

@@ -130,7 +130,7 @@ function Lost(
     return () => clearInterval(timer);
   }, []);
   return (
-    <div class="lost">
+    <section class="lost" aria-label="The connector is lost">
       <p role="alert">
         The connection to the connector is lost: {status.reason}. What is shown is from before.
       </p>
@@ -138,7 +138,7 @@ function Lost(
         Tried again in {durationText(status.retryAt - now)}.{" "}
         <button type="button" onClick={again}>Try now</button>
       </p>
-    </div>
+    </section>
   );
 }
 

@@ -38,7 +38,7 @@ export function openApi({ version, issues }: OpenApiOptions): Json {
       title: "Connector",
       version,
       description:
-        "Everything that can be asked of a running connector. An answer that is not 200 is " +
+        "Everything that programs can ask a running connector. An answer that is not 200 is " +
         "plain text, for people: go by the status, not by the words.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },

@@ -1,0 +1,298 @@
+// The dashboard in a real browser: each screen in light, dark and on a phone, adding and removing, a link and a connector
+// that go and come back, tokens, many services, and names that would be more than text.
+
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import {
+  type ConnectorProcess,
+  exposeService,
+  spawnConnector,
+  untilComplete,
+} from "../support/processes.ts";
+import { echo, freePort, roundTrip, serveTcp } from "../support/world.ts";
+import { openPage } from "./browser.ts";
+import { tempFolder } from "./tunnels.ts";
+
+/** What Chromium writes when a request comes to nothing. */
+const NO_CONNECTION = /Failed to load resource: net::ERR_/;
+
+/** Exposes without waiting. */
+async function ask(near: ConnectorProcess, service: Record<string, unknown>): Promise<string> {
+  const { status, body } = await near.rest.request("POST", "/expose", {
+    body: { type: "local", destination_addr: "127.0.0.1:9", source_port: freePort(), ...service },
+  });
+  strictEqual(status, 200, body);
+  return body;
+}
+
+Deno.test("each screen shows what is so, in light, in dark and on a phone", async () => {
+  await using echoing = serveTcp(echo);
+  await using far = await spawnConnector();
+  await using near = await spawnConnector({ args: ["--access-log=text"] });
+  const web = await exposeService(near, {
+    to: far.address,
+    type: "local",
+    destination: echoing.port,
+    name: "web",
+  });
+  await ask(near, { name: "backup", remote_connector_addr: `127.0.0.1:${freePort()}` });
+  using visitor = await Deno.connect({ port: web.port });
+  for (
+    const [name, options] of Object.entries({
+      light: {},
+      dark: { colorScheme: "dark" as const },
+      phone: { viewport: { width: 390, height: 844 } },
+    })
+  ) {
+    await using browser = await openPage(near.rest.url, options);
+    const { page } = browser;
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    await roundTrip(web.port, { length: 300_000 });
+    await page.getByText(/^Out/).filter({ hasText: "at most" }).getByText(/at most \d{3} kB/)
+      .waitFor();
+    await page.getByRole("link", { name: "Links up 1 of 2" }).waitFor();
+    await page.getByRole("link", { name: "Services pending 1" }).waitFor();
+    await page.getByText("Connections open1").waitFor();
+    const fits = () => page.evaluate("document.documentElement.scrollWidth <= innerWidth");
+    const see = async (screen: string) => {
+      await browser.checkAccess();
+      ok(await fits(), `${screen} is as wide as the page`);
+      await browser.picture(`dashboard-${screen}-${name}`);
+    };
+    await see("overview");
+
+    await page.getByRole("link", { name: "Links", exact: true }).click();
+    const link = page.getByRole("row").filter({ hasText: far.address });
+    await link.getByText("Up", { exact: true }).waitFor();
+    match(await link.innerText(), /anonymous[^]*native[^]*\d ms/);
+    await page.getByRole("row").filter({ hasText: "never up" }).getByText("Down").waitFor();
+    await see("links");
+
+    await page.getByRole("link", { name: "Services", exact: true }).click();
+    const backup = page.getByRole("row").filter({ hasText: "backup" });
+    match(await backup.innerText(), /Pending\s+no link to the peer: connection refused/);
+    await backup.getByText(/tried again in/).waitFor();
+    await see("services");
+
+    await page.getByRole("link", { name: "web", exact: true }).click();
+    await page.getByRole("heading", { name: "web" }).waitFor();
+    await page.getByRole("cell", { name: `127.0.0.1:${echoing.port}` }).waitFor();
+    await page.getByText(`port ${web.port} at ${far.address}`).waitFor();
+    await see("service");
+
+    await page.getByRole("link", { name: "Certificates and settings" }).click();
+    const flag = page.getByRole("row").filter({ hasText: "--access-log" });
+    match(await flag.innerText(), /text[^]*--access-log/);
+    await page.getByRole("row").filter({ hasText: "--log-level" }).getByText("default").waitFor();
+    await see("settings");
+  }
+  strictEqual((await near.rest.list()).length, 2);
+  visitor.close();
+});
+
+Deno.test("a service is exposed and removed by keyboard, with the API's own words where it is wrong", async () => {
+  await using far = await spawnConnector();
+  await using near = await spawnConnector();
+  await using browser = await openPage(near.rest.url, { mayLog: /status of 422/ });
+  const { page } = browser;
+  await page.getByRole("link", { name: "Expose a service" }).waitFor();
+  /** Moves on until the focus is there. */
+  const tabTo = async (name: string) => {
+    const focused = () =>
+      page.evaluate(
+        "((e) => e.labels?.[0]?.textContent ?? e.textContent ?? '')(document.activeElement)",
+      );
+    for (let count = 0; count < 40; count += 1) {
+      if (String(await focused()).startsWith(name)) return;
+      await page.keyboard.press("Tab");
+    }
+    throw new Error(`the focus does not get to "${name}"`);
+  };
+  await tabTo("Expose a service");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Expose a service" }).waitFor();
+  await tabTo("Name");
+  await page.keyboard.type("typed");
+  await tabTo("Port for visitors");
+  await page.keyboard.type("70000");
+  await page.keyboard.press("Enter");
+  const port = page.getByLabel("Port for visitors");
+  await page.getByText("got 70000, want a whole number from 1 to 65535").waitFor();
+  await page.getByText("missing, want host:port of the other connector").waitFor();
+  // The first that is wrong has the focus, and a reader of the screen is told why.
+  strictEqual(await page.locator(":focus").getAttribute("name"), "source_port");
+  strictEqual(await port.getAttribute("aria-invalid"), "true");
+  const describedBy = await port.getAttribute("aria-describedby");
+  match(describedBy ?? "", /source_port-problem/);
+  await browser.checkAccess();
+  await browser.picture("dashboard-expose-light");
+  await port.fill(String(freePort()));
+  await page.getByRole("textbox", { name: "Other connector" }).fill(far.address);
+  await page.getByLabel("Destination").fill("127.0.0.1:9");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "typed" }).waitFor();
+  await page.getByText("Complete", { exact: true }).waitFor();
+  const [service] = await near.rest.list();
+  deepStrictEqual([service?.name, service?.type], ["typed", "LOCAL"]);
+
+  await tabTo("Remove");
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog", { name: "Remove typed?" }).waitFor();
+  await browser.checkAccess();
+  await page.keyboard.press("Escape");
+  strictEqual((await near.rest.list()).length, 1);
+  await page.getByRole("button", { name: "Remove" }).click();
+  await page.getByRole("button", { name: "Remove it" }).click();
+  await page.getByRole("heading", { name: "Services" }).waitFor();
+  await page.getByText("0 services").waitFor();
+  deepStrictEqual(await near.rest.list(), []);
+});
+
+Deno.test("a link that is cut shows why and when it is tried again, and comes back", async () => {
+  const grpcBind = `127.0.0.1:${freePort()}`;
+  const far = await spawnConnector({ grpcBind });
+  await using near = await spawnConnector();
+  const { id } = await exposeService(near, {
+    to: far.address,
+    type: "remote",
+    destination: "127.0.0.1:9",
+    name: "web",
+  });
+  await using browser = await openPage(near.rest.url);
+  const { page } = browser;
+  await page.getByRole("link", { name: "Links up 1 of 1" }).waitFor();
+  await far.stop("SIGKILL");
+  await page.getByRole("link", { name: "Links up 0 of 1" }).waitFor();
+  await page.getByRole("link", { name: "Services pending 1" }).click();
+  const row = page.getByRole("row").filter({ hasText: "web" });
+  await row.getByText(/no link to the peer/).waitFor();
+  await row.getByText(/tried again in \d+ s/).waitFor();
+  await using _again = await spawnConnector({ grpcBind });
+  await page.getByText("0 services").waitFor();
+  await page.getByRole("link", { name: "Complete 1" }).click();
+  await row.getByText("Complete", { exact: true }).waitFor();
+  await untilComplete(near, id);
+  await page.getByRole("link", { name: "Links", exact: true }).click();
+  const link = page.getByRole("row").filter({ hasText: grpcBind });
+  await link.getByText("Up", { exact: true }).waitFor();
+  match(await link.innerText(), /\n1\n|\t1\t/);
+});
+
+Deno.test("the page says that the connector is lost, and catches up when it is back", async () => {
+  await using folder = await tempFolder();
+  const httpBind = `127.0.0.1:${freePort()}`;
+  const options = { httpBind, args: [`--state-file=${folder.file("state")}`] };
+  const first = await spawnConnector(options);
+  await ask(first, { name: "kept", remote_connector_addr: `127.0.0.1:${freePort()}` });
+  await using browser = await openPage(first.rest.url, { mayLog: NO_CONNECTION });
+  const { page } = browser;
+  await page.getByText("Live", { exact: true }).waitFor();
+  await page.getByRole("link", { name: "Services", exact: true }).click();
+  await page.getByText("1 service", { exact: true }).waitFor();
+  await first.stop("SIGKILL");
+  first.rest[Symbol.dispose]();
+  const alert = page.getByRole("alert").filter({
+    hasText: "The connection to the connector is lost",
+  });
+  await alert.waitFor();
+  await page.getByText("Not live").waitFor();
+  // What was known is still shown.
+  await page.getByRole("link", { name: "kept" }).waitFor();
+  await browser.checkAccess();
+  await browser.picture("dashboard-lost-light");
+  await using second = await spawnConnector(options);
+  await ask(second, { name: "newer", remote_connector_addr: `127.0.0.1:${freePort()}` });
+  await page.getByRole("link", { name: "newer" }).waitFor();
+  await page.getByText("Live", { exact: true }).waitFor();
+  strictEqual(await alert.count(), 0);
+});
+
+Deno.test("without a token nothing is shown; one that is typed in is kept for the tab", async () => {
+  await using folder = await tempFolder();
+  const token = "a-token-of-this-test-123456";
+  await Deno.writeTextFile(folder.file("tokens"), token, { mode: 0o600 });
+  await using near = await spawnConnector({ args: [`--api-token-file=${folder.file("tokens")}`] });
+  await using browser = await openPage(near.rest.url, { mayLog: /status of 401/ });
+  const { page } = browser;
+  await page.getByText("The API needs a token").waitFor();
+  strictEqual(await page.getByText("Throughput").count(), 0);
+  await browser.checkAccess();
+  await browser.picture("dashboard-token-light");
+  await page.getByLabel("Token").fill("wrong");
+  await page.keyboard.press("Enter");
+  await page.getByText("The token is not valid").waitFor();
+  await page.getByLabel("Token").fill(token);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Throughput" }).waitFor();
+  await page.reload();
+  await page.getByRole("heading", { name: "Throughput" }).waitFor();
+  const other = await browser.newTab();
+  await other.getByText("The API needs a token").waitFor();
+  await page.getByRole("button", { name: "Forget the token" }).click();
+  await page.getByText("The API needs a token").waitFor();
+  strictEqual(await page.getByText("Throughput").count(), 0);
+});
+
+Deno.test("a thousand services are found, counted and followed", async () => {
+  await using near = await spawnConnector();
+  const away = `127.0.0.1:${freePort()}`;
+  const expose = async (part: number) => {
+    for (let number = part; number <= 1000; number += 10) {
+      await ask(near, {
+        name: `service ${number}`,
+        source_port: number,
+        remote_connector_addr: away,
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: 10 }, (_, part) => expose(part + 1)));
+  await using browser = await openPage(near.rest.url);
+  const { page } = browser;
+  await page.getByRole("link", { name: "Services pending 1,000" }).click();
+  await page.getByText("1,000 services", { exact: true }).waitFor();
+  const rows = page.getByRole("rowheader");
+  strictEqual(await rows.count(), 100);
+  await page.getByRole("button", { name: "Show 100 more of 1,000" }).click();
+  await page.getByRole("button", { name: "Show 100 more of 1,000" }).waitFor();
+  strictEqual(await rows.count(), 200);
+  await browser.checkAccess();
+  await page.getByLabel("Search").fill("service 777");
+  await page.getByText("1 service", { exact: true }).waitFor();
+  await page.getByRole("link", { name: "service 777" }).click();
+  await page.getByRole("heading", { name: "service 777" }).waitFor();
+  const [removed] = (await near.rest.list()).filter(({ name }) => name === "service 777");
+  strictEqual((await near.rest.request("DELETE", `/expose/${removed?.id}`)).status, 200);
+  await page.getByRole("heading", { name: "No such service" }).waitFor();
+  await page.getByRole("link", { name: "All services" }).click();
+  await page.getByText("999 services", { exact: true }).waitFor();
+});
+
+const HOSTILE = [
+  "<img src=x onerror=document.title='taken'>",
+  "</script><script>document.title='taken'</script>",
+  "{{constructor.constructor('document.title=1')()}}",
+  "\u202egnp.exe \u2066 #/services?x=%00 javascript:alert(1)",
+  "x".repeat(255),
+];
+
+Deno.test("whatever a service is called is shown as text", async () => {
+  await using near = await spawnConnector();
+  for (const name of HOSTILE) {
+    await ask(near, { name, remote_connector_addr: `127.0.0.1:${freePort()}` });
+  }
+  await using browser = await openPage(near.rest.url, { viewport: { width: 390, height: 844 } });
+  const { page } = browser;
+  await page.getByRole("link", { name: "Services", exact: true }).click();
+  for (const name of HOSTILE) {
+    const link = page.locator("tbody a").filter({ hasText: name });
+    strictEqual(await link.textContent(), name);
+    await link.click();
+    const heading = page.getByRole("heading", { level: 1 });
+    await heading.filter({ hasText: name }).waitFor();
+    strictEqual(await page.title(), `${name} - Connector`.replaceAll(/\s+/g, " "));
+    ok(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name);
+    await browser.checkAccess();
+    await page.goBack();
+  }
+  strictEqual(await page.locator("img, script:not(body > script), iframe").count(), 0);
+  strictEqual(await page.locator("script").count(), 1);
+});
