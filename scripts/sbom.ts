@@ -1,5 +1,5 @@
 // The bill of materials of an executable, in CycloneDX 1.6 (https://cyclonedx.org/docs/1.6/json/): the packages that
-// main.ts needs, with the hashes of deno.lock, and the runtime. `sbom` is pure; `readPackages` asks Deno.
+// main.ts and the dashboard's page need, with the hashes of deno.lock, and the runtime. `sbom` is pure; `readPackages` asks Deno.
 
 import * as path from "node:path";
 import config from "../deno.json" with { type: "json" };
@@ -87,10 +87,18 @@ interface Info {
   >;
 }
 
-/** The packages that main.ts needs, directly or not, by name. */
+/** The packages that main.ts and the page need, directly or not, by name. */
 export async function readPackages(): Promise<Package[]> {
-  const { modules, npmPackages }: Info = JSON.parse(
-    decode(await run(Deno.execPath(), { args: ["info", "--json", path.join(ROOT, "main.ts")] })),
+  const graph = async (entry: string): Promise<Info> =>
+    JSON.parse(
+      decode(await run(Deno.execPath(), { args: ["info", "--json", path.join(ROOT, entry)] })),
+    );
+  // The page has packages of its own inside.
+  const graphs = [await graph("main.ts"), await graph("web/main.tsx")];
+  const modules = graphs.flatMap(({ modules }) => modules);
+  const npmPackages: Info["npmPackages"] = Object.assign(
+    {},
+    ...graphs.map(({ npmPackages }) => npmPackages),
   );
   const lock: { npm: Record<string, { integrity: string }> } = JSON.parse(
     await Deno.readTextFile(path.join(ROOT, "deno.lock")),

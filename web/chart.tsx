@@ -3,12 +3,15 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { rateText } from "./format.ts";
+import { durationText, rateText } from "./format.ts";
 import type { Rates } from "./state.ts";
 
 const HEIGHT = 180;
-/** Seconds that are shown. */
-const SHOWN_S = 300;
+/** Seconds that are shown: at least a minute, and of what is known at most five. */
+const LEAST_SHOWN_S = 60;
+const MOST_SHOWN_S = 300;
+/** Parts that the axis of time has. */
+const PARTS = 4;
 /** The lowest top of the scale, in bytes a second: noise is no traffic. */
 const LOWEST_TOP = 1000;
 const DARK = "(prefers-color-scheme: dark)";
@@ -43,7 +46,7 @@ export function Chart({ rates, now, label }: { rates: Rates; now: number; label:
   }, []);
   useEffect(() => {
     chart.current?.setData(dataOf(rates), false);
-    chart.current?.setScale("x", spanOf(now));
+    chart.current?.setScale("x", spanOf(rates, now));
   }, [rates, now]);
 
   const last = rates.at.length - 1;
@@ -56,7 +59,7 @@ export function Chart({ rates, now, label }: { rates: Rates; now: number; label:
       <div
         ref={holder}
         role="img"
-        aria-label={`${label}, the last five minutes. At most in ${peak(rates.in)}, out ${
+        aria-label={`${label}, up to the last five minutes. At most in ${peak(rates.in)}, out ${
           peak(rates.out)
         }`}
       />
@@ -88,7 +91,11 @@ function newChart(place: HTMLElement, { rates, now }: { rates: Rates; now: numbe
         y: { range: (_chart, _low, high) => [0, Math.max(LOWEST_TOP, (high ?? 0) * 1.1)] },
       },
       axes: [
-        { ...axis, space: 90, values: (_chart, splits) => splits.map(timeText) },
+        {
+          ...axis,
+          splits: (_chart, _axis, min, max) => splitsOf(min, max),
+          values: (_chart, splits) => timeTexts(splits),
+        },
         { ...axis, size: 74, values: (_chart, splits) => splits.map(rateText) },
       ],
       series: [{}, { ...series, stroke: color("--in") }, {
@@ -100,7 +107,7 @@ function newChart(place: HTMLElement, { rates, now }: { rates: Rates; now: numbe
     dataOf(rates),
     place,
   );
-  chart.setScale("x", spanOf(now));
+  chart.setScale("x", spanOf(rates, now));
   return chart;
 }
 
@@ -108,14 +115,23 @@ function dataOf(rates: Rates): uPlot.AlignedData {
   return [rates.at, rates.in, rates.out];
 }
 
-function spanOf(now: number): { min: number; max: number } {
-  return { min: now / 1000 - SHOWN_S, max: now / 1000 };
+function spanOf({ at: [first] }: Rates, now: number): { min: number; max: number } {
+  const max = now / 1000;
+  const known = first === undefined ? 0 : max - first;
+  return { min: max - Math.min(MOST_SHOWN_S, Math.max(LEAST_SHOWN_S, known)), max };
 }
 
 function sizeOf({ clientWidth }: HTMLElement): { width: number; height: number } {
   return { width: Math.max(200, clientWidth), height: HEIGHT };
 }
 
-function timeText(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+/** The times that are named: the ends and some between them. */
+function splitsOf(min: number, max: number): number[] {
+  return Array.from({ length: PARTS + 1 }, (_, part) => min + (max - min) * part / PARTS);
+}
+
+/** How long ago each is, of the last. */
+function timeTexts(splits: readonly number[]): string[] {
+  const now = splits.at(-1) ?? 0;
+  return splits.map((each) => each === now ? "now" : `-${durationText((now - each) * 1000)}`);
 }

@@ -22,7 +22,7 @@ export function nextSteps(places: StartedPlaces, { colored }: { colored: boolean
   const { grpc, http, apiSocket } = places;
   const title = (text: string) => colored ? paint("title", text) : text;
   const api = http !== undefined
-    ? `REST API at ${urlOf(http, places)}`
+    ? `REST API and dashboard at ${urlOf(http, places)}`
     : `REST API on ${apiSocket}`;
   const flags = flagsFor(places);
   return `${title("Running.")} Other connectors dial ${

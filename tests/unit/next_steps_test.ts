@@ -15,7 +15,7 @@ function lines(places: Partial<StartedPlaces>): string[] {
 
 Deno.test("on the default ports the commands need no flags", () => {
   deepStrictEqual(lines({}), [
-    "Running. Other connectors dial port 9090; REST API at http://localhost:9091. Ctrl-C ends it.",
+    "Running. Other connectors dial port 9090; REST API and dashboard at http://localhost:9091. Ctrl-C ends it.",
     "Expose a service: connector expose local 12000:localhost:8080 --to SERVER:9090",
     "See how it goes: connector status --watch",
     "",
