@@ -12,7 +12,7 @@ export function eventText<Name extends keyof LiveMessages>(name: Name, json: str
 }
 
 /** Messages on their way to one reader. */
-export class LiveReader {
+export class LiveReader implements Disposable {
   /** The service whose connections it is told of. */
   readonly serviceId: string | undefined;
   /** Whether it may still read. */
@@ -52,12 +52,16 @@ export class LiveReader {
     this.#wake?.resolve();
   }
 
-  /** Gives it a last message, if there is one, in place of what waits. Idempotent. */
-  end(message?: Uint8Array): void {
+  /** Gives it a last message, if there is one, in place of what waits, and nothing more. Idempotent. */
+  close(message?: Uint8Array): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#last = message;
     this.#wake?.resolve();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   /** What to send next, as soon as there is something; undefined when nothing more comes. */
@@ -67,7 +71,7 @@ export class LiveReader {
       await this.#wake.promise;
       this.#wake = undefined;
     }
-    if (!this.#ended && !this.#admitted()) this.end(NOT_ADMITTED);
+    if (!this.#ended && !this.#admitted()) this.close(NOT_ADMITTED);
     if (this.#ended) {
       const last = this.#last;
       this.#last = undefined;

@@ -99,13 +99,13 @@ export class LiveState implements Disposable {
 
   /** Everything, and then what changes, as server-sent events. */
   async *read({ signal, admitted, serviceId }: ReadOptions): AsyncGenerator<Uint8Array> {
-    const reader = new LiveReader({
+    using reader = new LiveReader({
       serviceId,
       admitted,
       everything: () => serviceId === undefined ? this.#everything() : this.#detailOf(serviceId),
     });
     this.#readers.add(reader);
-    const end = () => reader.end();
+    const end = () => reader.close();
     signal.addEventListener("abort", end);
     const timer = setTimeout(end, MAX_READING_MS);
     try {
@@ -125,7 +125,7 @@ export class LiveState implements Disposable {
 
   [Symbol.dispose](): void {
     this.#disposed = true;
-    for (const reader of this.#readers) reader.end();
+    for (const reader of this.#readers) reader.close();
     this.#stop();
   }
 

@@ -8,6 +8,7 @@ import {
   spawnConnector,
   untilComplete,
 } from "../support/processes.ts";
+import { leafIdOf, makePki, pemOf, writeTls } from "../support/mtls.ts";
 import { echo, freePort, roundTrip, serveTcp } from "../support/world.ts";
 import { openPage } from "./browser.ts";
 import { tempFolder } from "./tunnels.ts";
@@ -111,6 +112,30 @@ Deno.test("each screen shows what is so, in light, in dark and on a phone", asyn
   strictEqual((await near.rest.list()).length, 2);
   await visitor.closeWrite();
   await chatting;
+});
+
+Deno.test("over TLS, the certificates in use are shown with their ends, and who a peer is", async () => {
+  await using folder = await tempFolder();
+  const { root, leaf } = await makePki();
+  const { flags } = await writeTls(folder.file("tls"), pemOf(root, leaf));
+  const tls = { flags, root: root.certificate };
+  await using far = await spawnConnector({ tls });
+  await using near = await spawnConnector({ tls });
+  await exposeService(near, { to: far.address, type: "remote", destination: 9 });
+  await using browser = await openPage(near.rest.url);
+  const { page } = browser;
+  await page.getByRole("link", { name: "Links", exact: true }).click();
+  const link = page.getByRole("row").filter({ hasText: far.address });
+  await link.getByText(leafIdOf(leaf.certificate).displayName).waitFor();
+  await link.getByText(/^key [0-9a-f]{16}$/).waitFor();
+  await page.getByRole("link", { name: "Certificates and settings" }).click();
+  const certificates = page.getByRole("table", { name: "Certificates in use" });
+  for (const kind of ["leaf", "root"]) {
+    await certificates.getByRole("row").filter({ hasText: kind }).getByText(/^in \d/).waitFor();
+  }
+  await page.getByRole("row").filter({ hasText: "as they are on disk" }).waitFor();
+  await page.getByText(/expires in/).first().waitFor();
+  await browser.checkAccess();
 });
 
 Deno.test("a service is exposed and removed by keyboard, with the API's own words where it is wrong", async () => {

@@ -44,10 +44,10 @@ Deno.test("nothing follows the end, also for who waits", async () => {
   const { reader, offer, next } = newReader();
   await next();
   const waiting = next();
-  reader.end();
+  reader.close();
   strictEqual(await waiting, undefined);
   offer("more");
-  reader.end();
+  reader.close();
   strictEqual(await next(), undefined);
 });
 
