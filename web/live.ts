@@ -11,6 +11,9 @@ const SILENCE_MS = 10_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
 
+/** How long a page may be hidden before it reads no more, in milliseconds. Browsers open six connections to one place. */
+const HIDDEN_MS = 5000;
+
 /** Whether events come. */
 export type LiveStatus =
   | { kind: "connecting" }
@@ -34,23 +37,39 @@ export class Live {
   #waitMs = FIRST_WAIT_MS;
   #reading: AbortController | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #hiding: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
   constructor(options: LiveOptions) {
     this.#options = options;
   }
 
-  /** Begins to read, or tries again at once. */
+  /** Begins to read, or tries again at once. A page that is hidden stops after a while, and catches up when it is shown. */
   start(): void {
-    clearTimeout(this.#timer);
-    this.#reading?.abort();
+    this.#stop();
+    document.addEventListener("visibilitychange", this.#onVisibility);
+    if (document.hidden) this.#onVisibility();
     void this.#read();
   }
 
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#hiding);
+    document.removeEventListener("visibilitychange", this.#onVisibility);
+    this.#stop();
+  }
+
+  readonly #onVisibility = () => {
+    clearTimeout(this.#hiding);
+    if (document.hidden) this.#hiding = setTimeout(() => this.#stop(), HIDDEN_MS);
+    else if (this.#reading === undefined) this.start();
+  };
+
+  #stop(): void {
     clearTimeout(this.#timer);
-    this.#reading?.abort();
+    const reading = this.#reading;
+    this.#reading = undefined;
+    reading?.abort();
   }
 
   async #read(): Promise<void> {

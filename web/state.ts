@@ -38,7 +38,7 @@ export function apply<Name extends keyof LiveMessages>(
   [name, message]: readonly [Name, LiveMessages[Name]],
 ): State | undefined {
   // The name says what the message is.
-  if (name === "snapshot") return fromSnapshot(state, message as Snapshot);
+  if (name === "snapshot") return fromSnapshot(message as Snapshot);
   if (state === undefined) return undefined;
   if (name === "change") return changed(state, message as Change);
   if (name === "sample") {
@@ -52,11 +52,11 @@ export function clockOf(state: State): number {
   return state.samples.at(-1)?.at ?? Date.now();
 }
 
-function fromSnapshot(former: State | undefined, snapshot: Snapshot): State {
-  const { about, links, samples } = snapshot;
-  const services = new Map(snapshot.services.map((each) => [each.id, each]));
-  const state = { about, links, services, samples, carried: new Map() };
-  return { ...state, carried: recorded(former?.carried, snapshot.services, { state, all: true }) };
+/** What services had carried is not known for the time before: what is missing would look as if carried at once. */
+function fromSnapshot({ about, links, services, samples }: Snapshot): State {
+  const byId = new Map(services.map((each) => [each.id, each]));
+  const state = { about, links, services: byId, samples, carried: new Map() };
+  return { ...state, carried: recorded(state, services) };
 }
 
 function changed(state: State, change: Change): State {
@@ -64,24 +64,20 @@ function changed(state: State, change: Change): State {
   const services = new Map(state.services);
   for (const each of some) services.set(each.id, each);
   for (const id of removed) services.delete(id);
-  const carried = new Map(recorded(state.carried, some, { state, all: false }));
+  const carried = new Map(recorded(state, some));
   for (const id of removed) carried.delete(id);
   return { ...state, about, links, services, carried };
 }
 
-/** What services have carried, with what is true of some now; of the others nothing is kept if these are `all`. */
-function recorded(
-  former: State["carried"] = new Map(),
-  services: readonly ServiceJson[],
-  { state, all }: { state: State; all: boolean },
-): State["carried"] {
-  const carried = new Map(all ? [] : former);
+/** What services have carried, with what is true of some of them now. */
+function recorded(state: State, services: readonly ServiceJson[]): State["carried"] {
+  const carried = new Map(state.carried);
   const at = clockOf(state);
   for (const { id, connections: { bytes_in, bytes_out } } of services) {
-    const before = former.get(id) ?? [];
+    const before = state.carried.get(id) ?? [];
     const last = before.at(-1);
-    const same = last?.bytes_in === bytes_in && last.bytes_out === bytes_out;
-    carried.set(id, same ? before : [...before, { at, bytes_in, bytes_out }].slice(-MAX_SAMPLES));
+    if (last?.bytes_in === bytes_in && last.bytes_out === bytes_out) continue;
+    carried.set(id, [...before, { at, bytes_in, bytes_out }].slice(-MAX_SAMPLES));
   }
   return carried;
 }

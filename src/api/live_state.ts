@@ -32,8 +32,8 @@ const MIN_REST_MS = 200;
 const REST_FACTOR = 20;
 /** Services that are compared in one turn of the event loop: about a millisecond. */
 const SERVICES_PER_TURN = 200;
-/** How long numbers are kept up when nobody reads any more, in milliseconds: readers come back after a gap. */
-const LINGER_MS = 60_000;
+/** How long numbers are kept up when nobody reads any more, in milliseconds: readers come back, and see no gap. */
+const LINGER_MS = SAMPLE_MS * MAX_SAMPLES;
 /** How long one reader may read, in milliseconds: it asks again then, and shows again who it is. */
 const MAX_READING_MS = 3_600_000;
 /** Connections of a service that are told of. */

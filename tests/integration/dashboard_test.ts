@@ -1,11 +1,9 @@
 // `GET /` and `GET /events` over HTTP: who may read them, what is told and when it ends, and the bounds.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { Dashboard } from "../../src/api/dashboard.ts";
-import type { LiveMessages, Snapshot } from "../../src/api/live_messages.ts";
-import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
-import { ServerEventReader } from "../../web/server_events.ts";
-import { request, type RestServer, startRest, statusOf } from "../support/rest_server.ts";
+import type { Snapshot } from "../../src/api/live_messages.ts";
+import { readEvents, serveDashboard } from "../support/live_events.ts";
+import { request, statusOf } from "../support/rest_server.ts";
 import {
   echo,
   exposeThrough,
@@ -13,106 +11,15 @@ import {
   serveTcp,
   startConnector,
   startPair,
-  type TestConnector,
   until,
-  writeAll,
 } from "../support/world.ts";
 
 const TOKEN = "a-token-of-this-test";
 
-interface Served extends AsyncDisposable {
-  rest: RestServer;
-  dashboard: Dashboard;
-  setTokens(text: string): void;
-}
-
-/** Serves the API of a connector with a dashboard; a token is wanted if there are any. */
-async function serve(
-  { connector }: TestConnector,
-  { tokens, max = 8 }: { tokens?: string; max?: number } = {},
-): Promise<Served> {
-  let current = tokens === undefined ? undefined : ApiTokens.parse(tokens, "tokens");
-  const access = new ApiAccess(
-    current ? { tokens: () => current ?? ApiTokens.parse("x", "") } : {},
-  );
-  const dashboard = new Dashboard({
-    connector,
-    version: "1.2.3",
-    settings: [{ flag: "--log-level", value: "info" }],
-    problem: () => undefined,
-    notes: () => ["A note"],
-    certificates: () => [],
-    files: () => [],
-  }, { max: () => max });
-  const rest = await startRest({ control: connector, access, dashboard });
-  return {
-    rest,
-    dashboard,
-    setTokens: (text) => current = ApiTokens.parse(text, "tokens"),
-    async [Symbol.asyncDispose]() {
-      await rest[Symbol.asyncDispose]();
-      dashboard[Symbol.dispose]();
-    },
-  };
-}
-
-/** Somebody who reads events. */
-interface Events extends Disposable {
-  /** The next event of this name, with what it says; undefined when nothing more comes. */
-  next<Name extends keyof LiveMessages>(name: Name): Promise<LiveMessages[Name] | undefined>;
-  conn: Deno.TcpConn;
-}
-
-async function readEvents(
-  rest: RestServer,
-  { path = "/events", token = "" }: { path?: string; token?: string } = {},
-): Promise<Events> {
-  const conn = await rest.connect();
-  const headers = token === "" ? [] : [`Authorization: Bearer ${token}`];
-  await writeAll(conn, new TextEncoder().encode(request(`GET ${path}`, ...headers)));
-  const decoder = new TextDecoder();
-  const reader = new ServerEventReader();
-  const buffer = new Uint8Array(64 * 1024);
-  const events: { name: string; data: string }[] = [];
-  let head = "";
-  let chunks = "";
-  const read = async () => {
-    const count = await conn.read(buffer);
-    if (count === null) return false;
-    let text = decoder.decode(buffer.subarray(0, count), { stream: true });
-    if (!head.includes("\r\n\r\n")) {
-      head += text;
-      const end = head.indexOf("\r\n\r\n");
-      if (end < 0) return true;
-      text = head.slice(end + 4);
-      head = head.slice(0, end + 4);
-    }
-    // Chunks: their sizes and ends are on lines of their own, which events never have: they have no carriage returns.
-    chunks += text;
-    const whole = chunks.slice(0, chunks.lastIndexOf("\n") + 1);
-    chunks = chunks.slice(whole.length);
-    events.push(
-      ...reader.take(whole.replaceAll(/(\r\n)?[0-9a-f]+\r\n/g, "").replaceAll("\r\n", "")),
-    );
-    return true;
-  };
-  return {
-    conn,
-    async next(name) {
-      for (;;) {
-        const event = events.shift();
-        if (event?.name === name) return JSON.parse(event.data);
-        if (event === undefined && !await read()) return undefined;
-      }
-    },
-    [Symbol.dispose]: () => conn.close(),
-  };
-}
-
 Deno.test("everything is told at once, and then what changes", async () => {
   await using pair = await startPair();
   await using echoing = serveTcp(echo);
-  await using served = await serve(pair.local);
+  await using served = await serveDashboard(pair.local);
   using events = await readEvents(served.rest);
   const first: Snapshot | undefined = await events.next("snapshot");
   deepStrictEqual(first?.services, []);
@@ -143,17 +50,18 @@ Deno.test("everything is told at once, and then what changes", async () => {
   );
   ok(link?.since !== undefined && Date.parse(link.since) <= Date.now());
   await pair.local.connector.destroy(id);
-  for (let removed: string[] | undefined; removed?.[0] !== id;) {
+  let removed: string[] = [];
+  while (!removed.includes(id)) {
     const change = await events.next("change");
     ok(change, "it goes on");
-    removed = change.removed;
+    removed = change.removed ?? [];
   }
 });
 
 Deno.test("of one service, its open connections are told, with their visitors", async () => {
   await using pair = await startPair();
   await using echoing = serveTcp(echo);
-  await using served = await serve(pair.local);
+  await using served = await serveDashboard(pair.local);
   const { id, port } = await exposeThrough(pair, { type: "local", destination: echoing.port });
   using visitor = await Deno.connect({ port });
   await visitor.write(new Uint8Array(1));
@@ -168,7 +76,7 @@ Deno.test("of one service, its open connections are told, with their visitors", 
 
 Deno.test("anybody gets the page, and only who has a token the events", async () => {
   await using near = await startConnector();
-  await using served = await serve(near, { tokens: TOKEN });
+  await using served = await serveDashboard(near, { tokens: TOKEN });
   const page = await served.rest.send(request("GET /"));
   strictEqual(statusOf(page), 200);
   match(page, /content-security-policy: default-src 'none'/i);
@@ -187,7 +95,7 @@ Deno.test("anybody gets the page, and only who has a token the events", async ()
 
 Deno.test("so many read events and no more; who leaves makes room", async () => {
   await using near = await startConnector();
-  await using served = await serve(near, { max: 2 });
+  await using served = await serveDashboard(near, { max: 2 });
   using one = await readEvents(served.rest);
   await one.next("snapshot");
   // Somebody who only looks whether it is there takes no place.
@@ -207,7 +115,7 @@ Deno.test("so many read events and no more; who leaves makes room", async () => 
 
 Deno.test("a server that ends does not wait for readers", async () => {
   await using near = await startConnector();
-  const served = await serve(near);
+  const served = await serveDashboard(near);
   using events = await readEvents(served.rest);
   await events.next("snapshot");
   await served[Symbol.asyncDispose]();

@@ -10,6 +10,8 @@ import {
   type Page,
 } from "npm:playwright-core@1.65.1";
 
+export type { Page };
+
 /** Where Debian puts it. */
 const EXECUTABLE = "/usr/bin/chromium";
 /** How long anything may take to show, in milliseconds: the machine may be busy with other tests. */

@@ -123,6 +123,18 @@ Deno.test("a service that does not change carries nothing", () => {
   deepStrictEqual(ratesOfService(state, "b").at, []);
 });
 
+Deno.test("what a service has carried while nothing was heard is no rate", () => {
+  const state = after(
+    ["snapshot", snapshot({ services: [service("a")], samples: [sample(1)] })],
+    [
+      "snapshot",
+      snapshot({ services: [service("a", 9000)], samples: [1, 2, 3].map((at) => sample(at)) }),
+    ],
+    ["sample", sample(4)],
+  );
+  deepStrictEqual(ratesOfService(state, "a"), { at: [4], in: [0], out: [0] });
+});
+
 Deno.test("statuses are counted", () => {
   const services = [service("a"), { ...service("b"), status: "ERROR" as const }];
   deepStrictEqual(countStatuses(services), { COMPLETE: 1, PENDING: 0, ERROR: 1 });
