@@ -80,10 +80,15 @@ export class Live {
       clearTimeout(silence);
       silence = setTimeout(() => reading.abort(new Error("nothing comes any more")), SILENCE_MS);
     };
+    const began = performance.now();
     let reason: string;
     heard();
     try {
       reason = await this.#readOnce(reading.signal, heard);
+      clearTimeout(silence);
+      // It ends streams after a while, and when it ends itself: whether it is lost is seen by asking again.
+      const isOrderly = performance.now() - began > SILENCE_MS;
+      if (isOrderly && this.#reading === reading) return this.start();
     } catch (error) {
       if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
         clearTimeout(silence);

@@ -2,6 +2,7 @@
 // and soon after an event, for as long as somebody reads, and tells all readers the same. Events only say that it is time
 // to look: none that is lost leaves a reader with something that is not so. dashboard.ts loads it for the first reader.
 
+import { delay } from "../delay.ts";
 import { plainJson } from "../plain_text.ts";
 import type { EventKind, Subscription } from "../model/events.ts";
 import type { PeerReport } from "../model/peer_report.ts";
@@ -42,7 +43,8 @@ const MAX_CONNECTIONS = 100;
 const MAX_LINKS = 1000;
 /** Events that wait to be noticed: one is as good as many. */
 const CAPACITY = 1;
-const KINDS = ["service", "link", "connection", "refusal"] as const satisfies EventKind[];
+/** Not those of connections, which would have to be made for each: they are looked at once a second anyway. */
+const KINDS = ["service", "link"] as const satisfies EventKind[];
 
 /** What is told. */
 export interface LiveSources {
@@ -77,8 +79,8 @@ export class LiveState implements Disposable {
   #samples: string[] = [];
   /** Everything, as one message, until something changes. */
   #snapshot: Uint8Array | undefined;
-  /** The first look, after which there is something to tell. */
-  #first: Promise<void> | undefined;
+  /** The look for the first reader of several, after which there is something to tell. */
+  #upToDate: Promise<void> | undefined;
   #subscription: Subscription | undefined;
   #sampling: ReturnType<typeof setInterval> | undefined;
   #lookDue: ReturnType<typeof setTimeout> | undefined;
@@ -104,6 +106,7 @@ export class LiveState implements Disposable {
       admitted,
       everything: () => serviceId === undefined ? this.#everything() : this.#detailOf(serviceId),
     });
+    const isAlone = this.#readers.size === 0;
     this.#readers.add(reader);
     const end = () => reader.close();
     signal.addEventListener("abort", end);
@@ -111,7 +114,9 @@ export class LiveState implements Disposable {
     try {
       if (signal.aborted || this.#disposed) return;
       this.#start();
-      await this.#first;
+      // While nobody reads, nobody looks.
+      if (isAlone) this.#upToDate = this.#lookOnceRested(signal);
+      await this.#upToDate;
       for (let next = await reader.next(); next !== undefined; next = await reader.next()) {
         yield next;
       }
@@ -138,7 +143,6 @@ export class LiveState implements Disposable {
       options,
       () => this.#lookSoon(),
     );
-    this.#first = this.#look();
     this.#sample();
   }
 
@@ -189,6 +193,13 @@ export class LiveState implements Disposable {
     }, restMs);
   }
 
+  /** However often readers come and go, looking takes no more than its part of the processor. */
+  async #lookOnceRested(signal: AbortSignal): Promise<void> {
+    const restMs = this.#restedAt - performance.now();
+    if (restMs > 0) await delay(restMs, { signal });
+    await this.#look();
+  }
+
   /** Finds what has changed and tells it. In several turns of the event loop, so that it keeps no tunnel waiting. */
   async #look(): Promise<void> {
     this.#isLooking = true;
@@ -199,21 +210,20 @@ export class LiveState implements Disposable {
       await this.#turns.take();
       start = performance.now();
     };
-    const change: Record<keyof Change, string | undefined> = {
-      about: this.#changed("#about", aboutOf(this.#sources)),
-      links: this.#changed(
-        "#links",
-        this.#sources.connector.peers().slice(0, MAX_LINKS).map(linkToJson),
-      ),
-      services: undefined,
-      removed: undefined,
+    const about = toJson(aboutOf(this.#sources));
+    const links = toJson(this.#sources.connector.peers().slice(0, MAX_LINKS).map(linkToJson));
+    const change: Partial<Record<keyof Change, string>> = {
+      ...(about !== this.#about && { about }),
+      ...(links !== this.#links && { links }),
     };
+    this.#about = about;
+    this.#links = links;
     const reports = this.#sources.connector.list();
     const gone = new Set(this.#services.keys());
     const changed: string[] = [];
     for (const [index, report] of reports.entries()) {
       if (index > 0 && index % SERVICES_PER_TURN === 0) await rest();
-      const json = plainJson(JSON.stringify(serviceToJson(report)));
+      const json = toJson(serviceToJson(report));
       gone.delete(report.id);
       if (this.#services.get(report.id) === json) continue;
       this.#services.set(report.id, json);
@@ -227,23 +237,12 @@ export class LiveState implements Disposable {
     this.#isLooking = false;
     // It may have been stopped meanwhile.
     if (this.#sampling === undefined) return this.#services.clear();
-    const parts = Object.entries(change).filter(([, json]) => json !== undefined);
+    const parts = Object.entries(change);
     if (parts.length === 0) return;
     this.#snapshot = undefined;
     this.#tell(
       eventText("change", `{${parts.map(([key, json]) => `"${key}":${json}`).join(",")}}`),
     );
-  }
-
-  /** The JSON of a value if it is not the one that readers know. */
-  #changed(of: "#about" | "#links", value: unknown): string | undefined {
-    const json = plainJson(JSON.stringify(value));
-    if (of === "#about") {
-      if (json === this.#about) return undefined;
-      return this.#about = json;
-    }
-    if (json === this.#links) return undefined;
-    return this.#links = json;
   }
 
   #everything(): Uint8Array {
@@ -263,23 +262,17 @@ export class LiveState implements Disposable {
   }
 
   #detailOf(id: string): Uint8Array {
-    let reports: ConnectionReport[];
-    try {
-      reports = this.#sources.connector.connectionsOf(id);
-    } catch {
-      // There is no such service any more, and so no connection of it.
-      reports = [];
-    }
-    const detail: Detail = {
-      id,
-      connections: reports.slice(0, MAX_CONNECTIONS).map(connectionToJson),
-      more: Math.max(0, reports.length - MAX_CONNECTIONS),
-    };
-    return encoder.encode(eventText("detail", plainJson(JSON.stringify(detail))));
+    const { connections, more } = this.#sources.connector.connectionsOf(id, MAX_CONNECTIONS);
+    const detail: Detail = { id, connections: connections.map(connectionToJson), more };
+    return encoder.encode(eventText("detail", toJson(detail)));
   }
 }
 
 const encoder = new TextEncoder();
+
+function toJson(value: unknown): string {
+  return plainJson(JSON.stringify(value));
+}
 
 function connectionToJson({ visitor, remote, since }: ConnectionReport): ConnectionJson {
   return {
@@ -296,8 +289,8 @@ function linkToJson(report: PeerReport): LinkJson {
     state: up > 0 ? "up" : leaving > 0 ? "leaving" : "down",
     peer: peerToJson(peer),
     ...(dialect !== undefined && { dialect }),
-    // A tenth of a millisecond more or less is no change.
-    ...(roundTripMs !== undefined && { round_trip_ms: Math.round(roundTripMs * 10) / 10 }),
+    // A little more or less is no change that each reader is to be told of every second.
+    ...(roundTripMs !== undefined && { round_trip_ms: Number(roundTripMs.toPrecision(2)) }),
     ...(since !== undefined && { since: since.toISOString() }),
     reconnects,
     held_bytes: report.heldBytes,

@@ -89,6 +89,12 @@ export interface ConnectionReport {
   since: Date;
 }
 
+/** Some of the connections that are open, in any order, and how many more there are. */
+export interface ConnectionReports {
+  connections: ConnectionReport[];
+  more: number;
+}
+
 /**
  * Where a service stands with the scheduler that this connector registers services with.
  * - `registered`: it can be found there

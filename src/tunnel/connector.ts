@@ -14,7 +14,7 @@ import type { Route } from "../proxies.ts";
 import { inSlices } from "../slices.ts";
 import type {
   AskOptions,
-  ConnectionReport,
+  ConnectionReports,
   Control,
   ExposeOptions,
   Registration,
@@ -269,11 +269,9 @@ export class Connector implements Control, AsyncDisposable {
     return found;
   }
 
-  /** The connections of a service that are open here. @throws {ConnectorError} `not_found`. */
-  connectionsOf(id: string): ConnectionReport[] {
-    const found = this.#exposures.connectionsOf(id);
-    if (found === undefined) throw noSuchService(id);
-    return found;
+  /** The connections of a service that are open here, `max` at most; none when there is no such service. */
+  connectionsOf(id: string, max: number): ConnectionReports {
+    return this.#exposures.connectionsOf(id, max) ?? { connections: [], more: 0 };
   }
 
   list(options: AskOptions = {}): ServiceReport[] {

@@ -14,7 +14,7 @@ import {
   shareKeyOf,
 } from "../model/principal.ts";
 import {
-  type ConnectionReport,
+  type ConnectionReports,
   listenKey,
   MAX_SERVICES_PER_LINK,
   type Registration,
@@ -171,9 +171,9 @@ export class Exposures {
     return (this.#own.get(id) ?? this.#peers.get(id))?.report();
   }
 
-  /** The connections of a service that are open here; undefined when there is no such service. */
-  connectionsOf(id: string): ConnectionReport[] | undefined {
-    return (this.#own.get(id) ?? this.#peers.get(id))?.connections.reports();
+  /** The connections of a service that are open here, `max` at most; undefined when there is no such service. */
+  connectionsOf(id: string, max: number): ConnectionReports | undefined {
+    return (this.#own.get(id) ?? this.#peers.get(id))?.connections.reports(max);
   }
 
   /** What is true of them now; `of`: of those that are this peer's. */

@@ -5,7 +5,7 @@ import { type Address, parseAddress, type ResolveDestination } from "../model/ad
 import type { ByteChannel } from "../byte_channel.ts";
 import type { ConnectionFacts, EventStream, RefusalEvent } from "../model/events.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
-import type { ConnectionReport, ConnectionStats, Service, Side } from "../model/service.ts";
+import type { ConnectionReports, ConnectionStats, Service, Side } from "../model/service.ts";
 import type { Share } from "../share.ts";
 import { SwapSet, type SwapSetMember } from "../swap_set.ts";
 import type { Network } from "../net/network.ts";
@@ -256,13 +256,14 @@ export class ServiceConnections implements Disposable {
     return { open: this.#open.size, ...this.#stats };
   }
 
-  /** The connections that are open, in any order. */
-  reports(): ConnectionReport[] {
-    return this.#open.all().map(({ visitor, remote, since }) => ({
+  /** The connections that are open, `max` of them at most. */
+  reports(max: number): ConnectionReports {
+    const connections = this.#open.all().slice(0, max).map(({ visitor, remote, since }) => ({
       visitor,
       ...(remote !== undefined && { remote }),
       since: new Date(since),
     }));
+    return { connections, more: this.#open.size - connections.length };
   }
 
   /** Counts a connection and lets it in, or says in its `refusal` why not. */

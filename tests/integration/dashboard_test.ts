@@ -58,6 +58,24 @@ Deno.test("everything is told at once, and then what changes", async () => {
   }
 });
 
+Deno.test("whoever comes when nobody has read for a while is told what is so now", async () => {
+  await using near = await startConnector();
+  await using served = await serveDashboard(near);
+  {
+    using events = await readEvents(served.rest);
+    deepStrictEqual((await events.next("snapshot"))?.services, []);
+  }
+  const id = await near.connector.expose({
+    name: "later",
+    sourcePort: 1,
+    remoteConnectorAddr: "127.0.0.1:1",
+    destinationAddr: "127.0.0.1:1",
+    type: "local",
+  });
+  using events = await readEvents(served.rest);
+  deepStrictEqual((await events.next("snapshot"))?.services.map((each) => each.id), [id]);
+});
+
 Deno.test("of one service, its open connections are told, with their visitors", async () => {
   await using pair = await startPair();
   await using echoing = serveTcp(echo);

@@ -34,7 +34,7 @@ export async function serveDashboard(
       events: connector.events,
       counters: connector.counters,
       peers: () => [],
-      connectionsOf: () => [],
+      connectionsOf: () => ({ connections: [], more: 0 }),
       list: () => services,
     },
     version: "1.2.3",
