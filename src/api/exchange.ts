@@ -117,7 +117,7 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
     : refuse(request, messages, options);
   if (response instanceof StreamedResponse) {
     const ending = AbortSignal.any([hangUp.signal, options.ending]);
-    return await stream(response, messages, { connections, ending, closed });
+    return await stream(response, messages, { connections, turns: options.turns, ending, closed });
   }
   // Every other answer of the API is whole, and small but for the list.
   const body = await response.bytes();
@@ -150,8 +150,9 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
 async function stream(
   { status, headers, open }: StreamedResponse,
   { outgoing, connection }: Messages,
-  { connections, ending, closed }: {
+  { connections, turns, ending, closed }: {
     connections: Connections;
+    turns: Turns;
     ending: AbortSignal;
     closed: Promise<void>;
   },
@@ -160,6 +161,8 @@ async function stream(
   for (const [name, value] of headers) outgoing.setHeader(name, value);
   outgoing.setHeader("connection", "close");
   for await (const piece of open({ signal: ending })) {
+    // Several may get everything at the same moment.
+    if (piece.length >= LARGE_ANSWER_BYTES) await turns.take();
     connection.enter("answering");
     connections.hold(connection, piece.length);
     const sent = new Promise<void>((resolve) => outgoing.write(piece, () => resolve()));
