@@ -189,7 +189,8 @@ export class LiveState implements Disposable {
     const restMs = Math.max(0, this.#restedAt - performance.now());
     this.#lookDue = setTimeout(() => {
       this.#lookDue = undefined;
-      void this.#look();
+      // Whoever was alone may have begun to look.
+      if (!this.#isLooking) void this.#look();
     }, restMs);
   }
 
