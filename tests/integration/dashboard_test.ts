@@ -139,3 +139,23 @@ Deno.test("a server that ends does not wait for readers", async () => {
   await served[Symbol.asyncDispose]();
   strictEqual(await events.next("end"), undefined);
 });
+
+Deno.test("of a link that is lost it is told since when, and how often it has come back", async () => {
+  await using pair = await startPair();
+  await using echoing = serveTcp(echo);
+  await exposeThrough(pair, { type: "local", destination: echoing.port });
+  const [up] = pair.local.connector.peers();
+  strictEqual(up?.up, 1);
+  const port = pair.remote.server.address.port;
+  await pair.remote.running.abort();
+  const report = () => pair.local.connector.peers()[0];
+  await until(() => report()?.up === 0, "the link is down");
+  const down = report();
+  ok(up.since !== undefined && down?.since !== undefined && down.since >= up.since);
+  strictEqual(down.dialect, undefined);
+  await using _again = await startConnector({ bind: `127.0.0.1:${port}` });
+  await until(() => report()?.up === 1, "the link is up again");
+  const again = report();
+  ok(again?.since !== undefined && again.since >= down.since);
+  deepStrictEqual([again.dialect, again.reconnects], ["native", 1]);
+});
