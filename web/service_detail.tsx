@@ -9,7 +9,7 @@ import { Chart } from "./chart.tsx";
 import { agoText, bytesText, countText } from "./format.ts";
 import { Live } from "./live.ts";
 import { clockOf, ratesOfService, type State } from "./state.ts";
-import { Status, waysOf } from "./service_words.tsx";
+import { ORIGINS, Status, waysOf } from "./service_words.tsx";
 import { Cell, Facts, HeadCell, Row, Table } from "./table.tsx";
 
 export function ServiceDetail({ state, id }: { state: State; id: string }) {
@@ -33,7 +33,7 @@ export function ServiceDetail({ state, id }: { state: State; id: string }) {
         <h1 tabIndex={-1}>
           <bdi>{service.name}</bdi>
         </h1>
-        <RemoveButton service={service} />
+        {service.origin !== "file" && <RemoveButton service={service} />}
       </div>
       <Facts
         facts={[
@@ -41,6 +41,7 @@ export function ServiceDetail({ state, id }: { state: State; id: string }) {
           ["Since", agoText(service.since, now)],
           ["Visitors reach", <bdi key="reach">{reach}</bdi>],
           ["Destination", <bdi key="destination">{destination}</bdi>],
+          ["Exposed", ORIGINS[service.origin]],
           ["Peer", <Peer key="peer" service={service} />],
           [
             "Connections",

@@ -24,14 +24,23 @@ export function Status({ service, now }: { service: ServiceJson; now: number }) 
   );
 }
 
-/** Where visitors come, and where they get to: `local` has its destination here, `remote` its port. */
+/** Who has exposed a service. */
+export const ORIGINS = {
+  api: "over the API",
+  file: "by the configuration file",
+  peer: "by a peer, on this connector",
+} as const;
+
+/** Where visitors come, and where they get to: `local` has its destination where it was exposed, `remote` its port. */
 export function waysOf(service: ServiceJson): { reach: string; destination: string } {
-  const { source_port: port, source_addr: address, type } = service;
+  const { source_port: port, source_addr: address, type, origin, peer } = service;
   const listener = `${address === undefined ? "port " : `${bracketed(address)}:`}${port}`;
-  const there = service.remote_connector_addr;
-  return type === "LOCAL"
-    ? { reach: `${listener} at ${there}`, destination: `${service.destination_addr} from here` }
-    : { reach: `${listener} here`, destination: `${service.destination_addr} from ${there}` };
+  const there = origin === "peer" ? peer?.address ?? "the peer" : service.remote_connector_addr;
+  const isHere = (type === "LOCAL") === (origin === "peer");
+  return {
+    reach: isHere ? `${listener} here` : `${listener} at ${there}`,
+    destination: `${service.destination_addr} from ${isHere ? there : "here"}`,
+  };
 }
 
 function bracketed(ip: string): string {

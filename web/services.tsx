@@ -6,7 +6,7 @@ import { useState } from "preact/hooks";
 import type { ServiceJson } from "../src/api/answers.ts";
 import { bytesText, countText, durationText, plural } from "./format.ts";
 import { clockOf, countStatuses, type State } from "./state.ts";
-import { Status, waysOf } from "./service_words.tsx";
+import { ORIGINS, Status, waysOf } from "./service_words.tsx";
 import { Cell, HeadCell, Row, Table } from "./table.tsx";
 
 /** Services that are added to the page at a time. */
@@ -113,6 +113,7 @@ class ServiceRow extends Component<RowProps> {
           <a href={`#/services/${encodeURIComponent(service.id)}`}>
             <bdi>{service.name}</bdi>
           </a>
+          {service.origin !== "api" && <small>exposed {ORIGINS[service.origin]}</small>}
         </HeadCell>
         <Cell column="Status">
           <Status service={service} now={now} />

@@ -125,9 +125,9 @@ Deno.test("each screen shows what is so, in light, in dark and on a phone", asyn
     await see("service");
 
     await page.getByRole("link", { name: "Certificates and settings" }).click();
-    const flag = page.getByRole("row").filter({ hasText: "--access-log" });
-    match(await flag.innerText(), /text[^]*--access-log/);
-    await page.getByRole("row").filter({ hasText: "--log-level" }).getByText("default").waitFor();
+    const option = page.getByRole("row").filter({ hasText: "access_log" });
+    match(await option.innerText(), /text[^]*--access-log/);
+    await page.getByRole("row").filter({ hasText: "log_level" }).getByText("default").waitFor();
     await see("settings");
   }
   strictEqual((await near.rest.list()).length, 2);
@@ -155,6 +155,55 @@ Deno.test("over TLS, the certificates in use are shown with their ends, and who 
   await page.getByRole("row").filter({ hasText: "as they are on disk" }).waitFor();
   await page.getByText(/expires in/).first().waitFor();
   await browser.checkAccess();
+});
+
+Deno.test("it is shown who has exposed a service, and at which end this connector is", async () => {
+  await using folder = await tempFolder();
+  await using far = await spawnConnector();
+  const port = freePort();
+  const config = folder.file("connector.yaml");
+  await Deno.writeTextFile(
+    config,
+    `version: 1
+log_level: debug
+services:
+  - name: filed
+    source_port: ${port}
+    remote_connector_addr: ${far.address}
+    destination_addr: 127.0.0.1:9
+    type: local
+`,
+  );
+  await using near = await spawnConnector({ args: [`--config=${config}`] });
+  {
+    await using browser = await openPage(near.rest.url);
+    const { page } = browser;
+    await page.getByRole("link", { name: "Services", exact: true }).click();
+    await page.getByText("exposed by the configuration file").waitFor();
+    await page.getByRole("link", { name: "filed" }).click();
+    await page.getByText(`port ${port} at ${far.address}`).waitFor();
+    await page.getByText("127.0.0.1:9 from here").waitFor();
+    // It is removed in the file.
+    strictEqual(await page.getByRole("button", { name: "Remove" }).count(), 0);
+    await page.getByRole("link", { name: "Certificates and settings" }).click();
+    const level = page.getByRole("row").filter({ hasText: "log_level" });
+    match(await level.innerText(), /debug[^]*connector\.yaml:2/);
+    await page.getByText(`Configuration file: ${config}`).waitFor();
+    await Deno.writeTextFile(
+      config,
+      (await Deno.readTextFile(config)).replace("log_level: debug", "log_level: info"),
+    );
+    near.signal("SIGHUP");
+    await page.getByText("which need a restart: log_level").waitFor();
+    await browser.checkAccess();
+  }
+  await using browser = await openPage(far.rest.url);
+  const { page } = browser;
+  await page.getByRole("link", { name: "Services", exact: true }).click();
+  const row = page.getByRole("row").filter({ hasText: "filed" });
+  await row.getByText("exposed by a peer, on this connector").waitFor();
+  await row.getByText(`port ${port} here`).waitFor();
+  await row.getByText(/^127\.0\.0\.1:9 from 127\.0\.0\.1:\d+$/).waitFor();
 });
 
 Deno.test("a service is exposed and removed by keyboard, with the API's own words where it is wrong", async () => {

@@ -38,7 +38,7 @@ export async function serveDashboard(
       list: () => services,
     },
     version: "1.2.3",
-    settings: [{ flag: "--log-level", value: "info" }],
+    config: undefined,
     problem: () => undefined,
     notes: () => ["A note"],
     certificates: () => [],

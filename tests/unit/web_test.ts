@@ -42,6 +42,7 @@ function service(id: string, bytes = 0): ServiceJson {
     destination_addr: "localhost:8080",
     type: "LOCAL",
     status: "COMPLETE",
+    origin: "api",
     since: new Date(0).toISOString(),
     connections: { open: 0, total: 0, failed: 0, refused: 0, bytes_in: bytes, bytes_out: 0 },
   };
@@ -58,7 +59,6 @@ function snapshot(of: Partial<Snapshot> = {}): Snapshot {
     notes: [],
     certificates: [],
     files: [],
-    settings: [],
   };
   return { about, links: [], services: [], samples: [], ...of };
 }
