@@ -11,23 +11,33 @@ const MAX_READERS = 32;
 
 const TOO_MANY = "Too many pages and programs read events at the same time, try again later";
 
-/** How many may read: at most a quarter of the connections that the API may have, so that the others are answered. */
-function maxReaders(): number {
-  return Math.max(2, Math.floor(descriptors.share("api", 4 * MAX_READERS) / 4));
+/** So many may always read: to ask how many descriptors there are takes a moment, which one page is not to cost. */
+const FEW_READERS = 2;
+/** What all others must be left of the connections that the API may have, for each reader: they are never cut for others. */
+const OTHERS_PER_READER = 3;
+
+/** Whether so many may read. */
+function mayRead(readers: number): boolean {
+  if (readers <= FEW_READERS) return true;
+  const connections = (1 + OTHERS_PER_READER) * readers;
+  return readers <= MAX_READERS && descriptors.share("api", connections) >= connections;
 }
 
 /** The dashboard of one connector. Disposing ends what its pages read. */
 export class Dashboard implements Disposable {
   readonly #sources: LiveSources;
-  readonly #maxReaders: () => number;
+  readonly #mayRead: (readers: number) => boolean;
   #state: LiveState | undefined;
   #readers = 0;
   #disposed = false;
 
-  /** `max` is how many may read. Default: as many as there is room for. */
-  constructor(sources: LiveSources, { max = maxReaders }: { max?: () => number } = {}) {
+  /** `may` says whether so many may read. Default: as many as there is room for. */
+  constructor(
+    sources: LiveSources,
+    { may = mayRead }: { may?: (readers: number) => boolean } = {},
+  ) {
     this.#sources = sources;
-    this.#maxReaders = max;
+    this.#mayRead = may;
   }
 
   /** The page. It has nothing of this connector in it. */
@@ -56,7 +66,7 @@ export class Dashboard implements Disposable {
   }
 
   get #isFull(): boolean {
-    return this.#readers >= this.#maxReaders();
+    return !this.#mayRead(this.#readers + 1);
   }
 
   async *#read(options: ReadOptions): AsyncGenerator<Uint8Array> {

@@ -43,7 +43,7 @@ export async function serveDashboard(
     notes: () => ["A note"],
     certificates: () => [],
     files: () => [],
-  }, { max: () => max });
+  }, { may: (readers) => readers <= max });
   const rest = await startRest({ control: connector, access, dashboard, bounds: { answerMs } });
   return {
     rest,
