@@ -44,7 +44,17 @@ function App() {
   const again = () => live.current?.start();
   return (
     <>
-      <a class="skip" href="#content">Skip to the content</a>
+      <a
+        class="skip"
+        href="#content"
+        onClick={(event) => {
+          // What stands behind # names the screen.
+          event.preventDefault();
+          document.getElementById("content")?.focus();
+        }}
+      >
+        Skip to the content
+      </a>
       <header>
         <p class="brand">Connector</p>
         <Navigation />

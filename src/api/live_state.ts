@@ -79,8 +79,8 @@ export class LiveState implements Disposable {
   #samples: string[] = [];
   /** Everything, as one message, until something changes. */
   #snapshot: Uint8Array | undefined;
-  /** The look for the first reader of several, after which there is something to tell. */
-  #upToDate: Promise<void> | undefined;
+  /** The look for the first of several readers, after which there is something to tell; undefined when that is over. */
+  #catchingUp: Promise<void> | undefined;
   #subscription: Subscription | undefined;
   #sampling: ReturnType<typeof setInterval> | undefined;
   #lookDue: ReturnType<typeof setTimeout> | undefined;
@@ -88,7 +88,7 @@ export class LiveState implements Disposable {
   #restedAt = 0;
   /** When the last reader left, as of `performance.now()`. */
   #leftAt = 0;
-  #disposed = false;
+  readonly #disposed = new AbortController();
 
   constructor(sources: LiveSources) {
     this.#sources = sources;
@@ -112,11 +112,11 @@ export class LiveState implements Disposable {
     signal.addEventListener("abort", end);
     const timer = setTimeout(end, MAX_READING_MS);
     try {
-      if (signal.aborted || this.#disposed) return;
+      if (signal.aborted || this.#disposed.signal.aborted) return;
       this.#start();
       // While nobody reads, nobody looks.
-      if (isAlone) this.#upToDate = this.#lookOnceRested(signal);
-      await this.#upToDate;
+      if (isAlone) this.#catchingUp ??= this.#catchUp();
+      await this.#catchingUp;
       for (let next = await reader.next(); next !== undefined; next = await reader.next()) {
         yield next;
       }
@@ -129,7 +129,7 @@ export class LiveState implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#disposed = true;
+    this.#disposed.abort();
     for (const reader of this.#readers) reader.close();
     this.#stop();
   }
@@ -195,10 +195,11 @@ export class LiveState implements Disposable {
   }
 
   /** However often readers come and go, looking takes no more than its part of the processor. */
-  async #lookOnceRested(signal: AbortSignal): Promise<void> {
+  async #catchUp(): Promise<void> {
     const restMs = this.#restedAt - performance.now();
-    if (restMs > 0) await delay(restMs, { signal });
+    if (restMs > 0) await delay(restMs, { signal: this.#disposed.signal });
     await this.#look();
+    this.#catchingUp = undefined;
   }
 
   /** Finds what has changed and tells it. In several turns of the event loop, so that it keeps no tunnel waiting. */

@@ -227,6 +227,10 @@ Deno.test("a service is exposed and removed by keyboard, with the API's own word
   await tabTo("Expose a service");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Expose a service" }).waitFor();
+  await tabTo("Skip to the content");
+  await page.keyboard.press("Enter");
+  strictEqual(await page.locator(":focus").getAttribute("id"), "content");
+  await page.getByRole("heading", { name: "Expose a service" }).waitFor();
   await tabTo("Name");
   await page.keyboard.type("typed");
   await tabTo("Port for visitors");
