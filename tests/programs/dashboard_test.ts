@@ -9,7 +9,7 @@ import {
   untilComplete,
 } from "../support/processes.ts";
 import { leafIdOf, makePki, pemOf, writeTls } from "../support/mtls.ts";
-import { freePort, serveTcp, writeAll } from "../support/world.ts";
+import { freePort, serveTcp, until, writeAll } from "../support/world.ts";
 import { delay } from "../../src/delay.ts";
 import { openPage, type Page } from "./browser.ts";
 import { tempFolder } from "./tunnels.ts";
@@ -429,7 +429,8 @@ Deno.test("whatever a service is called is shown as text", async () => {
     await link.click();
     const heading = page.getByRole("heading", { level: 1 });
     await heading.filter({ hasText: name }).waitFor();
-    strictEqual(await page.title(), `${name} - Connector`.replaceAll(/\s+/g, " "));
+    const title = `${name} - Connector`.replaceAll(/\s+/g, " ");
+    await until(async () => await page.title() === title, `the title is ${title}`);
     ok(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name);
     await browser.checkAccess();
     await page.goBack();
