@@ -1,6 +1,7 @@
 /// <reference lib="dom" />
 // One service with its connections, which are followed for as long as it is shown.
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { ServiceJson } from "../src/api/answers.ts";
 import type { Detail } from "../src/api/live_messages.ts";
@@ -43,6 +44,7 @@ export function ServiceDetail({ state, id }: { state: State; id: string }) {
           ["Destination", <bdi key="destination">{destination}</bdi>],
           ["Exposed", ORIGINS[service.origin]],
           ["Peer", <Peer key="peer" service={service} />],
+          ...registrationFacts(service),
           [
             "Connections",
             `${countText(connections.open)} open, ${countText(connections.total)} in all, ` +
@@ -78,6 +80,19 @@ function Peer({ service: { peer } }: { service: ServiceJson }) {
       <bdi>{peer.address}</bdi>, <bdi>{peer.principal ?? "unknown"}</bdi>
     </>
   );
+}
+
+/** Only with an integration: most connectors have none. */
+function registrationFacts({ registration }: ServiceJson): [string, ComponentChildren][] {
+  if (registration === undefined) return [];
+  const { scheduler, name, state, message } = registration;
+  return [[
+    "Registration",
+    <bdi key="registration">
+      {state}, {name} in {scheduler}
+      {message !== undefined && `: ${message}`}
+    </bdi>,
+  ]];
 }
 
 function LastError({ service, now }: { service: ServiceJson; now: number }) {

@@ -28,7 +28,10 @@ const peer = z.object({
 
 /** What a scheduler knows of a service that listens here. */
 const registration = z.object({
-  scheduler: z.string().meta({ description: "as --integration names it", examples: ["kubernetes"] }),
+  scheduler: z.string().meta({
+    description: "as --integration names it",
+    examples: ["kubernetes"],
+  }),
   name: z.string().meta({ description: "what the service is called there" }),
   state: z.enum(["registered", "pending", "refused", "moved"]),
   message: z.string().optional().meta({ description: "why it is not registered, in words" }),

@@ -167,7 +167,8 @@ function nameOf(peers: readonly PeerReport[]): NamedPeer[] {
 function serviceFamilies(
   counts: ReturnType<MetricSources["connector"]["serviceCounts"]>,
 ): Family[] {
-  const values = Object.entries(counts).flatMap(([origin, statuses]) =>
+  const { registrations, ...origins } = counts;
+  const values = Object.entries(origins).flatMap(([origin, statuses]) =>
     Object.entries(statuses).map(([status, count]): [Labels, number] => [{ origin, status }, count])
   );
   return [
@@ -175,6 +176,11 @@ function serviceFamilies(
       "connector_services",
       "Services that were exposed here (own) or by peers (peer), by status.",
       values,
+    ),
+    gauge(
+      "connector_registrations",
+      "Services that listen here, by where they stand with the scheduler of --integration.",
+      Object.entries(registrations).map(([state, count]) => [{ state }, count]),
     ),
   ];
 }

@@ -14,7 +14,7 @@ export interface Forwarding {
 
 const WANTED = "want PORT:HOST:PORT, as 12000:localhost:8080, or ADDRESS:PORT:HOST:PORT";
 /** The address, in brackets if it is IPv6, and the port to listen on; then the destination. */
-const FORWARDING = /^(?:(\[[^\]]*\]|[^:[\]]+):)?(\d{1,5}):((?:\[[^\]]*\]|[^:[\]]+):\d{1,5})$/;
+const FORWARDING = /^(?:(\[[^\]]*\]|[^:[\]]+):)?(\d{1,5}):((?:\[[^\]]*\]|[^:[\]]+):[\w-]+)$/;
 
 /** Reads it. @throws {UsageError} saying what was wanted. */
 export function parseForwarding(text: string): Forwarding {
@@ -28,7 +28,11 @@ export function parseForwarding(text: string): Forwarding {
   if (sourceAddr !== undefined && !isIpv4(sourceAddr) && !isIpv6(sourceAddr)) {
     throw unfit(`"${bind}" is not an IP address, `);
   }
-  return { sourceAddr, sourcePort, destination: readAddress(destination, { as: text }) };
+  return {
+    sourceAddr,
+    sourcePort,
+    destination: readAddress(destination, { as: text, labels: true }),
+  };
 }
 
 /** Reads the address of the other connector. @throws {UsageError} */
@@ -41,9 +45,12 @@ export function parsePeer(text: string | undefined): string {
   return formatAddress(readAddress(text, { as: `--to ${text}` }));
 }
 
-function readAddress(text: string, { as }: { as: string }): Address {
+function readAddress(
+  text: string,
+  { as, labels = false }: { as: string; labels?: boolean },
+): Address {
   try {
-    return parseAddress(text);
+    return parseAddress(text, { labels });
   } catch (error) {
     if (error instanceof ConnectorError) {
       throw new UsageError(`Cannot use "${as}": ${error.message}`);

@@ -59,7 +59,7 @@ function countsOf({ connections }: AnyServiceJson): string[] {
 
 /** Everything that is known of a service, a line each. */
 export function serviceDetails(service: AnyServiceJson, now: Date): string {
-  const { connections, peer, origin } = service;
+  const { connections, peer, origin, registration } = service;
   const lines: [head: string, text: string | undefined][] = [
     ["name", service.name],
     ["id", service.id],
@@ -70,6 +70,7 @@ export function serviceDetails(service: AnyServiceJson, now: Date): string {
     ["destination", service.destination_addr],
     ["connector", service.remote_connector_addr],
     ["peer", peer && `${peer.address}${peer.principal ? ` (${peer.principal})` : ""}`],
+    ["registration", registration && registrationText(registration)],
     [
       "connections",
       connections &&
@@ -131,6 +132,13 @@ function statusText(
   const retry = seconds > 0 ? `; tried again in ${seconds} s` : "";
   const time = since === undefined ? "" : ` for ${ago(since, now)}`;
   return `${status.toLowerCase()}${time}${reason}${retry}`;
+}
+
+/** Where it stands with the scheduler. */
+function registrationText(
+  { scheduler, name, state, message }: NonNullable<AnyServiceJson["registration"]>,
+): string {
+  return `${state}, "${name}" in ${scheduler}${message === undefined ? "" : `: ${message}`}`;
 }
 
 function placeOf({ source_addr: address, source_port: port }: AnyServiceJson): string {

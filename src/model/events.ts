@@ -8,8 +8,8 @@ import type { PeerInfo } from "./peer_identity.ts";
 import type { Service, ServiceStatus, Side } from "./service.ts";
 
 /**
- * What has removed a service: the user of this connector, another configuration file, its peer, the policy, another service in its place, or its link,
- * which was lost for too long or will not come back.
+ * What has removed a service: the user of this connector, another configuration file, its peer, the policy, another service
+ * in its place, or its link, which was lost for too long or will not come back.
  */
 export type Remover = "user" | "configuration" | "peer" | "policy" | "replaced" | "link";
 

@@ -58,8 +58,10 @@ export type ServiceStatus = "pending" | "complete" | "error";
 /** Where a service comes from: REST or gRPC, the configuration file, or a peer that has exposed it here. */
 export type ServiceOrigin = "api" | "file" | "peer";
 
-/** How many services there are of each origin and status. */
-export type ServiceCounts = Record<"own" | "peer", Record<ServiceStatus, number>>;
+/** How many services there are of each origin and status, and how many stand where with the scheduler. */
+export interface ServiceCounts extends Record<"own" | "peer", Record<ServiceStatus, number>> {
+  registrations: Record<RegistrationState, number>;
+}
 
 /** What was counted of a service's connections, on this side, since it was taken up. */
 export interface ConnectionStats {

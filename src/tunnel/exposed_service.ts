@@ -9,6 +9,7 @@ import type { PeerInfo } from "../model/peer_identity.ts";
 import { principalOf } from "../model/principal.ts";
 import { DENIED_BACKOFF, RETRY_BACKOFF, waitMs } from "../retry.ts";
 import type {
+  Registration,
   Service,
   ServiceReport,
   ServiceRequest,
@@ -156,6 +157,11 @@ export class ExposedService {
   /** The status that a user reads. */
   get status(): ServiceStatus {
     return statusOf(this.state, this.#exposure.registration);
+  }
+
+  /** Where it stands with the scheduler. */
+  get registration(): Registration | undefined {
+    return this.#exposure.registration;
   }
 
   /** What is true of it now. */

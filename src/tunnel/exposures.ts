@@ -187,15 +187,20 @@ export class Exposures {
     return [...this.#own.values(), ...others].map((each) => each.report());
   }
 
-  /** How many there are of each status: those that were exposed here, and those of peers. */
+  /** How many there are of each status, those that were exposed here and those of peers, and how many are registered. */
   counts(): ServiceCounts {
     const counts = {
       own: { pending: 0, complete: 0, error: 0 },
       peer: { pending: 0, complete: 0, error: 0 },
+      registrations: { registered: 0, pending: 0, refused: 0, moved: 0 },
     };
-    for (const { status } of this.#own.values()) counts.own[status] += 1;
-    for (const [id, { status }] of this.#peers) {
+    for (const { status, registration } of this.#own.values()) {
+      counts.own[status] += 1;
+      if (registration) counts.registrations[registration.state] += 1;
+    }
+    for (const [id, { status, registration }] of this.#peers) {
       if (!this.#own.has(id)) counts.peer[status] += 1;
+      if (registration) counts.registrations[registration.state] += 1;
     }
     return counts;
   }

@@ -61,6 +61,19 @@ Deno.test("what was carried, refused and dialled is in the numbers of both sides
   strictEqual(there.get(`connector_connections_total{side="ingress"}`), 2);
 });
 
+Deno.test("services are counted by where they stand with the scheduler", async () => {
+  await using pair = await startPair();
+  using metrics = metricsOf(pair.remote);
+  const registered = `connector_registrations{state="registered"}`;
+  await exposeThrough(pair, { type: "local", destination: freePort() });
+  strictEqual((await read(metrics)).get(registered), 0);
+  for (const { id } of pair.remote.connector.list()) {
+    const registration = { scheduler: "kubernetes", name: "web", state: "registered" } as const;
+    pair.remote.connector.register(id, registration);
+  }
+  strictEqual((await read(metrics)).get(registered), 1);
+});
+
 Deno.test("the round trip of a native link is measured once a ping was answered", async () => {
   await using pair = await startPair();
   await exposeThrough(pair, { type: "local", destination: freePort() });

@@ -54,7 +54,7 @@ Deno.test("schemathesis: every answer is one that the document has, whatever is 
     cwd: folder.file(""),
   });
   strictEqual(code, 0, stdout + stderr);
-  match(stdout, /Tested: 7\b/);
+  match(stdout, /Tested: 8\b/);
 });
 
 Deno.test("openapi-typescript: a generated client lists services", async () => {

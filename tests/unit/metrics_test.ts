@@ -24,7 +24,11 @@ function sources(
       dials: newDialTimes(),
       visitorsWaiting: 0,
       policyRefusals: { expose: 0, connect: 0, dial: 0 },
-      serviceCounts: () => ({ own: { ...NOTHING }, peer: { ...NOTHING } }),
+      serviceCounts: () => ({
+        own: { ...NOTHING },
+        peer: { ...NOTHING },
+        registrations: { registered: 0, pending: 0, refused: 0, moved: 0 },
+      }),
       peers: () => peers,
     },
     build: { version: "1.2.3", commit: "abc" },
@@ -74,6 +78,9 @@ Deno.test("every number that has fixed labels is there from the start, and zero"
     for (const status of ["pending", "complete", "error"]) {
       strictEqual(found.get(`connector_services{origin="${origin}",status="${status}"}`), 0);
     }
+  }
+  for (const state of ["registered", "pending", "refused", "moved"]) {
+    strictEqual(found.get(`connector_registrations{state="${state}"}`), 0);
   }
   for (const action of ["expose", "connect", "dial"]) {
     strictEqual(found.get(`connector_policy_refusals_total{action="${action}"}`), 0);

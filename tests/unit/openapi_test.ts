@@ -19,6 +19,9 @@ const FULL: ServiceReport = {
   message: "why",
   lastError: { message: "what", at: new Date() },
   retryAt: new Date(),
+  takenUpAt: new Date(),
+  claimKey: "k",
+  registration: { scheduler: "kubernetes", name: "web", state: "refused", message: "why" },
   connections: {
     ...reportNumber(1).connections,
     lastClose: "both sides finished",
@@ -89,15 +92,17 @@ for (
 }
 
 Deno.test("every address that the API takes fits the document's pattern", () => {
-  const { destination_addr: schema } = exposeBody.shape;
+  const { destination_addr: destination, remote_connector_addr: peer } = exposeBody.shape;
   const label = fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9_-]{0,10}$/);
   const host = fc.oneof(
     fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join(".")),
     fc.ipV4(),
     fc.ipV6().map((ip) => `[${ip}]`),
   );
-  fc.assert(fc.property(host, fc.nat(70_000), fc.constantFrom("", "."), (host, port, dot) => {
+  const port = fc.oneof(fc.nat(70_000).map(String), label);
+  fc.assert(fc.property(host, port, fc.constantFrom("", "."), (host, port, dot) => {
     const text = `${host}${host.startsWith("[") ? "" : dot}:${port}`;
-    strictEqual(schema.safeParse(text).success, isAddress(text), text);
+    strictEqual(peer.safeParse(text).success, isAddress(text), text);
+    strictEqual(destination.safeParse(text).success, isAddress(text, { labels: true }), text);
   }));
 });

@@ -253,8 +253,21 @@ Deno.test("status counts services, and exits with 3 while one is not complete, w
     one.stdout,
     /^name: +web\nid: +\S{36}\ntype: +local\norigin: +the API\nstatus: +complete for \d s\n/,
   );
+  ok(!one.stdout.includes("registration"));
   strictEqual((await api.run(["status", "2222"])).code, 3);
   strictEqual(JSON.parse((await api.run(["status", "bad", "--json"])).stdout).status, "ERROR");
+});
+
+Deno.test("status of a service says where it stands with the scheduler", async () => {
+  const registration = {
+    scheduler: "kubernetes",
+    name: "web",
+    state: "refused",
+    message: "the name is taken",
+  } as const;
+  await using api = await startApi({ services: [service("web", { registration })] });
+  const { stdout } = await api.run(["status", "web"]);
+  match(stdout, /\nregistration: +refused, "web" in kubernetes: the name is taken\n/);
 });
 
 Deno.test("status --watch shows what has changed, until it is told to end", async () => {
@@ -414,6 +427,11 @@ Deno.test("forwardings are read as ssh has them", () => {
     sourceAddr: "::1",
     sourcePort: 1,
     destination: { host: "fd00::1", port: 2 },
+  });
+  deepStrictEqual(parseForwarding("12000:shop.web.server:http"), {
+    sourceAddr: undefined,
+    sourcePort: 12_000,
+    destination: { host: "shop.web.server", port: 0, portLabel: "http" },
   });
 });
 
