@@ -2,16 +2,16 @@
 // request to elsewhere, and whatever axe-core finds.
 
 import { deepStrictEqual } from "node:assert/strict";
-import axe from "npm:axe-core@4.14.1";
-import {
-  type Browser,
-  type BrowserContextOptions,
-  chromium,
-  type Page,
-} from "npm:playwright-core@1.65.1";
+import { createRequire } from "node:module";
+import type { Axe, BrowserOptions, Page, Playwright } from "./browser_types.ts";
 
 export type { Page };
 
+/**
+ * The browser's driver and axe-core, which npm installs beside package.json: whatever is in deno.lock, everybody's first
+ * start would fetch.
+ */
+const PACKAGES = new URL("browser/package.json", import.meta.url);
 /** Where Debian puts it. */
 const EXECUTABLE = "/usr/bin/chromium";
 /** How long anything may take to show, in milliseconds: the machine may be busy with other tests. */
@@ -31,7 +31,7 @@ export interface TestPage extends AsyncDisposable {
 }
 
 /** What may differ about a page. */
-export interface PageOptions extends Pick<BrowserContextOptions, "viewport" | "colorScheme"> {
+export interface PageOptions extends Pick<BrowserOptions, "viewport" | "colorScheme"> {
   /** Errors that the browser may write, because a test provokes them. Default: none. */
   mayLog?: RegExp;
 }
@@ -41,7 +41,8 @@ export async function openPage(
   url: string,
   { mayLog, ...options }: PageOptions = {},
 ): Promise<TestPage> {
-  const browser: Browser = await chromium.launch({
+  const { chromium } = installed<Playwright>("playwright-core");
+  const browser = await chromium.launch({
     executablePath: EXECUTABLE,
     // It has no sandbox for root, as in a container.
     args: Deno.uid() === 0 ? ["--no-sandbox"] : [],
@@ -56,7 +57,7 @@ export async function openPage(
     });
     context.setDefaultTimeout(TIMEOUT_MS);
     // This way in is not the page's own: its policy does not hold for it.
-    await context.addInitScript(axe.source);
+    await context.addInitScript(installed<Axe>("axe-core").source);
     const watch = (page: Page) => {
       page.on("console", (message) => {
         const text = message.text();
@@ -82,7 +83,7 @@ export async function openPage(
       async checkAccess() {
         const found = await page.evaluate(async (rules) => {
           // What was added before the page.
-          const { axe } = globalThis as unknown as { axe: typeof import("npm:axe-core@4.14.1") };
+          const { axe } = globalThis as unknown as { axe: Axe };
           const { violations } = await axe.run({ runOnly: rules });
           return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html)}`);
         }, RULES);
@@ -100,5 +101,14 @@ export async function openPage(
   } catch (error) {
     await browser.close();
     throw error;
+  }
+}
+
+/** A package. @throws when it is not installed, saying how it is. */
+function installed<Package>(name: string): Package {
+  try {
+    return createRequire(PACKAGES)(name);
+  } catch (cause) {
+    throw new Error(`${name} is missing: run npm ci --prefix tests/programs/browser`, { cause });
   }
 }

@@ -1,7 +1,7 @@
 // The README's first command in a fresh clone with an empty home, on a pipe and on a terminal: it says within a moment
 // what it fetches, and prints nothing else but the demo. It fetches packages from npm.
 
-import { match, strictEqual } from "node:assert/strict";
+import { match, ok, strictEqual } from "node:assert/strict";
 import * as path from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { runProgram } from "../support/child.ts";
@@ -14,9 +14,12 @@ const NETWORK = /cert|_proxy$|^npm_config_/i;
 /** How long a slow line may take, in milliseconds. */
 const LIMIT_MS = 300_000;
 
-/** What Deno prints of its own: which package it fetches, with a bar when that takes long, and which task it starts. */
-const DOWNLOAD = /^(Download (https?:\/\/\S+$|[▰▱])| *(npm:|https?:\/\/)\S+$)/;
+/** What Deno prints of its own: which package it fetches, how far it is when that takes long, and which task it starts. */
+const DOWNLOAD =
+  /^(Download (https?:\/\/\S+$|[▰▱])| *(npm:|https?:\/\/)\S+( [\d.]+[KM]?iB\/[\d.]+[KM]?iB)?$)/;
 const TASK = /^Task demo deno run .*scripts\/demo\.ts /;
+/** What the README means by 7 MB of packages: so many bytes on disk, with some room. */
+const MAX_PACKAGE_BYTES = 40e6;
 /** Lines of the demo: steps, commands, answers, and what is empty. */
 const DEMO = /^(\d\. | {3}|Every answer was right\.$|$)/;
 
@@ -67,5 +70,17 @@ for (const terminal of [false, true]) {
     match(lines[0] ?? "", DOWNLOAD);
     const strange = lines.filter((line) => ![DOWNLOAD, TASK, DEMO].some((form) => form.test(line)));
     strictEqual(strange.join("\n"), "");
+    const bytes = await sizeOf(path.join(env.HOME, ".cache", "deno", "npm"));
+    ok(bytes > 1e6 && bytes < MAX_PACKAGE_BYTES, `${bytes} bytes of packages`);
   });
+}
+
+/** The bytes of all files below a folder. */
+async function sizeOf(folder: string): Promise<number> {
+  let bytes = 0;
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const each = path.join(folder, name);
+    bytes += isDirectory ? await sizeOf(each) : (await Deno.stat(each)).size;
+  }
+  return bytes;
 }
