@@ -70,9 +70,7 @@ const TYPED: readonly Typed[] = [
   { ...HELP, args: [], code: 2, stream: "stderr" },
   { ...HELP, args: ["--help"] },
   { ...HELP, args: ["help", "run"] },
-  ...[
-    ...["run", "forward", "expose", "list", "generate-certs", "health", "completion"],
-  ].map((command) => ({
+  ...["run", "forward", "generate-certs", "health", "completion"].map((command) => ({
     ...HELP,
     args: [command, "--help"],
   })),
