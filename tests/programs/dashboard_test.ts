@@ -8,8 +8,10 @@ import {
   spawnConnector,
   untilComplete,
 } from "../support/processes.ts";
+import { serveDashboard } from "../support/live_events.ts";
 import { leafIdOf, makePki, pemOf, writeTls } from "../support/mtls.ts";
-import { freePort, serveTcp, until, writeAll } from "../support/world.ts";
+import { reportNumber } from "../support/rest_server.ts";
+import { freePort, serveTcp, startConnector, until, writeAll } from "../support/world.ts";
 import { delay } from "../../src/delay.ts";
 import { openPage, type Page } from "./browser.ts";
 import { tempFolder } from "./tunnels.ts";
@@ -206,6 +208,27 @@ services:
   await row.getByText("exposed by a peer, on this connector").waitFor();
   await row.getByText(`port ${port} here`).waitFor();
   await row.getByText(/^127\.0\.0\.1:9 from 127\.0\.0\.1:\d+$/).waitFor();
+});
+
+Deno.test("it is shown where a service stands with the scheduler", async () => {
+  await using near = await startConnector();
+  const registration = {
+    scheduler: "kubernetes",
+    name: "web",
+    state: "refused",
+    message: "the name is taken",
+  } as const;
+  const services = [{ ...reportNumber(12_000), name: "web", registration }];
+  await using served = await serveDashboard(near, { services });
+  await using browser = await openPage(`http://127.0.0.1:${served.rest.port}`, {
+    // The connections of a service that only the list has.
+    mayLog: /status of 404/,
+  });
+  const { page } = browser;
+  await page.getByRole("link", { name: "Services", exact: true }).click();
+  await page.getByRole("link", { name: "web", exact: true }).click();
+  await page.getByText("refused, web in kubernetes: the name is taken").waitFor();
+  await browser.checkAccess();
 });
 
 Deno.test("a service is exposed and removed by keyboard, with the API's own words where it is wrong", async () => {
