@@ -31,6 +31,10 @@ const MAX_TOKEN_FILE_BYTES = 256 * 1024;
 /** Lines of an answer in words that are shown, and characters of each. */
 const MAX_LINES = 20;
 const MAX_LINE_LENGTH = 1000;
+/** An id is printed as it is, and is a part of a path: a UUID, or at least nothing that steers a terminal. */
+const id = z.string().regex(/^[\w.:-]{1,100}$/);
+/** A service, as it is read. */
+const shownService = anyService.extend({ id });
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -91,19 +95,19 @@ export class ApiClient {
   /** Every service. @throws {ConnectorError} */
   async list(): Promise<AnyServiceJson[]> {
     const { text } = await this.#ask("GET", "/list");
-    return this.#parse(z.array(anyService), text);
+    return this.#parse(z.array(shownService), () => JSON.parse(text));
   }
 
   /** Which options are in force. @throws {ConnectorError} */
   async config(): Promise<ConfigJson> {
     const { text } = await this.#ask("GET", "/config");
-    return this.#parse(config, text);
+    return this.#parse(config, () => JSON.parse(text));
   }
 
   /** One service. @throws {ConnectorError} */
   async get(id: string): Promise<AnyServiceJson> {
     const { text } = await this.#ask("GET", `/expose/${encodeURIComponent(id)}`);
-    return this.#parse(anyService, text);
+    return this.#parse(shownService, () => JSON.parse(text));
   }
 
   /**
@@ -117,7 +121,7 @@ export class ApiClient {
       body: JSON.stringify(request),
       timeoutMs: TIMEOUT_MS + waitMs,
     });
-    return text;
+    return this.#parse(id, () => text.trim());
   }
 
   /** Removes a service. @throws {ConnectorError} */
@@ -173,9 +177,9 @@ export class ApiClient {
     return socketPath === undefined ? url.origin : `unix:${socketPath}`;
   }
 
-  #parse<T>(schema: z.ZodType<T>, text: string): T {
+  #parse<T>(schema: z.ZodType<T>, read: () => unknown): T {
     try {
-      return schema.parse(JSON.parse(text));
+      return schema.parse(read());
     } catch (cause) {
       throw new ConnectorError(
         "internal",

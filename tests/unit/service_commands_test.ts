@@ -387,6 +387,23 @@ Deno.test("what does not answer as a connector is named", async () => {
   }
 });
 
+Deno.test("an id that would steer the terminal, or is a page of something else, is no answer", async () => {
+  const steering = {
+    ...serviceToJson(service("web", { status: "pending" })),
+    id: "\u001b]0;title\u0007",
+  };
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    ({ method }) => method === "POST" ? new Response("<html>") : Response.json([steering]),
+  );
+  const expose = ["expose", "local", "1:h:2", "--to", "s:1"];
+  for (const args of [["list"], ["status"], ["remove", "web"], ["wait", "--for", "0s"], expose]) {
+    const outcome = await run([...args, "--api", `http://127.0.0.1:${server.addr.port}`]);
+    deepStrictEqual([outcome.code, outcome.stdout], [1, ""], args[0]);
+    match(outcome.stderr, /^error: Cannot read the answer at /, args[0]);
+  }
+});
+
 const USAGE: [what: string, args: string[], error: RegExp][] = [
   ["no destination", ["expose", "local", "12000:8080", "--to", "s:1"], /want PORT:HOST:PORT/],
   ["port 0", ["expose", "local", "0:localhost:8080", "--to", "s:1"], /"0" is not a port/],
