@@ -92,9 +92,11 @@ export class ApiClient {
     return new ApiClient(place, { token, root, pair });
   }
 
-  /** Every service. @throws {ConnectorError} */
-  async list(): Promise<AnyServiceJson[]> {
-    const { text } = await this.#ask("GET", "/list");
+  /** Every service, in so many milliseconds at most. @throws {ConnectorError} */
+  async list({ timeoutMs = TIMEOUT_MS }: { timeoutMs?: number } = {}): Promise<AnyServiceJson[]> {
+    const { text } = await this.#ask("GET", "/list", {
+      timeoutMs: Math.min(timeoutMs, TIMEOUT_MS),
+    });
     return this.#parse(z.array(shownService), () => JSON.parse(text));
   }
 
@@ -159,7 +161,7 @@ export class ApiClient {
         `Cannot reach the API at ${this.#name}: ${reasonFor(url, text) ?? reasonOf(error)}`,
         {
           cause: error,
-          hint: protocol === "https:" && /certificate/i.test(text)
+          hint: protocol === "https:" && this.#root === undefined && /certificate/i.test(text)
             ? "Give the root that the connector runs with: --cacert"
             : "Is the connector running, and is its API there? Give another place with --api",
         },
@@ -273,7 +275,8 @@ function errorOf(
     ? text.trim().split("\n").slice(0, MAX_LINES).map((line) => plainText(line, MAX_LINE_LENGTH))
     : [];
   const message = lines.join("\n") || `The API at ${name} answered ${status}`;
-  if (status === 504) return new NotReadyError(message);
+  // In words it is the connector's: a proxy that had no answer sends a page.
+  if (status === 504 && lines.length > 0) return new NotReadyError(message);
   const hint = status === 401
     ? "Give a token with --api-token-file"
     // There are other reasons, which its own words tell.

@@ -38,6 +38,8 @@ export const EXIT_NOT_READY = 3;
 /** Between two looks, in milliseconds: while somebody watches, and while a script waits. */
 const WATCH_MS = 1000;
 const WAIT_MS = 250;
+/** How long the last look may take when the time for waiting is over, in milliseconds. */
+const LAST_LOOK_MS = 2000;
 /** The longest that may be waited for, in milliseconds: what the API lets a request wait. */
 const MAX_WAIT_MS = 300_000;
 /** How long `connector wait` waits unless it is told, in milliseconds. */
@@ -201,11 +203,11 @@ function waitCommand({ io }: Context): Command {
       const end = performance.now() + readDuration(settings.for ?? DEFAULT_FOR, "--for");
       const client = await open(settings, io);
       for (;;) {
-        const late = performance.now() >= end;
-        const all = await client.list().catch((error) => {
+        const timeoutMs = Math.max(end - performance.now(), LAST_LOOK_MS);
+        const all = await client.list({ timeoutMs }).catch((error) => {
           // It may be about to start.
           const away = error instanceof ConnectorError && error.code === "unavailable";
-          if (late || !away) throw error;
+          if (!away || performance.now() >= end) throw error;
         });
         if (all !== undefined) {
           const services = findServices(all, wanted);
@@ -217,7 +219,7 @@ function waitCommand({ io }: Context): Command {
             ];
             return io.stdout(`${count} ${are} complete\n`);
           }
-          if (late) {
+          if (performance.now() >= end) {
             const lines = unreadyLines(services, new Date()).trimEnd();
             throw new NotReadyError(`Not every service is complete:\n${lines}`);
           }

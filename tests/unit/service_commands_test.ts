@@ -385,6 +385,14 @@ Deno.test("what does not answer as a connector is named", async () => {
     );
     match((await list(server.port)).stderr, /^error: The API at .* answered 502\n$/);
   }
+  {
+    await using server = answering(
+      "HTTP/1.1 504 Late\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n<h1>",
+    );
+    const { code, stderr } = await list(server.port);
+    strictEqual(code, 1, "a proxy is late, not a service");
+    match(stderr, /^error: The API at .* answered 504\n$/);
+  }
 });
 
 Deno.test("an id that would steer the terminal, or is a page of something else, is no answer", async () => {
