@@ -1,4 +1,4 @@
-// `connector forward` at work: one service of a connector of its own, and what is shown of it. On a terminal that is one
+// `connector forward` at work: one service of a connector of its own, and what is shown of it. On a terminal that is a
 // line that changes; elsewhere a line for each change.
 
 import { getLogger } from "@logtape/logtape";
@@ -6,16 +6,19 @@ import { assemble, type RunningConnector } from "../assemble.ts";
 import { delay } from "../delay.ts";
 import { configureLogging } from "../log.ts";
 import { ConnectorError } from "../model/errors.ts";
+import type { ServiceReport } from "../model/service.ts";
 import { PROXY_VARIABLES } from "../proxies.ts";
 import { writeOut } from "./output.ts";
 import type { ForwardOptions } from "./forward.ts";
-import { forwardLine, type Traffic } from "./forward_texts.ts";
+import { stateText, statusLine, totalsText, type Traffic, wayText } from "./forward_texts.ts";
 import { type StopRequests, stopSignals } from "./stop_signals.ts";
 
 /** Between two looks, in milliseconds. */
 const LOOK_MS = 500;
 /** Begins the line anew. ECMA-48. */
 const CLEAR_LINE = "\r\x1b[K";
+/** Columns of a terminal that does not know how many it has. */
+const UNKNOWN_COLUMNS = 80;
 
 /** Forwards until a signal asks it to end. Resolves with the exit code. @throws {ConnectorError} when it cannot. */
 export async function runForward(options: ForwardOptions): Promise<number> {
@@ -47,36 +50,52 @@ async function forward({ request, connector }: ForwardOptions, stop: StopRequest
 
 /** Shows how it goes until it ends, and what there was in all. */
 async function show({ connector }: RunningConnector, signal: AbortSignal): Promise<void> {
-  const isTerminal = Deno.stdout.isTerminal();
-  let before: Traffic | undefined;
-  let shown = "";
-  for (;;) {
+  const look = () => {
     const [service] = connector.list();
     if (service === undefined) throw new TypeError("it is exposed until its connector ends");
-    const { connections: { open, total, bytesIn, bytesOut } } = service;
+    return service;
+  };
+  const isTerminal = Deno.stdout.isTerminal();
+  await (isTerminal ? showLine(look, signal) : showChanges(look, signal));
+  const service = look();
+  const { total, open } = service.connections;
+  const start = isTerminal ? CLEAR_LINE : `${wayText(service)} | `;
+  try {
+    writeOut(`${start}${totalsText(service)}\n${endText(total, open)}\n`);
+  } catch {
+    // It may end because its terminal was closed.
+  }
+}
+
+/** On a terminal: where it leads, and below it a line that changes. */
+async function showLine(look: () => ServiceReport, signal: AbortSignal): Promise<void> {
+  writeOut(`${wayText(look())}\n`);
+  let before: Traffic | undefined;
+  while (!signal.aborted) {
+    const service = look();
+    const { bytesIn, bytesOut } = service.connections;
     const now = { at: performance.now(), bytesIn, bytesOut };
-    const ended = signal.aborted;
-    const line = forwardLine(service, {
-      rates: isTerminal && !ended ? before && { before, now } : undefined,
-      counts: isTerminal || ended,
+    const line = statusLine(service, {
+      rates: before && { before, now },
       now: new Date(),
+      columns: Deno.consoleSize().columns || UNKNOWN_COLUMNS,
     });
     before = now;
-    if (isTerminal) writeOut(`${CLEAR_LINE}${clip(line)}${ended ? "\n" : ""}`);
-    else if (line !== shown) writeOut(`${line}\n`);
-    shown = line;
-    if (ended) {
-      return writeOut(`${endText(total, open)}
-`);
-    }
+    writeOut(`${CLEAR_LINE}${line}`);
     await delay(LOOK_MS, { signal });
   }
 }
 
-/** A line that is longer than the terminal would stay when it is cleared. */
-function clip(line: string): string {
-  const { columns } = Deno.consoleSize();
-  return columns > 1 ? line.slice(0, columns - 1) : line;
+/** Elsewhere: a line for each change. */
+async function showChanges(look: () => ServiceReport, signal: AbortSignal): Promise<void> {
+  let shown: string | undefined;
+  while (!signal.aborted) {
+    const service = look();
+    const state = stateText(service);
+    if (state !== shown) writeOut(`${wayText(service)} | ${state}\n`);
+    shown = state;
+    await delay(LOOK_MS, { signal });
+  }
 }
 
 function endText(total: number, open: number): string {

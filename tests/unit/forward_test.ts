@@ -2,8 +2,9 @@
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import type { ForwardOptions } from "../../src/cli/forward.ts";
-import { forwardLine } from "../../src/cli/forward_texts.ts";
+import { stateText, statusLine, totalsText, wayText } from "../../src/cli/forward_texts.ts";
 import { runCli } from "../../src/cli/program.ts";
+import type { ServiceReport } from "../../src/model/service.ts";
 import { reportNumber } from "../support/rest_server.ts";
 
 async function forward(args: string[], env: Record<string, string> = {}) {
@@ -60,37 +61,49 @@ Deno.test("a forwarding may be over mTLS, by flags and variables as those of run
   match(half.stderr, /TLS needs/);
 });
 
-Deno.test("the line says where it leads, how it stands and what passes", () => {
-  const now = new Date();
-  const service = {
-    ...reportNumber(12_000),
-    connections: { ...reportNumber(1).connections, open: 2, total: 3, bytesIn: 5000, bytesOut: 7 },
-  };
-  const rates = {
-    before: { at: 1000, bytesIn: 1000, bytesOut: 7 },
-    now: { at: 3000, bytesIn: 5000, bytesOut: 7 },
-  };
-  strictEqual(
-    forwardLine(service, { rates, counts: true, now }),
-    "port 12000 of server1:9090 -> localhost:8080 | up | 2 open, 3 in all | " +
-      "in 4.9 KiB (2.0 KiB/s) | out 7 B (0 B/s)",
-  );
-  const waiting = {
-    ...service,
-    type: "remote",
-    status: "pending",
-    message: "no link\u001b[2J",
-    retryAt: new Date(now.getTime() + 2500),
-    sourceAddr: "127.0.0.1",
-  } as const;
-  const way = "127.0.0.1 port 12000 -> localhost:8080 at server1:9090";
-  strictEqual(
-    forwardLine(waiting, { rates: undefined, counts: true, now }),
-    `${way} | no link\\u{1b}[2J (again in 3 s) | 2 open, 3 in all | in 4.9 KiB | out 7 B`,
-  );
+const NOW = new Date();
+const SERVICE = {
+  ...reportNumber(12_000),
+  connections: { ...reportNumber(1).connections, open: 2, total: 3, bytesIn: 5000, bytesOut: 7 },
+};
+const RATES = {
+  before: { at: 1000, bytesIn: 1000, bytesOut: 7 },
+  now: { at: 3000, bytesIn: 5000, bytesOut: 7 },
+};
+const WAITING = {
+  ...SERVICE,
+  type: "remote",
+  status: "pending",
+  message: "no link\u001b[2J",
+  retryAt: new Date(NOW.getTime() + 2500),
+  sourceAddr: "127.0.0.1",
+} as const;
+
+Deno.test("it is said where a forwarding leads, and how it stands", () => {
+  strictEqual(wayText(SERVICE), "port 12000 of server1:9090 -> localhost:8080");
+  strictEqual(wayText(WAITING), "127.0.0.1 port 12000 -> localhost:8080 at server1:9090");
+  strictEqual(stateText(SERVICE), "up");
   // A line for each change has no countdown.
+  strictEqual(stateText(WAITING), "no link\\u{1b}[2J");
+  strictEqual(totalsText(SERVICE), "up | 2 open, 3 in all | in 4.9 KiB | out 7 B");
+});
+
+Deno.test("the line of a terminal has the link, connections, bytes and rates, also with 80 columns", () => {
+  const line = (columns: number, service: ServiceReport = SERVICE) =>
+    statusLine(service, { rates: RATES, now: NOW, columns });
+  strictEqual(line(80), "up | 2 open, 3 in all | in 4.9 KiB (2.0 KiB/s) | out 7 B (0 B/s)");
+  strictEqual(line(40), "up | 2 open | in 2.0 KiB/s | out 0 B/s");
+  strictEqual(line(20), "up | 2 open | in 2.");
   strictEqual(
-    forwardLine(waiting, { rates: undefined, counts: false, now }),
-    `${way} | no link\\u{1b}[2J`,
+    line(80, WAITING),
+    "no link\\u{1b}[2J (again in 3 s) | 2 open | in 2.0 KiB/s | out 0 B/s",
   );
+  const first = statusLine(SERVICE, { rates: undefined, now: NOW, columns: 80 });
+  strictEqual(first, "up | 2 open, 3 in all | in 4.9 KiB | out 7 B");
+});
+
+Deno.test("a reason of wide characters does not wrap, and none is cut in two", () => {
+  const service = { ...WAITING, message: "\u{1f680}".repeat(30) };
+  const line = statusLine(service, { rates: undefined, now: NOW, columns: 40 });
+  strictEqual(line, "\u{1f680}".repeat(19));
 });

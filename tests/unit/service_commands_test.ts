@@ -407,8 +407,8 @@ Deno.test("an id that would steer the terminal, or is a page of something else, 
   const expose = ["expose", "local", "1:h:2", "--to", "s:1"];
   for (const args of [["list"], ["status"], ["remove", "web"], ["wait", "--for", "0s"], expose]) {
     const outcome = await run([...args, "--api", `http://127.0.0.1:${server.addr.port}`]);
-    deepStrictEqual([outcome.code, outcome.stdout], [1, ""], args[0]);
-    match(outcome.stderr, /^error: Cannot read the answer at /, args[0]);
+    deepStrictEqual([outcome.code, outcome.stdout], [1, ""], args.join(" "));
+    match(outcome.stderr, /^error: Cannot read the answer at /, args.join(" "));
   }
 });
 

@@ -63,18 +63,19 @@ Deno.test("a port that is in use here ends forward at once, with the reason", as
 });
 
 if (Deno.build.os === "linux") {
-  Deno.test("on a terminal forward shows one line, which changes", async () => {
+  Deno.test("on a terminal forward shows where it leads, and one line that changes", async () => {
     await using server = serveTcp(echo);
     await using far = await spawnConnector();
     const port = freePort();
     const { command, options } = commandLine([
       ...["forward", "local", `${port}:127.0.0.1:${server.port}`, "--to", far.address],
     ]);
-    await using terminal = new TerminalProgram(command, { ...options, columns: 200 });
-    await terminal.waitFor(/\| up \| 0 open, 0 in all \| in 0 B \(0 B\/s\) \| out 0 B/);
+    await using terminal = new TerminalProgram(command, { ...options, columns: 80 });
+    await terminal.waitFor(/ -> 127\.0\.0\.1:\d+\n/);
+    await terminal.waitFor(/up \| 0 open, 0 in all \| in 0 B \(0 B\/s\) \| out 0 B \(0 B\/s\)/);
     await roundTrip(port, { length: 2048 });
     await terminal.waitFor(/0 open, 1 in all \| in 2\.0 KiB/);
-    strictEqual(terminal.output.split("\n").length, 1, terminal.output);
+    strictEqual(terminal.output.split("\n").length, 2, terminal.output);
     terminal.type("\u0003");
     const { code } = await terminal.exited;
     strictEqual(code, 0);
