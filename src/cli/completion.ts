@@ -135,12 +135,15 @@ ${cases.join("\n")}
   fi
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
   if [ -z "$services" ] || [[ $word == -* ]]; then return; fi
-  # bash takes names apart at ":", too, and wants only what follows the last one.
+  # bash takes names apart at ":", too, and wants only what follows the last one. What it inserts is a part of the
+  # command line, so a name is quoted: a peer may have chosen it.
   local typed=\${COMP_LINE:0:\${COMP_POINT:-0}} name
   typed=\${typed##* }
   if [ -z "$typed" ]; then typed=$word; fi
   while IFS= read -r name; do
-    if [[ $name == "$typed"* ]]; then COMPREPLY+=("\${name#"\${typed%"\${typed##*:}"}"}"); fi
+    if [[ $name != "$typed"* ]]; then continue; fi
+    printf -v name %q "\${name#"\${typed%"\${typed##*:}"}"}"
+    COMPREPLY+=("$name")
   done < <("\${COMP_WORDS[0]}" list --quiet 2>/dev/null)
 }
 complete -o bashdefault -o default -F _connector connector
@@ -271,7 +274,8 @@ ${cases.join("\n")}
   }
   if (@(${withServices.join(", ")}) -contains $command -and -not $word.StartsWith('-')) {
     connector list --quiet 2>$null | Where-Object { $_.StartsWith($word) } | ForEach-Object {
-      $text = if ($_ -match '^[A-Za-z0-9_./:-]+$') { $_ } else { "'" + $_.Replace("'", "''") + "'" }
+      # PowerShell takes curly quotation marks for straight ones.
+      $text = if ($_ -match '^[A-Za-z0-9_./:-]+$') { $_ } else { "'" + ($_ -replace '[''\\u2018-\\u201b]', '$0$0') + "'" }
       [System.Management.Automation.CompletionResult]::new($text, $_, 'ParameterValue', $_)
     }
   }

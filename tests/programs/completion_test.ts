@@ -108,7 +108,7 @@ Deno.test("bash completes files for flags that take a path, and nothing for othe
 });
 
 /** A program on the PATH that is called connector, and lists these services. */
-const NAMES = ["web", "localhost:8080", "localhost:9090"];
+const NAMES = ["web", "localhost:8080", "localhost:9090", "$(id);`id`"];
 
 for (
   const [shell, ask] of [
@@ -121,7 +121,9 @@ for (
     try {
       const { stdout: script } = await runCommand(["completion", shell]);
       await Deno.writeTextFile(`${folder}/script`, script);
-      const list = `#!/bin/sh\n[ "$*" = "list --quiet" ] && printf '%s\\n' ${NAMES.join(" ")}\n`;
+      const list = `#!/bin/sh\n[ "$*" = "list --quiet" ] && printf '%s\\n' ${
+        NAMES.map((name) => `'${name}'`).join(" ")
+      }\n`;
       await Deno.writeTextFile(`${folder}/connector`, list, { mode: 0o755 });
       const offered = async (typed: string) => {
         const options = shell === "bash" ? ["--norc"] : ["--no-config"];
@@ -141,6 +143,9 @@ for (
       };
       deepStrictEqual(await offered("w"), ["web"]);
       // bash wants only what follows the colon.
+      // bash inserts what it is given as it is, fish quotes it.
+      deepStrictEqual(await offered("\\$"), shell === "bash" ? [] : ["$(id);`id`"]);
+      deepStrictEqual((await offered("")).includes("\\$\\(id\\)\\;\\`id\\`"), shell === "bash");
       deepStrictEqual(await offered("localhost:8"), [shell === "bash" ? "8080" : "localhost:8080"]);
     } finally {
       await Deno.remove(folder, { recursive: true });

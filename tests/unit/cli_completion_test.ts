@@ -53,3 +53,14 @@ Deno.test("another shell is refused with the choices", async () => {
   }
   strictEqual((await completion("tcsh")).stderr.includes("bash, zsh, fish, powershell"), true);
 });
+
+Deno.test("PowerShell cannot be led out of the quotation marks around a name", async () => {
+  const { stdout } = await completion("powershell");
+  // The pattern as PowerShell reads it, with its replacement.
+  const [, pattern = "", by = ""] = /-replace '(.*)', '(.*)'\)/.exec(stdout) ?? [];
+  const quoted = "it's \u2018; calc; \u201b".replaceAll(
+    new RegExp(pattern.replaceAll("''", "'"), "g"),
+    by.replaceAll("$0", "$$&"),
+  );
+  strictEqual(quoted, "it''s \u2018\u2018; calc; \u201b\u201b");
+});
