@@ -150,19 +150,26 @@ function statusCommand({ io, setExitCode }: Context): Command {
     async (wanted: string | undefined, settings: Common & { watch?: boolean }) => {
       const client = await open(settings, io);
       let shown: string | undefined;
-      do {
+      // Who watches is told when the connector is away, and goes on; a program is told by the exit code.
+      const away = (error: unknown): string => {
+        if (shown === undefined || settings.json || !isAway(error)) throw error;
+        setExitCode(EXIT_NOT_READY);
+        return `${error.message}\n`;
+      };
+      const look = async (): Promise<string> => {
         const all = await client.list();
         const services = wanted === undefined ? all : [findService(all, wanted)];
-        const text = settings.json
-          ? jsonText(wanted === undefined ? services : services[0])
-          : wanted === undefined
-          ? statusOverview(services, new Date())
-          : services.map((each) => serviceDetails(each, new Date())).join("");
+        setExitCode(services.every(isReady) ? 0 : EXIT_NOT_READY);
+        if (settings.json) return jsonText(wanted === undefined ? services : services[0]);
+        if (wanted === undefined) return statusOverview(services, new Date());
+        return services.map((each) => serviceDetails(each, new Date())).join("");
+      };
+      do {
+        const text = await look().catch(away);
         // A terminal has one picture; what is read by programs, and files, have all of them.
         const clear = settings.watch && io.columns("stdout") !== undefined ? CLEAR : "";
         if (text !== shown) io.stdout(clear + text);
         shown = text;
-        setExitCode(services.every(isReady) ? 0 : EXIT_NOT_READY);
         if (settings.watch) await delay(WATCH_MS, io.signal ? { signal: io.signal } : {});
       } while (settings.watch && !io.signal?.aborted);
     },
@@ -206,8 +213,7 @@ function waitCommand({ io }: Context): Command {
         const timeoutMs = Math.max(end - performance.now(), LAST_LOOK_MS);
         const all = await client.list({ timeoutMs }).catch((error) => {
           // It may be about to start.
-          const away = error instanceof ConnectorError && error.code === "unavailable";
-          if (!away || performance.now() >= end) throw error;
+          if (!isAway(error) || performance.now() >= end) throw error;
         });
         if (all !== undefined) {
           const services = findServices(all, wanted);
@@ -249,6 +255,11 @@ function readDuration(text: string, flag: string): number {
   const ms = parseDuration(text);
   if (ms !== undefined && ms <= MAX_WAIT_MS) return ms;
   throw new UsageError(`${flag} cannot be "${text}", want a duration with its unit, from 0 to 5m`);
+}
+
+/** Whether the connector cannot be asked now. */
+function isAway(error: unknown): error is ConnectorError {
+  return error instanceof ConnectorError && error.code === "unavailable";
 }
 
 function quote(name: string): string {

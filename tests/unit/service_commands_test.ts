@@ -288,6 +288,27 @@ Deno.test("status --watch shows what has changed, until it is told to end", asyn
   ok(!shown.includes("\u001b"), "no terminal is cleared that is none");
 });
 
+Deno.test("status --watch goes on while the connector is away, and says so; with --json it ends", async () => {
+  const watch = async (...flags: string[]) => {
+    const control = new AbortController();
+    let looks = 0;
+    await using api = await startApi({
+      list: () => {
+        if (looks++ > 0) throw new ConnectorError("unavailable", "it is about to end");
+        return [service("web")];
+      },
+    });
+    return await run(["status", "--watch", "--api", api.url, ...flags], {
+      out: (text) => /about to end/.test(text) && control.abort(),
+      signal: control.signal,
+    });
+  };
+  const [people, program] = await Promise.all([watch(), watch("--json")]);
+  deepStrictEqual([people.code, people.stderr], [3, ""]);
+  match(people.stdout, /^1 service: 1 complete.*\nit is about to end\n$/);
+  deepStrictEqual([program.code, program.stderr], [1, "error: it is about to end\n"]);
+});
+
 Deno.test("remove takes names, ids and beginnings, and removes nothing unless all are found", async () => {
   const [one, two, three] = [service("one"), service("two"), service("three")];
   await using api = await startApi({ services: [one, two, three] });
