@@ -17,17 +17,15 @@ export interface StartedPlaces {
 /** Where commands look for the API unless they are told. */
 const DEFAULT_PORT = 9091;
 
-/** Three lines with their ends. */
+/** Three lines with their ends, of fewer than 80 columns with the default ports. */
 export function nextSteps(places: StartedPlaces, { colored }: { colored: boolean }): string {
   const { grpc, http, apiSocket } = places;
   const title = (text: string) => colored ? paint("title", text) : text;
   const api = http !== undefined
-    ? `REST API and dashboard at ${urlOf(http, places)}`
-    : `REST API on ${apiSocket}`;
+    ? `REST API and dashboard: ${urlOf(http, places)}`
+    : `REST API: ${apiSocket}`;
   const flags = flagsFor(places);
-  return `${title("Running.")} Other connectors dial ${
-    reachable(grpc)
-  }; ${api}. Ctrl-C ends it.\n` +
+  return `${title("Running.")} Peers dial ${reachable(grpc)}. ${api}\n` +
     `${
       title("Expose")
     } a service: connector expose local 12000:localhost:8080 --to SERVER:9090${flags}\n` +

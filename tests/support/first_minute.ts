@@ -139,7 +139,7 @@ function checkWords(text: string): void {
 }
 
 /** What `connector run` says on a terminal about what to do next. */
-const NEXT = /^(Running\. Other connectors |Expose a service: |See how it goes: )/;
+const NEXT = /^(Running\. Peers dial |Expose a service: |See how it goes: )/;
 
 function partition(lines: string[], is: (line: string) => boolean): [string[], string[]] {
   return [lines.filter(is), lines.filter((line) => !is(line))];
