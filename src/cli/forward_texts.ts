@@ -38,6 +38,22 @@ export function stateText({ status, message }: ServiceReport): string {
   return message === undefined ? "connecting" : plainText(message, MAX_LENGTH);
 }
 
+/** Tells of each look at a service why a connection has failed since the one before; a reason is told once in a row. */
+export function failureTexts(): (service: ServiceReport) => string | undefined {
+  let before = { closed: 0, failed: 0 };
+  let told: string | undefined;
+  return ({ connections: { total, open, failed, lastClose } }) => {
+    const now = { closed: total - open, failed };
+    // If others have ended in order meanwhile, the last reason may be theirs.
+    const isFailure = failed > before.failed &&
+      failed - before.failed === now.closed - before.closed;
+    before = now;
+    if (!isFailure || lastClose === undefined || lastClose === told) return undefined;
+    told = lastClose;
+    return `a connection failed: ${plainText(lastClose, MAX_LENGTH)}`;
+  };
+}
+
 /** How it stands at the end, and what has passed. */
 export function totalsText(service: ServiceReport): string {
   return [stateText(service), ...countsOf(service, undefined)].join(" | ");

@@ -10,7 +10,14 @@ import type { ServiceReport } from "../model/service.ts";
 import { PROXY_VARIABLES } from "../proxies.ts";
 import { writeOut } from "./output.ts";
 import type { ForwardOptions } from "./forward.ts";
-import { stateText, statusLine, totalsText, type Traffic, wayText } from "./forward_texts.ts";
+import {
+  failureTexts,
+  stateText,
+  statusLine,
+  totalsText,
+  type Traffic,
+  wayText,
+} from "./forward_texts.ts";
 import { type StopRequests, stopSignals } from "./stop_signals.ts";
 
 /** Between two looks, in milliseconds. */
@@ -67,9 +74,10 @@ async function show({ connector }: RunningConnector, signal: AbortSignal): Promi
   }
 }
 
-/** On a terminal: where it leads, and below it a line that changes. */
+/** On a terminal: where it leads, why connections fail, and below that a line that changes. */
 async function showLine(look: () => ServiceReport, signal: AbortSignal): Promise<void> {
   writeOut(`${wayText(look())}\n`);
+  const failureOf = failureTexts();
   let before: Traffic | undefined;
   while (!signal.aborted) {
     const service = look();
@@ -81,18 +89,22 @@ async function showLine(look: () => ServiceReport, signal: AbortSignal): Promise
       columns: Deno.consoleSize().columns || UNKNOWN_COLUMNS,
     });
     before = now;
-    writeOut(`${CLEAR_LINE}${line}`);
+    const failure = failureOf(service);
+    writeOut(`${CLEAR_LINE}${failure === undefined ? "" : `${failure}\n`}${line}`);
     await delay(LOOK_MS, { signal });
   }
 }
 
-/** Elsewhere: a line for each change. */
+/** Elsewhere: a line for each change, and for each reason why connections fail. */
 async function showChanges(look: () => ServiceReport, signal: AbortSignal): Promise<void> {
+  const failureOf = failureTexts();
   let shown: string | undefined;
   while (!signal.aborted) {
     const service = look();
     const state = stateText(service);
-    if (state !== shown) writeOut(`${wayText(service)} | ${state}\n`);
+    for (const text of [state === shown ? undefined : state, failureOf(service)]) {
+      if (text !== undefined) writeOut(`${wayText(service)} | ${text}\n`);
+    }
     shown = state;
     await delay(LOOK_MS, { signal });
   }

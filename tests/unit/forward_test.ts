@@ -2,7 +2,13 @@
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import type { ForwardOptions } from "../../src/cli/forward.ts";
-import { stateText, statusLine, totalsText, wayText } from "../../src/cli/forward_texts.ts";
+import {
+  failureTexts,
+  stateText,
+  statusLine,
+  totalsText,
+  wayText,
+} from "../../src/cli/forward_texts.ts";
 import { runCli } from "../../src/cli/program.ts";
 import type { ServiceReport } from "../../src/model/service.ts";
 import { reportNumber } from "../support/rest_server.ts";
@@ -106,4 +112,19 @@ Deno.test("a reason of wide characters does not wrap, and none is cut in two", (
   const service = { ...WAITING, message: "\u{1f680}".repeat(30) };
   const line = statusLine(service, { rates: undefined, now: NOW, columns: 40 });
   strictEqual(line, "\u{1f680}".repeat(19));
+});
+
+Deno.test("why a connection failed is told, once in a row, and never in another's words", () => {
+  const failureOf = failureTexts();
+  const look = (total: number, failed: number, lastClose: string) =>
+    failureOf({
+      ...SERVICE,
+      connections: { ...SERVICE.connections, open: 0, total, failed, lastClose },
+    });
+  strictEqual(look(1, 0, "both sides finished"), undefined);
+  strictEqual(look(2, 1, "refused\u001b"), "a connection failed: refused\\u{1b}");
+  strictEqual(look(2, 1, "refused\u001b"), undefined);
+  strictEqual(look(3, 2, "refused\u001b"), undefined, "told already");
+  strictEqual(look(5, 3, "both sides finished"), undefined, "one ended in order after it");
+  strictEqual(look(6, 4, "reset"), "a connection failed: reset");
 });

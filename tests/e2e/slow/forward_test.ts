@@ -62,6 +62,19 @@ Deno.test("a port that is in use here ends forward at once, with the reason", as
   deepStrictEqual(child.stdout, "");
 });
 
+Deno.test("forward says why connections fail, each reason once", async () => {
+  await using far = await spawnConnector();
+  const [port, closed] = [freePort(), freePort()];
+  await using child = startCommand([
+    ...["forward", "local", `${port}:127.0.0.1:${closed}`, "--to", far.address],
+  ]);
+  await child.waitFor(/ \| up\n/);
+  for (let visits = 0; visits < 2; visits++) await roundTrip(port).catch(() => {});
+  await child.waitFor(/ \| a connection failed: Cannot connect to 127\.0\.0\.1:\d+: .*refused\n/);
+  await child.stop({ signal: "SIGINT" });
+  strictEqual(child.stdout.match(/a connection failed/g)?.length, 1, child.stdout);
+});
+
 if (Deno.build.os === "linux") {
   Deno.test("on a terminal forward shows where it leads, and one line that changes", async () => {
     await using server = serveTcp(echo);
