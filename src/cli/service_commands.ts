@@ -1,7 +1,7 @@
 // `connector expose`, `list`, `status`, `remove` and `wait`: what a user asks of a running connector, over its REST API.
 // Tables are for people; with --json each prints what the API answers.
 
-import { Argument, Command } from "commander";
+import { Argument, Command, Option } from "commander";
 import type { AnyServiceJson } from "../api/answers.ts";
 import { delay } from "../delay.ts";
 import { ConnectorError } from "../model/errors.ts";
@@ -123,7 +123,9 @@ function listCommand({ io }: Context): Command {
     .description(
       "Lists the services of a running connector, and those that peers have exposed on it.",
     )
-    .option("-q, --quiet", "print nothing but the names, one a line");
+    .addOption(
+      new Option("-q, --quiet", "print nothing but the names, one a line").conflicts("json"),
+    );
   return finish(command, LIST_EXAMPLES).action(
     async (settings: Common & { quiet?: boolean }) => {
       const services = await (await open(settings, io)).list();

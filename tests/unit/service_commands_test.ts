@@ -447,6 +447,7 @@ const USAGE: [what: string, args: string[], error: RegExp][] = [
   ["another type", ["expose", "both", "1:localhost:2", "--to", "s:1"], /local, remote/],
   ["a time without a unit", ["wait", "--for", "30"], /--for cannot be "30"/],
   ["too long a time", ["wait", "--for", "1h"], /from 0 to 5m/],
+  ["names alone as JSON", ["list", "-q", "--json"], /'-q, --quiet' cannot be used with .*'--json'/],
   ["no service", ["remove"], /missing required argument/],
   ["no URL", ["list", "--api", "server:9091"], /Cannot ask the API at "server:9091": want a URL/],
   ["a path", ["list", "--api", "http://h/list"], /want no more than scheme, host and port/],
