@@ -12,7 +12,9 @@ export function textTable(
 ): string {
   const plain = rows.map((row) => row.map((cell) => plainText(cell, most)));
   const widths =
-    plain[0]?.map((_, column) => Math.max(...plain.map((row) => row[column]?.length ?? 0))) ?? [];
+    plain[0]?.map((_, column) =>
+      plain.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0)
+    ) ?? [];
   return plain.map((row) =>
     `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd()}\n`
   ).join("");

@@ -7,6 +7,7 @@ import { findService, findServices } from "../../src/cli/find_services.ts";
 import { parseForwarding } from "../../src/cli/forwarding.ts";
 import { runCli } from "../../src/cli/program.ts";
 import { sizeText } from "../../src/cli/service_texts.ts";
+import { textTable } from "../../src/cli/text_table.ts";
 import { serviceToJson } from "../../src/api/schemas.ts";
 import { getLogger } from "@logtape/logtape";
 import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
@@ -504,6 +505,11 @@ Deno.test("a service is found by id, then by name, then by the beginning of one 
     match(message, /may be any of \d services:\n {2}\S+ |There is no service/);
   }
   deepStrictEqual(findServices(services, []).length, 3);
+});
+
+Deno.test("a table has as many rows as an answer can have", () => {
+  const rows = Array.from({ length: 250_000 }, () => ["a", "b"]);
+  strictEqual(textTable(rows).length, "a  b\n".length * rows.length);
 });
 
 Deno.test("sizes have three digits at most, and a unit", () => {
