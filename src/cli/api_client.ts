@@ -279,6 +279,8 @@ function errorOf(
   if (status === 504 && lines.length > 0) return new NotReadyError(message);
   const hint = status === 401
     ? "Give a token with --api-token-file"
+    : status >= 300 && status < 400
+    ? "It redirects, which is not followed: give the place that it redirects to with --api"
     // There are other reasons, which its own words tell.
     : status === 403 && !shown && name.startsWith("https:")
     ? "If it wants a certificate, show one with --cert and --key"

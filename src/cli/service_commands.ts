@@ -191,9 +191,12 @@ function removeCommand({ io }: Context): Command {
       const client = await open(settings, io);
       // All are found before one is removed.
       const services = findServices(await client.list(), wanted);
-      for (const { id } of services) await client.remove(id);
-      if (settings.json) return print(services.map(({ id, name }) => ({ id, name })), io);
-      for (const { id, name } of services) io.stdout(`Removed ${quote(name)} (${id})\n`);
+      for (const { id, name } of services) {
+        await client.remove(id);
+        // At once: the next one may fail.
+        if (!settings.json) io.stdout(`Removed ${quote(name)} (${id})\n`);
+      }
+      if (settings.json) print(services.map(({ id, name }) => ({ id, name })), io);
     },
   );
 }

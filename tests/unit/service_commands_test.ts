@@ -324,6 +324,20 @@ Deno.test("remove takes names, ids and beginnings, and removes nothing unless al
   deepStrictEqual(JSON.parse(last.stdout), [{ id: three.id, name: "three" }]);
 });
 
+Deno.test("remove says what it has removed before one could not be", async () => {
+  const services = ["web", "filed"].map((name) => service(name, { id: name }));
+  await using api = await startApi({
+    services,
+    destroy(id) {
+      if (id === "web") return Promise.resolve();
+      throw new ConnectorError("already_exists", "it is in the configuration file");
+    },
+  });
+  const { code, stdout, stderr } = await api.run(["remove", "web", "filed"]);
+  deepStrictEqual([code, stdout], [1, 'Removed "web" (web)\n']);
+  strictEqual(stderr, "error: it is in the configuration file\n");
+});
+
 Deno.test("wait ends when every service is complete, and with 3 when one is not in time", async () => {
   const web = service("web", { status: "pending", message: "no link" });
   await using api = await startApi({ services: [web, service("db")] });
@@ -414,6 +428,12 @@ Deno.test("what does not answer as a connector is named", async () => {
     const { code, stderr } = await list(server.port);
     strictEqual(code, 1, "a proxy is late, not a service");
     match(stderr, /^error: The API at .* answered 504\n$/);
+  }
+  {
+    await using server = answering(
+      "HTTP/1.1 302 No\r\nLocation: http://192.0.2.1/\r\nContent-Length: 0\r\n\r\n",
+    );
+    match((await list(server.port)).stderr, /^error: .* answered 302\nhint: It redirects/);
   }
 });
 
