@@ -70,7 +70,9 @@ export function statusLine(
   const full = [state, ...countsOf(service, rates)].join(" | ");
   if (fit(full, columns) === full) return full;
   const short = [state, `${open} open`];
-  if (rates) short.push(`in ${rateOf("bytesIn", rates)}`, `out ${rateOf("bytesOut", rates)}`);
+  if (rates && service.status === "complete") {
+    short.push(`in ${rateOf("bytesIn", rates)}`, `out ${rateOf("bytesOut", rates)}`);
+  }
   return fit(short.join(" | "), columns);
 }
 
