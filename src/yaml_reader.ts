@@ -25,6 +25,9 @@ export interface YamlProblem {
   message: string;
 }
 
+/** The same, before anybody asks for its words: a file may have thousands, and to suggest another word takes a moment. */
+type FoundProblem = Omit<YamlProblem, "message"> & { toMessage: () => string };
+
 /** A value in the file; undefined where nothing follows a key. */
 export type Value = Node | null | undefined;
 
@@ -45,12 +48,13 @@ const MAX_QUOTED_LENGTH = 100;
 /** Walks through the nodes of a document. What is wrong is noted, and the rest read all the same. */
 export class YamlReader {
   readonly #lines = new LineCounter();
-  readonly #problems: YamlProblem[] = [];
+  readonly #problems: FoundProblem[] = [];
 
   /** In the order of the text, and not all if there are many. */
   get problems(): YamlProblem[] {
     const inOrder = this.#problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
-    return inOrder.slice(0, MAX_PROBLEMS);
+    return inOrder.slice(0, MAX_PROBLEMS)
+      .map(({ line, column, toMessage }) => ({ line, column, message: toMessage() }));
   }
 
   /**
@@ -106,7 +110,10 @@ export class YamlReader {
         // The value of a merge key is no text.
         const text = isScalar(key) ? key.source ?? String(key.value) : undefined;
         const written = text === undefined ? "this key" : quote(text);
-        this.note(key, `${what} has no key ${written}, want ${wanted?.(text ?? "") ?? list}`);
+        this.#noteLazily(
+          key,
+          () => `${what} has no key ${written}, want ${wanted?.(text ?? "") ?? list}`,
+        );
       } else if (Object.hasOwn(entries, name)) {
         this.note(key, `"${name}" stands here twice, want it once`);
       } else {
@@ -132,7 +139,11 @@ export class YamlReader {
 
   /** Notes a mistake at an offset of the text, in UTF-16 code units. */
   noteAt(offset: number, message: string): undefined {
-    this.#problems.push({ ...this.#placeAt(offset), message });
+    this.#problems.push({ ...this.#placeAt(offset), toMessage: () => message });
+  }
+
+  #noteLazily(node: Node, toMessage: () => string): void {
+    this.#problems.push({ ...this.placeOf(node), toMessage });
   }
 
   /** Where a node begins. */

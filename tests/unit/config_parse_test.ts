@@ -227,6 +227,17 @@ Deno.test("configuration: too large a file, and one that is nested deeply, are r
   ok(problemsOf(deep).length > 0);
 });
 
+Deno.test("configuration: a file with thousands of wrong keys is refused within moments", () => {
+  const keys = Array.from({ length: 20_000 }, (_, index) => `k${index}: 1\n`).join("");
+  const start = performance.now();
+  const problems = problemsOf(`version: 1\nlog_levle: info\n${keys}`);
+  const tookMs = performance.now() - start;
+  strictEqual(problems[0], '2:1: a configuration has no key "log_levle", want "log_level"');
+  strictEqual(problems.length, 20);
+  // To look for what each was meant to be took four seconds, during which nothing else went on.
+  ok(tookMs < 1500, `${tookMs} ms`);
+});
+
 Deno.test("configuration: whatever the text is, it is read or told what is wrong", () => {
   const word = fc.constantFrom(
     ...[
