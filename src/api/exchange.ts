@@ -160,13 +160,22 @@ async function stream(
   outgoing.statusCode = status;
   for (const [name, value] of headers) outgoing.setHeader(name, value);
   outgoing.setHeader("connection", "close");
+  // Not a race with `closed`, which would keep something of each piece until the stream has ended.
+  let isClosed = false;
+  let sent = Promise.withResolvers<void>();
+  void closed.then(() => {
+    isClosed = true;
+    sent.resolve();
+  });
   for await (const piece of open({ signal: ending })) {
     // Several may get everything at the same moment.
     if (piece.length >= LARGE_ANSWER_BYTES) await turns.take();
+    if (isClosed) break;
     connection.enter("answering");
     connections.hold(connection, piece.length);
-    const sent = new Promise<void>((resolve) => outgoing.write(piece, () => resolve()));
-    await Promise.race([sent, closed]);
+    sent = Promise.withResolvers<void>();
+    outgoing.write(piece, () => sent.resolve());
+    await sent.promise;
     connections.release(connection);
     connection.enter("working");
   }
