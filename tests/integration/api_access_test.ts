@@ -14,7 +14,16 @@ import { makeCertificate } from "../support/certificates.ts";
 import { LOOPBACK, pemOf, tempFolder } from "../support/mtls.ts";
 import { recordLog } from "../support/renewable.ts";
 import { request, startRest, statusOf } from "../support/rest_server.ts";
-import { freePort, reportOf, settle, startConnector, until } from "../support/world.ts";
+import {
+  apiPort,
+  exposeThrough,
+  freePort,
+  reportOf,
+  settle,
+  startConnector,
+  turnsAway,
+  until,
+} from "../support/world.ts";
 
 const TOKENS = ApiTokens.parse("good\n", "tokens");
 const access = new ApiAccess({ tokens: () => TOKENS });
@@ -99,6 +108,55 @@ Deno.test("with tokens, gRPC's control calls need one, and links need none", asy
   const refused = told.filter(([, , done]) => !done);
   deepStrictEqual(refused.filter(([, rule]) => rule === "credentials").length, 6);
   deepStrictEqual(told.filter(([caller]) => caller === "token of line 1").length, 2);
+});
+
+Deno.test("with tokens, every call of the API needs one, and no page of another site gets any", async () => {
+  await using folder = await tempFolder();
+  const apiTokenFile = `${folder.path}/tokens`;
+  await Deno.writeTextFile(apiTokenFile, "good\n", { mode: 0o600 });
+  await using guarded = await startConnector({ api: { apiTokenFile } });
+  const url = `http://127.0.0.1:${apiPort(guarded.running)}`;
+  const ask = async (path: string, headers: HeadersInit) => {
+    const answer = await fetch(`${url}${path}`, { headers });
+    await answer.body?.cancel();
+    return answer.status;
+  };
+  const authorization = "Bearer good";
+  const document = await fetch(`${url}/openapi.json`, { headers: { authorization } });
+  const { paths } = await document.json();
+  // What is the page's alone is not in there.
+  const calls = [...Object.keys(paths), "/events"].filter((path) =>
+    paths[path]?.post === undefined
+  );
+  for (const path of ["/metrics", "/openapi.json", "/list"]) ok(calls.includes(path));
+  for (const path of calls) {
+    const isOpen = path === "/health" || path === "/ready";
+    strictEqual(await ask(path, {}), isOpen ? 200 : 401, path);
+    // By its own site it would be let in.
+    const foreign = { authorization, origin: "https://evil.example" };
+    strictEqual(await ask(path, foreign), 403, path);
+    strictEqual(await ask(path, { authorization, "sec-fetch-site": "cross-site" }), 403, path);
+  }
+});
+
+Deno.test("no tunnel leads to the port for metrics, which wants no token", async () => {
+  await using folder = await tempFolder();
+  const apiTokenFile = `${folder.path}/tokens`;
+  await Deno.writeTextFile(apiTokenFile, "good\n", { mode: 0o600 });
+  const metricsBind = { host: "127.0.0.1", port: 0 };
+  await using guarded = await startConnector({ api: { apiTokenFile, metricsBind } });
+  await using peer = await startConnector();
+  const { metricsAddress } = guarded.running;
+  ok(metricsAddress);
+  const answer = await fetch(`http://127.0.0.1:${metricsAddress.port}/metrics`);
+  strictEqual(answer.status, 200);
+  doesNotMatch(await answer.text(), /good/);
+  const { port } = await exposeThrough({ local: guarded, remote: peer }, {
+    type: "local",
+    destination: metricsAddress.port,
+  });
+  ok(await turnsAway(port));
+  strictEqual(guarded.connector.counters.egress.refused.address, 1);
 });
 
 Deno.test("with tokens and certificates, a peer's certificate drives nobody, and a token does", async () => {

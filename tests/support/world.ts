@@ -59,10 +59,14 @@ export async function startConnector(
     /** The scheduler that it works with. Default: none. */
     integration?: Integration;
     /** What protects its API. Default: nothing. */
-    api?: Partial<Pick<AssembleOptions, "apiTokenFile" | "apiClientCerts" | "apiSocket">> & {
-      /** Where REST is served; undefined for nowhere but the socket. */
-      httpBind?: Address | undefined;
-    };
+    api?:
+      & Partial<
+        Pick<AssembleOptions, "apiTokenFile" | "apiClientCerts" | "apiSocket" | "metricsBind">
+      >
+      & {
+        /** Where REST is served; undefined for nowhere but the socket. */
+        httpBind?: Address | undefined;
+      };
   } = {},
 ): Promise<TestConnector> {
   const { bind, tls, instance, greeting, integration, environment = {}, api, ...connector } =
@@ -79,6 +83,7 @@ export async function startConnector(
     limits,
   }, {
     logger,
+    described: [],
     proxyVariables: environment,
     replace: {
       tls: tls && { identity: tls, secure: secureChannels(tls), describePeer, issuer: undefined },
