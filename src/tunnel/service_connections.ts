@@ -386,7 +386,10 @@ export class ServiceConnections implements Disposable {
 
   #carry(connection: TunnelledConnection, { socket, stream, remote }: Between): Promise<void> {
     this.#stopWaiting(connection);
+    // Whichever of the two notices first knows no more than that it was reset.
+    let cutFor: string | undefined;
     connection.cut = (reason) => {
+      cutFor ??= reason;
       socket.reset("closing", reason);
       stream.reset("closing", reason);
     };
@@ -415,7 +418,8 @@ export class ServiceConnections implements Disposable {
     const spliced = side === "ingress"
       ? splice(socket, stream, this.#splicing)
       : splice(stream, socket, this.#splicing);
-    return spliced.then(({ up, down, reason }) => {
+    return spliced.then(({ up, down, reason: found }) => {
+      const reason = cutFor ?? found;
       const durationMs = performance.now() - opened;
       counters.durations.observe(durationMs / 1000);
       this.#end(connection, reason);

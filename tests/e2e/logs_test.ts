@@ -126,4 +126,14 @@ Deno.test("--access-log writes a line to stdout for each connection that has end
     pair.local.logs(),
     new RegExp(`connector started.* metrics=127\\.0\\.0\\.1:${metricsPort} `),
   );
+  // One that the end of the connector cuts has its line, too.
+  using visitor = await Deno.connect({ port });
+  await writeAll(visitor, new Uint8Array(1));
+  await visitor.read(new Uint8Array(1));
+  await pair.local.stop("SIGTERM");
+  const cut = lines(pair.local.stdout()).map((each) => JSON.parse(each)).at(-1);
+  deepStrictEqual(
+    [cut.outcome, cut.bytesIn, cut.bytesOut, cut.reason],
+    ["failed", 1, 1, "the connector is closing"],
+  );
 });

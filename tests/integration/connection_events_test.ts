@@ -111,6 +111,23 @@ Deno.test("connections that are cut with their service are counted as over", asy
   deepStrictEqual([ingress.total, ingress.failed, ingress.bytesIn], [1, 1, 10]);
 });
 
+Deno.test("of a connection that is cut with its service, both ends publish that the service was removed", async () => {
+  await using server = serveTcp(echo);
+  await using pair = await startPair();
+  using local = watch(pair.local);
+  using remote = watch(pair.remote);
+  const { port, id } = await exposeThrough(pair, { type: "local", destination: server.port });
+  using visitor = await Deno.connect({ port });
+  await visitor.write(new Uint8Array(1));
+  strictEqual(await visitor.read(new Uint8Array(1)), 1);
+  await pair.local.connector.destroy(id);
+  await until(() => [local, remote].every(({ seen }) => seen.length === 2), "both have closed");
+  for (const { seen: [, closed] } of [local, remote]) {
+    strictEqual(closed?.kind === "connection" && closed.change, "closed");
+    match(String(closed && "reason" in closed && closed.reason), /the service was removed/);
+  }
+});
+
 Deno.test("a stuck subscriber holds up no connection", async () => {
   await using server = serveTcp(echo);
   await using pair = await startPair();
