@@ -404,3 +404,49 @@ Deno.test({
     deepStrictEqual((await source.read()).services, []);
   },
 });
+
+Deno.test("configuration: a file that is gone, is a folder or is half written changes nothing, and is used once it is back", async () => {
+  await using server = serveTcp(echo);
+  await using remote = await startConnector();
+  const at = { to: remote.address, destination: server.port };
+  const [web, other] = [request("web", at), request("other", at)];
+  await using local = await startConfigured(configOf([web]));
+  await untilComplete(local, "web");
+  const { id } = local.services().web ?? {};
+  const isRefused = async (reason: RegExp) => {
+    await local.running.reload();
+    deepStrictEqual(local.connector.list().map(({ id }) => id), [id]);
+    match((await local.ask("GET", "/ready"))[1], reason);
+  };
+  await Deno.remove(local.file);
+  await isRefused(/Cannot read configuration/);
+  await Deno.mkdir(local.file);
+  await isRefused(/there is a pipe, a device or a folder now, want files/);
+  await Deno.remove(local.file);
+  const whole = configOf([web, other]);
+  for (const length of [0, 5, whole.length - 4]) {
+    await Deno.writeTextFile(local.file, whole.slice(0, length));
+    await isRefused(/Cannot use configuration/);
+  }
+  await local.write(whole);
+  await untilComplete(local, "web", "other");
+  strictEqual(local.services().web?.id, id);
+});
+
+Deno.test("configuration: a connector that drains takes up no other file, and lets connections finish", async () => {
+  await using server = serveTcp(echo);
+  await using remote = await startConnector();
+  const web = request("web", { to: remote.address, destination: server.port });
+  await using local = await startConfigured(configOf([web]));
+  await untilComplete(local, "web");
+  const visitor = await Deno.connect({ port: web.sourcePort });
+  const byte = new Uint8Array(1);
+  await visitor.write(byte);
+  strictEqual(await visitor.read(byte), 1);
+  const closed = local.running.close({ drainMs: 10_000 });
+  await local.write("version: 1\n");
+  await visitor.write(byte);
+  strictEqual(await visitor.read(byte), 1);
+  visitor.close();
+  await closed;
+});
