@@ -3,6 +3,9 @@
 
 const TOKEN_KEY = "connector-token";
 
+/** What a header can hold of one that was typed or pasted. */
+const SENDABLE = /^[ -~]*$/;
+
 /** An answer that is not 200, in the API's own words. */
 export class ApiError extends Error {
   readonly status: number;
@@ -32,6 +35,12 @@ export function forgetToken(): void {
  */
 export async function request(path: string, init: RequestInit = {}): Promise<Response> {
   const token = sessionStorage.getItem(TOKEN_KEY);
+  if (token !== null && !SENDABLE.test(token)) {
+    throw new ApiError(
+      401,
+      "The token has characters that no token has, look at how it was copied",
+    );
+  }
   const headers = new Headers(init.headers);
   if (token !== null) headers.set("authorization", `Bearer ${token}`);
   const response = await fetch(path, { ...init, headers, cache: "no-store" });

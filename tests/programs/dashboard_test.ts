@@ -363,6 +363,10 @@ Deno.test("without a token nothing is shown; one that is typed in is kept for th
   await page.getByLabel("Token").fill("wrong");
   await page.keyboard.press("Enter");
   await page.getByText("The token is not valid").waitFor();
+  // No header can hold it: the connector is not even asked.
+  await page.getByLabel("Token").fill("a-token-“in-quotes”");
+  await page.keyboard.press("Enter");
+  await page.getByText("The token has characters that no token has").waitFor();
   await page.getByLabel("Token").fill(token);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Throughput" }).waitFor();
