@@ -60,6 +60,12 @@ const GRPC_GRACE_MS = 1000;
  */
 const HAND_OVER_MS = 8000;
 
+/**
+ * Connections at the port for metrics: a few Prometheus servers, which have one each. They are not counted among those of
+ * REST, so they must fit into what is left of the descriptors that nobody takes.
+ */
+const MAX_METRICS_CONNECTIONS = 16;
+
 /** What is said of a program whose caller says nothing of it. */
 const UNKNOWN_BUILD = { version: "", commit: "" };
 
@@ -490,6 +496,7 @@ function serveMetrics(
     resolveBind,
     tls: tls?.identity,
     logger,
+    maxConnections: MAX_METRICS_CONNECTIONS,
     naming: { what: "serve metrics", flag: "--metrics-bind" },
   });
 }

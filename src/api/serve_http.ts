@@ -69,6 +69,8 @@ export interface HttpContent {
   logger: Logger;
   /** What it is called where it cannot listen. Default: the REST API. */
   naming?: { what: string; flag: string };
+  /** The most connections, of those that an API may have. Default: all of them. */
+  maxConnections?: number;
   /** Finds the addresses that stand for the host. Default: it stands for itself. */
   resolveBind?: ResolveHost;
   /** How long the answer to a wrong token is held back, in milliseconds. Default: `REFUSAL_MS`. */
@@ -102,6 +104,7 @@ export async function serveHttp(
     clients,
     logger,
     bounds,
+    maxConnections = Infinity,
     resolveBind,
     naming = { what: "serve the REST API", flag: "--http-bind" },
     refusalMs = REFUSAL_MS,
@@ -109,8 +112,10 @@ export async function serveHttp(
 ): Promise<HttpServer> {
   const log = new BoundedLog(logger);
   const connections = new Connections({
-    share: (wanted) =>
-      Math.max(Math.min(wanted, MIN_CONNECTIONS), descriptors.share("api", wanted)),
+    share: (wanted) => {
+      const useful = Math.min(wanted, maxConnections);
+      return Math.max(Math.min(useful, MIN_CONNECTIONS), descriptors.share("api", useful));
+    },
     log,
     ...bounds,
   });

@@ -108,6 +108,24 @@ Deno.test("the port for metrics has nothing else, and web pages do not get them"
   strictEqual((await fetch(rebound, client)).status, 403);
 });
 
+Deno.test("whoever holds connections to the port for metrics takes no more than 16, and shuts out nobody", async () => {
+  const metricsBind = { host: "127.0.0.1", port: 0 };
+  await using near = await startConnector({ api: { metricsBind } });
+  const { metricsAddress: { port } = metricsBind } = near.running;
+  using held = new DisposableStack();
+  let cut = 0;
+  for (let count = 0; count < 20; count += 1) {
+    const conn = await Deno.connect({ port });
+    held.defer(() => conn.close());
+    conn.read(new Uint8Array(1)).catch(() => null).then(() => cut += 1);
+  }
+  await until(() => cut === 4, "those beyond are cut");
+  const answer = await fetch(`http://127.0.0.1:${port}/metrics`, {
+    headers: { connection: "close" },
+  });
+  match(await answer.text(), /^connector_build_info/m);
+});
+
 Deno.test("the access log has a line for each connection, carried or not, with who and why", async () => {
   await using server = serveTcp(echo);
   await using pair = await startPair();
