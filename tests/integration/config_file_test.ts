@@ -450,3 +450,27 @@ Deno.test("configuration: a connector that drains takes up no other file, and le
   visitor.close();
   await closed;
 });
+
+for (const type of ["local", "remote"] as const) {
+  Deno.test(`configuration: a service of type ${type} that gets another name has its port again at once`, async () => {
+    await using server = serveTcp(echo);
+    await using remote = await startConnector();
+    const web = request("web", { to: remote.address, destination: server.port, type });
+    await using local = await startConfigured(configOf([web]));
+    await untilComplete(local, "web");
+    const seen: (string | undefined)[] = [];
+    using _events = local.connector.events.subscribe(
+      "test",
+      { kinds: ["service"], capacity: 100 },
+      (event) => {
+        if (event.kind === "service" && event.change === "status") seen.push(event.status);
+      },
+    );
+    for (const name of ["second", "third", "fourth"]) {
+      await local.write(configOf([{ ...web, name }]));
+      await untilComplete(local, name);
+      await roundTrip(web.sourcePort, { length: 100 });
+    }
+    ok(!seen.includes("error"), seen.join());
+  });
+}
