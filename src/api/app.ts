@@ -290,10 +290,15 @@ function createRoutes(
 
   if (dashboard !== undefined) {
     routes.get("/events", (c) => {
-      const credentials = credentialsOf(c.req, c.env.client);
+      const { client } = c.env;
+      const shown = credentialsOf(c.req, client);
+      const certificate = lasting(() => client?.judgeAgain?.(), JUDGED_MS);
       const serviceId = c.req.query("service");
       if (serviceId !== undefined) control.get(serviceId);
-      return dashboard.events({ serviceId, admitted: () => isAdmitted(access, credentials) });
+      return dashboard.events({
+        serviceId,
+        admitted: () => isAdmitted(access, { ...shown, certificate: certificate() }),
+      });
     });
     routes.all("/events", onlyMethods("GET, HEAD"));
   }
@@ -347,6 +352,21 @@ function isAdmitted(access: ApiAccess, credentials: Credentials): boolean {
   } catch {
     return false;
   }
+}
+
+/** How long it counts for a reader of events what its certificate was found to prove, in milliseconds: to judge it takes time. */
+const JUDGED_MS = 500;
+
+/** The same, which is found out anew only when so much time has passed. */
+function lasting<Value>(find: () => Value, ms: number): () => Value {
+  let found = find();
+  let until = performance.now() + ms;
+  return () => {
+    if (performance.now() < until) return found;
+    found = find();
+    until = performance.now() + ms;
+    return found;
+  };
 }
 
 /** Services that are put into words in one turn of the event loop: about a millisecond. */

@@ -12,6 +12,8 @@ export interface Client {
   localPort: number | undefined;
   /** From its verified certificate, if it was asked for one and has shown it. */
   certificate?: CertificateId | undefined;
+  /** Judges that certificate anew: it may have been revoked, or have ended. Absent where there is none. */
+  judgeAgain?: (() => CertificateId | undefined) | undefined;
 }
 
 /** What stands for the address of a client, and for our own, over the Unix socket. */

@@ -113,6 +113,7 @@ async function answer(messages: Messages, options: ExchangeOptions): Promise<voi
     ? await options.fetch(request, {
       ...connection.client,
       certificate: connection.certificate?.(),
+      judgeAgain: connection.certificate,
     })
     : refuse(request, messages, options);
   if (response instanceof StreamedResponse) {

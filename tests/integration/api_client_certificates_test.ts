@@ -10,7 +10,9 @@ import type { JudgePeer } from "../../src/model/peer_judge.ts";
 import { BareTls } from "../support/bare_tls.ts";
 import { DAY_MS, type Made, makeCertificate, SERVER_AUTH } from "../support/certificates.ts";
 import { httpsRequest, LOOPBACK, pemOf, tempFolder } from "../support/mtls.ts";
+import { serveDashboard } from "../support/live_events.ts";
 import { request, type RestServer, startRest, statusOf } from "../support/rest_server.ts";
+import { startConnector } from "../support/world.ts";
 
 const root = await makeCertificate({ ca: true });
 const stranger = await makeCertificate({ ca: true, name: "Stranger" });
@@ -116,6 +118,37 @@ Deno.test("a certificate is judged anew for each request of a connection", async
   strictEqual(await ask(), 200);
   revoked = true;
   strictEqual(await ask(), 403);
+});
+
+Deno.test("who reads events with a certificate that is revoked meanwhile is told no more", async () => {
+  let revoked = false;
+  const tls = pemOf(root, own);
+  const judge: JudgePeer = (chain, role) => {
+    if (revoked) throw new ConnectorError("permission_denied", "its certificate is revoked");
+    return tls.judge(chain, role);
+  };
+  await using near = await startConnector();
+  await using served = await serveDashboard(near, {
+    certificates: { tls, clients: () => ({ ...tls, judge }) },
+  });
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port: served.rest.port });
+  const client = await BareTls.connect(conn, { chain: [derOf(good)], key: good.key }, {
+    protocol: "http/1.1",
+  });
+  await client.write(new TextEncoder().encode("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+  let text = "";
+  const readUntil = async (wanted: string) => {
+    while (!text.includes(wanted)) {
+      const bytes = await client.read();
+      ok(bytes, `it has ended with ${text}`);
+      text += new TextDecoder().decode(bytes);
+      // One a second.
+      ok(text.split("event: sample").length < 8, "it is told more and more");
+    }
+  };
+  await readUntil("event: snapshot");
+  revoked = true;
+  await readUntil('event: end\ndata: "What allowed this is not valid any more"');
 });
 
 /** What a client gets that shows any bytes as its certificate; empty when the handshake fails. */

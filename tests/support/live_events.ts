@@ -5,7 +5,7 @@ import type { LiveMessages } from "../../src/api/live_messages.ts";
 import { ApiAccess, ApiTokens } from "../../src/model/api_access.ts";
 import type { ServiceReport } from "../../src/model/service.ts";
 import { ServerEventReader } from "../../web/server_events.ts";
-import { request, type RestServer, startRest } from "./rest_server.ts";
+import { request, type RestServer, type RestServerOptions, startRest } from "./rest_server.ts";
 import { type TestConnector, writeAll } from "./world.ts";
 
 /** A dashboard that is served. */
@@ -17,8 +17,10 @@ export interface Served extends AsyncDisposable {
 /** Serves the API of a connector with a dashboard; a token is wanted if there are any. */
 export async function serveDashboard(
   { connector }: TestConnector,
-  { tokens, max = 8, answerMs, services }: {
+  { tokens, max = 8, answerMs, services, certificates }: {
     tokens?: string;
+    /** Serves it over TLS, for who shows a certificate. */
+    certificates?: Required<Pick<RestServerOptions, "tls" | "clients">>;
     max?: number;
     answerMs?: number;
     /** In place of those of the connector. */
@@ -26,9 +28,10 @@ export async function serveDashboard(
   } = {},
 ): Promise<Served> {
   let current = tokens === undefined ? undefined : ApiTokens.parse(tokens, "tokens");
-  const access = new ApiAccess(
-    current ? { tokens: () => current ?? ApiTokens.parse("x", "") } : {},
-  );
+  const access = new ApiAccess({
+    clientCerts: certificates !== undefined,
+    ...(current && { tokens: () => current ?? ApiTokens.parse("x", "") }),
+  });
   const dashboard = new Dashboard({
     connector: services === undefined ? connector : {
       events: connector.events,
@@ -44,7 +47,13 @@ export async function serveDashboard(
     certificates: () => [],
     files: () => [],
   }, { may: (readers) => readers <= max });
-  const rest = await startRest({ control: connector, access, dashboard, bounds: { answerMs } });
+  const rest = await startRest({
+    control: connector,
+    access,
+    dashboard,
+    bounds: { answerMs },
+    ...certificates,
+  });
   return {
     rest,
     setTokens: (text) => current = ApiTokens.parse(text, "tokens"),
