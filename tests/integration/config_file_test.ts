@@ -17,6 +17,7 @@ import { RUN_FLAGS, type RunFlag } from "../../src/cli/run_flags.ts";
 import { readRunOptions, type RunSettings } from "../../src/cli/run_options.ts";
 import type { ServiceReport, ServiceRequest } from "../../src/model/service.ts";
 import { StateFile } from "../../src/state/state_file.ts";
+import { seriesOf } from "../support/metrics.ts";
 import { tempFolder } from "../support/mtls.ts";
 import { network } from "../support/sockets.ts";
 import {
@@ -217,12 +218,18 @@ Deno.test("configuration: a file with one mistake changes nothing, /ready and /c
     /^OK\nthe settings on disk are not used, those before them are: Cannot use configuration ".*": line 2, column 12: "log_level" cannot be "loud"/,
   );
   match(JSON.parse((await local.ask("GET", "/config"))[1]).problem, /"log_level" cannot be "loud"/);
+  const isCurrent = async () =>
+    seriesOf((await local.ask("GET", "/metrics"))[1]).get(
+      `connector_config_last_reload_successful{files="settings"}`,
+    );
+  strictEqual(await isCurrent(), 0);
   // Right by itself, wrong together with what was given besides.
   await local.write(configOf([other], "root_cert_path: root.cert\n"));
   deepStrictEqual(local.connector.list().map(({ id }) => id), [id]);
   await local.write(configOf([web, other]));
   await untilComplete(local, "web", "other");
   deepStrictEqual(await local.ask("GET", "/ready"), [200, "OK"]);
+  strictEqual(await isCurrent(), 1);
 });
 
 Deno.test("configuration: options that have changed are named as needing a restart, those that a flag gives are not", async () => {
