@@ -31,8 +31,8 @@ const MAX_SAMPLES = 300;
 const MIN_REST_MS = 200;
 /** The rest after a look, as a multiple of the time that it took: with 10,000 services it is seconds. */
 const REST_FACTOR = 20;
-/** Services that are compared in one turn of the event loop: about a millisecond. */
-const SERVICES_PER_TURN = 200;
+/** Services, or links, that are put into words in one turn of the event loop: about a millisecond. */
+const REPORTS_PER_TURN = 200;
 /** How long numbers are kept up when nobody reads any more, in milliseconds: readers come back, and see no gap. */
 const LINGER_MS = SAMPLE_MS * MAX_SAMPLES;
 /** How long one reader may read, in milliseconds: it asks again then, and shows again who it is. */
@@ -213,7 +213,13 @@ export class LiveState implements Disposable {
       start = performance.now();
     };
     const about = toJson(aboutOf(this.#sources));
-    const links = toJson(this.#sources.connector.peers().slice(0, MAX_LINKS).map(linkToJson));
+    const peers = this.#sources.connector.peers().slice(0, MAX_LINKS);
+    const linkParts: string[] = [];
+    for (const [index, report] of peers.entries()) {
+      if (index > 0 && index % REPORTS_PER_TURN === 0) await rest();
+      linkParts.push(toJson(linkToJson(report)));
+    }
+    const links = `[${linkParts.join(",")}]`;
     const change: Partial<Record<keyof Change, string>> = {
       ...(about !== this.#about && { about }),
       ...(links !== this.#links && { links }),
@@ -224,7 +230,7 @@ export class LiveState implements Disposable {
     const gone = new Set(this.#services.keys());
     const changed: string[] = [];
     for (const [index, report] of reports.entries()) {
-      if (index > 0 && index % SERVICES_PER_TURN === 0) await rest();
+      if (index > 0 && index % REPORTS_PER_TURN === 0) await rest();
       const json = toJson(serviceToJson(report));
       gone.delete(report.id);
       if (this.#services.get(report.id) === json) continue;
