@@ -11,9 +11,9 @@ import { ROOT } from "./build_run.ts";
 const WIDTH = 100;
 
 /** The whole page. */
-export function cliDocs(): string {
+export async function cliDocs(): Promise<string> {
   let printed = "";
-  const program = createProgram({
+  const program = await createProgram({
     stdout: (text) => printed += text,
     stderr: (text) => printed += text,
     columns: () => undefined,
@@ -46,7 +46,7 @@ export function configSchemaText(): string {
 }
 
 if (import.meta.main) {
-  const pages = { "cli.md": cliDocs(), "connector.schema.json": configSchemaText() };
+  const pages = { "cli.md": await cliDocs(), "connector.schema.json": configSchemaText() };
   for (const [name, wanted] of Object.entries(pages)) {
     const file = path.join(ROOT, "docs", name);
     if (!Deno.args.includes("--check")) {

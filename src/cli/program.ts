@@ -4,15 +4,10 @@
 import { Command, CommanderError } from "commander";
 import { ConnectorError } from "../model/errors.ts";
 import { paint, type Style, wantsColor } from "./color.ts";
-import { configCommand } from "./config.ts";
-import { completionCommand } from "./completion.ts";
 import { cleanEnvironment, readVariable, refuseKeyLog } from "./environment.ts";
-import { generateCertsCommand } from "./generate_certs.ts";
-import { healthCommand } from "./health.ts";
 import { examples, HELP_LAYOUT, helpWidth } from "./help_layout.ts";
 import { writeError, writeOut } from "./output.ts";
-import { NotReadyError } from "./not_ready_error.ts";
-import { policyCommand } from "./policy.ts";
+import { EXIT_NOT_READY, NotReadyError } from "./not_ready_error.ts";
 import type { LoadedConfig } from "./config_file.ts";
 import {
   readConfigPath,
@@ -22,10 +17,9 @@ import {
 } from "./run_options.ts";
 import { addRunFlags, describeSettings, RUN_FLAG_NAMES } from "./run_settings.ts";
 import { plainText } from "../plain_text.ts";
-import { EXIT_NOT_READY, serviceCommands } from "./service_commands.ts";
 import { closestFlag } from "./closest_flag.ts";
 import { UsageError } from "./usage_error.ts";
-import { forwardCommand, type ForwardOptions } from "./forward.ts";
+import type { ForwardOptions } from "./forward.ts";
 import { type Build, versionText } from "./version.ts";
 
 /** What the command line needs of the world; tests give their own. */
@@ -55,7 +49,7 @@ export async function runCli(args: string[], given: Partial<CliIo> = {}): Promis
   cleanEnvironment();
   const io: CliIo = { ...processIo(), ...given };
   let exitCode = 0;
-  const program = createProgram(io, (code) => exitCode = code);
+  const program = await createProgram(io, (code) => exitCode = code, { runs: args[0] === "run" });
   try {
     await program.parseAsync(args, { from: "user" });
     return exitCode;
@@ -65,8 +59,15 @@ export async function runCli(args: string[], given: Partial<CliIo> = {}): Promis
   }
 }
 
-/** Builds the program with all its commands; the code that a command asks to exit with goes to `setExitCode`. */
-export function createProgram(io: CliIo, setExitCode: (code: number) => void): Command {
+/**
+ * Builds the program with all its commands; the code that a command asks to exit with goes to `setExitCode`. With `runs` it
+ * has `run` alone: a connector would keep the others in memory for as long as it runs.
+ */
+export async function createProgram(
+  io: CliIo,
+  setExitCode: (code: number) => void,
+  { runs = false }: { runs?: boolean } = {},
+): Promise<Command> {
   const program = new Command("connector")
     .description(
       "Exposes TCP services across networks, over one gRPC stream between two connectors.",
@@ -96,13 +97,11 @@ export function createProgram(io: CliIo, setExitCode: (code: number) => void): C
       setExitCode(await io.runConnector(run, io.build));
     }, io),
   );
-  program.addCommand(forwardCommand(io, setExitCode));
-  for (const command of serviceCommands(io, setExitCode)) program.addCommand(command);
-  program.addCommand(generateCertsCommand(io));
-  program.addCommand(healthCommand(io));
-  program.addCommand(policyCommand(io, setExitCode));
-  program.addCommand(configCommand({ ...io, settings: () => runSettings(io.env) }, setExitCode));
-  program.addCommand(completionCommand(io));
+  if (!runs) {
+    const { otherCommands } = await import("./other_commands.ts");
+    const others = otherCommands({ ...io, settings: () => runSettings(io.env) }, setExitCode);
+    for (const command of others) program.addCommand(command);
+  }
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

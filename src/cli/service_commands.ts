@@ -13,7 +13,7 @@ import { addApiOptions, type ApiSettings } from "./api_options.ts";
 import { findService, findServices } from "./find_services.ts";
 import { parseForwarding, parsePeer } from "./forwarding.ts";
 import { examples } from "./help_layout.ts";
-import { NotReadyError } from "./not_ready_error.ts";
+import { EXIT_NOT_READY, NotReadyError } from "./not_ready_error.ts";
 import { parseDuration } from "./quantities.ts";
 import { serviceDetails, servicesTable, statusOverview, unreadyLines } from "./service_texts.ts";
 import { UsageError } from "./usage_error.ts";
@@ -33,8 +33,6 @@ interface Context {
   setExitCode: (code: number) => void;
 }
 
-/** A service is not complete. */
-export const EXIT_NOT_READY = 3;
 /** Between two looks, in milliseconds: while somebody watches, and while a script waits. */
 const WATCH_MS = 1000;
 const WAIT_MS = 250;

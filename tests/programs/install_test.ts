@@ -324,7 +324,7 @@ Deno.test("the launchd agent is a property list", async () => {
 });
 
 Deno.test("every flag and variable that the install files use is one of connector's", async () => {
-  const help = cliDocs().replaceAll(/\s+/g, " ");
+  const help = (await cliDocs()).replaceAll(/\s+/g, " ");
   const variables = new Set([...help.matchAll(/\benv: (\w+)/g)].map(([, name]) => name));
   const names = new Set(help.match(/--[\w-]+/g));
   ok(variables.size > 10 && names.size > 10);
@@ -374,7 +374,7 @@ Deno.test("the image runs the executable alone, not as root, on the ports that a
   match(last, /^USER 65532:65532$/m);
   match(last, /^HEALTHCHECK .*CMD \["\/connector", "health"\]$/m);
   deepStrictEqual(last.match(/^COPY .*$/gm), ["COPY --from=files /connector /connector"]);
-  const help = cliDocs().replaceAll(/\s+/g, " ");
+  const help = (await cliDocs()).replaceAll(/\s+/g, " ");
   const ports = [...help.matchAll(/\(default: :(\d+), env: CONNECTOR_(?:GRPC|HTTP)_BIND\)/g)]
     .map(([, port]) => port);
   strictEqual(/^EXPOSE (.*)$/m.exec(last)?.[1], ports.join(" "));

@@ -14,7 +14,7 @@ async function completion(...args: string[]) {
   return outcome;
 }
 
-const program = createProgram({
+const program = await createProgram({
   stdout: () => {},
   stderr: () => {},
   env: {},
