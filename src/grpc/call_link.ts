@@ -33,13 +33,16 @@ export interface CallEnds {
 const VERSION_KEY = "connector-protocol";
 const LIMITS_KEY = "connector-limits";
 const FEATURES_KEY = "connector-features";
+/** The metadata in which a session is claimed, and the claim answered. docs/PROTOCOL.md, "Resumption". */
+const RESUME_KEY = "connector-resume";
 
 /** What a side says of itself, as metadata. */
-export function helloToMetadata({ version, limits, features = "" }: Hello): Metadata {
+export function helloToMetadata({ version, limits, features = "", resume }: Hello): Metadata {
   const metadata = new Metadata();
   metadata.set(VERSION_KEY, version);
   metadata.set(LIMITS_KEY, limits);
   if (features !== "") metadata.set(FEATURES_KEY, features);
+  if (resume !== undefined) metadata.set(RESUME_KEY, resume);
   return metadata;
 }
 
@@ -48,8 +51,14 @@ export function helloFromMetadata(metadata: Metadata): Hello | undefined {
   const [version] = metadata.get(VERSION_KEY);
   const [limits = ""] = metadata.get(LIMITS_KEY);
   const [features = ""] = metadata.get(FEATURES_KEY);
+  const [resume] = metadata.get(RESUME_KEY);
   if (version === undefined) return undefined;
-  return { version: String(version), limits: String(limits), features: String(features) };
+  return {
+    version: String(version),
+    limits: String(limits),
+    features: String(features),
+    ...(resume !== undefined && { resume: String(resume) }),
+  };
 }
 
 /** What a link is made of, besides its call. */

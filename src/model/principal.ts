@@ -131,6 +131,16 @@ export function mayClaim(
 }
 
 /**
+ * Whether `claimant` may go on with a session of `holder` over another link, if it knows the token: it has the same names,
+ * or no certificate either, and has proven to be the same instance, or proves nothing either. Its address and its key may
+ * have changed.
+ */
+export function mayResume(holder: Principal, claimant: Principal): boolean {
+  return holder.certificate?.name === claimant.certificate?.name &&
+    (holder.proves || claimant.proves ? holder.provesSame(claimant) : true);
+}
+
+/**
  * Whether `claimant` may have the port of a service of `holder` that is away, under another id: a connector that was
  * started anew and knows nothing of its former services. It takes the same names, and the same host or a proof.
  */

@@ -23,6 +23,8 @@ export interface Dialect {
   readonly roundTripMs: number | undefined;
   /** Bytes that wait for slow readers, with what each chunk costs. */
   readonly heldBytes: number;
+  /** How many streams of a service are open. */
+  streamsOf(serviceId: string): number;
   /** Begins to speak: sends what the dialect sends unasked. Called once, before anything else. */
   start(): void;
   /**
@@ -43,8 +45,20 @@ export interface Dialect {
   tellClose(): "ours" | "theirs";
   /** Tells the peer why the session ends now. False if there is no word for it: then only the end of the link can tell. */
   tellAbort(reason: ConnectorError): boolean;
+  /** The link is lost, and another one may follow: until then silence means nothing. Only where that was agreed on. */
+  suspend(): void;
+  /** Another link carries what was lost with the former one, and all that follows. */
+  resume(): void;
   /** Ends every stream, and releases everything: nothing more can be sent. Idempotent. */
   abort(reason: ConnectorError): void;
+}
+
+/** What is kept of what was sent, to be sent again over another link. */
+export interface Kept {
+  /** How many messages were sent over all links. */
+  readonly sent: number;
+  /** The peer has received so many of them. */
+  acknowledge(messages: number): void;
 }
 
 /** What a dialect is made of, and what it tells its session. None of the functions may throw. */
@@ -70,10 +84,14 @@ export interface DialectOptions {
   onDrain: (returns: boolean) => void;
   /** The peer ends the session: in order, or for a reason. */
   onClose: (reason: ConnectorError | undefined) => void;
+  /** What is kept of what was sent; absent when the session ends with its link. */
+  kept?: Kept | undefined;
+  /** Nothing is heard of the peer any more. */
+  onSilence: (reason: ConnectorError) => void;
   /** Another link is needed: this one can open no more streams. */
   onExhausted: () => void;
-  /** The session has to end. `returns`: whether the peer may be back with its services. */
-  onFailure: (reason: ConnectorError, options?: { returns?: boolean }) => void;
+  /** The session has to end: the peer has broken the protocol. */
+  onFailure: (reason: ConnectorError) => void;
   /** Whether we dial the destination of a service. */
   connects: (serviceId: string) => boolean;
 }

@@ -16,6 +16,8 @@ export interface Hello {
   limits: string;
   /** The text of `connector-features`. Default: none, as of versions that know of no features. */
   features?: string;
+  /** The text of `connector-resume`: of a dialler a claim, of an acceptor a token. resumption.ts reads it. */
+  resume?: string | undefined;
 }
 
 /** One bidirectional stream of messages to a peer. */

@@ -15,7 +15,10 @@ export const PING_CLOCK = "ping-clock";
 /** A feature: a service may say on which address it is listened for. docs/PROTOCOL.md, "Negotiation". */
 export const SOURCE_ADDR = "source-addr";
 
-/** The features that are spoken here, besides what the version says. */
+/** A feature: a session outlives its link. docs/PROTOCOL.md, "Resumption". */
+export const RESUME = "resume";
+
+/** The features that are spoken here, besides what the version says; `RESUME` only where sessions are kept. */
 const FEATURES: readonly string[] = [PING_CLOCK, SOURCE_ADDR];
 
 /** A version as it is written: a number from 1. */
@@ -36,13 +39,16 @@ export interface Terms {
   features: readonly string[];
 }
 
-/** What we say of ourselves: our offer as dialler, and as acceptor what an offer is answered from. */
-export function hello(limits: PeerLimits): Hello {
+/**
+ * What we say of ourselves: our offer as dialler, and as acceptor what an offer is answered from. `resumes`: whether our
+ * sessions outlive their links.
+ */
+export function hello(limits: PeerLimits, { resumes = false }: { resumes?: boolean } = {}): Hello {
   const names = ["streams", "opens", "frame", "window"] as const;
   return {
     version: String(PROTOCOL_VERSION),
     limits: names.map((name) => `${name}=${limits[name]}`).join(","),
-    features: FEATURES.join(","),
+    features: (resumes ? [...FEATURES, RESUME] : FEATURES).join(","),
   };
 }
 

@@ -55,6 +55,11 @@ export class Places {
     return !full;
   }
 
+  /** How many streams of a service there are. */
+  countOf(serviceId: string): number {
+    return this.#services.get(serviceId)?.streams.taken ?? 0;
+  }
+
   /** The opens without an answer, of a service that has a stream. */
   opensOf(serviceId: string): Share {
     return this.#of(serviceId).opens;

@@ -1,18 +1,28 @@
 // The multiplexer over one link: control frames to its owner, tunnelled connections as streams, in the dialect that both
 // sides have agreed on. The same engine on both ends; who dialled matters to its owner, and to the parity of stream
-// numbers. It owns the link, its outbox and its dialect.
+// numbers. It owns the link, or one link after another where it may outlive them, its outbox and its dialect.
 
 import { ConnectorError } from "../model/errors.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
+import { mayResume, principalOf } from "../model/principal.ts";
 import { type ControlFrame, MAX_MESSAGE_BYTES } from "../wire/frame.ts";
 import { encodeFrame } from "../wire/open_data_codec.ts";
 import { CutOff } from "./cut_off.ts";
 import type { Dialect, DialectName } from "./dialect.ts";
 import { createDialect } from "./dialects.ts";
 import type { Hello, Link, LinkEnd } from "./link.ts";
-import { hello, negotiate, readAnswer } from "./negotiation.ts";
+import { hello, negotiate, readAnswer, RESUME, type Terms } from "./negotiation.ts";
 import { Outbox } from "./outbox.ts";
 import { ReceivePace } from "./receive_pace.ts";
+import { ResumableLink } from "./resumable_link.ts";
+import {
+  type Claim,
+  type ClaimAnswer,
+  formatAnswer,
+  formatClaim,
+  readClaimAnswer,
+  sameTerms,
+} from "./resumption.ts";
 import type { Leaving, SessionOptions } from "./session_options.ts";
 import type { OpenOptions, Stream } from "./stream.ts";
 import { WireIds } from "./wire_ids.ts";
@@ -20,10 +30,13 @@ import { WireIds } from "./wire_ids.ts";
 /** How long a peer may take to end a link that we have ended, in milliseconds, unless something else is asked for. */
 const CLOSE_GRACE_MS = 1000;
 
-/** A session with a peer, for as long as its link lives. */
+/** What has become of a claim: the session goes on, its acceptor knows it no more, or the link came to nothing. */
+export type ClaimResult = "resumed" | "unknown" | "failed";
+
+/** A session with a peer, for as long as its link lives, or until none follows that was lost. */
 export class Session {
   readonly #closed = Promise.withResolvers<LinkEnd>();
-  readonly #link: Link;
+  readonly #link: ResumableLink;
   readonly #options: SessionOptions;
   readonly #outbox: Outbox;
   readonly #ids = new WireIds();
@@ -41,18 +54,24 @@ export class Session {
   #leaving = false;
   /** Set when we take no more streams of the peer. */
   #draining = false;
+  /** What the peer said of itself as the session began. */
+  #said: Hello | undefined;
+  /** Dialler: the last token, and how often the session was claimed. */
+  #token: string | undefined;
+  #attempts = 0;
 
   private constructor(link: Link, options: SessionOptions) {
-    this.#link = link;
+    const { resumeMs = 0 } = options;
+    this.#link = ResumableLink.over(link, { keeps: resumeMs > 0 });
     this.#options = options;
-    this.#outbox = new Outbox(link, (error) => this.abort(error));
-    this.#cutOff = new CutOff(link, () => this.#reason);
+    this.#outbox = new Outbox(this.#link, (error) => this.abort(error));
+    this.#cutOff = new CutOff(this.#link, () => this.#reason);
   }
 
   /** Begins to speak over a link, which is the session's from now on. */
   static start(link: Link, options: SessionOptions): Session {
     const session = new Session(link, options);
-    link.closed.then(() => session.#onLinkEnded());
+    session.#link.closed.then(() => session.#onLinkEnded());
     void session.#run();
     return session;
   }
@@ -69,12 +88,12 @@ export class Session {
 
   /** The TCP connections that it may run over, as its link tells. */
   get connections(): readonly string[] {
-    return this.#link.connections ?? [];
+    return this.#link.connections;
   }
 
   /** Why its peer is not to be trusted any more, as its link tells; undefined while it is. */
   get revoked(): string | undefined {
-    return this.#link.revoked?.();
+    return this.#link.revoked();
   }
 
   /** How data travels; undefined until the peer has said what it speaks. */
@@ -105,6 +124,26 @@ export class Session {
   /** Bytes that wait for slow readers, with what each chunk costs. */
   get heldBytes(): number {
     return this.#dialect?.heldBytes ?? 0;
+  }
+
+  /** How many streams of a service are open. */
+  streamsOf(serviceId: string): number {
+    return this.#dialect?.streamsOf(serviceId) ?? 0;
+  }
+
+  /** Why it waits for another link; undefined when it does not. */
+  get suspended(): string | undefined {
+    return this.#link.suspended;
+  }
+
+  /** Whether it would wait for another link if it lost its own. */
+  get resumable(): boolean {
+    return this.#link.resumable;
+  }
+
+  /** What is kept to be sent again costs, in bytes. */
+  get retainedBytes(): number {
+    return this.#link.retainedBytes;
   }
 
   /**
@@ -145,6 +184,72 @@ export class Session {
     return this.#dialect.open(serviceId, visitor, options);
   }
 
+  /** Dialler: what is to be said as a link is opened for it. @throws {TypeError} when it does not wait for one. */
+  claim(): string {
+    if (this.#token === undefined || this.suspended === undefined) {
+      throw new TypeError("the session waits for no link");
+    }
+    this.#attempts += 1;
+    const { received } = this.#link;
+    return formatClaim({ token: this.#token, attempt: this.#attempts, received });
+  }
+
+  /**
+   * Dialler: goes on over a link that was opened with its claim, once the peer has answered it. What the claim has not led to
+   * is up to the caller: the session waits on, and a link that is not its own now is open still. Never rejects.
+   */
+  async resumeOver(link: Link): Promise<ClaimResult> {
+    const said = await link.hello;
+    if (said === undefined) return "failed";
+    if (said.resume === undefined) return "unknown";
+    try {
+      const { token, received }: Partial<ClaimAnswer> = readResumption(said);
+      if (received === undefined) return "unknown";
+      if (this.suspended === undefined) {
+        throw new ConnectorError("unavailable", "nobody waits for the link any more");
+      }
+      this.#checkSame(said, link);
+      this.#token = token;
+      this.#link.resume(link, received);
+      return "resumed";
+    } catch (error) {
+      // What was claimed can be claimed no more.
+      const reason = ConnectorError.from(error, "The peer's answer makes no sense");
+      link.abort(reason);
+      this.abort(reason, { returns: true });
+      return "failed";
+    }
+  }
+
+  /**
+   * Acceptor: grants a claim to a dialler that may have it. The link that the session has ends, so that nothing more is
+   * received over it. Returns what is to be answered; undefined if the claim is not granted.
+   *
+   * @throws {ConnectorError} `invalid_argument` when the claim makes no sense: the session has ended then.
+   */
+  grant(claim: Claim, { offer, peer }: { offer: Hello; peer: PeerInfo }): string | undefined {
+    const { tokens } = this.#options;
+    const said = this.#said;
+    if (!this.resumable || tokens === undefined || said === undefined) return undefined;
+    const mayHave = tokens.fits(claim) && sameTerms(offer, said) &&
+      mayResume(principalOf(this.peer), principalOf(peer));
+    if (!mayHave || !tokens.take(claim)) return undefined;
+    this.#link.interrupt("the peer goes on over another link");
+    try {
+      this.#link.reconcile(claim.received);
+    } catch (error) {
+      const reason = ConnectorError.from(error, "The peer's claim makes no sense");
+      this.abort(reason);
+      throw reason;
+    }
+    return formatAnswer({ token: tokens.issue(), received: this.#link.received });
+  }
+
+  /** Acceptor: goes on over the link whose claim was granted last, once that is answered. */
+  resume(link: Link, { received }: Claim): void {
+    this.#link.resume(link, received);
+  }
+
   /** Takes no more streams, and tells the peer so; open ones go on. `returns`: whether our services will come back. */
   drain({ returns }: { returns: boolean }): void {
     if (this.#draining) return;
@@ -160,6 +265,7 @@ export class Session {
   close({ graceMs = CLOSE_GRACE_MS }: { graceMs?: number } = {}): void {
     if (this.#closing) return this.#cutOff.in(graceMs);
     this.#leave({ reason: "this connector has closed the link", returns: true });
+    if (this.suspended !== undefined) return this.#link.settle();
     this.#closeLink(graceMs, { first: this.#dialect?.tellClose() ?? "ours" });
   }
 
@@ -171,7 +277,8 @@ export class Session {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#leave({ reason: reason.message, returns });
-    const told = this.#dialect?.tellAbort(reason) ?? false;
+    // A peer to which there is no link hears nothing.
+    const told = this.suspended === undefined && (this.#dialect?.tellAbort(reason) ?? false);
     this.#outbox.abort();
     this.#dialect?.abort(reason);
     if (told) this.#closeLink(CLOSE_GRACE_MS);
@@ -192,6 +299,7 @@ export class Session {
     this.#cutOff.in(graceMs);
     if (this.#closing) return;
     this.#closing = true;
+    this.#link.settle();
     if (first === "theirs") return;
     // What still waits because the link is full was promised to be delivered.
     while (!this.#linkEnded && this.#outbox.full) await this.#link.writable();
@@ -227,10 +335,12 @@ export class Session {
 
   /** @throws {ConnectorError} when what the peer says of itself makes no sense. */
   #negotiate(said: Hello | undefined): Dialect {
-    const { role, limits, connects } = this.#options;
-    const ours = hello(limits);
+    const { role, limits, connects, resumeMs = 0 } = this.#options;
+    const ours = hello(limits, { resumes: resumeMs > 0 });
     const agreed = said && (role === "acceptor" ? negotiate(said, ours) : readAnswer(said, ours));
     this.#features = agreed?.features ?? [];
+    this.#said = said;
+    const resumes = said !== undefined && agreed !== undefined && this.#mayResume(said, agreed);
     const dialect = createDialect(agreed, {
       role,
       limits,
@@ -241,15 +351,58 @@ export class Session {
       onStream: (stream) => this.#take(stream),
       onControl: (frame) => this.#onControl(frame),
       onPong: () => this.#options.onPong?.(),
+      ...(resumes && { kept: this.#link }),
+      onSilence: (reason) => {
+        if (!this.#link.interrupt(reason.message)) this.abort(reason, { returns: true });
+      },
       onDrain: (returns) => this.#leave({ reason: "the peer is shutting down", returns }),
       onClose: (reason) => this.#onClose(reason),
       onExhausted: () => this.close(),
-      onFailure: (reason, options) => this.abort(reason, options),
+      onFailure: (reason) => this.abort(reason),
       connects,
     });
     this.#dialect = dialect;
     dialect.start();
     return dialect;
+  }
+
+  /** Whether another link may follow. @throws {ConnectorError} when the acceptor's answer makes no sense. */
+  #mayResume(said: Hello, { features }: Terms): boolean {
+    const { role, resumeMs = 0, tokens } = this.#options;
+    if (!features.includes(RESUME) || role === "acceptor" && tokens === undefined) {
+      this.#link.settle();
+      return false;
+    }
+    if (role === "dialler") {
+      const { token, received } = readResumption(said);
+      if (received !== undefined) {
+        throw new ConnectorError("internal", "The peer goes on with a session that is none");
+      }
+      this.#token = token;
+    }
+    this.#link.resumeWithin({
+      timeoutMs: resumeMs,
+      onSuspended: (reason) => {
+        this.#dialect?.suspend();
+        this.#options.onSuspended?.(reason);
+      },
+      onResumed: () => {
+        this.#dialect?.resume();
+        this.#options.onResumed?.();
+      },
+      onHeard: () => tokens?.confirm(),
+      onOverflow: (error) => this.abort(error),
+    });
+    return true;
+  }
+
+  /** @throws {ConnectorError} when another peer has answered than at first, or in other words. */
+  #checkSame(said: Hello, link: Link): void {
+    const first = this.#said;
+    const isSame = first !== undefined && sameTerms(said, first) &&
+      principalOf(this.peer).certificate?.name === principalOf(link.peer).certificate?.name;
+    if (isSame) return;
+    throw new ConnectorError("failed_precondition", "The peer goes on with other terms or names");
   }
 
   #take(stream: Stream): void {
@@ -297,4 +450,9 @@ export class Session {
       ? { ...frame, serviceId, service: { ...frame.service, id: serviceId } }
       : { ...frame, serviceId };
   }
+}
+
+/** What an acceptor says of a session. @throws {ConnectorError} `invalid_argument` */
+function readResumption({ resume = "" }: Hello): ClaimAnswer {
+  return readClaimAnswer(resume);
 }

@@ -3,6 +3,7 @@
 import type { SessionLimits } from "../model/limits.ts";
 import type { ControlFrame } from "../wire/frame.ts";
 import type { DialectName, Role } from "./dialect.ts";
+import type { ResumeTokens } from "./resumption.ts";
 import type { OnStream } from "./stream.ts";
 
 /** Why a session takes no more streams, and what is to be expected of the peer. */
@@ -29,6 +30,14 @@ export interface SessionOptions {
   onPong?: () => void;
   /** No more streams can be opened, though open ones may go on. Told once, before `closed`. May not block or throw. */
   onLeaving?: (leaving: Leaving) => void;
+  /** How long it waits for another link when its own is lost, in milliseconds. Default: 0, it ends with its link. */
+  resumeMs?: number;
+  /** Acceptor: its tokens, of which the first one was issued for the link. Without them it ends with its link. */
+  tokens?: ResumeTokens;
+  /** The link is lost, and another one is waited for: `resumeOver` or `resume`. May not block or throw. */
+  onSuspended?: (reason: string) => void;
+  /** Another link carries it, and nothing was lost. May not block or throw. */
+  onResumed?: () => void;
   /** Whether we dial the destination of a service. Asked in the reference dialect only. */
   connects: (serviceId: string) => boolean;
 }

@@ -16,8 +16,12 @@ export interface MemoryLinkOptions {
   lingering?: boolean;
   /** What the dialler offers; undefined when it says nothing. */
   offer?: Hello | undefined;
-  /** What the acceptor answers; undefined when it says nothing. */
-  answer?: Hello | undefined;
+  /** What the acceptor answers, perhaps to its link; undefined when it says nothing. */
+  answer?: Hello | ((link: Link) => Hello) | undefined;
+  /** The answer is lost, and the link with it. */
+  answerLost?: boolean;
+  /** So many bytes travel in one direction: the link breaks within the message that has the next one. */
+  breaks?: { direction: "up" | "down"; after: number } | undefined;
 }
 
 /** Both ends of one link. */
@@ -28,25 +32,34 @@ export interface LinkPair {
 
 /** Joins two links. */
 export function memoryLinks(options: MemoryLinkOptions = {}): LinkPair {
-  const { bound = 8, turns = () => 0, lingering = false, offer, answer } = options;
-  const up = new Pipe(bound, turns);
-  const down = new Pipe(bound, turns);
-  return {
-    dialler: new MemoryLink({
-      out: up,
-      in: down,
-      hello: answer,
-      address: "memory:acceptor",
-      lingering,
-    }),
-    acceptor: new MemoryLink({
-      out: down,
-      in: up,
-      hello: offer,
-      address: "memory:dialler",
-      lingering,
-    }),
-  };
+  const { bound = 8, turns = () => 0, lingering = false, offer, breaks } = options;
+  const { answer, answerLost = false } = options;
+  const pipe = (direction: "up" | "down") =>
+    new Pipe(bound, turns, breaks?.direction === direction ? breaks.after : Infinity);
+  const up = pipe("up");
+  const down = pipe("down");
+  for (const each of [up, down]) {
+    each.onBreak = () => {
+      for (const broken of [up, down]) broken.cut("the path has broken");
+    };
+  }
+  const acceptor = new MemoryLink({
+    out: down,
+    in: up,
+    hello: offer,
+    address: "memory:dialler",
+    lingering,
+  });
+  const said = typeof answer === "function" ? answer(acceptor) : answer;
+  const dialler = new MemoryLink({
+    out: up,
+    in: down,
+    hello: answerLost ? undefined : said,
+    address: "memory:acceptor",
+    lingering,
+  });
+  if (answerLost) up.onBreak();
+  return { dialler, acceptor };
 }
 
 /** Numbers from 0 to below `limit`, the same for the same seed (mulberry32). */
@@ -71,7 +84,9 @@ export function turn(): Promise<void> {
 class Pipe {
   readonly #bound: number;
   readonly #turns: () => number;
-  readonly #travelling: (Uint8Array | null)[] = [];
+  readonly #travelling: (Uint8Array | null | "break")[] = [];
+  /** Bytes that still get through. */
+  #left: number;
   readonly #arrived: Uint8Array[] = [];
   #moving = false;
   #closed = false;
@@ -84,7 +99,11 @@ class Pipe {
   /** Called when the writer has cut it. */
   onCut: (reason: string) => void = () => {};
 
-  constructor(bound: number, turns: () => number) {
+  /** Called when it breaks. */
+  onBreak: () => void = () => {};
+
+  constructor(bound: number, turns: () => number, breaksAfter: number) {
+    this.#left = breaksAfter;
     this.#bound = bound;
     this.#turns = turns;
   }
@@ -96,9 +115,10 @@ class Pipe {
   /** Null is the end. After it nothing is taken. */
   push(message: Uint8Array | null): void {
     if (this.#closed) return;
-    this.#closed = message === null;
+    this.#left -= message?.length ?? 0;
+    this.#closed = message === null || this.#left < 0;
     // A link takes over the message: what its sender does with the buffer later must not show.
-    this.#travelling.push(message?.slice() ?? null);
+    this.#travelling.push(this.#left < 0 ? "break" : message?.slice() ?? null);
     if (!this.#moving) this.#move();
   }
 
@@ -121,6 +141,7 @@ class Pipe {
     while (this.#travelling.length > 0) {
       for (let left = this.#turns(); left > 0; left -= 1) await turn();
       const message = this.#travelling.shift();
+      if (message === "break") return this.onBreak();
       if (message === null) this.onEnd();
       else if (message !== undefined) this.#arrived.push(message);
       this.onArrival();

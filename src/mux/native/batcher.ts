@@ -14,6 +14,7 @@ import {
   writeSmallFrame,
 } from "../../wire/native_codec.ts";
 import type { DataFrame, NativeFrame } from "../../wire/native_frame.ts";
+import type { Kept } from "../dialect.ts";
 import type { DataSource, Outbox } from "../outbox.ts";
 import { LinkWindow } from "./link_window.ts";
 import { type Share, TurnQueue } from "./turn_queue.ts";
@@ -33,6 +34,8 @@ const SMALL_DATA_BYTES = 2 * 1024;
 /** Batches of a window, at least, and the smallest that one is made for that, in bytes: to versions up to 0.1.0 a message proves life once it is whole. */
 const BATCHES_PER_WINDOW = 4;
 const MIN_BATCH_BYTES = 2 * 1024;
+/** The most data that is under way where it is kept until it was received, in bytes: 1 Gbit/s over a path of 250 ms. */
+export const MAX_KEPT_DATA_BYTES = 32 * 1024 * 1024;
 /** Turns that are not wanted any more and still wait, before all of them are let go. */
 const MAX_UNWANTED = 64;
 /** The most control that may wait for a peer that does not read, in bytes, before it counts as a breach. */
@@ -65,6 +68,8 @@ export interface BatcherOptions {
   onOverflow: (error: ConnectorError) => void;
   /** Whether the numbers of the peer's pings are its clock. */
   hearsClock: boolean;
+  /** What is kept of what was sent until the peer has answered a ping behind it. Default: nothing. */
+  kept?: Kept | undefined;
 }
 
 /** The sending side of a native session. */
@@ -80,14 +85,19 @@ export class Batcher implements DataSource {
   #controlBytes = 0;
   readonly #data = new TurnQueue<QueuedData>();
   #unwanted = 0;
-  readonly #window = new LinkWindow();
+  readonly #window: LinkWindow;
+  readonly #kept: Kept | undefined;
+  /** For each ping without an answer, how many messages were sent before it. */
+  readonly #sentBefore: number[] = [];
   #scheduled = false;
   #ended = false;
 
-  constructor(outbox: Outbox, { onOverflow, hearsClock }: BatcherOptions) {
+  constructor(outbox: Outbox, { onOverflow, hearsClock, kept }: BatcherOptions) {
     this.#outbox = outbox;
     this.#onOverflow = onOverflow;
     this.#hearsClock = hearsClock;
+    this.#kept = kept;
+    this.#window = new LinkWindow(kept && { maxBytes: MAX_KEPT_DATA_BYTES });
     outbox.attach(this);
   }
 
@@ -112,7 +122,7 @@ export class Batcher implements DataSource {
     if (this.#window.unanswered >= MAX_UNANSWERED) {
       return this.#giveUp("The peer leaves too many of our pings unanswered");
     }
-    this.send({ kind: "ping", nonce: this.#window.mark(performance.now()) });
+    this.send({ kind: "ping", nonce: this.#mark() });
   }
 
   /** Answers a ping of the peer. */
@@ -124,6 +134,7 @@ export class Batcher implements DataSource {
   /** Takes the answer to a ping. @throws {ConnectorError} `internal` when it answers none, or not the next. */
   pong(nonce: number): void {
     this.#window.answer(nonce, performance.now());
+    if (this.#kept) this.#kept.acknowledge(this.#sentBefore.shift() ?? 0);
     if (this.#data.length > 0 || this.#window.wantsMark) this.#schedule();
   }
 
@@ -196,6 +207,12 @@ export class Batcher implements DataSource {
     return message;
   }
 
+  /** Another link carries what was under way, and what follows: nothing is known of its path. */
+  resume(): void {
+    this.#window.restart(performance.now());
+    if (this.#data.length > 0) this.#schedule();
+  }
+
   abort(): void {
     this.#ended = true;
     this.#writtenLength = 0;
@@ -217,6 +234,12 @@ export class Batcher implements DataSource {
 
   get #hasRoomForFirst(): boolean {
     return this.#window.room - this.#writtenLength > -this.partBytes;
+  }
+
+  /** Number of the next ping. */
+  #mark(): number {
+    if (this.#kept) this.#sentBefore.push(this.#kept.sent);
+    return this.#window.mark(performance.now());
   }
 
   #giveUp(reason: string): void {
@@ -261,8 +284,7 @@ export class Batcher implements DataSource {
     this.#window.send(size);
     // Pings leave in their order, so not before one that waits.
     if (this.#control.length === 0 && this.#window.wantsMark) {
-      const nonce = this.#window.mark(performance.now());
-      frames.push(encodeSmallFrame({ kind: "ping", nonce }));
+      frames.push(encodeSmallFrame({ kind: "ping", nonce: this.#mark() }));
     }
     return { frames, turns };
   }

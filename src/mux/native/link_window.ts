@@ -69,13 +69,14 @@ interface Round {
 
 /** The window of one direction of a link. Times in milliseconds. */
 export class LinkWindow {
+  readonly #maxBytes: number;
   #size = INITIAL_BYTES;
   #sent = 0;
   #arrived = 0;
   /** Bytes that were sent before the last mark. */
   #marked = 0;
   readonly #marks: Mark[] = [];
-  readonly #incoming = new IncomingQueue();
+  #incoming = new IncomingQueue();
   /** Round trips without a queue, the last ones. */
   #samples: number[] = [];
   #sampledAt = -Infinity;
@@ -90,6 +91,11 @@ export class LinkWindow {
   #pausedUntil = 0;
   #pausedAt = -Infinity;
   #forgets = false;
+
+  /** It never grows beyond `maxBytes`. */
+  constructor({ maxBytes = MAX_WINDOW_BYTES }: { maxBytes?: number } = {}) {
+    this.#maxBytes = maxBytes;
+  }
 
   /** The size in bytes now. */
   get size(): number {
@@ -200,6 +206,23 @@ export class LinkWindow {
     }
   }
 
+  /** What is under way is sent again over another path, of which nothing is known. */
+  restart(now: number): void {
+    this.#size = INITIAL_BYTES;
+    this.#incoming = new IncomingQueue();
+    for (const mark of this.#marks) {
+      mark.at = now;
+      mark.idle = false;
+    }
+    this.#samples = [];
+    this.#sampledAt = -Infinity;
+    this.#tooLong = undefined;
+    this.#pausing = false;
+    this.#pausedAt = -Infinity;
+    this.#forgets = false;
+    this.#round = newRound(this.#sent);
+  }
+
   get #allowedQueue(): number {
     return Math.min(MAX_QUEUE_MS, Math.max(MIN_QUEUE_MS, this.roundTrip));
   }
@@ -225,7 +248,7 @@ export class LinkWindow {
       this.#doubt(shortest, now);
     } else {
       this.#tooLong = undefined;
-      const larger = Math.min(wanted, 2 * this.#size, MAX_WINDOW_BYTES);
+      const larger = Math.min(wanted, 2 * this.#size, this.#maxBytes);
       // Of a window that was not full the rate says only what is possible at least.
       const full = limited && underWay > this.#size / 2;
       this.#size = Math.max(full ? MIN_WINDOW_BYTES : this.#size, larger);

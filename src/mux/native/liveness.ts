@@ -28,7 +28,7 @@ export interface LivenessHooks {
   onSilence: () => void;
 }
 
-/** Watches over a peer, from `start` until it is disposed. */
+/** Watches over a peer, from `start` until it is suspended or disposed. */
 export class Liveness implements Disposable {
   readonly #hooks: LivenessHooks;
   #answered = false;
@@ -39,8 +39,10 @@ export class Liveness implements Disposable {
     this.#hooks = hooks;
   }
 
-  /** Sends the first ping. */
+  /** Sends the first ping, over a first link or another one. */
   start(): void {
+    if (this.#disposed) return;
+    this.#answered = false;
     const now = performance.now();
     const silence = new Silence(now);
     const unanswered = new Silence(now);
@@ -68,6 +70,11 @@ export class Liveness implements Disposable {
   /** An answer to a ping has arrived. */
   answered(): void {
     this.#answered = true;
+  }
+
+  /** Looks no more until it is started again: there is no link. */
+  suspend(): void {
+    clearTimeout(this.#timer);
   }
 
   /** Looks no more. */

@@ -23,19 +23,18 @@ export class NativeDialect implements Dialect {
   readonly #onFrame = (frame: NativeFrame) => this.#take(frame);
 
   constructor({ limits: peerLimits, features }: Terms, options: DialectOptions) {
-    const { role, limits, outbox, onStream, onExhausted, onFailure } = options;
+    const { role, limits, outbox, kept, onStream, onExhausted, onFailure, onSilence } = options;
     this.#options = options;
     this.#batcher = new Batcher(outbox, {
       onOverflow: onFailure,
       hearsClock: features.includes(PING_CLOCK),
+      kept,
     });
     this.#liveness = new Liveness({
       ping: () => this.#batcher.ping(),
       arrivals: options.arrivals,
-      onSilence: () => {
-        const silent = "the peer no longer answers";
-        onFailure(new ConnectorError("deadline_exceeded", silent), { returns: true });
-      },
+      onSilence: () =>
+        onSilence(new ConnectorError("deadline_exceeded", "the peer no longer answers")),
     });
     this.#streams = new NativeStreams({
       role,
@@ -57,6 +56,10 @@ export class NativeDialect implements Dialect {
 
   get heldBytes(): number {
     return this.#streams.heldBytes;
+  }
+
+  streamsOf(serviceId: string): number {
+    return this.#streams.countOf(serviceId);
   }
 
   start(): void {
@@ -92,6 +95,17 @@ export class NativeDialect implements Dialect {
   tellAbort(reason: ConnectorError): true {
     this.#batcher.sendLast({ kind: "goAway", code: "breach", reason: reason.message });
     return true;
+  }
+
+  suspend(): void {
+    this.#liveness.suspend();
+    this.#streams.suspend();
+  }
+
+  resume(): void {
+    this.#batcher.resume();
+    this.#streams.resume();
+    this.#liveness.start();
   }
 
   abort(reason: ConnectorError): void {

@@ -52,6 +52,7 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
   #places: Record<"ours" | "theirs", Places>;
   /** Runs while opens wait, or many of the peer's are without an answer. */
   #looking: ReturnType<typeof setTimeout> | undefined;
+  #suspended = false;
   /** The numbers that were the last at the last look: what was opened before has waited for a while. */
   #lastAtLook = { ours: -1, theirs: -1 };
   /** The highest number used by either side. */
@@ -89,6 +90,25 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
   /** Bytes that wait for slow readers, with what each chunk costs. */
   get heldBytes(): number {
     return this.#waitingBytes;
+  }
+
+  /** How many streams of a service are open. */
+  countOf(serviceId: string): number {
+    return this.#places.ours.countOf(serviceId) + this.#places.theirs.countOf(serviceId);
+  }
+
+  /** There is no link for now: nobody's answer is late. */
+  suspend(): void {
+    this.#suspended = true;
+    clearTimeout(this.#looking);
+    this.#looking = undefined;
+  }
+
+  /** There is one again. */
+  resume(): void {
+    this.#suspended = false;
+    this.#waiting.restart();
+    if (this.#waiting.size > 0 || this.#isCrowded) this.#lookSoon();
   }
 
   /**
@@ -211,7 +231,7 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
 
   /** Looks later at who has waited for too long; again and again as long as anybody waits. */
   #lookSoon(): void {
-    if (this.#looking !== undefined) return;
+    if (this.#looking !== undefined || this.#suspended) return;
     this.#lastAtLook = { ...this.#last };
     this.#looking = setTimeout(() => this.#look(), LOOK_MS);
   }

@@ -80,6 +80,13 @@ export class OpenQueue<T> {
     );
   }
 
+  /** All begin to wait now. */
+  restart(): void {
+    for (const line of this.#lines.values()) {
+      for (const item of line.keys()) line.set(item, this.#now());
+    }
+  }
+
   /** Forgets all. */
   clear(): void {
     this.#lines.clear();

@@ -57,6 +57,15 @@ export class ReferenceDialect implements Dialect, ReferenceCarrier {
     return this.#waitingBytes;
   }
 
+  streamsOf(serviceId: string): number {
+    return this.#places.countOf(serviceId);
+  }
+
+  /** Its sessions end with their links. */
+  suspend(): void {}
+
+  resume(): void {}
+
   /** Nothing is said unasked. */
   start(): void {
     // What the link still holds when it ends is taken without holding back: nobody is left to hold.

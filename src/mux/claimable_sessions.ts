@@ -1,0 +1,136 @@
+// The sessions of an acceptor that their diallers may claim over another link, and what a link's claim has led to. It bounds
+// what waits for diallers. docs/PROTOCOL.md, "Resumption".
+
+import { ConnectorError } from "../model/errors.ts";
+import { shareKeyOf } from "../model/principal.ts";
+import type { Hello, Link } from "./link.ts";
+import { type Claim, formatAnswer, readClaim, ResumeTokens } from "./resumption.ts";
+import type { Session } from "./session.ts";
+
+/** The most sessions that wait for their diallers: half of the links that there may be. */
+const MAX_WAITING = 500;
+/** The most that is kept for all of them, in bytes: some that were cut off at full speed, and all that were not. */
+const MAX_WAITING_BYTES = 256 * 1024 * 1024;
+
+/** What was answered to a link before it was taken up. */
+type Answered = { kind: "new"; tokens: ResumeTokens } | {
+  kind: "granted";
+  session: Session;
+  claim: Claim;
+};
+
+/** Bounds of what waits. */
+export interface WaitingBounds {
+  /** Default: 500. */
+  sessions?: number;
+  /** Default: 256 MiB. */
+  bytes?: number;
+}
+
+/** The sessions that can be claimed. */
+export class ClaimableSessions {
+  readonly #maxWaiting: number;
+  readonly #maxWaitingBytes: number;
+  readonly #sessions = new Set<Session>();
+  /** Those that wait for their diallers, the one that has waited longest first. */
+  readonly #waiting = new Set<Session>();
+  readonly #answered = new WeakMap<Link, Answered>();
+
+  constructor({ sessions = MAX_WAITING, bytes = MAX_WAITING_BYTES }: WaitingBounds = {}) {
+    this.#maxWaiting = sessions;
+    this.#maxWaitingBytes = bytes;
+  }
+
+  /** How many wait. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * What is to be answered to a dialler that has agreed on resumption. If it has claimed a session that it may have, the link
+   * which that session had ends now. To be followed by `take`, once the answer is sent.
+   *
+   * @throws {ConnectorError} `invalid_argument` when the claim makes no sense.
+   */
+  answer(link: Link, offer: Hello): string {
+    const { resume } = offer;
+    if (resume !== undefined) {
+      const claim = readClaim(resume);
+      for (const session of this.#sessions) {
+        const granted = session.grant(claim, { offer, peer: link.peer });
+        if (granted === undefined) continue;
+        this.#answered.set(link, { kind: "granted", session, claim });
+        return granted;
+      }
+    }
+    const tokens = new ResumeTokens();
+    this.#answered.set(link, { kind: "new", tokens });
+    return formatAnswer({ token: tokens.issue(), received: undefined });
+  }
+
+  /** Hands a link to the session that it has claimed. Returns whether there is one: else it is for a new session. */
+  take(link: Link): boolean {
+    const answered = this.#answered.get(link);
+    if (answered?.kind !== "granted") return false;
+    const { session, claim } = answered;
+    // It may have ended, or been claimed once more, while the claim was answered.
+    if (session.suspended !== undefined) session.resume(link, claim);
+    else link.abort(new ConnectorError("unavailable", "the session has ended"));
+    return true;
+  }
+
+  /** The tokens of the session that begins over a link; undefined where resumption was not agreed on. */
+  tokensOf(link: Link): ResumeTokens | undefined {
+    const answered = this.#answered.get(link);
+    return answered?.kind === "new" ? answered.tokens : undefined;
+  }
+
+  /** Keeps a session that its dialler may claim, until it ends. */
+  add(session: Session): void {
+    this.#sessions.add(session);
+    session.closed.then(() => {
+      this.#sessions.delete(session);
+      this.#waiting.delete(session);
+    });
+  }
+
+  /** One of them has lost its link. */
+  suspended(session: Session): void {
+    this.#waiting.add(session);
+    this.#keepToBounds();
+  }
+
+  /** It has another one. */
+  resumed(session: Session): void {
+    this.#waiting.delete(session);
+  }
+
+  #keepToBounds(): void {
+    let bytes = 0;
+    for (const session of this.#waiting) bytes += session.retainedBytes;
+    while (this.#waiting.size > this.#maxWaiting || bytes > this.#maxWaitingBytes) {
+      const session = this.#longestOfLargest();
+      if (session === undefined) return;
+      this.#waiting.delete(session);
+      bytes -= session.retainedBytes;
+      const reason = "the link was lost, and too many other connections wait for theirs";
+      session.abort(new ConnectorError("resource_exhausted", reason), { returns: true });
+    }
+  }
+
+  /** The one that has waited longest, of the peer with most that wait: nobody drives others out. */
+  #longestOfLargest(): Session | undefined {
+    const byPeer = new Map<string, Session[]>();
+    for (const session of this.#waiting) {
+      const key = shareKeyOf(session.peer);
+      const known = byPeer.get(key);
+      if (known) known.push(session);
+      else byPeer.set(key, [session]);
+    }
+    let largest: Session[] = [];
+    for (const sessions of byPeer.values()) {
+      if (sessions.length > largest.length) largest = sessions;
+    }
+    return largest[0];
+  }
+}

@@ -1,0 +1,144 @@
+// Sessions over links that break: at any byte, several times in a row, and while they resume. What goes in comes out all the
+// same; no stream notices, and nothing is left.
+
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import fc from "fast-check";
+import type { Stream } from "../../src/mux/stream.ts";
+import { type Fault, type ResumablePair, resumablePair } from "../support/resumable_pair.ts";
+import { TINY_LIMITS, untilTurn } from "../support/session_pair.ts";
+import { soon, whileTimeLasts } from "../support/soon.ts";
+import { type Scenario, scenario, startVisits } from "../support/visits.ts";
+
+const fault: fc.Arbitrary<Fault> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      direction: fc.constantFrom("up" as const, "down" as const),
+      after: fc.nat({ max: 4000 }),
+    }),
+  },
+  // Nothing gets through, or hardly anything.
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      direction: fc.constantFrom("up" as const, "down" as const),
+      after: fc.nat({ max: 20 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant("answer lost" as const) },
+);
+
+/** Waits until all streams have ended, that nothing is left, and that both sessions end in order. */
+async function runToTheEnd(pair: ResumablePair, ended: Promise<void>): Promise<void> {
+  const { dialler, acceptor } = pair;
+  const early = Promise.race([dialler.closed, acceptor.closed]).then((reason) => {
+    throw new Error(`A session ended by itself: ${reason?.message}`);
+  });
+  // Rejects in the end, too, when nobody waits for it any more.
+  early.catch(() => {});
+  await Promise.race([ended, early]);
+  await untilTurn(() => dialler.streamCount + acceptor.streamCount === 0, "the tables are empty");
+  await untilTurn(() => dialler.suspended === undefined, "the last loss is over");
+  strictEqual(pair.claimable.waiting, 0);
+  dialler.close();
+  await dialler.closed;
+  // The very last word may be lost: then nobody comes back for the session.
+  await untilTurn(() => acceptor.suspended !== undefined || acceptor.leaving, "it has heard so");
+  acceptor.close();
+  await acceptor.closed;
+}
+
+Deno.test("bytes out are bytes in, whatever happens to the links", async () => {
+  let resumed = 0;
+  const run = async (plan: Scenario, faults: Fault[]) => {
+    const { pair, ended } = startVisits(
+      plan,
+      (options) => resumablePair({ ...options, nextFault: () => faults.shift() }),
+    );
+    await runToTheEnd(pair, ended);
+    resumed += pair.resumed;
+  };
+  const property = (plan: Scenario, faults: Fault[]) =>
+    soon(run(plan, [...faults]), "all streams have ended");
+  await fc.assert(
+    fc.asyncProperty(
+      scenario,
+      // The first link is no claim: no answer to one is lost.
+      fc.array(fault, { minLength: 1, maxLength: 8, size: "max" })
+        .filter(([first]) => first !== "answer lost"),
+      whileTimeLasts(8000, property),
+    ),
+    { numRuns: 300 },
+  );
+  ok(resumed > 0);
+});
+
+/** A transfer of two streams with all that streams do: bytes both ways, grants, ends, and a reset. */
+async function transfer(nextFault: () => Fault): Promise<{ links: number; bytes: number }> {
+  const content = new Uint8Array(3000).map((_, index) => index * 31 + (index >> 8));
+  const received: Uint8Array[] = [];
+  let resets = 0;
+  const readAll = async (stream: Stream) => {
+    const chunks: number[] = [];
+    for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
+      chunks.push(...bytes);
+    }
+    received.push(new Uint8Array(chunks));
+  };
+  const pair = resumablePair({
+    bound: 3,
+    limits: TINY_LIMITS,
+    nextFault,
+    onStream: {
+      dialler: async (stream) => {
+        if (stream.serviceId === "refused") return stream.reset("refused", "not here");
+        stream.accept();
+        await readAll(stream);
+        await stream.write(content);
+        await stream.finish();
+      },
+      acceptor: () => {},
+    },
+  });
+  const visit = async () => {
+    await untilTurn(() => pair.acceptor.dialect !== undefined, "the dialler has spoken");
+    const refused = pair.acceptor.open("refused", "127.0.0.1:1");
+    const echoed = pair.acceptor.open("echoed", "127.0.0.1:2");
+    await Promise.all([
+      refused.read().catch(() => resets += 1).finally(() => refused.close()),
+      echoed.write(content).then(() => echoed.finish()),
+      readAll(echoed),
+    ]);
+  };
+  await runToTheEnd(pair, visit());
+  deepStrictEqual(received, [content, content]);
+  strictEqual(resets, 1);
+  return { links: pair.links, bytes: content.length };
+}
+
+Deno.test("a link that is cut at any byte, in either direction, costs a transfer nothing", async () => {
+  const untroubled = await soon(transfer(() => undefined), "the transfer is over");
+  strictEqual(untroubled.links, 1);
+  let cut = 0;
+  for (const direction of ["up", "down"] as const) {
+    // Every message is far larger than this step, and has its ends and those of its frames hit in turn.
+    for (let after = 0; after < 3500; after += 7) {
+      const faults: Fault[] = [{ direction, after }];
+      const { links } = await soon(transfer(() => faults.shift()), `it ends, cut after ${after}`);
+      cut += links - 1;
+    }
+  }
+  ok(cut > 500, `${cut} cuts`);
+});
+
+Deno.test("a link that is cut again and again after so many bytes brings all through", async () => {
+  for (const after of [1100, 1500, 2000]) {
+    const fault = { direction: "down", after } as const;
+    let left = 50;
+    const { links } = await soon(
+      transfer(() => left-- > 0 ? fault : undefined),
+      `it ends, cut after ${after} each time`,
+    );
+    ok(links > 2, `${links} links`);
+  }
+});
