@@ -108,6 +108,8 @@ export interface AssembleOptions {
   halfOpenMs: number;
   /** How long listeners and visitors wait for a peer whose link is lost, in milliseconds. */
   graceMs: number;
+  /** How long connections wait for another link when theirs is lost, in milliseconds; 0: they end with it. */
+  resumeMs: number;
   /** Path of the file in which services are kept. */
   stateFile?: string;
   /** The scheduler to work with. */
@@ -205,7 +207,8 @@ export async function assemble(
   // Without TLS no peer has a certificate that could be described.
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
   const plaintext = secureChannels();
-  const greeting = replace.greeting ?? hello(options.limits);
+  const resumes = options.resumeMs > 0;
+  const greeting = replace.greeting ?? hello(options.limits, { resumes });
   const instance = replace.instance ?? stateFile?.instance ?? InstanceSecret.random();
   const network = replace.connector?.network ??
     await unlessAborted(chooseNetwork(options.sockets, { logger }), { signal });
@@ -215,12 +218,12 @@ export async function assemble(
 
   const connector = new Connector({
     routeTo,
-    dial: (address) => {
+    dial: (address, resume) => {
       const route = routeTo(address);
       return dialLink(address, {
         secure: tls?.secure ?? plaintext,
         proxy: route.kind === "proxied" ? route.proxy : undefined,
-        hello: greeting,
+        hello: { ...greeting, ...(resume !== undefined && { resume }) },
         describePeer,
         ownProblem: () => tls?.identity.problem(),
         proof: instance.proofFor(address),
@@ -234,6 +237,7 @@ export async function assemble(
     maxConnections: options.maxConnections,
     maxServiceConnections: options.maxServiceConnections,
     graceMs: options.graceMs,
+    resumeMs: options.resumeMs,
     ...(stateFile && { save: (services) => stateFile.save(services) }),
     disableLocalExpose: options.disableLocalExpose,
     disableRemoteExpose: options.disableRemoteExpose,
@@ -281,6 +285,7 @@ export async function assemble(
       logControlCall(call, grpcAudit);
       replace.onControlCall?.(call);
     },
+    onResumable: (link, offer) => connector.answer(link, offer),
     onLink: (link) => connector.accept(link),
   });
   if (grpc) {

@@ -31,6 +31,14 @@ export const DENIED_BACKOFF: Readonly<BackoffOptions> = {
   maxMs: 60_000,
 };
 
+/** How a link is opened for connections that wait: they have waited all the while, and are given up after a minute. */
+export const RESUME_BACKOFF: Readonly<BackoffOptions> = {
+  ...RETRY_BACKOFF,
+  initialMs: 100,
+  maxMs: 2_000,
+  settledMs: 1_000,
+};
+
 /** How a link is replaced that still carries everything, though something on the way has said that it will end it. */
 export const RENEWAL_BACKOFF: Readonly<BackoffOptions> = {
   ...RETRY_BACKOFF,

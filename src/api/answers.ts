@@ -11,6 +11,11 @@ const connections = z.object({
   total: count.meta({ description: "ever, those that came to nothing too" }),
   failed: count.meta({ description: "of those, the ones that did not end in order" }),
   refused: count.meta({ description: "of those, the ones that were turned away" }),
+  resuming: count.meta({ description: "waiting now, because their link is lost" }),
+  resumed: count.meta({ description: "how often one has gone on over another link" }),
+  not_resumed: count.meta({
+    description: "of those that failed, the ones whose link was not replaced",
+  }),
   bytes_in: count.meta({ description: "from visitors to the destination" }),
   bytes_out: count.meta({ description: "from the destination to visitors" }),
   last_close: z.string().optional().meta({ description: "why the last one ended, in words" }),

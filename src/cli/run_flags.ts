@@ -208,6 +208,13 @@ export const RUN_FLAGS = {
     description: "time to keep ports open, and let visitors wait, after the link to a peer is lost",
     default: "10s",
   },
+  resumeTimeout: {
+    flags: "--resume-timeout <duration>",
+    variable: "CONNECTOR_RESUME_TIMEOUT",
+    description:
+      "time that open connections wait for a lost link to come back, and then go on; 0s: they are reset at once",
+    default: "60s",
+  },
   drainTimeout: {
     flags: "--drain-timeout <duration>",
     variable: "CONNECTOR_DRAIN_TIMEOUT",

@@ -146,6 +146,7 @@ export function readRunOptions(settings: RunSettings): RunOptions {
     maxServiceConnections: readQuantity("maxServiceConnections", settings.maxServiceConnections),
     halfOpenMs: readQuantity("halfOpenTimeout", settings.halfOpenTimeout),
     graceMs: readQuantity("takeoverGrace", settings.takeoverGrace),
+    resumeMs: readQuantity("resumeTimeout", settings.resumeTimeout),
     drainMs: readQuantity("drainTimeout", settings.drainTimeout),
     reservedMemory: readQuantity("reservedMemory", settings.reservedMemory),
     ineffective,
@@ -207,6 +208,7 @@ export const QUANTITIES = {
   maxServiceConnections: count([1, 1_000_000]),
   halfOpenTimeout: durations(1000, 7 * 24 * 3_600_000),
   takeoverGrace: durations(0, 600_000),
+  resumeTimeout: durations(0, 600_000),
   drainTimeout: durations(0, 3_600_000),
   reservedMemory: size([0, 16 * 1024 ** 3]),
 } as const satisfies Partial<Record<RunFlagName, QuantityRange>>;

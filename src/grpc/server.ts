@@ -27,7 +27,7 @@ import { delay } from "../delay.ts";
 import { ConnectorError, reasonOf, ruleOf } from "../model/errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { Hello, Link } from "../mux/link.ts";
-import { answerTo } from "../mux/negotiation.ts";
+import { answerTo, negotiate, RESUME } from "../mux/negotiation.ts";
 import type { PeerInfo } from "../model/peer_identity.ts";
 import { withSystemCode } from "../platform/grpc_bind_error.ts";
 import { addressOfCall, connectionOfCall } from "../platform/grpc_call_address.ts";
@@ -118,6 +118,12 @@ export interface GrpcServerOptions {
     | undefined;
   /** Told of each call that changes something or is refused, and so of whoever knocks: bounds what it logs. */
   onControlCall?: (call: ControlCall) => void;
+  /**
+   * What to answer to a peer that has agreed on resumption: `connector-resume`. Default: nothing, which fits a `hello` without.
+   *
+   * @throws {ConnectorError} when what it asks for makes no sense: the link is refused then.
+   */
+  onResumable?: (link: Link, offer: Hello) => string;
   /** Takes over a link that a peer opened. */
   onLink: (link: Link) => void;
   /** Who gets in, where it is not the default. */
@@ -426,7 +432,7 @@ function controlCall<Request, Response>(
 
 function acceptLink(
   call: ServerDuplexStream<Uint8Array, Uint8Array>,
-  { hello, tls, describePeer, onRefused, gates: { requestMs = REQUEST_MS } = {} }:
+  { hello, tls, describePeer, onRefused, onResumable, gates: { requestMs = REQUEST_MS } = {} }:
     GrpcServerOptions,
   gates: Gates,
 ): CallLink {
@@ -464,7 +470,11 @@ function acceptLink(
   try {
     // A peer that negotiates waits for the answer; one that does not gets what the reference sends.
     const offer = helloFromMetadata(call.metadata);
-    call.sendMetadata(offer ? helloToMetadata(answerTo(offer, hello)) : new Metadata());
+    const answer = offer && answerTo(offer, hello);
+    if (answer && !link.ended && negotiate(answer, hello).features.includes(RESUME)) {
+      answer.resume = onResumable?.(link, offer);
+    }
+    call.sendMetadata(answer ? helloToMetadata(answer) : new Metadata());
   } catch (error) {
     refuse(error, { what: "Cannot agree with the peer", rule: "greeting" });
   }

@@ -54,6 +54,10 @@ export type LinkEvent =
   }
   & (
     | { change: "up"; dialect?: string | undefined }
+    /** It is lost: its connections wait until another one follows, over which they go on. */
+    | { change: "suspended"; reason: string; connections: number }
+    /** Another one has followed, after so many milliseconds, and nothing was lost. `peer` is where it comes from. */
+    | { change: "resumed"; afterMs: number; connections: number }
     /** It takes no more streams; those that are open go on. */
     | { change: "leaving"; reason: string }
     /** It has ended. `reason` is empty when that was in order. */

@@ -73,6 +73,12 @@ export interface ConnectionStats {
   failed: number;
   /** Of those, the ones turned away because too many were open. */
   refused: number;
+  /** Those that wait now because their link is lost. */
+  resuming: number;
+  /** How often one has gone on over another link after its own was lost. */
+  resumed: number;
+  /** Those that ended because no other link has followed. */
+  notResumed: number;
   /** Bytes from visitors to the destination. */
   bytesIn: number;
   /** Bytes from the destination to visitors. */

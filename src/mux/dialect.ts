@@ -23,8 +23,8 @@ export interface Dialect {
   readonly roundTripMs: number | undefined;
   /** Bytes that wait for slow readers, with what each chunk costs. */
   readonly heldBytes: number;
-  /** How many streams of a service are open. */
-  streamsOf(serviceId: string): number;
+  /** How many streams of each service are open, by its id. */
+  readonly streamCounts: Map<string, number>;
   /** Begins to speak: sends what the dialect sends unasked. Called once, before anything else. */
   start(): void;
   /**

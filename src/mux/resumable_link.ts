@@ -21,6 +21,8 @@ export interface Waiting {
   onSuspended: (reason: string) => void;
   /** Another link carries the session, and nothing was lost. */
   onResumed: () => void;
+  /** It ends while it waits. */
+  onNotResumed: () => void;
   /** The first message has arrived over a link. */
   onHeard: () => void;
   /** The peer acknowledges too little. The link has to be aborted. */
@@ -42,6 +44,8 @@ export class ResumableLink implements Link {
   #handed = 0;
   #received = 0;
   #arrivedBefore = 0;
+  /** Whether the link in use takes no more for now: until it says so, it is not asked when it does. */
+  #full = false;
   /** Whether something was received over the link in use. */
   #heard = false;
   /** How the link in use has ended, once it has. */
@@ -121,7 +125,6 @@ export class ResumableLink implements Link {
   /** No other link follows: whatever ends this one ends all. */
   settle(): void {
     this.#final = true;
-    this.#waiting = undefined;
     // Nothing is sent again. What is kept and was not sent yet, is.
     if (this.#handed === this.sent) this.#retained = undefined;
     if (this.#link === undefined) return this.#end(new ConnectorError("unavailable", this.#reason));
@@ -167,6 +170,7 @@ export class ResumableLink implements Link {
     this.#last = link;
     this.#linkEnd = undefined;
     this.#heard = false;
+    this.#full = false;
     void this.#sendAgain(link);
     link.closed.then((end) => this.#onLinkEnd(link, end));
     this.#wake();
@@ -176,23 +180,25 @@ export class ResumableLink implements Link {
   send(message: Uint8Array): boolean {
     if (this.#ended) return true;
     const retained = this.#retained;
-    if (retained === undefined) return this.#last.send(message);
+    if (retained === undefined) return this.#hand(message, this.#last);
     const isNext = this.#link !== undefined && this.#handed === retained.sent;
     retained.push(message);
     if (retained.bytes > MAX_RETAINED_BYTES) {
       const reason = "The peer does not acknowledge what it is sent";
       this.#waiting?.onOverflow(new ConnectorError("resource_exhausted", reason));
     }
-    if (!isNext) return false;
+    if (!isNext || this.#link === undefined) return false;
     this.#handed += 1;
-    return this.#link?.send(message) ?? false;
+    return this.#hand(message, this.#link);
   }
 
   async writable(): Promise<void> {
     while (!this.#ended && (this.#link === undefined || this.#handed < this.sent)) {
       await this.#change();
     }
-    await this.#last.writable();
+    const link = this.#last;
+    if (this.#full) await link.writable();
+    if (link === this.#last) this.#full = false;
   }
 
   async receive(): Promise<Uint8Array | null> {
@@ -227,14 +233,13 @@ export class ResumableLink implements Link {
   abort(reason: ConnectorError): void {
     if (this.#ended) return;
     this.#final = true;
-    this.#waiting = undefined;
     if (this.#link === undefined || this.#linkEnd) this.#end(reason);
     else this.#link.abort(reason);
   }
 
   #suspend(reason: string): void {
     const waiting = this.#waiting;
-    if (waiting === undefined) return;
+    if (waiting === undefined || !this.resumable) return;
     this.#link = undefined;
     this.#reason = reason;
     this.#timer = setTimeout(() => this.#expire(waiting.timeoutMs), waiting.timeoutMs);
@@ -260,6 +265,8 @@ export class ResumableLink implements Link {
     if (this.#ended) return;
     this.#ended = true;
     clearTimeout(this.#timer);
+    if (this.#link === undefined) this.#waiting?.onNotResumed();
+    this.#waiting = undefined;
     this.#retained = undefined;
     this.#wake();
     this.#closed.resolve(reason);
@@ -270,9 +277,17 @@ export class ResumableLink implements Link {
     while (link === this.#link && this.#retained !== undefined && this.#handed < this.sent) {
       const message = this.#retained.after(this.#handed);
       this.#handed += 1;
-      if (!link.send(message)) await link.writable();
+      if (!this.#hand(message, link)) await link.writable();
     }
-    if (link === this.#link) this.#wake();
+    if (link !== this.#link) return;
+    this.#full = false;
+    this.#wake();
+  }
+
+  #hand(message: Uint8Array, link: Link): boolean {
+    const takesMore = link.send(message);
+    if (!takesMore) this.#full = true;
+    return takesMore;
   }
 
   #change(): Promise<void> {

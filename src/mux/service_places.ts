@@ -55,9 +55,9 @@ export class Places {
     return !full;
   }
 
-  /** How many streams of a service there are. */
-  countOf(serviceId: string): number {
-    return this.#services.get(serviceId)?.streams.taken ?? 0;
+  /** How many streams of each service there are. */
+  get counts(): [serviceId: string, count: number][] {
+    return [...this.#services].map(([id, { streams }]) => [id, streams.taken]);
   }
 
   /** The opens without an answer, of a service that has a stream. */

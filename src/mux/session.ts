@@ -111,6 +111,11 @@ export class Session {
     return this.#leaving;
   }
 
+  /** How many streams of each service are open. */
+  get streamCounts(): Map<string, number> {
+    return this.#dialect?.streamCounts ?? new Map();
+  }
+
   /** How many streams are open. */
   get streamCount(): number {
     return this.#dialect?.streamCount ?? 0;
@@ -124,11 +129,6 @@ export class Session {
   /** Bytes that wait for slow readers, with what each chunk costs. */
   get heldBytes(): number {
     return this.#dialect?.heldBytes ?? 0;
-  }
-
-  /** How many streams of a service are open. */
-  streamsOf(serviceId: string): number {
-    return this.#dialect?.streamsOf(serviceId) ?? 0;
   }
 
   /** Why it waits for another link; undefined when it does not. */
@@ -278,7 +278,8 @@ export class Session {
     this.#reason = reason;
     this.#leave({ reason: reason.message, returns });
     // A peer to which there is no link hears nothing.
-    const told = this.suspended === undefined && (this.#dialect?.tellAbort(reason) ?? false);
+    if (this.suspended !== undefined) this.#link.abort(reason);
+    const told = this.#dialect?.tellAbort(reason) ?? false;
     this.#outbox.abort();
     this.#dialect?.abort(reason);
     if (told) this.#closeLink(CLOSE_GRACE_MS);
@@ -390,6 +391,7 @@ export class Session {
         this.#dialect?.resume();
         this.#options.onResumed?.();
       },
+      onNotResumed: () => this.#options.onNotResumed?.(),
       onHeard: () => tokens?.confirm(),
       onOverflow: (error) => this.abort(error),
     });

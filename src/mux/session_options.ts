@@ -38,6 +38,8 @@ export interface SessionOptions {
   onSuspended?: (reason: string) => void;
   /** Another link carries it, and nothing was lost. May not block or throw. */
   onResumed?: () => void;
+  /** No other link has followed: its streams, which are open still, end now. May not block or throw. */
+  onNotResumed?: () => void;
   /** Whether we dial the destination of a service. Asked in the reference dialect only. */
   connects: (serviceId: string) => boolean;
 }

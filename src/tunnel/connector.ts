@@ -5,7 +5,8 @@ import { type Address, parseAddress } from "../model/address.ts";
 import { delay } from "../delay.ts";
 import { ConnectorError, type ErrorCode, reasonOf, ruleOf } from "../model/errors.ts";
 import type { SessionLimits } from "../model/limits.ts";
-import type { Link } from "../mux/link.ts";
+import { ClaimableSessions } from "../mux/claimable_sessions.ts";
+import type { Hello, Link } from "../mux/link.ts";
 import type { Session } from "../mux/session.ts";
 import { type PeerInfo, whoFields } from "../model/peer_identity.ts";
 import { LOCAL_USER, principalOf } from "../model/principal.ts";
@@ -49,8 +50,8 @@ import { Connections, type ConnectionsOptions } from "./connections.ts";
 
 /** What a connector may do, and what it does it with. */
 export interface ConnectorOptions extends ConnectionsOptions {
-  /** Starts to open a link to a peer. */
-  dial: (address: Address) => Link;
+  /** Starts to open a link to a peer, on which a session is claimed if there is a claim. */
+  dial: (address: Address, claim?: string) => Link;
   /** How a peer is dialled. Default: directly. */
   routeTo?: (address: Address) => Route;
   limits: SessionLimits;
@@ -58,6 +59,8 @@ export interface ConnectorOptions extends ConnectionsOptions {
   listeners: OwnListeners;
   /** How long a listener, and visitors, wait for a peer whose link is lost, in milliseconds. */
   graceMs: number;
+  /** How long connections wait for another link when theirs is lost, in milliseconds. Default: 0, they end with it. */
+  resumeMs?: number;
   /** Never dial a destination: nothing reachable from here is exposed. */
   disableLocalExpose: boolean;
   /** Never listen for a service: nothing of other connectors is reachable here. */
@@ -99,6 +102,7 @@ export class Connector implements Control, AsyncDisposable {
   /** Peers that dialled us, one for each link. */
   readonly #inbound = new Set<Peer>();
   readonly #inboundLinks = new InboundLinks();
+  readonly #claimable = new ClaimableSessions();
   readonly #exposures: Exposures;
   /** What all peers are made of. */
   readonly #peerParts: PeerParts;
@@ -150,6 +154,8 @@ export class Connector implements Control, AsyncDisposable {
       log: connections.log,
       logger,
       limits,
+      resumeMs: options.resumeMs ?? 0,
+      claimable: this.#claimable,
     };
   }
 
@@ -293,8 +299,18 @@ export class Connector implements Control, AsyncDisposable {
     return [...this.#outbound.values(), ...this.#inbound].map((peer) => peer.report());
   }
 
+  /**
+   * What to answer to a peer that opens a link and has agreed on resumption: `connector-resume`. To be followed by `accept`.
+   *
+   * @throws {ConnectorError} `invalid_argument` when it claims a session in a way that makes no sense.
+   */
+  answer(link: Link, offer: Hello): string {
+    return this.#claimable.answer(link, offer);
+  }
+
   /** Takes over a link that a peer opened to us. */
   accept(link: Link): void {
+    if (this.#claimable.take(link)) return;
     const refuse = (code: ErrorCode, { rule, reason }: { rule: RefusalCode; reason: string }) => {
       this.#connections.log.info("link refused", { ...whoFields(link.peer), rule, reason });
       link.abort(new ConnectorError(code, reason));

@@ -15,6 +15,10 @@ export interface ConnectionCounters {
   failed: number;
   /** Of those, the ones that were never carried, by why. */
   refused: Record<RefusalCode, number>;
+  /** How often one has gone on over another link after its own was lost. */
+  resumed: number;
+  /** Of those that failed, the ones whose link was lost, and no other has followed. */
+  notResumed: number;
   /** Bytes from visitors to destinations. */
   bytesIn: number;
   /** Bytes from destinations to visitors. */
@@ -56,6 +60,8 @@ export function summaryOf(counters: CountersOfSides): Record<string, number> {
   return {
     connections: sum((side) => side.total - refused(side)),
     refused: sum(refused),
+    resumed: sum(({ resumed }) => resumed),
+    notResumed: sum(({ notResumed }) => notResumed),
     bytesIn: sum(({ bytesIn }) => bytesIn),
     bytesOut: sum(({ bytesOut }) => bytesOut),
   };
@@ -66,6 +72,15 @@ function newSide(): ConnectionCounters {
   const refused = Object.fromEntries(REFUSAL_CODES.map((code) => [code, 0])) as ConnectionCounters[
     "refused"
   ];
-  const durations = new Histogram(DURATION_BOUNDS_S);
-  return { open: 0, total: 0, failed: 0, refused, bytesIn: 0, bytesOut: 0, durations };
+  return {
+    open: 0,
+    total: 0,
+    failed: 0,
+    refused,
+    resumed: 0,
+    notResumed: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    durations: new Histogram(DURATION_BOUNDS_S),
+  };
 }

@@ -143,6 +143,18 @@ export class EventLog implements Disposable {
   #logLink(event: LinkEvent): void {
     const { direction, peer } = event;
     const who = { peer: peer.address };
+    if (event.change === "suspended" || event.change === "resumed") {
+      const log = direction === "outbound" ? this.#ours : this.#theirs;
+      const { connections } = event;
+      if (event.change === "resumed") {
+        return log.info("link resumed", { ...who, afterMs: event.afterMs, connections });
+      }
+      return log.info("link lost, connections wait", {
+        ...who,
+        reason: event.reason,
+        connections,
+      });
+    }
     if (direction === "outbound") {
       if (event.change !== "up") return;
       const fields = { ...who, dialect: event.dialect, ...identityFields(peer) };

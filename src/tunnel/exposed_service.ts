@@ -285,7 +285,9 @@ export class ExposedService {
     if (this.origin === "own") this.tryToOpen();
     else this.open();
     const { link } = this;
-    if (link !== undefined && !link.leaving) this.#ingress?.attach(link);
+    if (link !== undefined && !link.leaving && this.state.kind !== "resuming") {
+      this.#ingress?.attach(link);
+    }
   }
 
   /** It is not allowed here: a peer's is removed, and the peer told why; our own is there again once `allow` is called. */

@@ -38,6 +38,8 @@ export type State<L> =
     code: ErrorCode | undefined;
     retryAt: Date | undefined;
   }
+  /** Its link is lost since then, and another one may follow, over which all goes on. Visitors wait. */
+  | { kind: "resuming"; over: L; reason: string; from: Date }
   /** A peer's: its link takes no more streams, and is still there. */
   | { kind: "leaving"; over: L }
   /** A peer's: its link is gone. Its port is kept until `until`. */
@@ -54,6 +56,10 @@ export type ExposureEvent<L> =
   | { kind: "linkUp"; over: L; dialect?: DialectName | undefined }
   /** Own: the dialect of the peer over a link is known, or is presumed. */
   | { kind: "spoke"; over: L; dialect: DialectName }
+  /** A link is lost, and another one may follow, over which all goes on. */
+  | { kind: "suspended"; over: L; reason: string }
+  /** Another one has. */
+  | { kind: "resumed"; over: L }
   /** A link takes no more streams; own, without `over`: none could be opened. `returns`: whether the peer may be back. */
   | { kind: "linkDown"; over: L | undefined; reason: string; returns: boolean }
   /** A link has ended. */
@@ -246,9 +252,10 @@ export function dueOf<L>(state: State<L>): Date | undefined {
   return state.kind === "orphaned" ? state.until : undefined;
 }
 
-/** The link that carries its visitors or streams, or did until it was about to end. */
+/** The link that carries its visitors or streams, or did until it was lost or about to end. */
 export function linkOf<L>(state: State<L>): L | undefined {
-  return state.kind === "ready" || state.kind === "leaving" ? state.over : undefined;
+  const { kind } = state;
+  return kind === "ready" || kind === "resuming" || kind === "leaving" ? state.over : undefined;
 }
 
 /** A peer's: who has exposed it here. */
@@ -273,6 +280,8 @@ export function hasAsked<L>({ asking }: Exposure<L>, link: L): boolean {
 
 function messageOf<L>(state: State<L>): string | undefined {
   switch (state.kind) {
+    case "resuming":
+      return `the link is lost (${state.reason}): resuming since ${state.from.toISOString()}`;
     case "leaving":
       return "the peer is leaving";
     case "orphaned":
@@ -322,6 +331,8 @@ const COMMON: Row = {
     return enter(next, { kind: "waiting", message, retryAt: undefined }, context);
   },
   linkEnded: stay,
+  suspended: stay,
+  resumed: stay,
   linkRetry: stay,
   answered: (exposure, { over, status, message, code }, context) => {
     if (over !== exposure.asking.link) return stayed(exposure);
@@ -367,6 +378,23 @@ const COMMON: Row = {
   },
 };
 
+/** What a link that is in use and one that may be again have in common. */
+const LINKED: Row = {
+  ...COMMON,
+  linkUp: (exposure, event, context) => {
+    if (exposure.origin === "peer") return moveTo(exposure, event, context);
+    // An acceptor of the reference dialect cannot take up a second time what it listens for already.
+    const held = exposure.type === "local" && linkOf(exposure.state)?.dialect === "reference";
+    return held ? stayed(exposure) : askOver(exposure, event);
+  },
+  linkDown: (exposure, event, context) =>
+    exposure.origin === "peer"
+      ? leave(exposure, event, context)
+      : COMMON.linkDown(exposure, event, context),
+  linkEnded: (exposure, event, context) =>
+    exposure.origin === "peer" ? lose(exposure, event, context) : stayed(exposure),
+};
+
 const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
   waiting: {
     ...COMMON,
@@ -377,19 +405,24 @@ const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
   },
   asked: COMMON,
   ready: {
-    ...COMMON,
-    linkUp: (exposure, event, context) => {
-      if (exposure.origin === "peer") return moveTo(exposure, event, context);
-      // An acceptor of the reference dialect cannot take up a second time what it listens for already.
-      const held = exposure.type === "local" && linkOf(exposure.state)?.dialect === "reference";
-      return held ? stayed(exposure) : askOver(exposure, event);
+    ...LINKED,
+    suspended: (exposure, { over, reason }, context) => {
+      if (over !== linkOf(exposure.state)) return stayed(exposure);
+      const text = reason.slice(0, MAX_TEXT_LENGTH);
+      return enter(exposure, { kind: "resuming", over, reason: text, from: context.now }, context);
     },
-    linkDown: (exposure, event, context) =>
-      exposure.origin === "peer"
-        ? leave(exposure, event, context)
-        : COMMON.linkDown(exposure, event, context),
-    linkEnded: (exposure, event, context) =>
-      exposure.origin === "peer" ? lose(exposure, event, context) : stayed(exposure),
+  },
+  resuming: {
+    ...LINKED,
+    // An answer from before the loss: nobody is carried for it now.
+    answered: (exposure, event, context) =>
+      event.over === linkOf(exposure.state) && event.status === "complete"
+        ? stayed(exposure)
+        : COMMON.answered(exposure, event, context),
+    resumed: (exposure, { over }, context) =>
+      over === linkOf(exposure.state)
+        ? enter(exposure, { kind: "ready", over, message: undefined }, context)
+        : stayed(exposure),
   },
   refused: {
     ...COMMON,
@@ -441,6 +474,8 @@ const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
     spoke: stay,
     linkDown: stay,
     linkEnded: stay,
+    suspended: stay,
+    resumed: stay,
     linkRetry: stay,
     answered: stay,
     opened: stay,

@@ -11,7 +11,7 @@ import type { Session } from "../mux/session.ts";
 import type { DialectName } from "../mux/dialect.ts";
 import { names } from "../names.ts";
 import { type Route, unreachable } from "../proxies.ts";
-import { Backoff, RENEWAL_BACKOFF, RETRY_BACKOFF } from "../retry.ts";
+import { Backoff, RENEWAL_BACKOFF, RESUME_BACKOFF, RETRY_BACKOFF } from "../retry.ts";
 import type { PeerReport } from "../model/peer_report.ts";
 import type { Service } from "../model/service.ts";
 import { refusalOf } from "../net/reachable.ts";
@@ -59,8 +59,8 @@ export interface RestoreOptions {
 /** What is needed to keep a link to a peer. */
 export interface OutboundOptions extends PeerParts {
   address: Address;
-  /** Starts to open a link. */
-  dial: (address: Address) => Link;
+  /** Starts to open a link, on which a session is claimed if there is a claim. */
+  dial: (address: Address, claim?: string) => Link;
   /** Whether links go through a proxy: then its port is looked at, not the peer's. */
   route: Route;
   connections: Connections;
@@ -101,6 +101,14 @@ export class Outbound {
   #onHeard: () => void = () => {};
   /** Whether the last try came to nothing before anything was heard of the peer. */
   #unheard = false;
+  /** When a session was resumed last, and what is waited before the next try. */
+  readonly #resumes = new WeakMap<Session, { at: number; backoff: Backoff }>();
+  /** What is done with each further link of a session. */
+  readonly #watchers = new Map<Session, (link: Link) => void>();
+  /** Ends the waits for links of sessions that have lost theirs. */
+  readonly #ending = new AbortController();
+  /** A link that is open, over which a lost session was claimed in vain: the next session's. */
+  #spare: Link | undefined;
 
   private constructor(options: OutboundOptions) {
     this.#options = options;
@@ -206,6 +214,8 @@ export class Outbound {
   close(options: { graceMs?: number } = {}): void {
     clearTimeout(this.#farewell);
     this.#closing.abort();
+    this.#ending.abort();
+    this.#spare?.close();
     this.#pause[Symbol.dispose]();
     this.#peer.close(options);
   }
@@ -248,6 +258,7 @@ export class Outbound {
         if (this.#session) continue;
       }
       if (this.#closing.signal.aborted) break;
+      if (this.#spare) continue;
       const waitMs = Math.round(backoff.next(livedMs));
       this.#options.log.warn("no link to the peer", {
         peer,
@@ -285,15 +296,8 @@ export class Outbound {
    * heard.
    */
   async #tryOnce(turn: Turn): Promise<string> {
-    const refusal = await this.#knock(turn);
-    if (refusal !== undefined) return this.#away(refusal);
-    const { connections, address } = this.#options;
-    let held: Disposable;
-    try {
-      held = connections.hold(dialledShareKey(address), "Cannot open a link");
-    } catch (error) {
-      return this.#away(reasonOf(error));
-    }
+    const link = this.#takeSpare() ?? await this.#dial({ waited: turn.waited || this.#unheard });
+    if (typeof link === "string") return this.#away(link);
     this.#unheard = true;
     const heard = () => {
       this.#unheard = false;
@@ -303,8 +307,8 @@ export class Outbound {
     const { sessions } = this.#peer;
     const [oldest] = sessions;
     if (sessions.size >= MAX_LINKS) oldest?.close();
-    const link = this.#options.dial(address);
     const session: Session = this.#peer.take(link, {
+      onSuspended: (session) => void this.#resume(session),
       onHeard: () => this.#noteAnswer(session),
       onRemoved: this.#options.onRemoved,
       onDialect: (dialect) => {
@@ -319,7 +323,6 @@ export class Outbound {
     this.#session = session;
     this.#stranded = new AbortController();
     this.#awaitAnswer(session);
-    session.closed.then(() => held[Symbol.dispose]());
     session.send({ kind: "ping" });
     for (const serviceId of this.#removed) session.send({ kind: "destroy", serviceId });
     this.#peer.tellServices({ kind: "linkUp", over: session, dialect: this.#dialect });
@@ -334,12 +337,97 @@ export class Outbound {
       if (this.idle) this.#forgetRemoved();
     });
     this.#onHeard = heard;
-    link.goingAway?.then(() => {
-      if (!sessions.has(session)) return;
-      due.resolve("a proxy on the way, or the peer, is about to end it (GOAWAY)");
-      endWhenIdle(session, { inUse: () => this.#needs(session) });
-    });
+    let isReplaced = false;
+    const watch = (link: Link) =>
+      link.goingAway?.then(() => {
+        if (!sessions.has(session) || isReplaced) return;
+        isReplaced = true;
+        due.resolve("a proxy on the way, or the peer, is about to end it (GOAWAY)");
+        endWhenIdle(session, { inUse: () => this.#needs(session) });
+      });
+    watch(link);
+    this.#watchers.set(session, watch);
+    session.closed.then(() => this.#watchers.delete(session));
     return await due.promise;
+  }
+
+  /** Starts to open a link, which may claim a session. Returns why none is opened otherwise. */
+  async #dial(
+    { waited, claim }: { waited: boolean; claim?: () => string },
+  ): Promise<Link | string> {
+    const refusal = await this.#knock({ waited });
+    if (refusal !== undefined) return refusal;
+    const { connections, address, dial } = this.#options;
+    try {
+      const held = connections.hold(dialledShareKey(address), "Cannot open a link");
+      const link = dial(address, claim?.());
+      link.closed.then(() => held[Symbol.dispose]());
+      return link;
+    } catch (error) {
+      return reasonOf(error);
+    }
+  }
+
+  #takeSpare(): Link | undefined {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare;
+  }
+
+  /** Opens links for a session that has lost its own, one after another, until one carries it or it has ended. */
+  async #resume(session: Session): Promise<void> {
+    const { address, pace, log } = this.#options;
+    using pause = new RedialPause(nextHop(this.#options), pace);
+    const end = () => pause[Symbol.dispose]();
+    this.#ending.signal.addEventListener("abort", end);
+    session.closed.then(end);
+    const last = this.#resumes.get(session);
+    // After a link that has lived for a while, the first try is made at once.
+    const settled = performance.now() - (last?.at ?? -Infinity) >= RESUME_BACKOFF.settledMs;
+    const backoff = last && !settled ? last.backoff : new Backoff(RESUME_BACKOFF);
+    let waitMs = settled ? 0 : backoff.next(0);
+    let waited = false;
+    while (session.suspended !== undefined && !this.#ending.signal.aborted) {
+      if (waitMs > 0) await pause.wait(waitMs, { known: true });
+      using turn = await pause.turn({ known: true });
+      if (turn === undefined || session.suspended === undefined) break;
+      const reason = await this.#claim(session, { waited: waited || turn.waited });
+      this.#resumes.set(session, { at: performance.now(), backoff });
+      if (reason === undefined || session.suspended === undefined) break;
+      waited = true;
+      waitMs = Math.round(backoff.next(0));
+      log.warn("no link to the peer", { peer: formatAddress(address), reason, retryMs: waitMs });
+    }
+    this.#ending.signal.removeEventListener("abort", end);
+  }
+
+  /** Tries to resume a session over a new link. Returns why that may be tried again; undefined when it is over. */
+  async #claim(session: Session, { waited }: { waited: boolean }): Promise<string | undefined> {
+    const link = await this.#dial({ waited, claim: () => session.claim() });
+    if (typeof link === "string") return link;
+    const late = new ConnectorError("deadline_exceeded", "the peer did not answer");
+    const timer = setTimeout(() => link.abort(late), FIRST_ANSWER_MS);
+    const giveUp = () => link.abort(late);
+    session.closed.then(giveUp);
+    const result = await session.resumeOver(link);
+    clearTimeout(timer);
+    switch (result) {
+      case "resumed":
+        this.#watchers.get(session)?.(link);
+        return undefined;
+      case "unknown": {
+        const reason = "the peer does not know its session any more";
+        if (session === this.#session && !this.#closing.signal.aborted) this.#spare = link;
+        else link.close();
+        session.abort(new ConnectorError("unavailable", reason), { returns: true });
+        return undefined;
+      }
+      case "failed": {
+        // One that is open still has greeted as none that could know the session.
+        link.abort(new ConnectorError("unavailable", "the peer does not negotiate"));
+        return (await link.closed)?.message ?? "the link was closed";
+      }
+    }
   }
 
   /** No link is opened, and why. Returns that. */
@@ -376,7 +464,7 @@ export class Outbound {
    * not the peer's. After a try of which nothing was heard, and when many peers are dialled, the port is looked at next: that
    * costs a small part of what the attempt does, in time and in memory.
    */
-  async #knock({ waited }: Turn): Promise<string | undefined> {
+  async #knock({ waited }: Pick<Turn, "waited">): Promise<string | undefined> {
     const { route } = this.#options;
     if (route.kind === "barred") return route.reason;
     const hop = nextHop(this.#options);
@@ -388,7 +476,7 @@ export class Outbound {
     } catch (error) {
       return told(reasonOf(error));
     }
-    if (!this.#unheard && !waited) return undefined;
+    if (!waited) return undefined;
     const refusal = await refusalOf(hop, { signal, timeoutMs: FIRST_ANSWER_MS });
     return refusal === undefined ? undefined : told(refusal);
   }

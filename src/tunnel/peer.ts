@@ -8,6 +8,7 @@ import { ConnectorError, reasonOf, ruleOf } from "../model/errors.ts";
 import type { EventStream } from "../model/events.ts";
 import type { SessionLimits } from "../model/limits.ts";
 import type { Link } from "../mux/link.ts";
+import type { ClaimableSessions } from "../mux/claimable_sessions.ts";
 import { Session } from "../mux/session.ts";
 import type { DialectName } from "../mux/dialect.ts";
 import type { Leaving } from "../mux/session_options.ts";
@@ -25,6 +26,12 @@ import type { Exposures } from "./exposures.ts";
 /** What stands for a rule in the log when a service was not refused by one: it cannot be had as it was asked for. */
 const NOT_POSSIBLE = "not possible";
 
+/**
+ * So much longer an acceptor waits than it is asked to, in milliseconds: a dialler notices a silent path up to 14 s later
+ * than one that was reset.
+ */
+const NOTICED_SOONER_MS = 15_000;
+
 /** What peers need of the connector. */
 export interface PeerParts {
   exposures: Exposures;
@@ -33,6 +40,10 @@ export interface PeerParts {
   log: BoundedLog;
   logger: Logger;
   limits: SessionLimits;
+  /** How long sessions wait for another link when theirs is lost, in milliseconds; 0: they end with it. */
+  resumeMs: number;
+  /** Sessions that peers may claim. */
+  claimable: ClaimableSessions;
 }
 
 /** What a peer is made of. */
@@ -50,6 +61,8 @@ export interface LinkHooks {
   /** The peer has removed a service of ours. */
   onRemoved?: (serviceId: string) => void;
   onDialect?: (dialect: DialectName) => void;
+  /** It is lost, and another one may follow. The services know. */
+  onSuspended?: (session: Session) => void;
   /** It takes no more streams. The services know. */
   onLeaving?: (leaving: Leaving) => void;
 }
@@ -64,6 +77,8 @@ export class Peer implements ServicePeer {
   readonly #sessions = new Set<Session>();
   /** Of these, the ones over which the peer was heard. */
   readonly #up = new WeakSet<Session>();
+  /** Those that wait for another link: since when, and how many streams of each service. */
+  readonly #suspended = new Map<Session, { since: number; counts: Map<string, number> }>();
   #askedAt: number | undefined;
   /** Links that were opened so far: the peer was heard over each. */
   #opened = 0;
@@ -116,11 +131,26 @@ export class Peer implements ServicePeer {
 
   /** Runs a session over a link. */
   take(link: Link, hooks: LinkHooks = {}): Session {
-    const { direction, limits } = this.#options;
+    const { direction, limits, resumeMs, claimable } = this.#options;
     let returns = true;
+    const tokens = claimable.tokensOf(link);
+    const isInbound = direction === "inbound";
     const session: Session = Session.start(link, {
-      role: direction === "outbound" ? "dialler" : "acceptor",
+      role: isInbound ? "acceptor" : "dialler",
       limits,
+      // It may have noticed the loss sooner than the dialler.
+      resumeMs: resumeMs > 0 && isInbound ? resumeMs + NOTICED_SOONER_MS : resumeMs,
+      ...(tokens && { tokens }),
+      onSuspended: (reason) => {
+        this.#onSuspended(session, reason);
+        if (isInbound) claimable.suspended(session);
+        else hooks.onSuspended?.(session);
+      },
+      onResumed: () => {
+        if (isInbound) claimable.resumed(session);
+        this.#onResumed(session);
+      },
+      onNotResumed: () => this.#onNotResumed(session),
       onControl: (frame) => {
         hooks.onHeard?.();
         this.#onControl(frame, session, hooks);
@@ -137,6 +167,7 @@ export class Peer implements ServicePeer {
       connects: (serviceId) => this.#find(serviceId, session)?.side === "egress",
     });
     this.#sessions.add(session);
+    if (tokens) claimable.add(session);
     session.closed.then((reason) => {
       this.#sessions.delete(session);
       if (this.#up.has(session) && !this.#isUp) this.#since = new Date();
@@ -187,10 +218,43 @@ export class Peer implements ServicePeer {
     return [...this.#sessions].some((session) => this.#up.has(session));
   }
 
+  #onSuspended(session: Session, reason: string): void {
+    const counts = session.streamCounts;
+    this.#suspended.set(session, { since: performance.now(), counts });
+    for (const [id, count] of counts) this.#find(id, session)?.connections.suspended(count);
+    this.tellServices({ kind: "suspended", over: session, reason });
+    this.#publish(session, { change: "suspended", reason, connections: session.streamCount });
+  }
+
+  #onResumed(session: Session): void {
+    const { streamCounts, streamCount } = session;
+    const since = this.#settle(session, (id) => ({ resumed: streamCounts.get(id) ?? 0 }));
+    const afterMs = Math.round(performance.now() - since);
+    this.#publish(session, { change: "resumed", afterMs, connections: streamCount });
+    this.tellServices({ kind: "resumed", over: session });
+  }
+
+  #onNotResumed(session: Session): void {
+    const { streamCounts } = session;
+    this.#settle(session, (id) => ({ ended: streamCounts.get(id) ?? 0 }));
+  }
+
+  /** Connections do not wait any more: what has become of each service's. Returns since when they have waited. */
+  #settle(session: Session, whatOf: (id: string) => { resumed?: number; ended?: number }): number {
+    const { since, counts } = this.#suspended.get(session) ?? { since: 0, counts: new Map() };
+    this.#suspended.delete(session);
+    for (const [id, waited] of counts) {
+      this.#find(id, session)?.connections.resumed({ waited, ...whatOf(id) });
+    }
+    return since;
+  }
+
   #publish(
     session: Session,
     change:
       | { change: "up"; dialect: DialectName | undefined }
+      | { change: "suspended"; reason: string; connections: number }
+      | { change: "resumed"; afterMs: number; connections: number }
       | { change: "leaving" | "down"; reason: string },
   ): void {
     const { direction, events, info } = this.#options;

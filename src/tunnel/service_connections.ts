@@ -198,6 +198,9 @@ export class ServiceConnections implements Disposable {
     total: 0,
     failed: 0,
     refused: 0,
+    resuming: 0,
+    resumed: 0,
+    notResumed: 0,
     bytesIn: 0,
     bytesOut: 0,
   };
@@ -253,7 +256,28 @@ export class ServiceConnections implements Disposable {
 
   /** What was counted so far. */
   get stats(): ConnectionStats {
-    return { open: this.#open.size, ...this.#stats };
+    const { size: open } = this.#open;
+    // Some may have left meanwhile.
+    return { ...this.#stats, open, resuming: Math.min(open, this.#stats.resuming) };
+  }
+
+  /** So many of them wait, because their link is lost. */
+  suspended(count: number): void {
+    this.#stats.resuming += count;
+  }
+
+  /** So many do not wait any more: so many go on over another link, and so many end because none has followed. */
+  resumed({ waited, resumed = 0, ended = 0 }: {
+    waited: number;
+    resumed?: number;
+    ended?: number;
+  }): void {
+    const { counters } = this.#options;
+    this.#stats.resuming -= waited;
+    this.#stats.resumed += resumed;
+    counters.resumed += resumed;
+    this.#stats.notResumed += ended;
+    counters.notResumed += ended;
   }
 
   /** The connections that are open, `max` of them at most. */

@@ -11,6 +11,7 @@ import { SELECTOR } from "../../src/integrations/kubernetes/wanted.ts";
 import { EventStream } from "../../src/model/events.ts";
 import type { Registration, ServiceReport } from "../../src/model/service.ts";
 import { json, KubernetesDouble, status } from "../support/kubernetes_double.ts";
+import { NO_CONNECTIONS } from "../support/no_connections.ts";
 import { until } from "../support/world.ts";
 
 const SHIPYARD = "/api/v1/namespaces/shipyard";
@@ -83,7 +84,7 @@ function report(name: string, rest: Partial<ServiceReport> = {}): ServiceReport 
     origin: "peer",
     status: "complete",
     since: new Date(1000),
-    connections: { open: 0, total: 0, failed: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
+    connections: NO_CONNECTIONS,
     listening: true,
     takenUpAt: new Date(5000),
     claimKey: "k",

@@ -90,6 +90,16 @@ export function reportNumber(number: number): ServiceReport {
     status: "complete",
     listening: true,
     since: new Date(),
-    connections: { open: 0, total: 0, failed: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
+    connections: {
+      open: 0,
+      total: 0,
+      failed: 0,
+      refused: 0,
+      resuming: 0,
+      resumed: 0,
+      notResumed: 0,
+      bytesIn: 0,
+      bytesOut: 0,
+    },
   };
 }

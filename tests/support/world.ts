@@ -71,7 +71,8 @@ export async function startConnector(
 ): Promise<TestConnector> {
   const { bind, tls, instance, greeting, integration, environment = {}, api, ...connector } =
     options;
-  const { limits = TEST_OPTIONS.limits, logger = getLogger(["test"]) } = connector;
+  const { limits, resumeMs } = { ...TEST_OPTIONS, ...connector };
+  const { logger = getLogger(["test"]) } = connector;
   const controlCalls: ControlCall[] = [];
   const { httpBind: _byDefault, ...testOptions } = TEST_OPTIONS;
   const { httpBind = undefined, ...protection } = { httpBind: TEST_OPTIONS.httpBind, ...api };
@@ -81,6 +82,7 @@ export async function startConnector(
     ...(bind !== undefined && { grpcBind: parseAddress(bind, { bind: true }) }),
     ...protection,
     limits,
+    resumeMs,
   }, {
     logger,
     described: [],

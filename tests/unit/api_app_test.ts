@@ -28,6 +28,9 @@ const IDLE: ConnectionStats = {
   total: 0,
   failed: 0,
   refused: 0,
+  resuming: 0,
+  resumed: 0,
+  notResumed: 0,
   bytesIn: 0,
   bytesOut: 0,
 };
@@ -439,6 +442,9 @@ Deno.test("GET /list has what was counted of a service's connections", async () 
     total: 2,
     failed: 3,
     refused: 6,
+    resuming: 7,
+    resumed: 8,
+    notResumed: 9,
     bytesIn: 4,
     bytesOut: 5,
     lastClose: "refused",
@@ -446,7 +452,8 @@ Deno.test("GET /list has what was counted of a service's connections", async () 
   control.services.set(id, { ...service, connections: counted });
   assert.equal(
     JSON.stringify(JSON.parse((await call("GET", "/list")).body)[0].connections),
-    '{"open":1,"total":2,"failed":3,"refused":6,"bytes_in":4,"bytes_out":5,"last_close":"refused"}',
+    '{"open":1,"total":2,"failed":3,"refused":6,"resuming":7,"resumed":8,"not_resumed":9,' +
+      '"bytes_in":4,"bytes_out":5,"last_close":"refused"}',
   );
 });
 

@@ -75,6 +75,7 @@ const VALUES: Readonly<Record<string, [written: string, text: string]>> = {
   max_service_connections: ["10", "10"],
   half_open_timeout: ["1h", "1h"],
   takeover_grace: ["0s", "0s"],
+  resume_timeout: ["5m", "5m"],
   drain_timeout: ["500ms", "500ms"],
   reserved_memory: ["0", "0"],
   state_file: ["services.json", "services.json"],

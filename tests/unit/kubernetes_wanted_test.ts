@@ -12,6 +12,7 @@ import {
   wantedOf,
 } from "../../src/integrations/kubernetes/wanted.ts";
 import type { ServiceReport } from "../../src/model/service.ts";
+import { NO_CONNECTIONS } from "../support/no_connections.ts";
 
 const MAKER = { owner: "pod/n/connector-1", pod: undefined };
 const POD = { name: "connector-1", namespace: "n", ip: "10.0.0.1" };
@@ -35,7 +36,7 @@ function report(name: string, rest: Partial<ServiceReport> = {}): ServiceReport 
     origin: "peer",
     status: "complete",
     since: new Date(1000),
-    connections: { open: 0, total: 0, failed: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
+    connections: NO_CONNECTIONS,
     listening: true,
     takenUpAt: new Date(5),
     claimKey: "k",

@@ -27,6 +27,7 @@ const NOT_DISPOSABLE = [
   "src/mux/native/native_dialect.ts NativeDialect",
   "src/mux/native/native_streams.ts NativeStreams",
   "src/mux/outbox.ts Outbox",
+  "src/mux/resumable_link.ts ResumableLink",
   "src/mux/reference/data_turns.ts DataTurns",
   "src/mux/reference/reference_dialect.ts ReferenceDialect",
   "src/tunnel/exposures.ts Exposures",

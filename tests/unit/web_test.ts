@@ -44,7 +44,17 @@ function service(id: string, bytes = 0): ServiceJson {
     status: "COMPLETE",
     origin: "api",
     since: new Date(0).toISOString(),
-    connections: { open: 0, total: 0, failed: 0, refused: 0, bytes_in: bytes, bytes_out: 0 },
+    connections: {
+      open: 0,
+      total: 0,
+      failed: 0,
+      refused: 0,
+      resuming: 0,
+      resumed: 0,
+      not_resumed: 0,
+      bytes_in: bytes,
+      bytes_out: 0,
+    },
   };
 }
 

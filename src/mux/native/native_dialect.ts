@@ -58,8 +58,8 @@ export class NativeDialect implements Dialect {
     return this.#streams.heldBytes;
   }
 
-  streamsOf(serviceId: string): number {
-    return this.#streams.countOf(serviceId);
+  get streamCounts(): Map<string, number> {
+    return this.#streams.counts;
   }
 
   start(): void {

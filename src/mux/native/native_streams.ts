@@ -92,9 +92,12 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
     return this.#waitingBytes;
   }
 
-  /** How many streams of a service are open. */
-  countOf(serviceId: string): number {
-    return this.#places.ours.countOf(serviceId) + this.#places.theirs.countOf(serviceId);
+  /** How many streams of each service are open. */
+  get counts(): Map<string, number> {
+    const { ours, theirs } = this.#places;
+    const counts = new Map(ours.counts);
+    for (const [id, count] of theirs.counts) counts.set(id, count + (counts.get(id) ?? 0));
+    return counts;
   }
 
   /** There is no link for now: nobody's answer is late. */

@@ -57,8 +57,8 @@ export class ReferenceDialect implements Dialect, ReferenceCarrier {
     return this.#waitingBytes;
   }
 
-  streamsOf(serviceId: string): number {
-    return this.#places.countOf(serviceId);
+  get streamCounts(): Map<string, number> {
+    return new Map(this.#places.counts);
   }
 
   /** Its sessions end with their links. */
