@@ -370,7 +370,8 @@ export class Session {
   /** Whether another link may follow. @throws {ConnectorError} when the acceptor's answer makes no sense. */
   #mayResume(said: Hello, { features }: Terms): boolean {
     const { role, resumeMs = 0, tokens } = this.#options;
-    if (!features.includes(RESUME) || role === "acceptor" && tokens === undefined) {
+    const token = role === "acceptor" ? tokens : said.resume;
+    if (!features.includes(RESUME) || token === undefined) {
       this.#link.settle();
       return false;
     }

@@ -89,7 +89,15 @@ Deno.test("counters of a connector outlive the services that they count", async 
   await pair.local.connector.destroy(id);
   deepStrictEqual(pair.local.connector.list(), []);
   const { refused, durations, ...rest } = counters;
-  deepStrictEqual(rest, { open: 0, total: 3, failed: 1, bytesIn: 2000, bytesOut: 2000 });
+  deepStrictEqual(rest, {
+    open: 0,
+    total: 3,
+    failed: 1,
+    resumed: 0,
+    notResumed: 0,
+    bytesIn: 2000,
+    bytesOut: 2000,
+  });
   strictEqual(durations.count, 2);
   strictEqual(refused.unreachable, 1);
   strictEqual(Object.values(refused).reduce((sum, count) => sum + count, 0), 1);

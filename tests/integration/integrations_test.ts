@@ -92,7 +92,8 @@ Deno.test("a peer that comes back over another link is told what the scheduler s
   const integration = new HandMoved();
   await using remote = await startConnector({ integration });
   await using relay = new FaultRelay(remote.server.address.port);
-  await using local = await startConnector();
+  // Its session ends with its link, and it asks for its service again.
+  await using local = await startConnector({ resumeMs: 0 });
   const { id } = await exposeThrough({
     local,
     remote: { ...remote, address: `127.0.0.1:${relay.port}` },

@@ -90,8 +90,8 @@ for (const kind of PATH_KINDS) {
     strictEqual(await soon(ends.upstream.ended, "the upstream has ended"), CUT);
   });
 
-  Deno.test(`${name}: losing the link resets both ends`, async () => {
-    await using ends = await connected(kind);
+  Deno.test(`${name}: losing the link resets both ends where nothing is resumed`, async () => {
+    await using ends = await connected(kind, { resumeMs: 0 });
     ends.path.remote.server.abort();
     strictEqual(await soon(ends.visitor.ended, "the visitor has ended"), CUT);
     strictEqual(await soon(ends.upstream.ended, "the upstream has ended"), CUT);
@@ -111,7 +111,11 @@ for (const kind of PATH_KINDS) {
 
   Deno.test(`${name}: a visitor of a link that is gone is turned away, not left waiting`, async () => {
     await using server = await serveWatched();
-    await using path = await startPath(kind, { destination: server.port, graceMs: 100 });
+    await using path = await startPath(kind, {
+      destination: server.port,
+      graceMs: 100,
+      resumeMs: 0,
+    });
     path.remote.server.abort();
     await until(() => path.local.connector.list()[0]?.status === "pending", "the link is gone");
     const turnedAway = () =>

@@ -25,11 +25,11 @@ import {
   until,
 } from "../support/world.ts";
 
-const TODAY = hello(DEFAULT_LIMITS);
+const TODAY = hello(DEFAULT_LIMITS, { resumes: true });
 /** What later versions may say of themselves. */
 const LATER = [
-  { ...TODAY, version: "2", features: "resume,ping-clock" },
-  { version: "3", limits: `resume-bytes=1000,${TODAY.limits}`, features: "resume" },
+  { ...TODAY, version: "2", features: "later,ping-clock" },
+  { version: "3", limits: `later-bytes=1000,${TODAY.limits}`, features: "later" },
   { ...TODAY, version: "2", features: "" },
 ];
 
@@ -90,8 +90,9 @@ Deno.test("the features that an acceptor answers are those of the offer that it 
   for (
     const [features, answered] of [
       ["ping-clock", "ping-clock"],
-      ["resume,ping-clock,ping-clock, x", "ping-clock"],
-      ["resume", ""],
+      ["later,ping-clock,ping-clock, x", "ping-clock"],
+      ["later, resume", "resume"],
+      ["later", ""],
       ["", ""],
     ] as const
   ) {
@@ -122,7 +123,7 @@ Deno.test("an acceptor may answer more features than were offered, unknown ones,
   await using acceptor = await startAnsweringAcceptor({
     "connector-protocol": "1",
     "connector-limits": `${TODAY.limits},later=1`,
-    "connector-features": "resume,ping-clock,resume",
+    "connector-features": "later,ping-clock,resume,later",
     "connector-later": "x",
   });
   const id = await expose(connector, acceptor.address);

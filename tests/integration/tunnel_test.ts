@@ -115,6 +115,9 @@ for (const type of TYPES) {
         total: 2,
         failed: 1,
         refused: 0,
+        resuming: 0,
+        resumed: 0,
+        notResumed: 0,
         bytesIn: 1000,
         bytesOut: 1000,
       });

@@ -178,10 +178,13 @@ export interface Connected extends AsyncDisposable {
 }
 
 /** A path with one visitor, connected through to its destination. */
-export async function connected(kind: PathKind): Promise<Connected> {
+export async function connected(
+  kind: PathKind,
+  options: Partial<ConnectorOptions> = {},
+): Promise<Connected> {
   await using stack = new AsyncDisposableStack();
   const server: WatchedServer = stack.use(await serveWatched());
-  const path = stack.use(await startPath(kind, { destination: server.port }));
+  const path = stack.use(await startPath(kind, { ...options, destination: server.port }));
   const visitor = stack.use(await visit(path.port));
   const upstream = await server.accept();
   await visitor.write(randomBytes(10));
