@@ -7,6 +7,7 @@ import type { TrustedClients } from "../../src/api/client_certificates.ts";
 import type { ConnectionsOptions } from "../../src/api/connections.ts";
 import { serveHttp, type ServerPem } from "../../src/api/serve_http.ts";
 import type { Control, ServiceReport } from "../../src/model/service.ts";
+import { NO_CONNECTIONS } from "./no_connections.ts";
 import { readAll, writeAll } from "./world.ts";
 
 /** A connector without services. */
@@ -90,16 +91,6 @@ export function reportNumber(number: number): ServiceReport {
     status: "complete",
     listening: true,
     since: new Date(),
-    connections: {
-      open: 0,
-      total: 0,
-      failed: 0,
-      refused: 0,
-      resuming: 0,
-      resumed: 0,
-      notResumed: 0,
-      bytesIn: 0,
-      bytesOut: 0,
-    },
+    connections: NO_CONNECTIONS,
   };
 }

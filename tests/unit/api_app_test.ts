@@ -11,29 +11,18 @@ import { ConnectorError, type ErrorCode } from "../../src/model/errors.ts";
 import type { PeerInfo } from "../../src/model/peer_identity.ts";
 import { Principal } from "../../src/model/principal.ts";
 import type {
-  ConnectionStats,
   Control,
   ExposeOptions,
   ServiceReport,
   ServiceRequest,
 } from "../../src/model/service.ts";
+import { NO_CONNECTIONS } from "../support/no_connections.ts";
 import { certificateId } from "../support/principals.ts";
 import { until } from "../support/world.ts";
 
 const BASE = "http://localhost:9091";
 const MAX_BODY_BYTES = 1024 * 1024;
 const SINCE = new Date("2026-01-02T03:04:05.678Z");
-const IDLE: ConnectionStats = {
-  open: 0,
-  total: 0,
-  failed: 0,
-  refused: 0,
-  resuming: 0,
-  resumed: 0,
-  notResumed: 0,
-  bytesIn: 0,
-  bytesOut: 0,
-};
 
 const GOOD = {
   name: "web",
@@ -67,7 +56,7 @@ class MemoryControl implements Control {
       origin: "api",
       status: "pending",
       since: SINCE,
-      connections: IDLE,
+      connections: NO_CONNECTIONS,
       listening: false,
     });
     return id;
@@ -168,7 +157,7 @@ Deno.test("POST /expose takes any content type, further keys and a byte order ma
     origin: "api",
     status: "pending",
     since: SINCE,
-    connections: IDLE,
+    connections: NO_CONNECTIONS,
     listening: false,
   });
 });
@@ -296,7 +285,8 @@ Deno.test("GET /list has the contract's keys first, then ours", async () => {
   const contract = `"id":"${id}","name":"web","source_port":8080,` +
     `"remote_connector_addr":"server1:9090","destination_addr":"localhost:3000","type":"REMOTE"`;
   const since = `"origin":"api","since":"2026-01-02T03:04:05.678Z",` +
-    `"connections":{"open":0,"total":0,"failed":0,"refused":0,"bytes_in":0,"bytes_out":0}`;
+    `"connections":{"open":0,"total":0,"failed":0,"refused":0,"resuming":0,"resumed":0,` +
+    `"not_resumed":0,"bytes_in":0,"bytes_out":0}`;
 
   const { headers, body } = await call("GET", "/list");
   assert.equal(body, `[{${contract},"status":"PENDING",${since}}]`);
@@ -353,7 +343,7 @@ Deno.test("whatever a peer says of itself, the list is bounded and steers no ter
     ...control.get(id),
     message: evil,
     lastError: { message: evil, at: SINCE },
-    connections: { ...IDLE, lastClose: evil },
+    connections: { ...NO_CONNECTIONS, lastClose: evil },
     peer: {
       address: "s:1",
       identity: {

@@ -52,6 +52,10 @@ function answer(over: TestLink, status: "complete" | "error" | "pending") {
   return { kind: "answered", over, status, message: "m" } as const;
 }
 
+function suspended(over: TestLink): ExposureEvent<TestLink> {
+  return { kind: "suspended", over, reason: "r" };
+}
+
 const REGISTERED = { scheduler: "kubernetes", name: "n/web", state: "registered" } as const;
 const TAKEN = { ...REGISTERED, state: "refused", message: "taken" } as const;
 
@@ -59,11 +63,13 @@ const STATES: Record<string, Exposure<TestLink>> = {
   "own, waiting": after(OWN, OPENED),
   "own, asked over a": after(OWN, OPENED, up(A)),
   "own, ready over a": after(OWN, OPENED, up(A), answer(A, "complete")),
+  "own, resuming over a": after(OWN, OPENED, up(A), answer(A, "complete"), suspended(A)),
   "own, refused by the peer": after(OWN, OPENED, up(A), answer(A, "error")),
   "own, refused here": after(OWN, OBSTRUCTED, up(A)),
   "own, withdrawn": after(OWN, { kind: "withdraw", by: "user", tell: false, cut: true }),
   "peer's, waiting": after(PEERS, OPENED),
   "peer's, ready over a": after(PEERS, OPENED, up(A)),
+  "peer's, resuming over a": after(PEERS, OPENED, up(A), suspended(A)),
   "peer's, leaving over a": after(PEERS, OPENED, up(A), down(A)),
   "peer's, orphaned": after(PEERS, OPENED, up(A), { kind: "linkEnded", over: A, returns: true }),
   "peer's, withdrawn": after(PEERS, OPENED, up(A), { kind: "linkEnded", over: A, returns: false }),
@@ -80,6 +86,10 @@ const EVENTS: Record<string, ExposureEvent<TestLink>> = {
   "linkEnded a": { kind: "linkEnded", over: A, returns: true },
   "linkEnded a for good": { kind: "linkEnded", over: A, returns: false },
   "linkEnded b": { kind: "linkEnded", over: B, returns: true },
+  "suspended a": suspended(A),
+  "suspended b": suspended(B),
+  "resumed a": { kind: "resumed", over: A },
+  "resumed b": { kind: "resumed", over: B },
   "linkRetry": { kind: "linkRetry", at: new Date(5) },
   "answered complete a": answer(A, "complete"),
   "answered pending a": answer(A, "pending"),
@@ -107,6 +117,10 @@ linkDown               waiting
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              waiting retry
 answered complete a    -
 answered pending a     -
@@ -130,6 +144,10 @@ linkDown               waiting
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              -
 answered complete a    ready a | attach a
 answered pending a     asked a
@@ -153,6 +171,10 @@ linkDown               waiting | detach 500
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
+suspended a            resuming a | detach 500
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              -
 answered complete a    ready a | attach a
 answered pending a     asked a | detach 500
@@ -165,6 +187,31 @@ registered not         ready a
 due                    -
 stop                   ready a | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
+== own, resuming over a
+linkUp b               resuming a | ask b
+spoke a native         resuming a
+spoke a reference      resuming a
+linkDown a             waiting
+linkDown a for good    waiting
+linkDown b             -
+linkDown               waiting
+linkEnded a            -
+linkEnded a for good   -
+linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              ready a | attach a
+resumed b              -
+linkRetry              -
+answered complete a    -
+answered pending a     asked a
+answered error a       refused retry
+answered complete b    -
+opened                 resuming a
+obstructed             refused here retry
+due                    -
+stop                   resuming a | stopListening
+withdraw               withdrawn | tellRemoved a, end cut
 == own, refused by the peer
 linkUp b               refused retry | ask b
 spoke a native         refused retry
@@ -176,6 +223,10 @@ linkDown               waiting
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              -
 answered complete a    ready a | attach a
 answered pending a     asked a
@@ -199,6 +250,10 @@ linkDown               refused here retry
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              -
 answered complete a    -
 answered pending a     -
@@ -222,6 +277,10 @@ linkDown               -
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              -
 answered complete a    -
 answered pending a     -
@@ -245,6 +304,10 @@ linkDown               waiting
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              waiting retry
 answered complete a    -
 answered pending a     -
@@ -268,6 +331,10 @@ linkDown               -
 linkEnded a            orphaned | detach 500
 linkEnded a for good   withdrawn | end uncut
 linkEnded b            -
+suspended a            resuming a | detach 500
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              -
 answered complete a    -
 answered pending a     -
@@ -280,6 +347,31 @@ registered not         ready a | tellStatus a
 due                    -
 stop                   ready a | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
+== peer's, resuming over a
+linkUp b               ready b | tellMoved a, attach b
+spoke a native         -
+spoke a reference      -
+linkDown a             leaving a | detach 60000
+linkDown a for good    leaving a | stopListening
+linkDown b             -
+linkDown               -
+linkEnded a            orphaned | detach 500
+linkEnded a for good   withdrawn | end uncut
+linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              ready a | attach a
+resumed b              -
+linkRetry              -
+answered complete a    -
+answered pending a     -
+answered error a       -
+answered complete b    -
+opened                 resuming a
+obstructed             refused here retry
+due                    -
+stop                   resuming a | stopListening
+withdraw               withdrawn | tellRemoved a, end cut
 == peer's, leaving over a
 linkUp b               ready b | tellMoved a, attach b
 spoke a native         -
@@ -291,6 +383,10 @@ linkDown               -
 linkEnded a            orphaned | detach 500
 linkEnded a for good   withdrawn | end uncut
 linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              -
 answered complete a    -
 answered pending a     -
@@ -314,6 +410,10 @@ linkDown               -
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              -
 answered complete a    -
 answered pending a     -
@@ -337,6 +437,10 @@ linkDown               -
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
+suspended a            -
+suspended b            -
+resumed a              -
+resumed b              -
 linkRetry              -
 answered complete a    -
 answered pending a     -
