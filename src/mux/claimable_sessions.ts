@@ -2,7 +2,7 @@
 // what waits for diallers. docs/PROTOCOL.md, "Resumption".
 
 import { ConnectorError } from "../model/errors.ts";
-import { shareKeyOf } from "../model/principal.ts";
+import { mayResume, principalOf, shareKeyOf } from "../model/principal.ts";
 import type { Hello, Link } from "./link.ts";
 import { type Claim, formatAnswer, readClaim, ResumeTokens } from "./resumption.ts";
 import type { Session } from "./session.ts";
@@ -13,7 +13,7 @@ const MAX_WAITING = 500;
 const MAX_WAITING_BYTES = 256 * 1024 * 1024;
 
 /** What was answered to a link before it was taken up. */
-type Answered = { kind: "new"; tokens: ResumeTokens } | {
+type Answered = { kind: "new"; tokens: ResumeTokens; process: string | undefined } | {
   kind: "granted";
   session: Session;
   claim: Claim;
@@ -31,7 +31,8 @@ export interface WaitingBounds {
 export class ClaimableSessions {
   readonly #maxWaiting: number;
   readonly #maxWaitingBytes: number;
-  readonly #sessions = new Set<Session>();
+  /** The oldest first, each with the process of its dialler, if that has said so. */
+  readonly #sessions = new Map<Session, string | undefined>();
   /** Those that wait for their diallers, the one that has waited longest first. */
   readonly #waiting = new Set<Session>();
   readonly #answered = new WeakMap<Link, Answered>();
@@ -53,18 +54,18 @@ export class ClaimableSessions {
    * @throws {ConnectorError} `invalid_argument` when the claim makes no sense.
    */
   answer(link: Link, offer: Hello): string {
-    const { resume } = offer;
-    if (resume !== undefined) {
-      const claim = readClaim(resume);
-      for (const session of this.#sessions) {
-        const granted = session.grant(claim, { offer, peer: link.peer });
+    const said = offer.resume === undefined ? undefined : readClaim(offer.resume);
+    let process: string | undefined;
+    if (said !== undefined && "token" in said) {
+      for (const session of this.#sessions.keys()) {
+        const granted = session.grant(said, { offer, peer: link.peer });
         if (granted === undefined) continue;
-        this.#answered.set(link, { kind: "granted", session, claim });
+        this.#answered.set(link, { kind: "granted", session, claim: said });
         return granted;
       }
-    }
+    } else process = said?.process;
     const tokens = new ResumeTokens();
-    this.#answered.set(link, { kind: "new", tokens });
+    this.#answered.set(link, { kind: "new", tokens, process });
     return formatAnswer({ token: tokens.issue(), received: undefined });
   }
 
@@ -85,9 +86,11 @@ export class ClaimableSessions {
     return answered?.kind === "new" ? answered.tokens : undefined;
   }
 
-  /** Keeps a session that its dialler may claim, until it ends. */
-  add(session: Session): void {
-    this.#sessions.add(session);
+  /** Keeps the session that has begun over a link, until it ends. What waits for a former process of its dialler ends. */
+  add(session: Session, link: Link): void {
+    const answered = this.#answered.get(link);
+    this.#sessions.set(session, answered?.kind === "new" ? answered.process : undefined);
+    for (const waiting of [...this.#waiting]) this.#endIfForsaken(waiting);
     session.closed.then(() => {
       this.#sessions.delete(session);
       this.#waiting.delete(session);
@@ -97,12 +100,31 @@ export class ClaimableSessions {
   /** One of them has lost its link. */
   suspended(session: Session): void {
     this.#waiting.add(session);
+    this.#endIfForsaken(session);
     this.#keepToBounds();
   }
 
   /** It has another one. */
   resumed(session: Session): void {
     this.#waiting.delete(session);
+  }
+
+  /** Ends one whose dialler was started anew since: nobody knows its token any more. */
+  #endIfForsaken(session: Session): void {
+    const process = this.#sessions.get(session);
+    if (process === undefined) return;
+    const principal = principalOf(session.peer);
+    let isLater = false;
+    for (const [other, otherProcess] of this.#sessions) {
+      if (other === session) isLater = true;
+      else if (isLater && otherProcess !== undefined && otherProcess !== process) {
+        const claimant = principalOf(other.peer);
+        if (!claimant.proves || !mayResume(principal, claimant)) continue;
+        this.#waiting.delete(session);
+        const reason = "the link was lost, and the peer was started anew";
+        return session.abort(new ConnectorError("unavailable", reason), { returns: true });
+      }
+    }
   }
 
   #keepToBounds(): void {

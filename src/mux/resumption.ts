@@ -12,6 +12,7 @@ const TOKEN = "[A-Za-z0-9_-]{43}";
 /** A number from 0 that JavaScript knows exactly. */
 const NUMBER = "0|[1-9]\\d{0,14}";
 const CLAIM = new RegExp(`^token=(${TOKEN}),attempt=(${NUMBER}),received=(${NUMBER})$`);
+const PROCESS = /^process=([A-Za-z0-9_-]{22})$/;
 const ANSWER = new RegExp(`^token=(${TOKEN})(?:,received=(${NUMBER}))?$`);
 
 /** What a dialler says to have its session back. */
@@ -31,6 +32,16 @@ export interface ClaimAnswer {
   received: number | undefined;
 }
 
+/** What a dialler says as it opens a link for a new session: a number of its process, in base64url. */
+export interface Introduction {
+  process: string;
+}
+
+/** The text of a new process: 16 random bytes. */
+export function newIntroduction(): string {
+  return `process=${randomBytes(16).toBase64({ alphabet: "base64url", omitPadding: true })}`;
+}
+
 /** A claim as text. */
 export function formatClaim({ token, attempt, received }: Claim): string {
   return `token=${token},attempt=${attempt},received=${received}`;
@@ -41,10 +52,18 @@ export function formatAnswer({ token, received }: ClaimAnswer): string {
   return received === undefined ? `token=${token}` : `token=${token},received=${received}`;
 }
 
-/** Reads a claim. @throws {ConnectorError} `invalid_argument`; the text is not repeated, because of the token in it. */
-export function readClaim(text: string): Claim {
+/**
+ * Reads what a dialler says.
+ *
+ * @throws {ConnectorError} `invalid_argument`; the text is not repeated, because of the token in it.
+ */
+export function readClaim(text: string): Claim | Introduction {
+  const [, process] = PROCESS.exec(text) ?? [];
+  if (process !== undefined) return { process };
   const [, token, attempt, received] = CLAIM.exec(text) ?? [];
-  if (token === undefined) throw malformed("claim", "token=TOKEN,attempt=NUMBER,received=NUMBER");
+  if (token === undefined) {
+    throw malformed("claim", "token=TOKEN,attempt=NUMBER,received=NUMBER or process=PROCESS");
+  }
   return { token, attempt: Number(attempt), received: Number(received) };
 }
 

@@ -167,7 +167,7 @@ export class Peer implements ServicePeer {
       connects: (serviceId) => this.#find(serviceId, session)?.side === "egress",
     });
     this.#sessions.add(session);
-    if (tokens) claimable.add(session);
+    if (tokens) claimable.add(session, link);
     session.closed.then((reason) => {
       this.#sessions.delete(session);
       if (this.#up.has(session) && !this.#isUp) this.#since = new Date();

@@ -92,7 +92,7 @@ class Acceptor {
       onSuspended: () => this.claimable.suspended(session),
       onResumed: () => this.claimable.resumed(session),
     });
-    this.claimable.add(session);
+    this.claimable.add(session, link);
     this.sessions.push(session);
   }
 
@@ -365,6 +365,30 @@ Deno.test("what waits for diallers is bounded: the one that has waited longest e
   }
   // After the fourth loss both have two that wait, and the one that was first has the oldest; after the fifth, the other.
   deepStrictEqual(waiting, [false, false, true, true, true]);
+  await acceptor.end();
+});
+
+Deno.test("what waits for a process that was started anew ends, and nothing else", async () => {
+  const acceptor = new Acceptor();
+  const call = (letter: string, caller: Caller = {}) =>
+    acceptor.call({ claim: `process=${letter.repeat(22)}`, ...caller });
+  const former = call("A");
+  const beside = call("A");
+  const other = call("A", { proof: OTHER });
+  await untilTurn(() => acceptor.sessions.every((each) => each.resumable), "all have begun");
+  for (const { link } of [former, other]) link.abort(LOST);
+  await untilTurn(() => acceptor.claimable.waiting === 2, "the losses are noticed");
+  call("A");
+  strictEqual(acceptor.claimable.waiting, 2, "the same process may come back for it");
+  call("B", { proof: OTHER, certificate: named("other") });
+  strictEqual(acceptor.claimable.waiting, 2, "another peer's");
+  call("B");
+  strictEqual(acceptor.claimable.waiting, 1);
+  match((await acceptor.sessions[0]?.closed)?.message ?? "", /was started anew/);
+  // Its link was not lost yet when the new process came.
+  beside.link.abort(LOST);
+  match((await acceptor.sessions[1]?.closed)?.message ?? "", /was started anew/);
+  strictEqual(acceptor.sessions[2]?.suspended !== undefined, true);
   await acceptor.end();
 });
 

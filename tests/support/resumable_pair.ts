@@ -92,7 +92,7 @@ export function resumablePair(
     }),
     dialler: session("dialler", { onSuspended: () => void reopen() }),
   };
-  claimable.add(sessions.acceptor);
+  claimable.add(sessions.acceptor, first.acceptor);
   return {
     ...sessions,
     claimable,

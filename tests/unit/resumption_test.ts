@@ -11,6 +11,7 @@ import {
 import {
   formatAnswer,
   formatClaim,
+  newIntroduction,
   readClaim,
   readClaimAnswer,
   ResumeTokens,
@@ -26,6 +27,8 @@ Deno.test("claims and answers are read as they are written", () => {
   for (const answer of [{ token: TOKEN, received: 0 }, { token: TOKEN, received: undefined }]) {
     deepStrictEqual(readClaimAnswer(formatAnswer(answer)), answer);
   }
+  match(newIntroduction(), /^process=[A-Za-z0-9_-]{22}$/);
+  deepStrictEqual(readClaim(`process=${"a".repeat(22)}`), { process: "a".repeat(22) });
   strictEqual(formatAnswer({ token: TOKEN, received: undefined }), `token=${TOKEN}`);
 });
 
