@@ -255,6 +255,7 @@ export class Session {
     if (this.#draining) return;
     this.#draining = true;
     this.#dialect?.drain(returns);
+    this.#link.settle();
     this.#leave({ reason: "this connector is shutting down", returns });
   }
 
@@ -356,7 +357,11 @@ export class Session {
       onSilence: (reason) => {
         if (!this.#link.interrupt(reason.message)) this.abort(reason, { returns: true });
       },
-      onDrain: (returns) => this.#leave({ reason: "the peer is shutting down", returns }),
+      onDrain: (returns) => {
+        this.#leave({ reason: "the peer is shutting down", returns });
+        // If its link is lost, its process has ended.
+        this.#link.settle();
+      },
       onClose: (reason) => this.#onClose(reason),
       onExhausted: () => this.close(),
       onFailure: (reason) => this.abort(reason),

@@ -105,8 +105,6 @@ export class Outbound {
   readonly #resumes = new WeakMap<Session, { at: number; backoff: Backoff }>();
   /** What is done with each further link of a session. */
   readonly #watchers = new Map<Session, (link: Link) => void>();
-  /** Ends the waits for links of sessions that have lost theirs. */
-  readonly #ending = new AbortController();
   /** A link that is open, over which a lost session was claimed in vain: the next session's. */
   #spare: Link | undefined;
 
@@ -214,7 +212,6 @@ export class Outbound {
   close(options: { graceMs?: number } = {}): void {
     clearTimeout(this.#farewell);
     this.#closing.abort();
-    this.#ending.abort();
     this.#spare?.close();
     this.#pause[Symbol.dispose]();
     this.#peer.close(options);
@@ -379,7 +376,8 @@ export class Outbound {
     const { address, pace, log } = this.#options;
     using pause = new RedialPause(nextHop(this.#options), pace);
     const end = () => pause[Symbol.dispose]();
-    this.#ending.signal.addEventListener("abort", end);
+    const { signal } = this.#closing;
+    signal.addEventListener("abort", end);
     session.closed.then(end);
     const last = this.#resumes.get(session);
     // After a link that has lived for a while, the first try is made at once.
@@ -387,7 +385,7 @@ export class Outbound {
     const backoff = last && !settled ? last.backoff : new Backoff(RESUME_BACKOFF);
     let waitMs = settled ? 0 : backoff.next(0);
     let waited = false;
-    while (session.suspended !== undefined && !this.#ending.signal.aborted) {
+    while (session.suspended !== undefined && !signal.aborted) {
       if (waitMs > 0) await pause.wait(waitMs, { known: true });
       using turn = await pause.turn({ known: true });
       if (turn === undefined || session.suspended === undefined) break;
@@ -398,7 +396,7 @@ export class Outbound {
       waitMs = Math.round(backoff.next(0));
       log.warn("no link to the peer", { peer: formatAddress(address), reason, retryMs: waitMs });
     }
-    this.#ending.signal.removeEventListener("abort", end);
+    signal.removeEventListener("abort", end);
   }
 
   /** Tries to resume a session over a new link. Returns why that may be tried again; undefined when it is over. */
