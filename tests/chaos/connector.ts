@@ -31,6 +31,8 @@ export interface ConnectorOptions {
   name: string;
   /** For its state file. */
   folder: string;
+  /** Flags besides those that every connector of a run has. */
+  flags: readonly string[];
   /** Flags for TLS, and the root that its REST API is verified with. */
   tls?: { flags: string[]; root: string } | undefined;
   ledger: Ledger;
@@ -70,7 +72,7 @@ export class ChaosConnector implements AsyncDisposable {
 
   /** Starts it and resolves when it is healthy. @throws {Error} when it is not in time. */
   async start(): Promise<void> {
-    const { folder, name, tls, ledger } = this.#options;
+    const { folder, name, flags, tls, ledger } = this.#options;
     const stateFile = path.join(folder, `${name.replaceAll(" ", "-")}.json`);
     const child = startCommand([
       "run",
@@ -78,6 +80,7 @@ export class ChaosConnector implements AsyncDisposable {
       `--http-bind=127.0.0.1:${this.httpPort}`,
       `--state-file=${stateFile}`,
       `--drain-timeout=${DRAIN_MS}ms`,
+      ...flags,
       ...tls?.flags ?? [],
     ]);
     this.#child = child;

@@ -16,13 +16,15 @@ interface Flags {
   minutes: number;
   seed: number;
   visitors: number;
+  linksOnly: boolean;
 }
 
 if (import.meta.main) Deno.exit(await main());
 
 async function main(): Promise<number> {
-  const { minutes, seed, visitors } = readFlags();
-  const repeat = `deno task chaos --minutes ${minutes} --seed ${seed} --visitors ${visitors}`;
+  const { minutes, seed, visitors, linksOnly } = readFlags();
+  const repeat = `deno task chaos --minutes ${minutes} --seed ${seed} --visitors ${visitors}` +
+    (linksOnly ? " --links-only" : "");
   console.log(`${repeat}\n`);
   const interrupt = new AbortController();
   const onSignal = () => interrupt.abort();
@@ -31,6 +33,7 @@ async function main(): Promise<number> {
     minutes,
     seed,
     visitors,
+    linksOnly,
     onLine: (line) => console.log(line),
     signal: interrupt.signal,
   });
@@ -55,10 +58,17 @@ function readFlags(): Flags {
       number({ above: -1, to: 2 ** 32 - 1 }),
     )
     .option("--visitors <n>", "visitors at once", number({ above: 0, to: 1000 }), 24)
+    .option("--links-only", "only links fail, and no connection may be interrupted for it")
     .exitOverride();
   try {
     const flags = program.parse(Deno.args, { from: "user" }).opts<Partial<Flags>>();
-    return { minutes: 5, visitors: 24, seed: Math.floor(Math.random() * 1e6), ...flags };
+    return {
+      minutes: 5,
+      visitors: 24,
+      linksOnly: false,
+      seed: Math.floor(Math.random() * 1e6),
+      ...flags,
+    };
   } catch (error) {
     // Commander has printed what was wrong, or the help.
     const asked = error instanceof Error && "exitCode" in error && error.exitCode === 0;

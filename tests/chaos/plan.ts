@@ -22,6 +22,17 @@ export const FAULT_KINDS = [
 ] as const;
 export type FaultKind = typeof FAULT_KINDS[number];
 
+/** Of these, the ones of the path alone: connections outlive them. */
+export const LINK_FAULT_KINDS = [
+  "cut",
+  "flap",
+  "halve",
+  "swallow",
+  "throttle",
+  "delay",
+  "refuse",
+] as const satisfies readonly FaultKind[];
+
 /** One fault, and the pause before it. */
 export interface Fault {
   kind: FaultKind;
@@ -48,19 +59,33 @@ export const LONGEST_FAULT_MS = 20_000;
 /** A link that has lived so long, in milliseconds, is opened again at once when it is lost. */
 const SETTLED_MS = 11_000;
 
-/** The faults of one pair, without end: every kind once, in any order, then every kind again. */
+/**
+ * The faults of one pair, without end: every kind once, in any order, then every kind again. `linksOnly`: those of the path
+ * alone, most of them short, one soon after another.
+ */
 export function* faults(
   rng: Rng,
-  { longestMs = LONGEST_FAULT_MS }: { longestMs?: number } = {},
+  { longestMs = LONGEST_FAULT_MS, linksOnly = false }: {
+    longestMs?: number;
+    linksOnly?: boolean;
+  } = {},
 ): Generator<Fault, never> {
+  const pauseMs = () => {
+    if (linksOnly) return rng.int(20, 600);
+    return rng.chance(0.5)
+      ? Math.min(SETTLED_MS, longestMs)
+      : rng.int(500, Math.min(4000, longestMs));
+  };
+  const lastsMs = () =>
+    linksOnly && rng.chance(0.9)
+      ? rng.logInt(10, Math.min(600, longestMs))
+      : rng.logInt(50, longestMs);
   for (;;) {
-    for (const kind of rng.shuffle(FAULT_KINDS)) {
+    for (const kind of rng.shuffle(linksOnly ? LINK_FAULT_KINDS : FAULT_KINDS)) {
       yield {
         kind,
-        pauseMs: rng.chance(0.5)
-          ? Math.min(SETTLED_MS, longestMs)
-          : rng.int(500, Math.min(4000, longestMs)),
-        lastsMs: rng.logInt(50, longestMs),
+        pauseMs: pauseMs(),
+        lastsMs: lastsMs(),
         bytesPerSecond: rng.logInt(256 * 1024, 8 * 1024 * 1024),
         delayMs: rng.logInt(5, 500),
         meanwhileDelayMs: rng.chance(0.4) ? rng.logInt(2, 300) : 0,

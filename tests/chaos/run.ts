@@ -25,6 +25,8 @@ export interface RunOptions {
   visitors: number;
   /** Default: 20 s. */
   longestFaultMs?: number;
+  /** Only the path fails, and nobody may be interrupted or refused for it. */
+  linksOnly?: boolean;
   /** Told what happens. */
   onLine?: (line: string) => void;
   /** Ends the run early: nothing is waited for or checked any more. */
@@ -48,11 +50,12 @@ const VISITORS = 11;
 /** Runs to the end, or until the signal is aborted. */
 export async function runChaos(options: RunOptions): Promise<RunResult> {
   const { minutes, seed, visitors, signal = new AbortController().signal } = options;
+  const { linksOnly = false } = options;
   const ledger = new Ledger(options.onLine);
   signal.addEventListener("abort", () => ledger.close(), { once: true });
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempFolder());
-  const pairs = await startPairs({ seed, ledger, folder: folder.path, stack });
+  const pairs = await startPairs({ seed, ledger, folder: folder.path, stack, linksOnly });
   const baseline = await takeBaseline(pairs);
   ledger.say("every service works; the chaos begins");
 
@@ -61,11 +64,19 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
   const ended = AbortSignal.any([signal, over.signal]);
   const sampleMs = Math.min(SAMPLE_MS, minutes * 6000);
   const sampling = sampleMemory(pairs, { ledger, signal: ended, everyMs: sampleMs });
-  const visiting = sendVisitors(pairs, { seed, ledger, count: visitors, ended, signal });
+  const visiting = sendVisitors(pairs, {
+    seed,
+    ledger,
+    count: visitors,
+    linksOnly,
+    ended,
+    signal,
+  });
   const failing = pairs.map((pair, index) =>
     sendFaults(pair, {
       rng: new Rng(deriveSeed(seed, FAULTS, index)),
       longestMs: options.longestFaultMs ?? LONGEST_FAULT_MS,
+      linksOnly,
       ledger,
       ended,
       signal,
@@ -83,19 +94,22 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
 }
 
 async function startPairs(
-  { seed, ledger, folder, stack }: {
+  { seed, ledger, folder, stack, linksOnly }: {
     seed: number;
     ledger: Ledger;
     folder: string;
     stack: AsyncDisposableStack;
+    linksOnly: boolean;
   },
 ): Promise<ChaosPair[]> {
   const { root, leaf } = await makePki();
   const { flags } = await writeTls(path.join(folder, "tls"), pemOf(root, leaf));
   const tls = { flags, root: root.certificate };
+  // Who comes while there is no link waits for as long as open connections do.
+  const common = { seed, ledger, folder, flags: linksOnly ? ["--takeover-grace=60s"] : [] };
   const started = await Promise.allSettled([
-    ChaosPair.start({ name: "plain", seed, ledger, folder }),
-    ChaosPair.start({ name: "mTLS", seed, ledger, folder, tls }),
+    ChaosPair.start({ ...common, name: "plain" }),
+    ChaosPair.start({ ...common, name: "mTLS", tls }),
   ]);
   const pairs = started.flatMap((each) => each.status === "fulfilled" ? [each.value] : []);
   for (const pair of pairs) stack.use(pair);
@@ -106,10 +120,11 @@ async function startPairs(
 /** Visitors one after another, so many at once. */
 async function sendVisitors(
   pairs: readonly ChaosPair[],
-  { seed, ledger, count, ended, signal }: {
+  { seed, ledger, count, linksOnly, ended, signal }: {
     seed: number;
     ledger: Ledger;
     count: number;
+    linksOnly: boolean;
     ended: AbortSignal;
     signal: AbortSignal;
   },
@@ -131,8 +146,8 @@ async function sendVisitors(
         const outcome = ledger.visited({ kind, id, service: name, end, killed });
         ledger.bytes.add(kind, "down", down);
         const wrong = complaint({ kind, outcome }, {
-          disturbed: pair.disturbances.since(began),
-          mayRefuse: pair.disturbances.mayRefuseSince(began, ingress),
+          disturbed: !linksOnly && pair.disturbances.since(began),
+          mayRefuse: !linksOnly && pair.disturbances.mayRefuseSince(began, ingress),
         });
         if (wrong) ledger.problem(`visit ${id} (${kind}) of ${name}: ${wrong}`);
       }
@@ -144,16 +159,17 @@ async function sendVisitors(
 /** Faults of a pair one after another, each followed by its recovery. */
 async function sendFaults(
   pair: ChaosPair,
-  { rng, longestMs, ledger, ended, signal, giveUp }: {
+  { rng, longestMs, linksOnly, ledger, ended, signal, giveUp }: {
     rng: Rng;
     longestMs: number;
+    linksOnly: boolean;
     ledger: Ledger;
     ended: AbortSignal;
     signal: AbortSignal;
     giveUp: () => void;
   },
 ): Promise<void> {
-  for (const fault of faults(rng, { longestMs })) {
+  for (const fault of faults(rng, { longestMs, linksOnly })) {
     await delay(fault.pauseMs, { signal: ended });
     if (ended.aborted) return;
     const { kind, lastsMs, meanwhileDelayMs } = fault;

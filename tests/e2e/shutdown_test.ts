@@ -30,7 +30,10 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     const took = performance.now() - started;
     deepStrictEqual(ends, [{ code: 0, signal: null }, { code: 0, signal: null }]);
     for (const { logs } of [pair.local, pair.remote]) {
-      match(logs(), /connector stopped connections=2 refused=0 resumed=0 notResumed=0 bytesIn=2 bytesOut=2\n$/);
+      match(
+        logs(),
+        /connector stopped connections=2 refused=0 resumed=0 notResumed=0 bytesIn=2 bytesOut=2\n$/,
+      );
     }
     ok(took < END_MS, `${took} ms`);
     for (const visitor of open) {

@@ -6,6 +6,7 @@ import {
   FAULT_KINDS,
   faults,
   FIRST_PROBE_ID,
+  LINK_FAULT_KINDS,
   planGreeting,
   planVisit,
   VISIT_KINDS,
@@ -22,6 +23,16 @@ Deno.test("chaos plan: every kind of fault comes once before any comes again", (
   for (const round of [kinds.slice(0, FAULT_KINDS.length), kinds.slice(FAULT_KINDS.length)]) {
     deepStrictEqual(round.toSorted(), FAULT_KINDS.toSorted());
   }
+});
+
+Deno.test("chaos plan: with links alone, every fault is one of the path, and most are short", () => {
+  const all = firstFaults(5, { longestMs: 10_000, linksOnly: true });
+  deepStrictEqual(
+    [...new Set(all.map(({ kind }) => kind))].toSorted(),
+    LINK_FAULT_KINDS.toSorted(),
+  );
+  ok(all.filter(({ lastsMs }) => lastsMs <= 600).length > all.length / 2);
+  ok(all.every(({ lastsMs, pauseMs }) => lastsMs <= 10_000 && pauseMs <= 600));
 });
 
 Deno.test("chaos plan: no fault lasts longer than it may, and none is without a time", () => {
@@ -71,7 +82,10 @@ Deno.test("chaos random: numbers are in their bounds, and bounds are reached", (
   strictEqual(new Set([deriveSeed(1), deriveSeed(1, 0), deriveSeed(1, 1), deriveSeed(2)]).size, 4);
 });
 
-function firstFaults(seed: number, options: { longestMs?: number } = {}): Fault[] {
+function firstFaults(
+  seed: number,
+  options: { longestMs?: number; linksOnly?: boolean } = {},
+): Fault[] {
   const generator = faults(new Rng(seed), options);
   return Array.from({ length: 2 * FAULT_KINDS.length }, () => generator.next().value);
 }
