@@ -1,51 +1,19 @@
 // OpenSSH: the server speaks first, then a real session and real file copies go through the tunnel.
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
-import { Child, runProgram } from "../support/child.ts";
-import { freePort, randomBytes, sha256 } from "../support/world.ts";
-import { IS_ROOT, tempFolder, throughTunnels, untilListening } from "./tunnels.ts";
+import { runProgram } from "../support/child.ts";
+import { randomBytes, sha256 } from "../support/world.ts";
+import { startSshd } from "./servers.ts";
+import { tempFolder, throughTunnels } from "./tunnels.ts";
 
 Deno.test("sshd: banner, remote command with its exit code, and files both ways", async () => {
   await using folder = await tempFolder();
-  const port = freePort();
-  const config = folder.file("sshd_config");
-  for (const key of ["host_key", "user_key"]) {
-    const { code, stderr } = await runProgram("ssh-keygen", {
-      args: ["-q", "-t", "ed25519", "-N", "", "-f", folder.file(key)],
-    });
-    strictEqual(code, 0, stderr);
-  }
-  await Deno.copyFile(folder.file("user_key.pub"), folder.file("authorized_keys"));
-  await Deno.writeTextFile(
-    config,
-    [
-      `ListenAddress 127.0.0.1:${port}`,
-      `HostKey ${folder.file("host_key")}`,
-      `AuthorizedKeysFile ${folder.file("authorized_keys")}`,
-      "PidFile none",
-      "StrictModes no",
-      "UsePAM no",
-      "PasswordAuthentication no",
-      "PermitRootLogin prohibit-password",
-      "Subsystem sftp internal-sftp",
-    ].join("\n"),
-  );
-  // Debian's sshd wants this folder when root starts it.
-  if (IS_ROOT) await Deno.mkdir("/run/sshd", { recursive: true, mode: 0o755 });
-  await using _sshd = new Child("/usr/sbin/sshd", { args: ["-D", "-e", "-f", config] });
-  await untilListening(port);
-
+  await using sshd = await startSshd(folder);
+  const { target, options } = sshd;
   const sent = randomBytes(8 * 1024 * 1024);
   await Deno.writeFile(folder.file("sent"), sent);
-  const { stdout: user } = await runProgram("whoami");
-  const target = `${user.trim()}@127.0.0.1`;
-  const options = (port: number) => [
-    ...["-F", "/dev/null", "-i", folder.file("user_key"), "-o", `Port=${port}`],
-    ...["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"],
-    ...["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR"],
-  ];
 
-  await throughTunnels(port, async (port, tunnel) => {
+  await throughTunnels(sshd.port, async (port, tunnel) => {
     using conn = await Deno.connect({ port });
     const buffer = new Uint8Array(100);
     const count = await conn.read(buffer) ?? 0;

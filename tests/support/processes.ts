@@ -202,6 +202,9 @@ export interface ListedService {
     total: number;
     failed: number;
     refused: number;
+    resuming: number;
+    resumed: number;
+    not_resumed: number;
     bytes_in: number;
     bytes_out: number;
     last_close?: string;
