@@ -25,8 +25,15 @@ export interface Waiting {
   onNotResumed: () => void;
   /** The first message has arrived over a link. */
   onHeard: () => void;
-  /** The peer acknowledges too little. The link has to be aborted. */
-  onOverflow: (error: ConnectorError) => void;
+  /** The peer has broken the protocol. The link has to be aborted. */
+  onBreach: (error: ConnectorError) => void;
+}
+
+/** What opens each further link, and is not counted: the dialler's first message is small, as over every link. */
+export interface Opening {
+  message: Uint8Array;
+  /** Who sends it. */
+  by: "us" | "peer";
 }
 
 /** A link that may outlive what carries it. */
@@ -46,6 +53,8 @@ export class ResumableLink implements Link {
   #arrivedBefore = 0;
   /** Whether the link in use takes no more for now: until it says so, it is not asked when it does. */
   #full = false;
+  /** What the peer has to send first over the link in use. */
+  #expected: Uint8Array | undefined;
   /** Whether something was received over the link in use. */
   #heard = false;
   /** How the link in use has ended, once it has. */
@@ -157,7 +166,7 @@ export class ResumableLink implements Link {
    *
    * @throws {ConnectorError} `invalid_argument` when that cannot be. Nothing has happened then.
    */
-  resume(link: Link, received: number): void {
+  resume(link: Link, received: number, opening: Opening): void {
     const waiting = this.#waiting;
     if (this.#link !== undefined || waiting === undefined || this.#retained === undefined) {
       throw new TypeError("the link is not waiting for another one");
@@ -171,6 +180,8 @@ export class ResumableLink implements Link {
     this.#linkEnd = undefined;
     this.#heard = false;
     this.#full = false;
+    this.#expected = opening.by === "peer" ? opening.message : undefined;
+    if (opening.by === "us") link.send(opening.message);
     void this.#sendAgain(link);
     link.closed.then((end) => this.#onLinkEnd(link, end));
     this.#wake();
@@ -185,7 +196,7 @@ export class ResumableLink implements Link {
     retained.push(message);
     if (retained.bytes > MAX_RETAINED_BYTES) {
       const reason = "The peer does not acknowledge what it is sent";
-      this.#waiting?.onOverflow(new ConnectorError("resource_exhausted", reason));
+      this.#waiting?.onBreach(new ConnectorError("resource_exhausted", reason));
     }
     if (!isNext || this.#link === undefined) return false;
     this.#handed += 1;
@@ -213,10 +224,19 @@ export class ResumableLink implements Link {
       // What a former link still delivers is sent again over this one.
       if (link !== this.#link) continue;
       if (message !== null) {
-        this.#received += 1;
         if (!this.#heard) this.#waiting?.onHeard();
         this.#heard = true;
-        return message;
+        const expected = this.#expected;
+        this.#expected = undefined;
+        if (expected === undefined) {
+          this.#received += 1;
+          return message;
+        }
+        if (!isSame(message, expected)) {
+          const reason = "The peer goes on with a session, and has not begun with a ping";
+          this.#waiting?.onBreach(new ConnectorError("internal", reason));
+        }
+        continue;
       }
       // All that had arrived was read, and the peer has not said that this is the end.
       if (!this.resumable) return null;
@@ -299,4 +319,8 @@ export class ResumableLink implements Link {
     this.#changed?.resolve();
     this.#changed = undefined;
   }
+}
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
 }

@@ -30,6 +30,9 @@ import { WireIds } from "./wire_ids.ts";
 /** How long a peer may take to end a link that we have ended, in milliseconds, unless something else is asked for. */
 const CLOSE_GRACE_MS = 1000;
 
+/** The dialler's first message over each link that a session goes on over. */
+const OPENING = encodeFrame({ kind: "ping" });
+
 /** What has become of a claim: the session goes on, its acceptor knows it no more, or the link came to nothing. */
 export type ClaimResult = "resumed" | "unknown" | "failed";
 
@@ -210,7 +213,7 @@ export class Session {
       }
       this.#checkSame(said, link);
       this.#token = token;
-      this.#link.resume(link, received);
+      this.#link.resume(link, received, { message: OPENING, by: "us" });
       return "resumed";
     } catch (error) {
       // What was claimed can be claimed no more.
@@ -247,7 +250,7 @@ export class Session {
 
   /** Acceptor: goes on over the link whose claim was granted last, once that is answered. */
   resume(link: Link, { received }: Claim): void {
-    this.#link.resume(link, received);
+    this.#link.resume(link, received, { message: OPENING, by: "peer" });
   }
 
   /** Takes no more streams, and tells the peer so; open ones go on. `returns`: whether our services will come back. */
@@ -399,7 +402,7 @@ export class Session {
       },
       onNotResumed: () => this.#options.onNotResumed?.(),
       onHeard: () => tokens?.confirm(),
-      onOverflow: (error) => this.abort(error),
+      onBreach: (error) => this.abort(error),
     });
     return true;
   }

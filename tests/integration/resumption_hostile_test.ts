@@ -11,6 +11,7 @@ import { answerTo, hello } from "../../src/mux/negotiation.ts";
 import { formatClaim, readClaimAnswer } from "../../src/mux/resumption.ts";
 import { Session } from "../../src/mux/session.ts";
 import type { Stream } from "../../src/mux/stream.ts";
+import { encodeFrame } from "../../src/wire/open_data_codec.ts";
 import { data, HostilePeer, open } from "../support/hostile_peer.ts";
 import { memoryLinks, turn } from "../support/memory_link.ts";
 import { encodeMessages } from "../support/native_frames.ts";
@@ -117,6 +118,13 @@ async function attacked(): Promise<{ acceptor: Acceptor; first: Opened; peer: Ho
 
 const named = (name: string) => certificateId({ name, key: "any" });
 
+/** Goes on with a session over a link whose claim was granted. */
+function goOn(link: Link): HostilePeer {
+  const peer = new HostilePeer(link, { mute: true });
+  peer.sendControl({ $case: "ping", value: {} });
+  return peer;
+}
+
 const LOST = new ConnectorError("unavailable", "the path has broken");
 
 Deno.test("a token goes on with its session, and is worth nothing with another instance or certificate", async () => {
@@ -164,7 +172,7 @@ Deno.test("a token is void once its successor was used or confirmed, and until t
     "the token of an answer that was overtaken",
   );
   // Whatever is heard over the new link confirms that its answer has arrived.
-  const peer = new HostilePeer(third.link, { mute: true });
+  const peer = goOn(third.link);
   peer.send(data(1, 10));
   await peer.receive("ping");
   const stolen = acceptor.call({ claim: { token: first.token, attempt: 9, received: 0 } });
@@ -190,7 +198,7 @@ Deno.test("of two links that claim one session the later attempt has it, whichev
     for (const { attempt, received, link } of calls) {
       if (attempt === 2) {
         strictEqual(received, 1);
-        const peer = new HostilePeer(link, { mute: true });
+        const peer = goOn(link);
         await peer.receive("ping");
         peer.send(data(1, 5));
         deepStrictEqual((await acceptor.streams[0]?.read())?.length, 5);
@@ -212,7 +220,7 @@ for (const [what, received] of [["more than was sent", 1000], ["less than before
     first.link.abort(LOST);
     await untilTurn(() => acceptor.session.suspended !== undefined, "the loss is noticed");
     const again = acceptor.call({ claim: { token: first.token, attempt: 1, received: 2 } });
-    const next = new HostilePeer(again.link, { mute: true });
+    const next = goOn(again.link);
     await next.receive("ping");
     const claim = { token: again.token, attempt: 2, received };
     throws(() => acceptor.call({ claim }), { code: "invalid_argument", message: /has received/ });
@@ -260,6 +268,14 @@ Deno.test("a claim that cannot be read is refused, and its session goes on", asy
   await acceptor.end();
 });
 
+Deno.test("a dialler that goes on without a ping, however large what it sends is, ends the session", async () => {
+  const { acceptor, first } = await attacked();
+  const again = acceptor.call({ claim: { token: first.token, attempt: 1, received: 0 } });
+  new HostilePeer(again.link, { mute: true }).send(data(1, 60_000));
+  match((await soon(acceptor.session.closed, "it has ended"))?.message ?? "", /begun with a ping/);
+  await acceptor.end();
+});
+
 /** A link that still delivers something when it was given up. */
 function lateLink(link: Link, late: Uint8Array): Link {
   let aborted = false;
@@ -295,7 +311,7 @@ Deno.test("what a former link delivers late is not received a second time", asyn
   await untilTurn(() => acceptor.streams.length === 1, "the stream is open");
   const again = acceptor.call({ claim: { token: first.token, attempt: 1, received: 0 } });
   strictEqual(again.received, 1);
-  const next = new HostilePeer(again.link, { mute: true });
+  const next = goOn(again.link);
   await next.receive("ping");
   next.send(data(1, 3));
   deepStrictEqual((await acceptor.streams[0]?.read())?.length, 3);
@@ -493,7 +509,18 @@ Deno.test("an acceptor that knows the session no more, or nothing of resumption,
     link.abort(LOST);
   }
   match(claim(), /^token=A{43},attempt=2,received=0$/);
-  strictEqual(await session.resumeOver(next(`token=${NEXT},received=1`)), "resumed");
+  const link = next(`token=${NEXT},received=1`);
+  const sent: Uint8Array[] = [];
+  const { send } = link;
+  link.send = (message) => {
+    sent.push(message);
+    return send.call(link, message);
+  };
+  strictEqual(await session.resumeOver(link), "resumed");
+  await turn();
+  // What was kept may be larger than an acceptor takes of a stranger.
+  deepStrictEqual(sent[0], encodeFrame({ kind: "ping" }));
+  ok(sent.length > 1);
   session.abort(LOST);
   await session.closed;
 });
