@@ -3,6 +3,7 @@
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { FaultRelay } from "../support/fault_relay.ts";
+import { relayHttp2 } from "../support/http2_relay.ts";
 import { makePki, pemOf } from "../support/mtls.ts";
 import { soon } from "../support/soon.ts";
 import { nameOf, PATH_KINDS, type PathKind } from "../support/tunnel_path.ts";
@@ -196,6 +197,39 @@ Deno.test("a link that leads to a restarted peer ends its connections at once, a
   await until(() => reportOf(dialler, id)?.status === "complete", "the service is back");
   strictEqual(reportOf(dialler, id)?.connections.notResumed, 1);
   await roundTrip(port);
+});
+
+Deno.test("a link that was replaced after a GOAWAY and is then cut lets its connections go on", async () => {
+  await using acceptor = await startConnector();
+  await using dialler = await startConnector();
+  await using relay = relayHttp2(acceptor.server.address.port);
+  await using server = serveTcp(echo);
+  const port = freePort();
+  const id = await dialler.connector.expose({
+    name: "echo",
+    sourcePort: port,
+    remoteConnectorAddr: relay.address,
+    destinationAddr: `127.0.0.1:${server.port}`,
+    type: "local",
+  });
+  await until(() => reportOf(dialler, id)?.status === "complete", "the service is complete");
+  using before = await Visitor.at(port);
+  await before.exchange();
+  relay.links[0]?.goAway();
+  await until(() => relay.links.length === 2, "another link is opened");
+  await until(
+    () => acceptor.connector.list()[0]?.peer?.address !== undefined,
+    "the acceptor has it",
+  );
+  using after = await Visitor.at(port);
+  await after.exchange();
+  relay.links[0]?.cut();
+  await soon(Promise.all([before.exchange(), after.exchange()]), "both go on");
+  strictEqual(relay.links.length, 3);
+  deepStrictEqual(
+    [dialler, acceptor].map((side) => side.connector.list()[0]?.connections.failed),
+    [0, 0],
+  );
 });
 
 Deno.test("with no time to wait, connections end with their link", async () => {
