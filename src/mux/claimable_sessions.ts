@@ -13,7 +13,7 @@ const MAX_WAITING = 500;
 const MAX_WAITING_BYTES = 256 * 1024 * 1024;
 
 /** What was answered to a link before it was taken up. */
-type Answered = { kind: "new"; tokens: ResumeTokens; process: string | undefined } | {
+type Answered = { kind: "new"; tokens: ResumeTokens; run: string | undefined } | {
   kind: "granted";
   session: Session;
   claim: Claim;
@@ -55,7 +55,7 @@ export class ClaimableSessions {
    */
   answer(link: Link, offer: Hello): string {
     const said = offer.resume === undefined ? undefined : readClaim(offer.resume);
-    let process: string | undefined;
+    let run: string | undefined;
     if (said !== undefined && "token" in said) {
       for (const session of this.#sessions.keys()) {
         const granted = session.grant(said, { offer, peer: link.peer });
@@ -63,9 +63,9 @@ export class ClaimableSessions {
         this.#answered.set(link, { kind: "granted", session, claim: said });
         return granted;
       }
-    } else process = said?.process;
+    } else run = said?.run;
     const tokens = new ResumeTokens();
-    this.#answered.set(link, { kind: "new", tokens, process });
+    this.#answered.set(link, { kind: "new", tokens, run });
     return formatAnswer({ token: tokens.issue(), received: undefined });
   }
 
@@ -89,7 +89,7 @@ export class ClaimableSessions {
   /** Keeps the session that has begun over a link, until it ends. What waits for a former process of its dialler ends. */
   add(session: Session, link: Link): void {
     const answered = this.#answered.get(link);
-    this.#sessions.set(session, answered?.kind === "new" ? answered.process : undefined);
+    this.#sessions.set(session, answered?.kind === "new" ? answered.run : undefined);
     for (const waiting of [...this.#waiting]) this.#endIfForsaken(waiting);
     session.closed.then(() => {
       this.#sessions.delete(session);
@@ -111,13 +111,13 @@ export class ClaimableSessions {
 
   /** Ends one whose dialler was started anew since: nobody knows its token any more. */
   #endIfForsaken(session: Session): void {
-    const process = this.#sessions.get(session);
-    if (process === undefined) return;
+    const run = this.#sessions.get(session);
+    if (run === undefined) return;
     const principal = principalOf(session.peer);
     let isLater = false;
-    for (const [other, otherProcess] of this.#sessions) {
+    for (const [other, otherRun] of this.#sessions) {
       if (other === session) isLater = true;
-      else if (isLater && otherProcess !== undefined && otherProcess !== process) {
+      else if (isLater && otherRun !== undefined && otherRun !== run) {
         const claimant = principalOf(other.peer);
         if (!claimant.proves || !mayResume(principal, claimant)) continue;
         this.#waiting.delete(session);

@@ -12,7 +12,7 @@ const TOKEN = "[A-Za-z0-9_-]{43}";
 /** A number from 0 that JavaScript knows exactly. */
 const NUMBER = "0|[1-9]\\d{0,14}";
 const CLAIM = new RegExp(`^token=(${TOKEN}),attempt=(${NUMBER}),received=(${NUMBER})$`);
-const PROCESS = /^process=([A-Za-z0-9_-]{22})$/;
+const RUN = /^run=([A-Za-z0-9_-]{22})$/;
 const ANSWER = new RegExp(`^token=(${TOKEN})(?:,received=(${NUMBER}))?$`);
 
 /** What a dialler says to have its session back. */
@@ -34,12 +34,12 @@ export interface ClaimAnswer {
 
 /** What a dialler says as it opens a link for a new session: a number of its process, in base64url. */
 export interface Introduction {
-  process: string;
+  run: string;
 }
 
 /** The text of a new process: 16 random bytes. */
 export function newIntroduction(): string {
-  return `process=${randomBytes(16).toBase64({ alphabet: "base64url", omitPadding: true })}`;
+  return `run=${randomBytes(16).toBase64({ alphabet: "base64url", omitPadding: true })}`;
 }
 
 /** A claim as text. */
@@ -58,11 +58,11 @@ export function formatAnswer({ token, received }: ClaimAnswer): string {
  * @throws {ConnectorError} `invalid_argument`; the text is not repeated, because of the token in it.
  */
 export function readClaim(text: string): Claim | Introduction {
-  const [, process] = PROCESS.exec(text) ?? [];
-  if (process !== undefined) return { process };
+  const [, run] = RUN.exec(text) ?? [];
+  if (run !== undefined) return { run };
   const [, token, attempt, received] = CLAIM.exec(text) ?? [];
   if (token === undefined) {
-    throw malformed("claim", "token=TOKEN,attempt=NUMBER,received=NUMBER or process=PROCESS");
+    throw malformed("claim", "token=TOKEN,attempt=NUMBER,received=NUMBER or run=RUN");
   }
   return { token, attempt: Number(attempt), received: Number(received) };
 }

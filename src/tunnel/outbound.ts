@@ -11,7 +11,7 @@ import type { Session } from "../mux/session.ts";
 import type { DialectName } from "../mux/dialect.ts";
 import { names } from "../names.ts";
 import { type Route, unreachable } from "../proxies.ts";
-import { Backoff, RENEWAL_BACKOFF, RESUME_BACKOFF, RETRY_BACKOFF } from "../retry.ts";
+import { Backoff, RENEWAL_BACKOFF, RETRY_BACKOFF } from "../retry.ts";
 import type { PeerReport } from "../model/peer_report.ts";
 import type { Service } from "../model/service.ts";
 import { refusalOf } from "../net/reachable.ts";
@@ -22,6 +22,7 @@ import { endWhenIdle } from "./idle_end.ts";
 import type { Turn } from "./pacer.ts";
 import { Peer, type PeerParts } from "./peer.ts";
 import { RedialPause } from "./redial_pause.ts";
+import { Resumer } from "./resumer.ts";
 
 /**
  * How long a peer may take to answer the first message over a new link, in milliseconds: some round trips and a busy
@@ -101,10 +102,8 @@ export class Outbound {
   #onHeard: () => void = () => {};
   /** Whether the last try came to nothing before anything was heard of the peer. */
   #unheard = false;
-  /** When a session was resumed last, and what is waited before the next try. */
-  readonly #resumes = new WeakMap<Session, { at: number; backoff: Backoff }>();
-  /** What is done with each further link of a session. */
-  readonly #watchers = new Map<Session, (link: Link) => void>();
+  /** Those of sessions that have not ended. */
+  readonly #resumers = new Set<Resumer>();
   /** A link that is open, over which a lost session was claimed in vain: the next session's. */
   #spare: Link | undefined;
 
@@ -204,6 +203,7 @@ export class Outbound {
   drain({ returns }: { returns: boolean }): void {
     this.#closing.abort();
     this.#pause[Symbol.dispose]();
+    for (const resumer of this.#resumers) resumer[Symbol.dispose]();
     this.#peer.tellServices({ kind: "stop" });
     this.#peer.drain({ returns });
   }
@@ -305,7 +305,7 @@ export class Outbound {
     const [oldest] = sessions;
     if (sessions.size >= MAX_LINKS) oldest?.close();
     const session: Session = this.#peer.take(link, {
-      onSuspended: (session) => void this.#resume(session),
+      onSuspended: () => void resumer.run(),
       onHeard: () => this.#noteAnswer(session),
       onRemoved: this.#options.onRemoved,
       onDialect: (dialect) => {
@@ -343,21 +343,37 @@ export class Outbound {
         endWhenIdle(session, { inUse: () => this.#needs(session) });
       });
     watch(link);
-    this.#watchers.set(session, watch);
-    session.closed.then(() => this.#watchers.delete(session));
+    const resumer = new Resumer({
+      session,
+      hop: nextHop(this.#options),
+      pace: this.#options.pace,
+      dial: ({ waited }) => this.#dial({ waited, claimed: session }),
+      onResumed: watch,
+      onUnknown: (link) => this.#onUnknown(session, link),
+      onRetry: (reason, retryMs) => {
+        const peer = this.#peer.info.address;
+        this.#options.log.warn("no link to the peer", { peer, reason, retryMs });
+      },
+    });
+    this.#resumers.add(resumer);
+    session.closed.then(() => {
+      this.#resumers.delete(resumer);
+      resumer[Symbol.dispose]();
+    });
     return await due.promise;
   }
 
   /** Starts to open a link, which may claim a session. Returns why none is opened otherwise. */
   async #dial(
-    { waited, claim }: { waited: boolean; claim?: () => string },
+    { waited, claimed }: { waited: boolean; claimed?: Session },
   ): Promise<Link | string> {
     const refusal = await this.#knock({ waited });
     if (refusal !== undefined) return refusal;
+    if (claimed && claimed.suspended === undefined) return "nobody waits for it any more";
     const { connections, address, dial } = this.#options;
     try {
       const held = connections.hold(dialledShareKey(address), "Cannot open a link");
-      const link = dial(address, claim?.());
+      const link = dial(address, claimed?.claim());
       link.closed.then(() => held[Symbol.dispose]());
       return link;
     } catch (error) {
@@ -371,61 +387,13 @@ export class Outbound {
     return spare;
   }
 
-  /** Opens links for a session that has lost its own, one after another, until one carries it or it has ended. */
-  async #resume(session: Session): Promise<void> {
-    const { address, pace, log } = this.#options;
-    using pause = new RedialPause(nextHop(this.#options), pace);
-    const end = () => pause[Symbol.dispose]();
-    const { signal } = this.#closing;
-    signal.addEventListener("abort", end);
-    session.closed.then(end);
-    const last = this.#resumes.get(session);
-    // After a link that has lived for a while, the first try is made at once.
-    const settled = performance.now() - (last?.at ?? -Infinity) >= RESUME_BACKOFF.settledMs;
-    const backoff = last && !settled ? last.backoff : new Backoff(RESUME_BACKOFF);
-    let waitMs = settled ? 0 : backoff.next(0);
-    let waited = false;
-    while (session.suspended !== undefined && !signal.aborted) {
-      if (waitMs > 0) await pause.wait(waitMs, { known: true });
-      using turn = await pause.turn({ known: true });
-      if (turn === undefined || session.suspended === undefined) break;
-      const reason = await this.#claim(session, { waited: waited || turn.waited });
-      this.#resumes.set(session, { at: performance.now(), backoff });
-      if (reason === undefined || session.suspended === undefined) break;
-      waited = true;
-      waitMs = Math.round(backoff.next(0));
-      log.warn("no link to the peer", { peer: formatAddress(address), reason, retryMs: waitMs });
-    }
-    signal.removeEventListener("abort", end);
-  }
-
-  /** Tries to resume a session over a new link. Returns why that may be tried again; undefined when it is over. */
-  async #claim(session: Session, { waited }: { waited: boolean }): Promise<string | undefined> {
-    const link = await this.#dial({ waited, claim: () => session.claim() });
-    if (typeof link === "string") return link;
-    const late = new ConnectorError("deadline_exceeded", "the peer did not answer");
-    const timer = setTimeout(() => link.abort(late), FIRST_ANSWER_MS);
-    const giveUp = () => link.abort(late);
-    session.closed.then(giveUp);
-    const result = await session.resumeOver(link);
-    clearTimeout(timer);
-    switch (result) {
-      case "resumed":
-        this.#watchers.get(session)?.(link);
-        return undefined;
-      case "unknown": {
-        const reason = "the peer does not know its session any more";
-        if (session === this.#session && !this.#closing.signal.aborted) this.#spare = link;
-        else link.close();
-        session.abort(new ConnectorError("unavailable", reason), { returns: true });
-        return undefined;
-      }
-      case "failed": {
-        // One that is open still has greeted as none that could know the session.
-        link.abort(new ConnectorError("unavailable", "the peer does not negotiate"));
-        return (await link.closed)?.message ?? "the link was closed";
-      }
-    }
+  /** The peer does not know a session any more: the link that has told so may be the next one's. */
+  #onUnknown(session: Session, link: Link): void {
+    const isNext = session === this.#session && this.#carriers.size <= 1;
+    if (isNext && !this.#closing.signal.aborted) this.#spare = link;
+    else link.close();
+    const reason = "the peer does not know its session any more";
+    session.abort(new ConnectorError("unavailable", reason), { returns: true });
   }
 
   /** No link is opened, and why. Returns that. */

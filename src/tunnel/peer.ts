@@ -62,7 +62,7 @@ export interface LinkHooks {
   onRemoved?: (serviceId: string) => void;
   onDialect?: (dialect: DialectName) => void;
   /** It is lost, and another one may follow. The services know. */
-  onSuspended?: (session: Session) => void;
+  onSuspended?: () => void;
   /** It takes no more streams. The services know. */
   onLeaving?: (leaving: Leaving) => void;
 }
@@ -144,7 +144,7 @@ export class Peer implements ServicePeer {
       onSuspended: (reason) => {
         this.#onSuspended(session, reason);
         if (isInbound) claimable.suspended(session);
-        else hooks.onSuspended?.(session);
+        else hooks.onSuspended?.();
       },
       onResumed: () => {
         if (isInbound) claimable.resumed(session);
@@ -257,9 +257,8 @@ export class Peer implements ServicePeer {
       | { change: "resumed"; afterMs: number; connections: number }
       | { change: "leaving" | "down"; reason: string },
   ): void {
-    const { direction, events, info } = this.#options;
-    const peer = { ...session.peer, address: info.address };
-    events.publish({ kind: "link", direction, peer, ...change });
+    const { direction, events } = this.#options;
+    events.publish({ kind: "link", direction, peer: this.#peerOf(session), ...change });
   }
 
   #onControl(frame: ControlFrame, session: Session, hooks: LinkHooks): void {
@@ -329,8 +328,13 @@ export class Peer implements ServicePeer {
       });
       return stream.reset("no_service", reason);
     }
-    const peer = { ...session.peer, address: this.info.address };
-    carryToDestination(stream, { connections: found.connections, peer });
+    carryToDestination(stream, { connections: found.connections, peer: this.#peerOf(session) });
+  }
+
+  /** Who is at the other end: one that we dial is called as it is dialled, another one comes from where its last link does. */
+  #peerOf({ peer }: Session): PeerInfo {
+    const { direction, info } = this.#options;
+    return direction === "outbound" ? { ...peer, address: info.address } : peer;
   }
 
   /** A service that goes over a link of this peer. */

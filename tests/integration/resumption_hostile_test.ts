@@ -387,7 +387,7 @@ Deno.test("what waits for diallers is bounded: the one that has waited longest e
 Deno.test("what waits for a process that was started anew ends, and nothing else", async () => {
   const acceptor = new Acceptor();
   const call = (letter: string, caller: Caller = {}) =>
-    acceptor.call({ claim: `process=${letter.repeat(22)}`, ...caller });
+    acceptor.call({ claim: `run=${letter.repeat(22)}`, ...caller });
   const former = call("A");
   const beside = call("A");
   const other = call("A", { proof: OTHER });

@@ -27,8 +27,8 @@ Deno.test("claims and answers are read as they are written", () => {
   for (const answer of [{ token: TOKEN, received: 0 }, { token: TOKEN, received: undefined }]) {
     deepStrictEqual(readClaimAnswer(formatAnswer(answer)), answer);
   }
-  match(newIntroduction(), /^process=[A-Za-z0-9_-]{22}$/);
-  deepStrictEqual(readClaim(`process=${"a".repeat(22)}`), { process: "a".repeat(22) });
+  match(newIntroduction(), /^run=[A-Za-z0-9_-]{22}$/);
+  deepStrictEqual(readClaim(`run=${"a".repeat(22)}`), { run: "a".repeat(22) });
   strictEqual(formatAnswer({ token: TOKEN, received: undefined }), `token=${TOKEN}`);
 });
 
