@@ -2,6 +2,7 @@
 // peer that is away for so long that it is hardly dialled any more.
 
 import { match, ok, strictEqual } from "node:assert/strict";
+import { delay } from "../../src/delay.ts";
 import { BulkVisitors, serveBulk } from "../support/bulk.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import {
@@ -11,7 +12,7 @@ import {
   untilComplete,
 } from "../support/processes.ts";
 import { secured, SECURITIES } from "../support/security.ts";
-import { echo, freePort, refuses, roundTrip, serveTcp, until } from "../support/world.ts";
+import { echo, freePort, refuses, roundTrip, serveTcp, until, writeAll } from "../support/world.ts";
 
 for (const security of SECURITIES) {
   Deno.test(`${security}: a path that swallows everything is noticed within 15 s by both ends, and back as soon as it delivers`, async () => {
@@ -19,7 +20,8 @@ for (const security of SECURITIES) {
     const { options } = certificates;
     await using server = serveTcp(echo);
     await using local = await spawnConnector(options);
-    await using remote = await spawnConnector({ ...options, args: ["--takeover-grace=1s"] });
+    const args = ["--takeover-grace=1s", "--resume-timeout=0s"];
+    await using remote = await spawnConnector({ ...options, args });
     await using relay = new FaultRelay(remote.grpcPort);
     const services = await exposeBoth(local, relay.address, server.port);
     relay.swallow();
@@ -54,7 +56,9 @@ for (const way of ["there", "back"] as const) {
   Deno.test(`a path that is silent in one direction (${way}) is noticed within 15 s by both ends, though the other is full`, async () => {
     await using server = serveBulk();
     await using local = await spawnConnector();
-    await using remote = await spawnConnector({ args: ["--takeover-grace=1s"] });
+    await using remote = await spawnConnector({
+      args: ["--takeover-grace=1s", "--resume-timeout=0s"],
+    });
     await using relay = new FaultRelay(remote.grpcPort);
     const services = await exposeBoth(local, relay.address, server.port);
     await using visitors = new BulkVisitors();
@@ -72,9 +76,42 @@ for (const way of ["there", "back"] as const) {
   });
 }
 
-Deno.test("a peer that was away for long is found within 2 s of its health, however long the wait is by then", async () => {
+Deno.test("a path that swallows everything for 20 s costs a connection nothing but the pause", async () => {
   await using server = serveTcp(echo);
   await using local = await spawnConnector();
+  await using remote = await spawnConnector();
+  await using relay = new FaultRelay(remote.grpcPort);
+  const services = await exposeBoth(local, relay.address, server.port);
+  using visitors = new DisposableStack();
+  const open = await Promise.all(services.map(async ({ port }) => {
+    const visitor = visitors.use(await Deno.connect({ port }));
+    await writeAll(visitor, new Uint8Array([1]));
+    strictEqual(await visitor.read(new Uint8Array(10)), 1);
+    return visitor;
+  }));
+  relay.swallow();
+  for (const visitor of open) await writeAll(visitor, new Uint8Array([2]));
+  await until(
+    async () => (await local.rest.list()).every(({ status }) => status === "PENDING"),
+    "the silence is noticed",
+    { timeoutMs: 20_000 },
+  );
+  await delay(6000);
+  relay.deliver();
+  for (const visitor of open) {
+    const received = new Uint8Array(10);
+    strictEqual(await visitor.read(received), 1);
+    strictEqual(received[0], 2);
+  }
+  for (const { connections } of await local.rest.list()) {
+    strictEqual(connections.resumed, 1);
+    strictEqual(connections.failed, 0);
+  }
+});
+
+Deno.test("a peer that was away for long is found within 2 s of its health, however long the wait is by then", async () => {
+  await using server = serveTcp(echo);
+  await using local = await spawnConnector({ args: ["--resume-timeout=0s"] });
   await using remote = await spawnConnector({ grpcBind: `127.0.0.1:${freePort()}` });
   const services = await exposeBoth(local, remote.address, server.port);
   await remote.stop("SIGKILL");
