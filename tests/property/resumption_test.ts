@@ -3,6 +3,7 @@
 
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
+import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import type { Stream } from "../../src/mux/stream.ts";
 import { type Fault, type ResumablePair, resumablePair } from "../support/resumable_pair.ts";
 import { TINY_LIMITS, untilTurn } from "../support/session_pair.ts";
@@ -129,6 +130,37 @@ Deno.test("a link that is cut at any byte, in either direction, costs a transfer
     }
   }
   ok(cut > 500, `${cut} cuts`);
+});
+
+Deno.test("what the peer has received is not kept", async () => {
+  const received: number[] = [];
+  const pair = resumablePair({
+    limits: DEFAULT_LIMITS,
+    onStream: {
+      dialler: async (stream) => {
+        stream.accept();
+        for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
+          received.push(bytes.length);
+        }
+        await stream.finish();
+      },
+      acceptor: () => {},
+    },
+  });
+  await untilTurn(() => pair.acceptor.dialect !== undefined, "the dialler has spoken");
+  const stream = pair.acceptor.open("any", "127.0.0.1:1");
+  let most = 0;
+  for (let left = 1000; left > 0; left -= 1) {
+    await stream.write(new Uint8Array(32 * 1024));
+    most = Math.max(most, pair.acceptor.retainedBytes);
+  }
+  await stream.finish();
+  strictEqual(await stream.read(), null);
+  strictEqual(received.reduce((sum, length) => sum + length, 0), 1000 * 32 * 1024);
+  ok(most < 16 * 1024 ** 2, `${most} bytes were kept of 32 MB`);
+  ok(pair.acceptor.retainedBytes < 8 * 1024 ** 2, `${pair.acceptor.retainedBytes} bytes are`);
+  pair.dialler.close();
+  await Promise.all([pair.dialler.closed, pair.acceptor.closed]);
 });
 
 Deno.test("a link that is cut again and again after so many bytes brings all through", async () => {

@@ -388,3 +388,42 @@ Deno.test("a batch waits while control has filled the link", async () => {
   await acceptor.receive();
   deepStrictEqual(names(await nextBatch(acceptor)), ["data 3"]);
 });
+
+Deno.test("the answer to a ping acknowledges the messages that were sent before it, and no more", async () => {
+  const { dialler, acceptor } = memoryLinks({ bound: 1000 });
+  const onOverflow = (error: ConnectorError) => {
+    throw error;
+  };
+  const acknowledged: number[] = [];
+  const kept = { sent: 0, acknowledge: (count: number) => acknowledged.push(count) };
+  const send = dialler.send.bind(dialler);
+  dialler.send = (message) => {
+    kept.sent += 1;
+    return send(message);
+  };
+  const outbox = new Outbox(dialler, onOverflow);
+  const batcher = new Batcher(outbox, { onOverflow, hearsClock: false, kept });
+  const nonces: number[] = [];
+  const receive = async () => {
+    const message = await acceptor.receive();
+    if (message === null) return;
+    decodeBatch(message, (frame) => {
+      if (frame.kind === "ping") nonces.push(frame.nonce);
+    });
+  };
+  for (let index = 1; index <= 3; index += 1) {
+    batcher.send({ kind: "finish", stream: index });
+    batcher.flush();
+    await receive();
+  }
+  batcher.ping();
+  batcher.flush();
+  await receive();
+  batcher.send({ kind: "finish", stream: 4 });
+  batcher.ping();
+  batcher.flush();
+  await receive();
+  strictEqual(nonces.length, 2);
+  for (const nonce of nonces) batcher.pong(nonce);
+  deepStrictEqual([kept.sent, acknowledged], [5, [3, 4]]);
+});

@@ -222,3 +222,32 @@ Deno.test("what a ping told of a queue is soon forgotten", () => {
   strictEqual(clock.length(2500), 400);
   strictEqual(clock.length(4000), 0);
 });
+
+Deno.test("another path is measured anew: what was under way over the former one tells nothing of it", () => {
+  const window = new LinkWindow({ maxBytes: 100_000 });
+  let now = 0;
+  const round = (took: number) => {
+    window.limit();
+    window.send(window.room);
+    const nonce = window.mark(now);
+    now += took;
+    window.answer(nonce, now);
+  };
+  for (let left = 20; left > 0; left -= 1) round(1);
+  strictEqual(window.size, 100_000, "it never grows beyond what it may");
+  window.send(50_000);
+  const lost = window.mark(now);
+  now += 30_000;
+  window.restart(now);
+  strictEqual(window.size, 16 * 1024);
+  strictEqual(window.underWay, 50_000, "it is under way again");
+  ok(window.room <= 0);
+  now += 20;
+  window.answer(lost, now);
+  strictEqual(window.underWay, 0);
+  // Neither half a minute without a link nor the quick path before it counts.
+  ok(window.roundTrip >= 10 && window.roundTrip <= 20, `${window.roundTrip} ms`);
+  const { size } = window;
+  for (let left = 5; left > 0; left -= 1) round(20);
+  ok(window.size > 2 * size, `${window.size} bytes`);
+});

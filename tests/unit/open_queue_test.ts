@@ -80,6 +80,12 @@ Deno.test("it is known who has waited for how long", () => {
   deepStrictEqual(waiting.olderThan(10), ["a1"]);
   deepStrictEqual(waiting.olderThan(9), ["a1", "a2", "b1"]);
   deepStrictEqual(waiting.all(), ["a1", "a2", "b1"]);
+  // While there was no link, nobody could be served.
+  waiting.restart();
+  time.now = 23;
+  deepStrictEqual(waiting.olderThan(10), []);
+  time.now = 24;
+  deepStrictEqual(waiting.olderThan(10), ["a1", "a2", "b1"]);
   waiting.clear();
   strictEqual(waiting.size, 0);
   deepStrictEqual(waiting.all(), []);
