@@ -56,7 +56,7 @@ export class ClaimableSessions {
   answer(link: Link, offer: Hello): string {
     const said = offer.resume === undefined ? undefined : readClaim(offer.resume);
     let run: string | undefined;
-    if (said !== undefined && "token" in said) {
+    if (said !== undefined && "digest" in said) {
       for (const session of this.#sessions.keys()) {
         const granted = session.grant(said, { offer, peer: link.peer });
         if (granted === undefined) continue;

@@ -15,9 +15,10 @@ const CLAIM = new RegExp(`^token=(${TOKEN}),attempt=(${NUMBER}),received=(${NUMB
 const RUN = /^run=([A-Za-z0-9_-]{22})$/;
 const ANSWER = new RegExp(`^token=(${TOKEN})(?:,received=(${NUMBER}))?$`);
 
-/** What a dialler says to have its session back. */
+/** What a dialler says to have its session back, as its acceptor reads it. */
 export interface Claim {
-  token: string;
+  /** SHA-256 of the token: made once, however many sessions it is compared with. */
+  digest: Uint8Array;
   /** Grows with each claim of a session. */
   attempt: number;
   /** How many messages it has received. */
@@ -43,7 +44,9 @@ export function newIntroduction(): string {
 }
 
 /** A claim as text. */
-export function formatClaim({ token, attempt, received }: Claim): string {
+export function formatClaim(
+  { token, attempt, received }: Omit<Claim, "digest"> & { token: string },
+): string {
   return `token=${token},attempt=${attempt},received=${received}`;
 }
 
@@ -64,7 +67,7 @@ export function readClaim(text: string): Claim | Introduction {
   if (token === undefined) {
     throw malformed("claim", "token=TOKEN,attempt=NUMBER,received=NUMBER or run=RUN");
   }
-  return { token, attempt: Number(attempt), received: Number(received) };
+  return { digest: digest(token), attempt: Number(attempt), received: Number(received) };
 }
 
 /** Reads an answer. @throws {ConnectorError} `invalid_argument`; the text is not repeated. */
@@ -102,8 +105,7 @@ export class ResumeTokens {
   }
 
   /** Whether a claim has one of the tokens. In constant time. */
-  fits({ token }: Claim): boolean {
-    const claimed = digest(token);
+  fits({ digest: claimed }: Claim): boolean {
     const confirmed = equals(this.#confirmed, claimed);
     const issued = equals(this.#issued, claimed);
     return confirmed || issued;
@@ -114,7 +116,7 @@ export class ResumeTokens {
     if (claim.attempt <= this.#attempt) return false;
     this.#attempt = claim.attempt;
     // With the last token the answer has arrived; with the one before, it never will.
-    if (equals(this.#issued, digest(claim.token))) this.confirm();
+    if (equals(this.#issued, claim.digest)) this.confirm();
     return true;
   }
 }
