@@ -90,7 +90,9 @@ export class ClaimableSessions {
   add(session: Session, link: Link): void {
     const answered = this.#answered.get(link);
     this.#sessions.set(session, answered?.kind === "new" ? answered.run : undefined);
-    for (const waiting of [...this.#waiting]) this.#endIfForsaken(waiting);
+    for (const waiting of [...this.#waiting]) {
+      if (this.#isForsakenFor(waiting, session)) this.#endForsaken(waiting);
+    }
     session.closed.then(() => {
       this.#sessions.delete(session);
       this.#waiting.delete(session);
@@ -100,7 +102,10 @@ export class ClaimableSessions {
   /** One of them has lost its link. */
   suspended(session: Session): void {
     this.#waiting.add(session);
-    this.#endIfForsaken(session);
+    // Those that have begun after it stand behind it.
+    const all = [...this.#sessions.keys()];
+    const later = all.slice(all.indexOf(session) + 1);
+    if (later.some((each) => this.#isForsakenFor(session, each))) this.#endForsaken(session);
     this.#keepToBounds();
   }
 
@@ -109,22 +114,20 @@ export class ClaimableSessions {
     this.#waiting.delete(session);
   }
 
-  /** Ends one whose dialler was started anew since: nobody knows its token any more. */
-  #endIfForsaken(session: Session): void {
-    const run = this.#sessions.get(session);
-    if (run === undefined) return;
-    const principal = principalOf(session.peer);
-    let isLater = false;
-    for (const [other, otherRun] of this.#sessions) {
-      if (other === session) isLater = true;
-      else if (isLater && otherRun !== undefined && otherRun !== run) {
-        const claimant = principalOf(other.peer);
-        if (!claimant.proves || !mayResume(principal, claimant)) continue;
-        this.#waiting.delete(session);
-        const reason = "the link was lost, and the peer was started anew";
-        return session.abort(new ConnectorError("unavailable", reason), { returns: true });
-      }
-    }
+  /** Whether the dialler of a session that waits was started anew, and has opened a later one since. */
+  #isForsakenFor(waiting: Session, later: Session): boolean {
+    const run = this.#sessions.get(waiting);
+    const laterRun = this.#sessions.get(later);
+    if (run === undefined || laterRun === undefined || run === laterRun) return false;
+    const claimant = principalOf(later.peer);
+    return claimant.proves && mayResume(principalOf(waiting.peer), claimant);
+  }
+
+  /** Nobody knows its token any more. */
+  #endForsaken(session: Session): void {
+    this.#waiting.delete(session);
+    const reason = "the link was lost, and the peer was started anew";
+    session.abort(new ConnectorError("unavailable", reason), { returns: true });
   }
 
   #keepToBounds(): void {
