@@ -22,7 +22,7 @@ import { endWhenIdle } from "./idle_end.ts";
 import type { Turn } from "./pacer.ts";
 import { Peer, type PeerParts } from "./peer.ts";
 import { RedialPause } from "./redial_pause.ts";
-import { Resumer } from "./resumer.ts";
+import { ResumePace, Resumer } from "./resumer.ts";
 
 /**
  * How long a peer may take to answer the first message over a new link, in milliseconds: some round trips and a busy
@@ -104,6 +104,7 @@ export class Outbound {
   #unheard = false;
   /** Those of sessions that have not ended. */
   readonly #resumers = new Set<Resumer>();
+  readonly #resumePace = new ResumePace();
   /** A link that is open, over which a lost session was claimed in vain: the next session's. */
   #spare: Link | undefined;
 
@@ -347,6 +348,7 @@ export class Outbound {
       session,
       hop: nextHop(this.#options),
       pace: this.#options.pace,
+      resumePace: this.#resumePace,
       dial: ({ waited }) => this.#dial({ waited, claimed: session }),
       onResumed: watch,
       onUnknown: (link) => this.#onUnknown(session, link),

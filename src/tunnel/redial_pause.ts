@@ -18,13 +18,15 @@ export class RedialPause implements Disposable {
   #hurry = new AbortController();
   readonly #closing = new AbortController();
   /** Whether the next try is a fresh one. */
-  #hurried = true;
+  #hurried: boolean;
   /** What the peer's port did at the last look: it may open between a wait and the next. */
   #seen: Reachability | undefined;
 
-  constructor(address: Address, pace: DialPace) {
+  /** `fresh`: whether the first try does not wait. */
+  constructor(address: Address, pace: DialPace, { fresh = true }: { fresh?: boolean } = {}) {
     this.#address = address;
     this.#pace = pace;
+    this.#hurried = fresh;
   }
 
   /** Waits for this peer's turn to be dialled; `known`: it has answered before. Undefined once it was disposed. */

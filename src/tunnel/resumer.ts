@@ -12,12 +12,39 @@ import { RedialPause } from "./redial_pause.ts";
 /** How long a peer may take to answer a claim, in milliseconds: as long as to answer anything over a new link. */
 const ANSWER_MS = 5000;
 
+/**
+ * When links are opened for the sessions of one peer that have lost theirs: the first at once, others after growing waits, until
+ * there was peace for a while. A path that breaks every link as it opens is not dialled in a loop, however many sessions wait.
+ */
+export class ResumePace {
+  #backoff = new Backoff(RESUME_BACKOFF);
+  /** When the last try was made, or is to be. */
+  #triedAt = -Infinity;
+
+  /** How long to wait before the next try, in milliseconds. */
+  next(): number {
+    const now = performance.now();
+    const settled = now - this.#triedAt >= RESUME_BACKOFF.settledMs;
+    if (settled) this.#backoff = new Backoff(RESUME_BACKOFF);
+    const waitMs = settled ? 0 : Math.round(this.#backoff.next(0));
+    this.#triedAt = now + waitMs;
+    return waitMs;
+  }
+
+  /** A try is over. */
+  tried(): void {
+    this.#triedAt = performance.now();
+  }
+}
+
 /** What is needed to resume a session. */
 export interface ResumerOptions {
   session: Session;
   /** What links are opened to. */
   hop: Address;
   pace: DialPace;
+  /** The one of its peer. */
+  resumePace: ResumePace;
   /** Starts to open a link that claims the session. Returns why there is none otherwise. `waited`: it is tried again. */
   dial: (options: { waited: boolean }) => Promise<Link | string>;
   /** The session goes on over a link. */
@@ -32,35 +59,29 @@ export interface ResumerOptions {
 export class Resumer implements Disposable {
   readonly #options: ResumerOptions;
   readonly #pause: RedialPause;
-  #backoff = new Backoff(RESUME_BACKOFF);
-  /** When the last try was over. */
-  #triedAt = -Infinity;
   /** The link that is opened now. */
   #trying: Link | undefined;
   #disposed = false;
 
   constructor(options: ResumerOptions) {
     this.#options = options;
-    this.#pause = new RedialPause(options.hop, options.pace);
+    this.#pause = new RedialPause(options.hop, options.pace, { fresh: false });
   }
 
   /** The session has lost its link. Resolves when it has another one, or has ended. Never rejects. */
   async run(): Promise<void> {
-    const { session, onRetry } = this.#options;
-    // After a link that has lived for a while, the first try is made at once.
-    const settled = performance.now() - this.#triedAt >= RESUME_BACKOFF.settledMs;
-    if (settled) this.#backoff = new Backoff(RESUME_BACKOFF);
-    let waitMs = settled ? 0 : this.#backoff.next(0);
+    const { session, resumePace, onRetry } = this.#options;
+    let waitMs = resumePace.next();
     let waited = false;
     while (session.suspended !== undefined && !this.#disposed) {
       if (waitMs > 0) await this.#pause.wait(waitMs, { known: true });
       using turn = await this.#pause.turn({ known: true });
       if (turn === undefined || session.suspended === undefined) return;
       const reason = await this.#try({ waited: waited || turn.waited });
-      this.#triedAt = performance.now();
+      resumePace.tried();
       if (reason === undefined || session.suspended === undefined) return;
       waited = true;
-      waitMs = Math.round(this.#backoff.next(0));
+      waitMs = resumePace.next();
       onRetry(reason, waitMs);
     }
   }
