@@ -192,7 +192,8 @@ export class Outbound {
     if (!this.has(serviceId)) return false;
     const service = this.#options.exposures.getOwn(serviceId);
     service?.tell({ kind: "withdraw", by, tell: true, cut: true });
-    const told = this.#session !== undefined && this.#session === this.#answered;
+    const told = this.#session !== undefined && this.#session === this.#answered &&
+      this.#session.suspended === undefined;
     // A peer that has never answered has nothing to remove.
     if (told || !this.#answered || this.#removed.size >= MAX_REMOVED) return true;
     this.#removed.add(serviceId);
@@ -350,7 +351,11 @@ export class Outbound {
       pace: this.#options.pace,
       resumePace: this.#resumePace,
       dial: ({ waited }) => this.#dial({ waited, claimed: session }),
-      onResumed: watch,
+      onResumed: (link) => {
+        watch(link);
+        // What was to be told waited in the session, and arrives before that is closed in order.
+        this.#forgetRemoved();
+      },
       onUnknown: (link) => this.#onUnknown(session, link),
       onRetry: (reason, retryMs) => {
         const peer = this.#peer.info.address;

@@ -67,7 +67,8 @@ Deno.test("a connector without a state file takes its former port over at once, 
 
 Deno.test("nobody else takes a port that is kept; once it is free, who has asked gets it", async () => {
   await using server = serveTcp(echo);
-  await using remote = await spawnConnector({ grpcBind: ":0", args: ["--takeover-grace=2s"] });
+  const args = ["--takeover-grace=2s", "--resume-timeout=0s"];
+  await using remote = await spawnConnector({ grpcBind: ":0", args });
   await using first = await spawnConnector();
   const { id: formerId, port: sourcePort } = await exposeService(first, {
     to: remote.address,
@@ -100,7 +101,9 @@ Deno.test("nobody else takes a port that is kept; once it is free, who has asked
 
 Deno.test("after its time a port is closed, whoever waits is let go, and nothing is listed", async () => {
   await using server = serveTcp(echo);
-  await using remote = await spawnConnector({ args: ["--takeover-grace=1s"] });
+  await using remote = await spawnConnector({
+    args: ["--takeover-grace=1s", "--resume-timeout=0s"],
+  });
   await using first = await spawnConnector();
   const { id, port } = await exposeService(first, {
     to: remote.address,
@@ -131,7 +134,7 @@ Deno.test("a link whose death only the dialler has noticed is taken over without
     destination: server.port,
   });
   relay.halve();
-  await until(() => /link opened(.|\n)*link opened/.test(local.logs()), "a new link is open");
+  await until(() => /link opened(.|\n)*link resumed/.test(local.logs()), "a new link is open");
   await untilComplete(local, id);
   await roundTrip(port);
   deepStrictEqual((await remote.rest.list()).map((each) => each.id), [id]);
