@@ -251,3 +251,17 @@ Deno.test("another path is measured anew: what was under way over the former one
   for (let left = 5; left > 0; left -= 1) round(20);
   ok(window.size > 2 * size, `${window.size} bytes`);
 });
+
+Deno.test("where what was sent is kept, a mark follows soon, however large the window is", () => {
+  const window = new LinkWindow({ maxUnmarkedBytes: 10_000 });
+  for (let left = 8; left > 0; left -= 1) {
+    window.limit();
+    window.send(window.room);
+    window.answer(window.mark(0), 1);
+  }
+  ok(window.partBytes > 20_000, `${window.partBytes} bytes`);
+  window.send(9_999);
+  strictEqual(window.wantsMark, false);
+  window.send(1);
+  strictEqual(window.wantsMark, true);
+});

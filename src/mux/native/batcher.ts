@@ -35,7 +35,9 @@ const SMALL_DATA_BYTES = 2 * 1024;
 const BATCHES_PER_WINDOW = 4;
 const MIN_BATCH_BYTES = 2 * 1024;
 /** The most data that is under way where it is kept until it was received, in bytes: 1 Gbit/s over a path of 250 ms. */
-export const MAX_KEPT_DATA_BYTES = 32 * 1024 * 1024;
+const MAX_KEPT_DATA_BYTES = 32 * 1024 * 1024;
+/** A ping follows so many bytes at the latest where they are kept: what was received soon after is young garbage, which is cheap. */
+const KEPT_PER_PING_BYTES = 512 * 1024;
 /** Turns that are not wanted any more and still wait, before all of them are let go. */
 const MAX_UNWANTED = 64;
 /** The most control that may wait for a peer that does not read, in bytes, before it counts as a breach. */
@@ -97,7 +99,9 @@ export class Batcher implements DataSource {
     this.#onOverflow = onOverflow;
     this.#hearsClock = hearsClock;
     this.#kept = kept;
-    this.#window = new LinkWindow(kept && { maxBytes: MAX_KEPT_DATA_BYTES });
+    this.#window = new LinkWindow(
+      kept && { maxBytes: MAX_KEPT_DATA_BYTES, maxUnmarkedBytes: KEPT_PER_PING_BYTES },
+    );
     outbox.attach(this);
   }
 

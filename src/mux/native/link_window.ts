@@ -70,6 +70,7 @@ interface Round {
 /** The window of one direction of a link. Times in milliseconds. */
 export class LinkWindow {
   readonly #maxBytes: number;
+  readonly #maxUnmarkedBytes: number;
   #size = INITIAL_BYTES;
   #sent = 0;
   #arrived = 0;
@@ -92,9 +93,15 @@ export class LinkWindow {
   #pausedAt = -Infinity;
   #forgets = false;
 
-  /** It never grows beyond `maxBytes`. */
-  constructor({ maxBytes = MAX_WINDOW_BYTES }: { maxBytes?: number } = {}) {
+  /** It never grows beyond `maxBytes`, and a mark follows `maxUnmarkedBytes` at the latest. */
+  constructor(
+    { maxBytes = MAX_WINDOW_BYTES, maxUnmarkedBytes = Infinity }: {
+      maxBytes?: number;
+      maxUnmarkedBytes?: number;
+    } = {},
+  ) {
     this.#maxBytes = maxBytes;
+    this.#maxUnmarkedBytes = maxUnmarkedBytes;
   }
 
   /** The size in bytes now. */
@@ -147,7 +154,7 @@ export class LinkWindow {
     if (this.#marks.length >= MAX_MARKS) return false;
     const unmarked = this.#sent - this.#marked;
     if (this.#pausing) return unmarked > IDLE_BYTES || this.#isIdle;
-    if (unmarked >= this.partBytes) return true;
+    if (unmarked >= Math.min(this.partBytes, this.#maxUnmarkedBytes)) return true;
     // The last bytes of a full window: nothing after them would mark them.
     return unmarked > 0 && this.#marks.length === 0 && this.room <= 0;
   }
