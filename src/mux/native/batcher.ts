@@ -37,7 +37,7 @@ const MIN_BATCH_BYTES = 2 * 1024;
 /** The most data that is under way where it is kept until it was received, in bytes: 1 Gbit/s over a path of 250 ms. */
 const MAX_KEPT_DATA_BYTES = 32 * 1024 * 1024;
 /** A ping follows so many bytes at the latest where they are kept: what was received soon after is young garbage, which is cheap. */
-const KEPT_PER_PING_BYTES = 512 * 1024;
+const KEPT_PER_PING_BYTES = 2 * 1024 * 1024;
 /** Turns that are not wanted any more and still wait, before all of them are let go. */
 const MAX_UNWANTED = 64;
 /** The most control that may wait for a peer that does not read, in bytes, before it counts as a breach. */
