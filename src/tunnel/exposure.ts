@@ -222,11 +222,9 @@ export function statusOf<L>({ kind }: State<L>, registration?: Registration): Se
 
 /** A peer's: what its peer is told of it. */
 export function answerOf<L>(
-  { state, registration }: Exposure<L>,
+  { registration }: Exposure<L>,
 ): { status: ServiceStatus; message: string; code?: ErrorCode } {
-  if (statusOf(state, registration) !== "error" || registration?.state !== "refused") {
-    return { status: "complete", message: "" };
-  }
+  if (registration?.state !== "refused") return { status: "complete", message: "" };
   const { message = "the scheduler refuses it", code } = registration;
   return { status: "error", message, ...(code && { code }) };
 }
@@ -358,7 +356,10 @@ const COMMON: Row = {
         ? exposure.lastError
         : { message: registration.message, at: now },
     };
-    const told = changed && exposure.origin === "peer" && state.kind === "ready";
+    const answers = answerOf(exposure).status !== answerOf(next).status;
+    const told = answers && exposure.origin === "peer" &&
+      // Over a link that is lost, it is told once there is another one.
+      (state.kind === "ready" || state.kind === "resuming");
     return { next, effects: told ? [{ kind: "tellStatus", over: state.over }] : [] };
   },
   obstructed: (exposure, { message, code }, context) =>

@@ -209,6 +209,8 @@ answered error a       refused retry
 answered complete b    -
 opened                 resuming a
 obstructed             refused here retry
+registered             resuming a
+registered not         resuming a
 due                    -
 stop                   resuming a | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
@@ -369,6 +371,8 @@ answered error a       -
 answered complete b    -
 opened                 resuming a
 obstructed             refused here retry
+registered             resuming a
+registered not         resuming a | tellStatus a
 due                    -
 stop                   resuming a | stopListening
 withdraw               withdrawn | tellRemoved a, end cut
