@@ -8,6 +8,7 @@ import { Cell, HeadCell, Row, Table } from "./table.tsx";
 const STATES = {
   up: ["Up", "good"],
   leaving: ["Leaving: no new connections", "waiting"],
+  resuming: ["Lost: connections wait for the next one", "waiting"],
   down: ["Down", "bad"],
 } as const;
 

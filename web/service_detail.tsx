@@ -50,6 +50,7 @@ export function ServiceDetail({ state, id }: { state: State; id: string }) {
             `${countText(connections.open)} open, ${countText(connections.total)} in all, ` +
             `${countText(connections.failed)} failed, ${countText(connections.refused)} refused`,
           ],
+          ...resumptionFacts(service),
           [
             "Bytes",
             `${bytesText(connections.bytes_in)} in, ${bytesText(connections.bytes_out)} out`,
@@ -92,6 +93,17 @@ function registrationFacts({ registration }: ServiceJson): [string, ComponentChi
       {state}, {name} in {scheduler}
       {message !== undefined && `: ${message}`}
     </bdi>,
+  ]];
+}
+
+/** Only once a link was lost. */
+function resumptionFacts({ connections }: ServiceJson): [string, ComponentChildren][] {
+  const { resuming, resumed, not_resumed: notResumed } = connections;
+  if (resuming + resumed + notResumed === 0) return [];
+  return [[
+    "Lost links",
+    `${countText(resuming)} connections waiting, ${countText(resumed)} resumed, ` +
+    `${countText(notResumed)} ended`,
   ]];
 }
 

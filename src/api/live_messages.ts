@@ -62,7 +62,8 @@ export interface ConnectionJson {
 
 export interface LinkJson {
   direction: "outbound" | "inbound";
-  state: "up" | "leaving" | "down";
+  /** `resuming`: it is lost, and its connections wait for the next one. */
+  state: "up" | "leaving" | "resuming" | "down";
   peer: PeerJson;
   dialect?: string;
   round_trip_ms?: number;

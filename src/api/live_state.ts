@@ -291,10 +291,11 @@ function connectionToJson({ visitor, remote, since }: ConnectionReport): Connect
 }
 
 function linkToJson(report: PeerReport): LinkJson {
-  const { direction, peer, up, leaving, dialect, since, reconnects, roundTripMs } = report;
+  const { direction, peer, up, resuming, leaving, dialect, since, reconnects, roundTripMs } =
+    report;
   return {
     direction,
-    state: up > 0 ? "up" : leaving > 0 ? "leaving" : "down",
+    state: up > 0 ? "up" : resuming > 0 ? "resuming" : leaving > 0 ? "leaving" : "down",
     peer: peerToJson(peer),
     ...(dialect !== undefined && { dialect }),
     // A little more or less is no change that each reader is to be told of every second.

@@ -100,10 +100,11 @@ function linkFamilies(peers: readonly PeerReport[]): Family[] {
   return [
     gauge(
       "connector_links",
-      "Links to peers: up, leaving (no new connections), or down (a peer that is dialled has none that is up).",
-      named.flatMap(({ direction, peer, up, leaving, down }): [Labels, number][] => [
+      "Links to peers: up, leaving (no new connections), resuming (lost, and connections wait for the next one), or down (a peer that is dialled has none that is up).",
+      named.flatMap(({ direction, peer, up, leaving, resuming, down }): [Labels, number][] => [
         [{ direction, peer, state: "up" }, up],
         [{ direction, peer, state: "leaving" }, leaving],
+        [{ direction, peer, state: "resuming" }, resuming],
         ...(direction === "outbound"
           ? [[{ direction, peer, state: "down" }, down] as [Labels, number]]
           : []),
@@ -111,7 +112,7 @@ function linkFamilies(peers: readonly PeerReport[]): Family[] {
     ),
     counter(
       "connector_link_reconnects_total",
-      "Links to a peer that is dialled that were opened after the first one.",
+      "Links to a peer that is dialled that were opened after the first one, also those over which connections went on.",
       outbound.map(({ peer, reconnects }) => [{ peer }, reconnects]),
     ),
     gauge(
@@ -121,6 +122,9 @@ function linkFamilies(peers: readonly PeerReport[]): Family[] {
         roundTripMs === undefined ? [] : [[{ direction, peer }, roundTripMs / 1000]]
       ),
     ),
+    gauge("connector_connections_resuming", "Connections that wait because their link is lost.", [
+      [{}, peers.reduce((sum, { resumingConnections }) => sum + resumingConnections, 0)],
+    ]),
     gauge("connector_held_bytes", "Bytes in memory that wait for slow readers, of all links.", [
       [{}, peers.reduce((sum, { heldBytes }) => sum + heldBytes, 0)],
     ]),
@@ -128,7 +132,8 @@ function linkFamilies(peers: readonly PeerReport[]): Family[] {
 }
 
 /** What is told of a peer, or of several that have one name. */
-interface NamedPeer extends Omit<PeerReport, "peer" | "heldBytes" | "dialect" | "since"> {
+interface NamedPeer
+  extends Omit<PeerReport, "peer" | "heldBytes" | "dialect" | "since" | "resumingConnections"> {
   peer: string;
   /** How many of them are dialled and have no link that is up. */
   down: number;
@@ -141,7 +146,7 @@ interface NamedPeer extends Omit<PeerReport, "peer" | "heldBytes" | "dialect" | 
 function nameOf(peers: readonly PeerReport[]): NamedPeer[] {
   const found = { outbound: new Map<string, NamedPeer>(), inbound: new Map<string, NamedPeer>() };
   for (const { peer: { address, principal }, ...report } of peers) {
-    const { direction, up, leaving, reconnects, roundTripMs } = report;
+    const { direction, up, leaving, resuming, reconnects, roundTripMs } = report;
     const known = found[direction];
     const own = oneLine(
       direction === "outbound" ? address : principal?.displayName ?? ANONYMOUS,
@@ -150,11 +155,12 @@ function nameOf(peers: readonly PeerReport[]): NamedPeer[] {
     const down = direction === "outbound" && up === 0 ? 1 : 0;
     const same = known.get(peer);
     if (same === undefined) {
-      known.set(peer, { direction, peer, up, leaving, down, reconnects, roundTripMs });
+      known.set(peer, { direction, peer, up, leaving, resuming, down, reconnects, roundTripMs });
       continue;
     }
     same.up += up;
     same.leaving += leaving;
+    same.resuming += resuming;
     same.down += down;
     same.reconnects += reconnects;
     // The worst of them is what somebody looks for.
@@ -213,6 +219,16 @@ function connectionFamilies(
           count,
         ])
       ),
+    ),
+    counter(
+      "connector_connections_resumed_total",
+      "How often connections went on over another link after theirs was lost.",
+      ofSides(({ resumed }) => resumed),
+    ),
+    counter(
+      "connector_connections_not_resumed_total",
+      "Connections that ended because no link followed theirs.",
+      ofSides(({ notResumed }) => notResumed),
     ),
     counter(
       "connector_transferred_bytes_total",

@@ -77,6 +77,7 @@ export function serviceDetails(service: AnyServiceJson, now: Date): string {
       `${connections.open} open, ${connections.total} in all, ${connections.failed} failed, ` +
         `${connections.refused} refused`,
     ],
+    ["lost links", connections && resumptionText(connections)],
     [
       "bytes",
       connections && `${sizeText(connections.bytes_in)} in, ${sizeText(connections.bytes_out)} out`,
@@ -132,6 +133,14 @@ function statusText(
   const retry = seconds > 0 ? `; tried again in ${seconds} s` : "";
   const time = since === undefined ? "" : ` for ${ago(since, now)}`;
   return `${status.toLowerCase()}${time}${reason}${retry}`;
+}
+
+/** What has become of connections whose link was lost; nothing as long as none was. */
+function resumptionText(
+  { resuming, resumed, not_resumed: notResumed }: NonNullable<AnyServiceJson["connections"]>,
+): string | undefined {
+  if (!(resuming > 0 || resumed > 0 || notResumed > 0)) return undefined;
+  return `${resuming} connections waiting, ${resumed} resumed, ${notResumed} ended`;
 }
 
 /** Where it stands with the scheduler. */

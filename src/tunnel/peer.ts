@@ -67,6 +67,16 @@ export interface LinkHooks {
   onLeaving?: (leaving: Leaving) => void;
 }
 
+/** A session that waits for another link. */
+interface Suspended {
+  /** Since when, as of `performance.now()`. */
+  since: number;
+  /** How many streams of each service were open then. */
+  counts: Map<string, number>;
+  /** Whether the peer was heard over the link that is lost. */
+  wasUp: boolean;
+}
+
 /** A connector at the other end. */
 export class Peer implements ServicePeer {
   readonly services = new Set<ExposedService>();
@@ -75,10 +85,10 @@ export class Peer implements ServicePeer {
   readonly #logger: Logger;
   /** Every link that has not ended, the oldest first. */
   readonly #sessions = new Set<Session>();
-  /** Of these, the ones over which the peer was heard. */
+  /** Of these, the ones that have a link over which the peer was heard. */
   readonly #up = new WeakSet<Session>();
-  /** Those that wait for another link: since when, and how many streams of each service. */
-  readonly #suspended = new Map<Session, { since: number; counts: Map<string, number> }>();
+  /** Those that wait for another link. */
+  readonly #suspended = new Map<Session, Suspended>();
   #askedAt: number | undefined;
   /** Links that were opened so far: the peer was heard over each. */
   #opened = 0;
@@ -116,6 +126,9 @@ export class Peer implements ServicePeer {
       peer: { ...(up.at(-1) ?? sessions.at(-1))?.peer, address: this.info.address },
       up: up.length,
       leaving: sessions.filter(({ leaving }) => leaving).length,
+      resuming: this.#suspended.size,
+      resumingConnections: [...this.#suspended.keys()]
+        .reduce((sum, { streamCount }) => sum + streamCount, 0),
       dialect: up.at(-1)?.dialect,
       since: this.#since,
       reconnects: Math.max(0, this.#opened - 1),
@@ -170,7 +183,7 @@ export class Peer implements ServicePeer {
     if (tokens) claimable.add(session, link);
     session.closed.then((reason) => {
       this.#sessions.delete(session);
-      if (this.#up.has(session) && !this.#isUp) this.#since = new Date();
+      this.#noteDown(session);
       this.tellServices({ kind: "linkEnded", over: session, returns });
       this.#publish(session, { change: "down", reason: reason?.message ?? "" });
     });
@@ -179,9 +192,7 @@ export class Peer implements ServicePeer {
 
   /** A link is open: the peer was heard over it. */
   publishUp(session: Session): void {
-    this.#opened += 1;
-    if (!this.#isUp) this.#since = new Date();
-    this.#up.add(session);
+    this.#noteUp(session);
     this.#publish(session, { change: "up", dialect: session.dialect });
   }
 
@@ -213,6 +224,19 @@ export class Peer implements ServicePeer {
     for (const session of this.#sessions) session.abort(reason, { returns: true });
   }
 
+  #noteUp(session: Session): void {
+    this.#opened += 1;
+    if (!this.#isUp) this.#since = new Date();
+    this.#up.add(session);
+  }
+
+  /** Returns whether it was up. */
+  #noteDown(session: Session): boolean {
+    const wasUp = this.#up.delete(session);
+    if (wasUp && !this.#isUp) this.#since = new Date();
+    return wasUp;
+  }
+
   /** Whether any link is open, also one that takes no new connections. */
   get #isUp(): boolean {
     return [...this.#sessions].some((session) => this.#up.has(session));
@@ -220,7 +244,8 @@ export class Peer implements ServicePeer {
 
   #onSuspended(session: Session, reason: string): void {
     const counts = session.streamCounts;
-    this.#suspended.set(session, { since: performance.now(), counts });
+    const wasUp = this.#noteDown(session);
+    this.#suspended.set(session, { since: performance.now(), counts, wasUp });
     for (const [id, count] of counts) this.#find(id, session)?.connections.suspended(count);
     this.tellServices({ kind: "suspended", over: session, reason });
     this.#publish(session, { change: "suspended", reason, connections: session.streamCount });
@@ -228,7 +253,11 @@ export class Peer implements ServicePeer {
 
   #onResumed(session: Session): void {
     const { streamCounts, streamCount } = session;
-    const since = this.#settle(session, (id) => ({ resumed: streamCounts.get(id) ?? 0 }));
+    const { since, wasUp } = this.#settle(
+      session,
+      (id) => ({ resumed: streamCounts.get(id) ?? 0 }),
+    );
+    if (wasUp) this.#noteUp(session);
     const afterMs = Math.round(performance.now() - since);
     this.#publish(session, { change: "resumed", afterMs, connections: streamCount });
     this.tellServices({ kind: "resumed", over: session });
@@ -239,14 +268,18 @@ export class Peer implements ServicePeer {
     this.#settle(session, (id) => ({ ended: streamCounts.get(id) ?? 0 }));
   }
 
-  /** Connections do not wait any more: what has become of each service's. Returns since when they have waited. */
-  #settle(session: Session, whatOf: (id: string) => { resumed?: number; ended?: number }): number {
-    const { since, counts } = this.#suspended.get(session) ?? { since: 0, counts: new Map() };
+  /** Connections do not wait any more: what has become of each service's. Returns how they have waited. */
+  #settle(
+    session: Session,
+    whatOf: (id: string) => { resumed?: number; ended?: number },
+  ): Suspended {
+    const suspended = this.#suspended.get(session);
+    if (suspended === undefined) throw new TypeError("the session has not waited");
     this.#suspended.delete(session);
-    for (const [id, waited] of counts) {
+    for (const [id, waited] of suspended.counts) {
       this.#find(id, session)?.connections.resumed({ waited, ...whatOf(id) });
     }
-    return since;
+    return suspended;
   }
 
   #publish(

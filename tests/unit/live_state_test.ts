@@ -24,6 +24,8 @@ Deno.test("a thousand links are put into words in several turns of the event loo
     peer: { address: `192.0.2.1:${number + 1}` },
     up: 1,
     leaving: 0,
+    resuming: 0,
+    resumingConnections: 0,
     dialect: "native",
     since: new Date(),
     reconnects: 0,

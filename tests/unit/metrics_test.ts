@@ -46,6 +46,8 @@ function peer(number: number, of: Partial<PeerReport> = {}): PeerReport {
     peer: { address: `server${number}:9090` },
     up: 1,
     leaving: 0,
+    resuming: 0,
+    resumingConnections: 0,
     dialect: "native",
     since: new Date(0),
     reconnects: 0,
@@ -61,6 +63,8 @@ Deno.test("every number that has fixed labels is there from the start, and zero"
     strictEqual(found.get(`connector_connections_open{side="${side}"}`), 0);
     strictEqual(found.get(`connector_connections_total{side="${side}"}`), 0);
     strictEqual(found.get(`connector_connections_failed_total{side="${side}"}`), 0);
+    strictEqual(found.get(`connector_connections_resumed_total{side="${side}"}`), 0);
+    strictEqual(found.get(`connector_connections_not_resumed_total{side="${side}"}`), 0);
     for (const reason of REFUSAL_CODES) {
       const name = `connector_connections_refused_total{side="${side}",reason="${reason}"}`;
       strictEqual(found.get(name), 0, name);
@@ -87,6 +91,7 @@ Deno.test("every number that has fixed labels is there from the start, and zero"
   }
   strictEqual(found.get("connector_visitors_waiting"), 0);
   strictEqual(found.get("connector_held_bytes"), 0);
+  strictEqual(found.get("connector_connections_resuming"), 0);
   strictEqual(found.get("connector_event_loop_delay_seconds_count"), 0);
   ok((found.get("process_resident_memory_bytes") ?? 0) > 1e6);
   const start = found.get("process_start_time_seconds") ?? 0;
@@ -117,6 +122,24 @@ Deno.test("a peer that is dialled is told by its address, one that has dialled u
   strictEqual(found.get("connector_held_bytes"), 30);
   ok(![...found.keys()].some((name) => name.includes("5000")), "no port of a peer is a label");
   ok(!found.has(`connector_link_round_trip_seconds{direction="outbound",peer="server1:9090"}`));
+});
+
+Deno.test("a link that is lost and waited for is neither up nor leaving, and its connections are counted", async () => {
+  const lost = { up: 0, resuming: 1, resumingConnections: 20, roundTripMs: undefined };
+  const found = await series(sources({
+    peers: [
+      peer(1, lost),
+      peer(2, { ...lost, direction: "inbound" }),
+      peer(3, { direction: "inbound", up: 1, resuming: 1, resumingConnections: 3 }),
+    ],
+  }));
+  const links = (direction: string, peer: string) =>
+    ["up", "leaving", "resuming", "down"].map((state) =>
+      found.get(`connector_links{direction="${direction}",peer="${peer}",state="${state}"}`)
+    );
+  deepStrictEqual(links("outbound", "server1:9090"), [0, 0, 1, 1]);
+  deepStrictEqual(links("inbound", "anonymous"), [1, 0, 2, undefined]);
+  strictEqual(found.get("connector_connections_resuming"), 43);
 });
 
 Deno.test("however many peers there are, labels are bounded, and none is left out", async () => {
