@@ -2,10 +2,9 @@
 // say what has happened.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import type { Logger } from "@logtape/logtape";
 import { Metrics } from "../../src/api/metrics.ts";
 import { createMetricsApp } from "../../src/api/metrics_app.ts";
-import { AccessLog } from "../../src/tunnel/access_log.ts";
+import { AccessLines } from "../support/access_lines.ts";
 import { seriesOf } from "../support/metrics.ts";
 import {
   echo,
@@ -129,18 +128,14 @@ Deno.test("whoever holds connections to the port for metrics takes no more than 
 Deno.test("the access log has a line for each connection, carried or not, with who and why", async () => {
   await using server = serveTcp(echo);
   await using pair = await startPair();
-  const lines: Record<string, unknown>[] = [];
-  const keep = (_message: string, fields: Record<string, unknown>) => lines.push(fields);
-  // The access log calls only these two.
-  const logger = { info: keep, warn: keep } as unknown as Logger;
-  const access = new AccessLog(pair.local.connector.events, logger);
+  using access = new AccessLines(pair.local);
+  const { lines } = access;
   const { port, id } = await exposeThrough(pair, { type: "local", destination: server.port });
   const nowhere = freePort();
   const gone = await exposeThrough(pair, { type: "local", destination: nowhere });
   await roundTrip(port, { length: 1000 });
   await turnsAway(gone.port);
   await until(() => lines.length === 2, "both have a line");
-  access[Symbol.dispose]();
   const fields = (outcome: string) => lines.find((each) => each.outcome === outcome) ?? {};
   const { durationMs, visitor, ...done } = fields("done");
   ok(typeof durationMs === "number" && durationMs >= 0);

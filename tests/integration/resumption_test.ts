@@ -2,6 +2,7 @@
 // address. Both types, plaintext and mTLS.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { AccessLines } from "../support/access_lines.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { relayHttp2 } from "../support/http2_relay.ts";
 import { makePki, pemOf } from "../support/mtls.ts";
@@ -28,6 +29,7 @@ interface Broken extends AsyncDisposable {
   relay: FaultRelay;
   port: number;
   id: string;
+  tls: ReturnType<typeof pemOf> | undefined;
 }
 
 async function startBroken(
@@ -58,6 +60,7 @@ async function startBroken(
     relay,
     port,
     id,
+    tls,
     async [Symbol.asyncDispose]() {
       await owned[Symbol.asyncDispose]();
     },
@@ -149,6 +152,99 @@ Deno.test("while a link is lost the service says so, visitors wait, and all are 
   }
 });
 
+Deno.test("a link that is lost is counted as such, and what goes on is no new take-up and no other connection", async () => {
+  await using world = await startBroken(PLAIN);
+  const { relay, port, dialler, acceptor, id } = world;
+  using accessHere = new AccessLines(dialler);
+  using accessThere = new AccessLines(acceptor);
+  const changes: string[] = [];
+  using _changes = acceptor.connector.events.subscribe(
+    "test",
+    { kinds: ["service"], capacity: 100 },
+    (event) => void changes.push(event.kind === "service" ? event.change : event.kind),
+  );
+  const links = ({ connector }: TestConnector) =>
+    connector.peers().map(({ up, resuming, resumingConnections, reconnects }) => {
+      return { up, resuming, resumingConnections, reconnects };
+    });
+  const sinceWhen = ({ connector }: TestConnector) => connector.peers()[0]?.since?.getTime() ?? 0;
+  const sides = [dialler, acceptor];
+  const takenUpAt = reportOf(acceptor, id)?.takenUpAt;
+  ok(takenUpAt !== undefined);
+  using visitor = await Visitor.at(port);
+  await visitor.exchange();
+  for (let loss = 1; loss <= 2; loss += 1) {
+    const before = sides.map(sinceWhen);
+    relay.refuse();
+    relay.cut();
+    for (const [index, side] of sides.entries()) {
+      await until(() => reportOf(side, id)?.status === "pending", "the loss is noticed");
+      const lost = { up: 0, resuming: 1, resumingConnections: 1, reconnects: loss - 1 };
+      deepStrictEqual(links(side), [lost]);
+      ok(sinceWhen(side) >= (before[index] ?? Infinity));
+    }
+    relay.admit();
+    await soon(visitor.exchange(), "it goes on");
+    for (const side of sides) {
+      const back = { up: 1, resuming: 0, resumingConnections: 0, reconnects: loss };
+      deepStrictEqual(links(side), [back]);
+    }
+  }
+  await visitor.finish();
+  for (const { lines } of [accessHere, accessThere]) {
+    await until(() => lines.length === 1, "it has a line");
+    const [{ bytesIn, bytesOut, outcome, reason } = {}] = lines;
+    deepStrictEqual([bytesIn, bytesOut, outcome, reason], [
+      3000,
+      3000,
+      "done",
+      "both sides finished",
+    ]);
+  }
+  deepStrictEqual(reportOf(acceptor, id)?.takenUpAt, takenUpAt);
+  deepStrictEqual([...new Set(changes)], ["status"]);
+});
+
+Deno.test("what the scheduler says while the link is lost is told over the next one", async () => {
+  await using world = await startBroken(PLAIN);
+  const { relay, dialler, acceptor, id } = world;
+  relay.refuse();
+  relay.cut();
+  await until(() => reportOf(acceptor, id)?.status === "pending", "the loss is noticed");
+  acceptor.connector.register(id, {
+    scheduler: "kubernetes",
+    name: "echo",
+    state: "refused",
+    message: "the name is taken",
+  });
+  relay.admit();
+  await until(() => reportOf(dialler, id)?.status === "error", "it is told");
+  match(reportOf(dialler, id)?.message ?? "", /the name is taken/);
+  strictEqual(reportOf(acceptor, id)?.status, "error");
+});
+
+Deno.test("another replica with the same certificate does not go on with a session, and takes its services up", async () => {
+  await using world = await startBroken({ type: "remote", security: "mTLS" });
+  const { relay, port, dialler, acceptor, tls, id } = world;
+  await using replica = await startConnector({ resumeMs: 60_000, ...(tls && { tls }) });
+  using access = new AccessLines(dialler);
+  using visitor = await Visitor.at(port);
+  await visitor.exchange();
+  const takenUpAt = reportOf(acceptor, id)?.takenUpAt?.getTime() ?? Infinity;
+  relay.target = replica.server.address.port;
+  relay.cut();
+  await until(() => reportOf(replica, id)?.status === "complete", "the replica has it");
+  ok((reportOf(replica, id)?.takenUpAt?.getTime() ?? 0) >= takenUpAt);
+  await until(() => access.lines.length === 1, "its connection has ended");
+  const [{ outcome, reason } = {}] = access.lines;
+  strictEqual(outcome, "failed");
+  match(String(reason), /the peer does not know its session any more/);
+  await roundTrip(port);
+  // It waits for a dialler that will not come.
+  strictEqual(reportOf(acceptor, id)?.status, "pending");
+  strictEqual(reportOf(acceptor, id)?.connections.resuming, 1);
+});
+
 Deno.test("ends and resets that were under way when the link was lost arrive", async () => {
   await using world = await startBroken({ type: "remote", security: "plaintext" });
   const { relay, port, dialler, acceptor, id } = world;
@@ -171,12 +267,17 @@ Deno.test("ends and resets that were under way when the link was lost arrive", a
 Deno.test("a link that stays away ends its connections when the time is over", async () => {
   await using world = await startBroken(PLAIN, { resumeMs: 300 });
   const { relay, port, dialler, id } = world;
+  using access = new AccessLines(dialler);
   using visitor = await Visitor.at(port);
   await visitor.exchange();
   relay.refuse();
   relay.cut();
   await until(() => reportOf(dialler, id)?.connections.notResumed === 1, "it is given up");
   match(reportOf(dialler, id)?.connections.lastClose ?? "", /none followed within/);
+  await until(() => access.lines.length === 1, "it has a line");
+  const [{ bytesIn, bytesOut, outcome, reason } = {}] = access.lines;
+  deepStrictEqual([bytesIn, bytesOut, outcome], [1000, 1000, "failed"]);
+  match(String(reason), /none followed within/);
   relay.admit();
   await until(() => reportOf(dialler, id)?.status === "complete", "the service is back");
   await roundTrip(port);

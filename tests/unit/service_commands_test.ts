@@ -271,6 +271,16 @@ Deno.test("status of a service says where it stands with the scheduler", async (
   match(stdout, /\nregistration: +refused, "web" in kubernetes: the name is taken\n/);
 });
 
+Deno.test("status of a service says what has become of lost links, once there was one", async () => {
+  const { connections } = service("web");
+  const lost = { ...connections, resuming: 2, resumed: 30, notResumed: 1 };
+  const services = [service("web"), service("db", { connections: lost })];
+  await using api = await startApi({ services });
+  const { stdout } = await api.run(["status", "db"]);
+  match(stdout, /\nlost links: +2 connections waiting, 30 resumed, 1 ended\n/);
+  ok(!(await api.run(["status", "web"])).stdout.includes("lost links"));
+});
+
 Deno.test("status --watch shows what has changed, until it is told to end", async () => {
   const web = service("web", { status: "pending" });
   await using api = await startApi({ services: [web] });
