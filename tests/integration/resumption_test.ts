@@ -2,6 +2,8 @@
 // address. Both types, plaintext and mTLS.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
 import { AccessLines } from "../support/access_lines.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { relayHttp2 } from "../support/http2_relay.ts";
@@ -21,6 +23,9 @@ import {
   until,
   writeAll,
 } from "../support/world.ts";
+
+/** Elsewhere, loopback has but one address. */
+const onLinux = { ignore: Deno.build.os !== "linux" };
 
 /** Two connectors with a path between them that fails, and an echo behind a service. */
 interface Broken extends AsyncDisposable {
@@ -204,6 +209,55 @@ Deno.test("a link that is lost is counted as such, and what goes on is no new ta
   deepStrictEqual(reportOf(acceptor, id)?.takenUpAt, takenUpAt);
   deepStrictEqual([...new Set(changes)], ["status"]);
 });
+
+Deno.test(
+  "a path that comes back through something else and from another address costs a connection nothing",
+  onLinux,
+  async () => {
+    await using world = await startBroken(PLAIN);
+    const { relay, port, acceptor, id } = world;
+    await using elsewhere = await relayFrom("127.0.0.2", acceptor.server.address.port);
+    using visitor = await Visitor.at(port);
+    await visitor.exchange();
+    match(reportOf(acceptor, id)?.peer?.address ?? "", /^127\.0\.0\.1:/);
+    relay.target = elsewhere.port;
+    const busy = visitor.exchange(3_000_000);
+    relay.cut();
+    await soon(busy, "it goes on");
+    match(reportOf(acceptor, id)?.peer?.address ?? "", /^127\.0\.0\.2:/);
+    strictEqual(reportOf(acceptor, id)?.connections.resumed, 1);
+  },
+);
+
+/** Forwards to a port of this machine, as another one of this address would. */
+async function relayFrom(
+  localAddress: string,
+  port: number,
+): Promise<AsyncDisposable & { port: number }> {
+  const open = new Set<Socket>();
+  const server = createServer((one) => {
+    const other = connect({ host: "127.0.0.1", port, localAddress });
+    for (const [from, to] of [[one, other], [other, one]] as const) {
+      open.add(from);
+      from.on("error", () => {}).on("close", () => {
+        open.delete(from);
+        to.destroy();
+      }).pipe(to);
+    }
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new TypeError("it listens on a port");
+  return {
+    port: address.port,
+    async [Symbol.asyncDispose]() {
+      for (const each of open) each.destroy();
+      const closed = once(server, "close");
+      server.close();
+      await closed;
+    },
+  };
+}
 
 Deno.test("what the scheduler says while the link is lost is told over the next one", async () => {
   await using world = await startBroken(PLAIN);
