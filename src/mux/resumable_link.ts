@@ -140,10 +140,19 @@ export class ResumableLink implements Link {
     if (this.#linkEnd) this.#end(this.#linkEnd.reason);
   }
 
-  /** The peer has received so many messages at least: it has answered a ping behind them. */
+  /**
+   * The peer has received so many messages at least: it has answered a ping behind them.
+   *
+   * @throws {ConnectorError} `internal` when they are not all under way yet: it knows the ping from a former link.
+   */
   acknowledge(count: number): void {
     const retained = this.#retained;
-    if (retained !== undefined && count > retained.acknowledged) retained.acknowledge(count);
+    if (retained === undefined || count <= retained.acknowledged) return;
+    if (count > this.#handed) {
+      const reason = "The peer answered a ping that was not sent again yet";
+      throw new ConnectorError("internal", reason);
+    }
+    retained.acknowledge(count);
   }
 
   /** The peer says that it has received so many. @throws {ConnectorError} `invalid_argument` when that cannot be. */

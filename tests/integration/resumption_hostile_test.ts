@@ -12,7 +12,7 @@ import { formatClaim, readClaimAnswer } from "../../src/mux/resumption.ts";
 import { Session } from "../../src/mux/session.ts";
 import type { Stream } from "../../src/mux/stream.ts";
 import { encodeFrame } from "../../src/wire/open_data_codec.ts";
-import { data, HostilePeer, open } from "../support/hostile_peer.ts";
+import { data, HostilePeer, open, pong } from "../support/hostile_peer.ts";
 import { memoryLinks, turn } from "../support/memory_link.ts";
 import { encodeMessages } from "../support/native_frames.ts";
 import { certificateId } from "../support/principals.ts";
@@ -361,6 +361,33 @@ Deno.test("a peer that reads everything and acknowledges no control is given up 
   }
   ok(sent > 45 && sent < 60, `${sent} MB`);
   match((await session.closed)?.message ?? "", /does not acknowledge what it is sent/);
+  await acceptor.end();
+});
+
+Deno.test("a peer that answers a ping that was not sent again yet ends its session, and nothing else", async () => {
+  const { acceptor, first, peer } = await attacked();
+  const { session } = acceptor;
+  // More than a link takes that is not read.
+  const statuses = 1500;
+  for (let sent = 0; sent < statuses; sent += 1) {
+    session.send({ kind: "status", serviceId: "any", status: "complete", message: "" });
+  }
+  acceptor.streams[0]?.accept();
+  await acceptor.streams[0]?.write(new Uint8Array(10_000));
+  await untilTurn(() => peer.control.length >= statuses, "all has arrived");
+  await peer.receive("data");
+  const nonces = peer.received("ping").map(({ body }) =>
+    body?.$case === "ping" ? body.value.nonce : -1
+  );
+  ok(nonces.length >= 2, `${nonces.length} pings`);
+  const again = acceptor.call({ claim: { token: first.token, attempt: 1, received: 0 } });
+  const next = new HostilePeer(again.link, { deaf: true });
+  next.sendControl({ $case: "ping", value: {} });
+  await untilTurn(() => session.suspended === undefined, "it goes on");
+  next.send(...nonces.map(pong));
+  const end = await soon(session.closed, "it has ended");
+  match(end?.message ?? "", /answered a ping that was not sent again/);
+  again.link.abort(LOST);
   await acceptor.end();
 });
 
