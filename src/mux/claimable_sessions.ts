@@ -9,6 +9,12 @@ import type { Session } from "./session.ts";
 
 /** The most sessions that wait for their diallers: half of the links that there may be. */
 const MAX_WAITING = 500;
+/**
+ * Claims of one session that are granted at once, and in a second after that: each moves all its services. However its path
+ * breaks, a dialler makes fewer.
+ */
+const CLAIMS_AT_ONCE = 30;
+const CLAIMS_PER_SECOND = 3;
 /** The most that is kept for all of them, in bytes: some that were cut off at full speed, and all that were not. */
 const MAX_WAITING_BYTES = 256 * 1024 * 1024;
 
@@ -19,27 +25,44 @@ type Answered = { kind: "new"; tokens: ResumeTokens; run: string | undefined } |
   claim: Claim;
 };
 
-/** Bounds of what waits. */
-export interface WaitingBounds {
-  /** Default: 500. */
+/** Bounds of what waits, and of what is granted. */
+export interface ClaimBounds {
+  /** Sessions that wait. Default: 500. */
   sessions?: number;
-  /** Default: 256 MiB. */
+  /** What is kept for them. Default: 256 MiB. */
   bytes?: number;
+  /** Claims of one session at once. Default: 30. */
+  claims?: number;
+}
+
+/** What is known of a session. */
+interface Claimable {
+  /** The process of its dialler, if that has said so. */
+  run: string | undefined;
+  /** Claims that may be granted now; grows with time. */
+  credit: number;
+  /** When that was so, as of `performance.now()`. */
+  creditAt: number;
 }
 
 /** The sessions that can be claimed. */
 export class ClaimableSessions {
   readonly #maxWaiting: number;
   readonly #maxWaitingBytes: number;
-  /** The oldest first, each with the process of its dialler, if that has said so. */
-  readonly #sessions = new Map<Session, string | undefined>();
+  readonly #claimsAtOnce: number;
+  /** The oldest first. */
+  readonly #sessions = new Map<Session, Claimable>();
   /** Those that wait for their diallers, the one that has waited longest first. */
   readonly #waiting = new Set<Session>();
   readonly #answered = new WeakMap<Link, Answered>();
 
-  constructor({ sessions = MAX_WAITING, bytes = MAX_WAITING_BYTES }: WaitingBounds = {}) {
+  constructor(
+    { sessions = MAX_WAITING, bytes = MAX_WAITING_BYTES, claims = CLAIMS_AT_ONCE }: ClaimBounds =
+      {},
+  ) {
     this.#maxWaiting = sessions;
     this.#maxWaitingBytes = bytes;
+    this.#claimsAtOnce = claims;
   }
 
   /** How many wait. */
@@ -57,9 +80,14 @@ export class ClaimableSessions {
     const said = offer.resume === undefined ? undefined : readClaim(offer.resume);
     let run: string | undefined;
     if (said !== undefined && "digest" in said) {
-      for (const session of this.#sessions.keys()) {
+      for (const [session, claimable] of this.#sessions) {
         const granted = session.grant(said, { offer, peer: link.peer });
         if (granted === undefined) continue;
+        if (!this.#takeClaim(claimable)) {
+          const reason = "the link was lost, and another one was asked for too often";
+          session.abort(new ConnectorError("resource_exhausted", reason), { returns: true });
+          break;
+        }
         this.#answered.set(link, { kind: "granted", session, claim: said });
         return granted;
       }
@@ -89,7 +117,11 @@ export class ClaimableSessions {
   /** Keeps the session that has begun over a link, until it ends. What waits for a former process of its dialler ends. */
   add(session: Session, link: Link): void {
     const answered = this.#answered.get(link);
-    this.#sessions.set(session, answered?.kind === "new" ? answered.run : undefined);
+    this.#sessions.set(session, {
+      run: answered?.kind === "new" ? answered.run : undefined,
+      credit: this.#claimsAtOnce,
+      creditAt: performance.now(),
+    });
     for (const waiting of [...this.#waiting]) {
       if (this.#isForsakenFor(waiting, session)) this.#endForsaken(waiting);
     }
@@ -116,11 +148,22 @@ export class ClaimableSessions {
 
   /** Whether the dialler of a session that waits was started anew, and has opened a later one since. */
   #isForsakenFor(waiting: Session, later: Session): boolean {
-    const run = this.#sessions.get(waiting);
-    const laterRun = this.#sessions.get(later);
+    const run = this.#sessions.get(waiting)?.run;
+    const laterRun = this.#sessions.get(later)?.run;
     if (run === undefined || laterRun === undefined || run === laterRun) return false;
     const claimant = principalOf(later.peer);
     return claimant.proves && mayResume(principalOf(waiting.peer), claimant);
+  }
+
+  /** Whether one more claim of a session is granted. */
+  #takeClaim(claimable: Claimable): boolean {
+    const now = performance.now();
+    const grown = (now - claimable.creditAt) / 1000 * CLAIMS_PER_SECOND;
+    claimable.credit = Math.min(this.#claimsAtOnce, claimable.credit + grown);
+    claimable.creditAt = now;
+    if (claimable.credit < 1) return false;
+    claimable.credit -= 1;
+    return true;
   }
 
   /** Nobody knows its token any more. */

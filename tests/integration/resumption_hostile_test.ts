@@ -107,8 +107,10 @@ class Acceptor {
 }
 
 /** An acceptor over whose session a stream is open. One message was received over it, and a ping was sent. */
-async function attacked(): Promise<{ acceptor: Acceptor; first: Opened; peer: HostilePeer }> {
-  const acceptor = new Acceptor();
+async function attacked(
+  claimable?: ClaimableSessions,
+): Promise<{ acceptor: Acceptor; first: Opened; peer: HostilePeer }> {
+  const acceptor = new Acceptor(claimable);
   const first = acceptor.call();
   const peer = new HostilePeer(first.link, { mute: true });
   peer.send(open(1, "any"));
@@ -408,6 +410,22 @@ Deno.test("what waits for diallers is bounded: the one that has waited longest e
   }
   // After the fourth loss both have two that wait, and the one that was first has the oldest; after the fifth, the other.
   deepStrictEqual(waiting, [false, false, true, true, true]);
+  await acceptor.end();
+});
+
+Deno.test("a session that is claimed again and again without end ends", async () => {
+  const { acceptor, first } = await attacked(new ClaimableSessions({ claims: 3 }));
+  let { token } = first;
+  for (let attempt = 1; attempt <= 3; attempt += 1) {
+    const answer = acceptor.call({ claim: { token, attempt, received: 0 } });
+    strictEqual(answer.received, 1, "it goes on");
+    token = answer.token;
+  }
+  const { received } = acceptor.call({ claim: { token, attempt: 4, received: 0 } });
+  strictEqual(received, undefined, "it is a new one");
+  strictEqual(acceptor.sessions.length, 2);
+  match((await acceptor.session.closed)?.message ?? "", /asked for too often/);
+  strictEqual(acceptor.sessions[1]?.suspended, undefined);
   await acceptor.end();
 });
 

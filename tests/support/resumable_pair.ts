@@ -44,7 +44,7 @@ export function resumablePair(
 ): ResumablePair {
   const all = { ...DEFAULT_LIMITS, ...limits };
   const greeting = hello(all, { resumes: true });
-  const claimable = new ClaimableSessions();
+  const claimable = new ClaimableSessions({ claims: Infinity });
   let links = 0;
   let resumed = 0;
   let last: LinkPair;
