@@ -1,5 +1,5 @@
 // How a TCP tunnel behaves where speed does not show it: who may speak first, half-close, resets, a reader that is
-// stuck, a path that goes silent. It is the service and its visitors; any tunnel may stand between them.
+// stuck, a path that goes silent or breaks. It is the service and its visitors; any tunnel may stand between them.
 // docs/comparison.md says what it found. For whoever compares tunnels; nothing else uses it.
 
 import { once } from "node:events";
@@ -11,8 +11,8 @@ const USAGE = `Usage: deno run -P=scripts bench/behaviour.ts --service PORT --vi
          [--relay PORT=HOST:PORT]
 
 Be a service on PORT of 127.0.0.1, and visit it at HOST:PORT, where a tunnel has it; start the tunnel first, or
-within 30 seconds. With --relay, also be the path between the tunnel's two sides, from PORT to HOST:PORT, and go
-silent in the end.
+within 30 seconds. With --relay, also be the path between the tunnel's two sides, from PORT to HOST:PORT, which
+breaks and is mended, and goes silent in the end.
 `;
 
 /** How long an ending may take to come through, in milliseconds. */
@@ -23,6 +23,9 @@ const TUNNEL_TIMEOUT_MS = 30_000;
 const STUCK_MS = 3000;
 /** How long the path is silent, in milliseconds. */
 const SILENCE_MS = 100_000;
+/** How long the path is broken, and a connection may then take to go on, in milliseconds each. */
+const BROKEN_MS = 5000;
+const MENDED_MS = 20_000;
 /** What half-close is tried with, in bytes: more than one read. */
 const UPLOAD_BYTES = 100_000;
 
@@ -65,7 +68,7 @@ class Service implements AsyncDisposable {
   }
 }
 
-/** Tries everything but silence. */
+/** Tries everything but what a path does. */
 export async function tryBehaviour(
   { service: port, visit }: Ends,
   { stuckMs = STUCK_MS }: { stuckMs?: number } = {},
@@ -181,6 +184,39 @@ export async function trySilence(
   return { visitor: ofVisitor, service: ofService, backAgain: served ? seconds(start) : "never" };
 }
 
+/** What becomes of an open connection when the path breaks, and is mended after a while. */
+export async function tryBreak(
+  { service: port, visit }: Ends,
+  { relay, brokenMs = BROKEN_MS, mendedMs = MENDED_MS }: {
+    relay: SilentRelay;
+    brokenMs?: number;
+    mendedMs?: number;
+  },
+): Promise<string> {
+  await using service = new Service();
+  await service.listen(port);
+  const dial = () => net.connect({ ...visit, noDelay: true }).on("error", () => {});
+  await untilServed(service, dial);
+  service.onVisit = (socket) => socket.on("data", (bytes) => socket.write(bytes));
+  const visitor = dial();
+  visitor.write("before");
+  await firstBytes(visitor);
+  const start = performance.now();
+  const told = (how: string) => how === NOTHING ? how : `${how} after ${seconds(start)}`;
+  const over = ending(visitor, brokenMs + mendedMs).then(told);
+  await relay.break();
+  await new Promise((resolve) => setTimeout(resolve, brokenMs));
+  await relay.mend();
+  const echo = new Promise<string>((resolve) =>
+    visitor.once("data", () => resolve(told("goes on")))
+  );
+  visitor.write("after");
+  const found = await Promise.race([over, echo]);
+  visitor.destroy();
+  await over;
+  return found;
+}
+
 function seconds(start: number): string {
   return `${((performance.now() - start) / 1000).toFixed(1)} s`;
 }
@@ -246,5 +282,7 @@ if (import.meta.main) {
   await using relay = new SilentRelay(address(target ?? "127.0.0.1:0"));
   if (target !== undefined) await relay.listen(Number(port));
   console.log(await tryBehaviour(ends));
-  if (target !== undefined) console.log(await trySilence(ends, { relay }));
+  if (target === undefined) Deno.exit();
+  console.log({ broken: await tryBreak(ends, { relay }) });
+  console.log(await trySilence(ends, { relay }));
 }

@@ -1,5 +1,5 @@
 // A TCP path that can go silent: nothing arrives any more, and nothing says so, as when a cable is cut. Resets and
-// half-closes pass while it is not. Used by behaviour.ts.
+// half-closes pass while it is not. It can also break, which both sides are told. Used by behaviour.ts.
 
 import { once } from "node:events";
 import net from "node:net";
@@ -15,6 +15,7 @@ export class SilentRelay implements AsyncDisposable {
   #silent = Promise.resolve();
   #resume = () => {};
   #isSilent = false;
+  #port = 0;
 
   constructor(target: { host: string; port: number }) {
     this.#target = target;
@@ -25,7 +26,20 @@ export class SilentRelay implements AsyncDisposable {
     this.#server.listen(port, "127.0.0.1");
     await once(this.#server, "listening");
     const address = this.#server.address();
-    return typeof address === "object" ? address?.port ?? port : port;
+    this.#port = typeof address === "object" ? address?.port ?? port : port;
+    return this.#port;
+  }
+
+  /** Ends every connection, and takes no new ones until it is mended. */
+  async break(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+
+  /** Takes connections again. */
+  async mend(): Promise<void> {
+    await this.listen(this.#port);
   }
 
   /** From now on nothing passes, ends of connections included. */

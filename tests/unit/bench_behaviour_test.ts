@@ -3,7 +3,7 @@
 
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import net from "node:net";
-import { type Ends, tryBehaviour, trySilence } from "../../bench/behaviour.ts";
+import { type Ends, tryBehaviour, tryBreak, trySilence } from "../../bench/behaviour.ts";
 import { SilentRelay } from "../../bench/silent_relay.ts";
 import { freePort } from "../support/world.ts";
 
@@ -57,6 +57,17 @@ Deno.test("a tunnel that passes no reset and no half-close on is found out", asy
     server.close(() => closed.resolve());
     await closed.promise;
   }
+});
+
+Deno.test("what a broken path ends is found out, and a path that does not end it", async () => {
+  const service = freePort();
+  await using relay = new SilentRelay({ host: "127.0.0.1", port: service });
+  const port = await relay.listen(0);
+  const times = { relay, brokenMs: 50, mendedMs: 5000 };
+  const through = { service, visit: { host: "127.0.0.1", port } };
+  match(await tryBreak(through, times), /^(end|closed|ECONNRESET) after 0\.\d s$/);
+  const beside = { service, visit: { host: "127.0.0.1", port: service } };
+  match(await tryBreak(beside, times), /^goes on after 0\.\d s$/);
 });
 
 Deno.test("through a silent path nothing ends, and everything passes again afterwards", async () => {
