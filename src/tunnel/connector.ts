@@ -156,6 +156,7 @@ export class Connector implements Control, AsyncDisposable {
       limits,
       resumeMs: options.resumeMs ?? 0,
       claimable: this.#claimable,
+      onNewKey: () => void this.readmit(),
     };
   }
 

@@ -14,6 +14,7 @@ import type { DialectName } from "../mux/dialect.ts";
 import type { Leaving } from "../mux/session_options.ts";
 import type { Stream } from "../mux/stream.ts";
 import { type PeerInfo, whoFields } from "../model/peer_identity.ts";
+import { principalOf } from "../model/principal.ts";
 import { MAX_NAME_LENGTH } from "../model/service.ts";
 import type { PeerReport } from "../model/peer_report.ts";
 import type { BoundedLog } from "../bounded_log.ts";
@@ -44,6 +45,8 @@ export interface PeerParts {
   resumeMs: number;
   /** Sessions that peers may claim. */
   claimable: ClaimableSessions;
+  /** A peer has another key than before, with the same names: what it may has to be looked at again. */
+  onNewKey: () => void;
 }
 
 /** What a peer is made of. */
@@ -75,6 +78,8 @@ interface Suspended {
   counts: Map<string, number>;
   /** Whether the peer was heard over the link that is lost. */
   wasUp: boolean;
+  /** The key of the peer's certificate then. */
+  key: string | undefined;
 }
 
 /** A connector at the other end. */
@@ -245,7 +250,8 @@ export class Peer implements ServicePeer {
   #onSuspended(session: Session, reason: string): void {
     const counts = session.streamCounts;
     const wasUp = this.#noteDown(session);
-    this.#suspended.set(session, { since: performance.now(), counts, wasUp });
+    const key = keyOf(session);
+    this.#suspended.set(session, { since: performance.now(), counts, wasUp, key });
     for (const [id, count] of counts) this.#find(id, session)?.connections.suspended(count);
     this.tellServices({ kind: "suspended", over: session, reason });
     this.#publish(session, { change: "suspended", reason, connections: session.streamCount });
@@ -253,7 +259,7 @@ export class Peer implements ServicePeer {
 
   #onResumed(session: Session): void {
     const { streamCounts, streamCount } = session;
-    const { since, wasUp } = this.#settle(
+    const { since, wasUp, key } = this.#settle(
       session,
       (id) => ({ resumed: streamCounts.get(id) ?? 0 }),
     );
@@ -261,6 +267,7 @@ export class Peer implements ServicePeer {
     const afterMs = Math.round(performance.now() - since);
     this.#publish(session, { change: "resumed", afterMs, connections: streamCount });
     this.tellServices({ kind: "resumed", over: session });
+    if (keyOf(session) !== key) this.#options.onNewKey();
   }
 
   #onNotResumed(session: Session): void {
@@ -381,4 +388,9 @@ export class Peer implements ServicePeer {
     const service = this.#options.exposures.getOwn(serviceId);
     return service && this.services.has(service) ? service : undefined;
   }
+}
+
+/** By which a policy may tell a peer from others of its names. */
+function keyOf({ peer }: Session): string | undefined {
+  return principalOf(peer).certificate?.key;
 }

@@ -2,16 +2,22 @@
 // address. Both types, plaintext and mTLS.
 
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import { PolicyGuard } from "../../src/tunnel/policy_guard.ts";
 import { AccessLines } from "../support/access_lines.ts";
+import { makeCertificate } from "../support/certificates.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
 import { relayHttp2 } from "../support/http2_relay.ts";
-import { makePki, pemOf } from "../support/mtls.ts";
+import { LOOPBACK, makePki, pemOf } from "../support/mtls.ts";
+import { policyOf } from "../support/policies.ts";
+import { leafPem, startRenewable } from "../support/renewable.ts";
 import { soon } from "../support/soon.ts";
 import { nameOf, PATH_KINDS, type PathKind } from "../support/tunnel_path.ts";
 import {
   echo,
+  exposeThrough,
   freePort,
   randomBytes,
   readAll,
@@ -229,6 +235,12 @@ Deno.test(
   },
 );
 
+/** SHA-256 of the key in a certificate, in hexadecimal. */
+function keyFingerprint(pem: string): string {
+  const key = new X509Certificate(pem).publicKey.export({ type: "spki", format: "der" });
+  return createHash("sha256").update(key).digest("hex");
+}
+
 /** Forwards to a port of this machine, as another one of this address would. */
 async function relayFrom(
   localAddress: string,
@@ -297,6 +309,40 @@ Deno.test("another replica with the same certificate does not go on with a sessi
   // It waits for a dialler that will not come.
   strictEqual(reportOf(acceptor, id)?.status, "pending");
   strictEqual(reportOf(acceptor, id)?.connections.resuming, 1);
+});
+
+Deno.test("a peer that goes on with another key is held to what the policy says of that", async () => {
+  const root = await makeCertificate({ ca: true });
+  const known = await leafPem(root, { name: "known" });
+  const policy = policyOf(`version: 1
+rules:
+  - peer: { fingerprint: "${keyFingerprint(known.certificate)}" }
+    listen: { ports: [1-65535], addresses: [127.0.0.1] }
+`);
+  await using acceptor = await startConnector({
+    tls: pemOf(root, await makeCertificate({ names: LOOPBACK }, root)),
+    policy: new PolicyGuard(policy),
+  });
+  await using dialler = await startRenewable(known);
+  await using relay = new FaultRelay(acceptor.server.address.port);
+  await using server = serveTcp(echo);
+  const { port, id } = await exposeThrough({
+    local: dialler,
+    remote: { ...acceptor, address: relay.address },
+  }, {
+    type: "local",
+    destination: server.port,
+  });
+  using visitor = await Visitor.at(port);
+  await visitor.exchange();
+  relay.cut();
+  await visitor.exchange();
+  strictEqual(reportOf(dialler, id)?.connections.resumed, 1);
+  await dialler.write(await leafPem(root, { name: "other" }));
+  relay.cut();
+  await until(() => reportOf(dialler, id)?.status === "error", "it is not allowed any more");
+  match(reportOf(dialler, id)?.message ?? "", /the policy does not let \S+ listen on port/);
+  deepStrictEqual(acceptor.connector.list(), []);
 });
 
 Deno.test("ends and resets that were under way when the link was lost arrive", async () => {
