@@ -157,7 +157,7 @@ export class ResumableLink implements Link {
 
   /** The peer says that it has received so many. @throws {ConnectorError} `invalid_argument` when that cannot be. */
   reconcile(count: number): void {
-    this.#retained?.acknowledge(count);
+    this.#retained?.acknowledge(count, { handed: this.#handed });
   }
 
   /** Ends the link in use, if another one may follow. Returns whether it may. */
@@ -180,7 +180,7 @@ export class ResumableLink implements Link {
     if (this.#link !== undefined || waiting === undefined || this.#retained === undefined) {
       throw new TypeError("the link is not waiting for another one");
     }
-    this.#retained.acknowledge(received);
+    this.#retained.acknowledge(received, { handed: this.#handed });
     clearTimeout(this.#timer);
     this.#handed = received;
     this.#arrivedBefore += this.#last.arrivals;

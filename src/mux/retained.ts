@@ -47,16 +47,16 @@ export class Retained {
   }
 
   /**
-   * The peer has received so many messages.
+   * The peer has received so many messages, of `handed` that a link was given; default: all.
    *
    * @throws {ConnectorError} `invalid_argument` when it had said more before, or so many were never sent.
    */
-  acknowledge(count: number): void {
-    if (!Number.isSafeInteger(count) || count < this.#acknowledged || count > this.sent) {
+  acknowledge(count: number, { handed = this.sent }: { handed?: number } = {}): void {
+    if (!Number.isSafeInteger(count) || count < this.#acknowledged || count > handed) {
       throw new ConnectorError(
         "invalid_argument",
         `The peer says that it has received ${count} messages: ` +
-          `want a number from ${this.#acknowledged} to ${this.sent}`,
+          `want a number from ${this.#acknowledged} to ${handed}`,
       );
     }
     for (; this.#acknowledged < count; this.#acknowledged += 1, this.#head += 1) {

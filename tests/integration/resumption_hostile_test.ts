@@ -234,6 +234,19 @@ for (const [what, received] of [["more than was sent", 1000], ["less than before
   });
 }
 
+Deno.test("a dialler that has received what waits for a link still is refused, and its session ends", async () => {
+  const { acceptor, first, peer } = await attacked();
+  await peer.receive("ping");
+  first.link.abort(LOST);
+  const { session } = acceptor;
+  await untilTurn(() => session.suspended !== undefined, "the loss is noticed");
+  session.send({ kind: "status", serviceId: "any", status: "complete", message: "" });
+  const claim = { token: first.token, attempt: 1, received: 2 };
+  throws(() => acceptor.call({ claim }), { code: "invalid_argument", message: /from 0 to 1$/ });
+  ok(await soon(session.closed, "the session has ended"));
+  await acceptor.end();
+});
+
 Deno.test("a claim that cannot be read is refused, and its session goes on", async () => {
   const { acceptor, first } = await attacked();
   const { token } = first;
