@@ -23,6 +23,7 @@ import { checkServiceId, MAX_ID_LENGTH, serviceFromMessage } from "../wire/servi
 import { carryToDestination } from "./egress.ts";
 import type { ExposedService, ServicePeer } from "./exposed_service.ts";
 import type { Exposures } from "./exposures.ts";
+import type { ServiceConnections } from "./service_connections.ts";
 
 /** What stands for a rule in the log when a service was not refused by one: it cannot be had as it was asked for. */
 const NOT_POSSIBLE = "not possible";
@@ -74,8 +75,8 @@ export interface LinkHooks {
 interface Suspended {
   /** Since when, as of `performance.now()`. */
   since: number;
-  /** How many streams of each service were open then. */
-  counts: Map<string, number>;
+  /** How many streams of each service were open then, and where they are counted, whatever becomes of the service. */
+  waiting: { id: string; count: number; connections: ServiceConnections }[];
   /** Whether the peer was heard over the link that is lost. */
   wasUp: boolean;
   /** The key of the peer's certificate then. */
@@ -248,11 +249,14 @@ export class Peer implements ServicePeer {
   }
 
   #onSuspended(session: Session, reason: string): void {
-    const counts = session.streamCounts;
+    const waiting = [...session.streamCounts].flatMap(([id, count]) => {
+      const found = this.#find(id, session);
+      return found ? [{ id, count, connections: found.connections }] : [];
+    });
+    for (const { connections, count } of waiting) connections.suspended(count);
     const wasUp = this.#noteDown(session);
     const key = keyOf(session);
-    this.#suspended.set(session, { since: performance.now(), counts, wasUp, key });
-    for (const [id, count] of counts) this.#find(id, session)?.connections.suspended(count);
+    this.#suspended.set(session, { since: performance.now(), waiting, wasUp, key });
     this.tellServices({ kind: "suspended", over: session, reason });
     this.#publish(session, { change: "suspended", reason, connections: session.streamCount });
   }
@@ -283,8 +287,8 @@ export class Peer implements ServicePeer {
     const suspended = this.#suspended.get(session);
     if (suspended === undefined) throw new TypeError("the session has not waited");
     this.#suspended.delete(session);
-    for (const [id, waited] of suspended.counts) {
-      this.#find(id, session)?.connections.resumed({ waited, ...whatOf(id) });
+    for (const { id, count, connections } of suspended.waiting) {
+      connections.resumed({ waited: count, ...whatOf(id) });
     }
     return suspended;
   }
