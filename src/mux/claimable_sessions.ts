@@ -174,31 +174,37 @@ export class ClaimableSessions {
   }
 
   #keepToBounds(): void {
+    while (this.#waiting.size > this.#maxWaiting) {
+      if (!this.#endLongestOfLargest(() => 1)) return;
+    }
     let bytes = 0;
     for (const session of this.#waiting) bytes += session.retainedBytes;
-    while (this.#waiting.size > this.#maxWaiting || bytes > this.#maxWaitingBytes) {
-      const session = this.#longestOfLargest();
-      if (session === undefined) return;
-      this.#waiting.delete(session);
-      bytes -= session.retainedBytes;
-      const reason = "the link was lost, and too many other connections wait for theirs";
-      session.abort(new ConnectorError("resource_exhausted", reason), { returns: true });
+    while (bytes > this.#maxWaitingBytes) {
+      const ended = this.#endLongestOfLargest((session) => session.retainedBytes);
+      if (ended === undefined) return;
+      bytes -= ended.bytes;
     }
   }
 
-  /** The one that has waited longest, of the peer with most that wait: nobody drives others out. */
-  #longestOfLargest(): Session | undefined {
-    const byPeer = new Map<string, Session[]>();
+  /** Ends the one that has waited longest, of the peer with most: nobody drives others out, by number or by size. */
+  #endLongestOfLargest(costOf: (session: Session) => number): { bytes: number } | undefined {
+    const peers = new Map<string, { cost: number; longest: Session }>();
     for (const session of this.#waiting) {
       const key = shareKeyOf(session.peer);
-      const known = byPeer.get(key);
-      if (known) known.push(session);
-      else byPeer.set(key, [session]);
+      const known = peers.get(key);
+      if (known) known.cost += costOf(session);
+      else peers.set(key, { cost: costOf(session), longest: session });
     }
-    let largest: Session[] = [];
-    for (const sessions of byPeer.values()) {
-      if (sessions.length > largest.length) largest = sessions;
+    let largest: { cost: number; longest: Session } | undefined;
+    for (const peer of peers.values()) {
+      if (largest === undefined || peer.cost > largest.cost) largest = peer;
     }
-    return largest[0];
+    if (largest === undefined) return undefined;
+    const { longest } = largest;
+    const { retainedBytes: bytes } = longest;
+    this.#waiting.delete(longest);
+    const reason = "the link was lost, and too many other connections wait for theirs";
+    longest.abort(new ConnectorError("resource_exhausted", reason), { returns: true });
+    return { bytes };
   }
 }

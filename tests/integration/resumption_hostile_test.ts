@@ -2,6 +2,7 @@
 // numbers that lie, two links that claim one session, a former link that delivers late, and peers that acknowledge nothing.
 
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
+import fc from "fast-check";
 import { ConnectorError } from "../../src/model/errors.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { type CertificateId, Principal } from "../../src/model/principal.ts";
@@ -17,7 +18,7 @@ import { memoryLinks, turn } from "../support/memory_link.ts";
 import { encodeMessages } from "../support/native_frames.ts";
 import { certificateId } from "../support/principals.ts";
 import { untilTurn } from "../support/session_pair.ts";
-import { soon } from "../support/soon.ts";
+import { soon, whileTimeLasts } from "../support/soon.ts";
 
 const GREETING = hello(DEFAULT_LIMITS, { resumes: true });
 /** The instance that has opened the session, as it proves it, and another one. */
@@ -65,6 +66,7 @@ class Acceptor {
       bound: 1000,
       offer: said,
       answer: (link) => {
+        link.peer.address = `${host}:1`;
         link.peer.principal = new Principal({ host, proof, certificate });
         answer = this.claimable.answer(link, said);
         return { ...answerTo(said, GREETING), resume: answer };
@@ -409,7 +411,7 @@ Deno.test("a peer that answers a ping that was not sent again yet ends its sessi
 Deno.test("what waits for diallers is bounded: the one that has waited longest ends, of the peer with most", async () => {
   const acceptor = new Acceptor(new ClaimableSessions({ sessions: 3 }));
   const call = (host: string) => acceptor.call({ host });
-  const calls = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.1", "192.0.2.2"].map(call);
+  const calls = ["192.0.2.1", "192.0.2.2", "192.0.2.2", "192.0.2.2", "192.0.2.2"].map(call);
   await untilTurn(() => acceptor.sessions.every((each) => each.resumable), "all have begun");
   for (const { link } of calls) {
     link.abort(LOST);
@@ -421,8 +423,8 @@ Deno.test("what waits for diallers is bounded: the one that has waited longest e
   for (const session of ended) {
     match((await session.closed)?.message ?? "", /too many other connections wait for theirs/);
   }
-  // After the fourth loss both have two that wait, and the one that was first has the oldest; after the fifth, the other.
-  deepStrictEqual(waiting, [false, false, true, true, true]);
+  // The first of all has waited longest, and is the only one of its peer.
+  deepStrictEqual(waiting, [true, false, false, true, true]);
   await acceptor.end();
 });
 
@@ -487,6 +489,136 @@ Deno.test("what is kept for diallers is bounded in bytes", async () => {
     [false, true, true],
   );
   await acceptor.end();
+});
+
+Deno.test("a peer whose few sessions are large drives out none of a peer that has many small ones", async () => {
+  const acceptor = new Acceptor(new ClaimableSessions({ bytes: 1_500_000 }));
+  const large = acceptor.call({ host: "192.0.2.1" });
+  const small = ["192.0.2.2", "192.0.2.2", "192.0.2.2"].map((host) => acceptor.call({ host }));
+  await untilTurn(() => acceptor.sessions.every((each) => each.resumable), "all have begun");
+  acceptor.sessions.forEach((session, index) =>
+    session.send({
+      kind: "status",
+      serviceId: "any",
+      status: "error",
+      message: "x".repeat(index === 0 ? 1_000_000 : 200_000),
+    })
+  );
+  for (const { link } of [...small, large]) {
+    link.abort(LOST);
+    for (let left = 10; left > 0; left -= 1) await turn();
+  }
+  deepStrictEqual(
+    acceptor.sessions.map((session) => session.suspended !== undefined),
+    [false, true, true, true],
+  );
+  await acceptor.end();
+});
+
+Deno.test("a session that ends because it is claimed is not granted", async () => {
+  const acceptor = new Acceptor();
+  const run = (letter: string) => `run=${letter.repeat(22)}`;
+  const first = acceptor.call({ claim: run("A") });
+  await untilTurn(() => acceptor.session.resumable, "it has begun");
+  // Its link lives, so it waits for nobody yet.
+  acceptor.call({ claim: run("B") });
+  const { received } = acceptor.call({
+    claim: { token: first.token, attempt: 1, received: 0 },
+  });
+  match((await acceptor.session.closed)?.message ?? "", /was started anew/);
+  strictEqual(received, undefined, "it is a new session");
+  strictEqual(acceptor.sessions.length, 3);
+  await acceptor.end();
+});
+
+/** What a hostile dialler may do next, with numbers to choose by. */
+const move = fc.record({
+  what: fc.constantFrom(
+    "call",
+    "introduce",
+    "claim",
+    "claim",
+    "claim",
+    "go on",
+    "lose",
+    "pong",
+    "open",
+    "data",
+    "garbage",
+    "leave",
+    "status",
+    "write",
+    "turn",
+  ),
+  which: fc.nat(7),
+  attempt: fc.nat(12),
+  received: fc.nat(6),
+});
+
+Deno.test("whatever hostile diallers do, what waits is counted right, is bounded, and another's session goes on", async () => {
+  let granted = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(move, { minLength: 20, maxLength: 60 }),
+      whileTimeLasts(400, async (moves) => {
+        const acceptor = new Acceptor(new ClaimableSessions({ sessions: 3, claims: 4 }));
+        const good = acceptor.call({ proof: OTHER, host: "192.0.2.99" });
+        const goodPeer = new HostilePeer(good.link);
+        goodPeer.send(open(1, "any"));
+        await untilTurn(() => acceptor.streams.length === 1, "the good stream is open");
+        const [goodStream] = acceptor.streams;
+        goodStream?.accept();
+        const calls: Opened[] = [];
+        const peers: HostilePeer[] = [];
+        const call = (caller: Caller) => {
+          try {
+            const answered = acceptor.call(caller);
+            if (answered.received !== undefined) granted += 1;
+            calls.push(answered);
+            peers.push(new HostilePeer(answered.link, { mute: true }));
+          } catch (error) {
+            ok(error instanceof ConnectorError && error.code === "invalid_argument", String(error));
+          }
+        };
+        call({});
+        for (const { what, which, attempt, received } of moves) {
+          const peer = peers[which % peers.length];
+          const token = calls[which % calls.length]?.token ?? "";
+          const session = acceptor.sessions[which % acceptor.sessions.length];
+          const isGood = session === acceptor.session;
+          if (what === "call") call({ host: `192.0.2.${which}` });
+          if (what === "introduce") call({ claim: `run=${"AB"[which % 2]?.repeat(22)}` });
+          if (what === "claim") call({ claim: { token, attempt, received } });
+          if (what === "go on") peer?.sendControl({ $case: "ping", value: {} });
+          if (what === "lose") peer?.link.abort(LOST);
+          if (what === "pong") peer?.send(pong(performance.now() >>> 0));
+          if (what === "open") peer?.send(open(attempt, "any"));
+          if (what === "data") peer?.send(data(attempt, 1 + received));
+          if (what === "garbage") peer?.sendRaw(new Uint8Array(received).fill(attempt));
+          if (what === "leave" && !isGood) session?.drain({ returns: true });
+          if (what === "status" && !isGood) {
+            session?.send({ kind: "status", serviceId: "any", status: "complete", message: "" });
+          }
+          if (what === "write") {
+            acceptor.streams[which % acceptor.streams.length]?.write(new Uint8Array(100))
+              .catch(() => {});
+          }
+          if (what === "turn") { for (let left = which; left > 0; left -= 1) await turn(); }
+          await turn();
+          const waiting = acceptor.sessions.filter((each) => each.suspended !== undefined).length;
+          strictEqual(acceptor.claimable.waiting, waiting);
+          ok(waiting <= 3);
+        }
+        const before = goodPeer.received("data").length;
+        await goodStream?.write(new Uint8Array(50));
+        await untilTurn(() => goodPeer.received("data").length > before, "the good peer hears");
+        await acceptor.end();
+        strictEqual(acceptor.claimable.waiting, 0);
+      }),
+    ),
+    { numRuns: 150 },
+  );
+  ok(granted > 0, "claims were granted");
 });
 
 /** A dialler's session, whose acceptor is hostile and answers each link as the test says. */
