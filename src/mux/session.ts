@@ -238,6 +238,8 @@ export class Session {
       mayResume(principalOf(this.peer), principalOf(peer));
     if (!mayHave || !tokens.take(claim)) return undefined;
     this.#link.interrupt("the peer goes on over another link");
+    // It may have ended instead: too much waits, or its dialler was started anew.
+    if (this.suspended === undefined) return undefined;
     try {
       this.#link.reconcile(claim.received);
     } catch (error) {
