@@ -86,6 +86,8 @@ const NO_POLICY = "no policy";
 const CLOSE_GRACE_MS = 1000;
 /** The same when `close` is hastened. */
 const HURRIED_GRACE_MS = 200;
+/** Between two looks at what peers with other keys may, in milliseconds: one that has several shows them as often as it likes. */
+const NEW_KEYS_MS = 1000;
 
 /** A connector, without its servers. Disposing aborts it. */
 export class Connector implements Control, AsyncDisposable {
@@ -113,6 +115,11 @@ export class Connector implements Control, AsyncDisposable {
   readonly #unkept = new Map<string, number>();
   /** What looks at everything again, since what is allowed has changed. */
   #readmission: Generator<void, void, void> | undefined;
+  /** Resolves when it is done. */
+  #readmitted: Promise<void> | undefined;
+  /** Whether a peer has shown another key since the last look, and whether there are looks because of that. */
+  #newKeys = false;
+  #judgesKeys = false;
   readonly #closing = new AbortController();
   readonly #aborted = new AbortController();
   #closed: Promise<void> | undefined;
@@ -156,7 +163,7 @@ export class Connector implements Control, AsyncDisposable {
       limits,
       resumeMs: options.resumeMs ?? 0,
       claimable: this.#claimable,
-      onNewKey: () => void this.readmit(),
+      onNewKey: () => void this.#onNewKey(),
     };
   }
 
@@ -366,7 +373,8 @@ export class Connector implements Control, AsyncDisposable {
   async readmit(): Promise<void> {
     this.#readmission?.return();
     this.#readmission = this.#readmit();
-    await inSlices(this.#readmission);
+    this.#readmitted = inSlices(this.#readmission);
+    await this.#readmitted;
   }
 
   /** What was counted of all connections, those of removed services too. */
@@ -569,6 +577,20 @@ export class Connector implements Control, AsyncDisposable {
     const principal = peer?.principal;
     const destination = parseAddress(destinationAddr, { labels: true });
     return policy.rulesOf({ side, principal, sourcePort, destination, listensOn });
+  }
+
+  /** A peer has another key than before: all is looked at again, but not so often that a look never comes to its end. */
+  async #onNewKey(): Promise<void> {
+    this.#newKeys = true;
+    if (this.#judgesKeys) return;
+    this.#judgesKeys = true;
+    while (this.#newKeys) {
+      this.#newKeys = false;
+      await this.#readmitted;
+      await this.readmit();
+      await delay(NEW_KEYS_MS, { signal: this.#closing.signal });
+    }
+    this.#judgesKeys = false;
   }
 
   *#readmit(): Generator<void, void, void> {

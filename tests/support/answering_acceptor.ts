@@ -1,5 +1,5 @@
-// An acceptor that answers every dialler with the same metadata, whatever it was offered: a bare gRPC server with
-// OpenStream alone. What is said over its links is the test's business.
+// An acceptor that answers every dialler with the same metadata, whatever it was offered, or as a test makes it up: a bare
+// gRPC server with OpenStream alone. What is said over its links is the test's business.
 
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
@@ -17,9 +17,13 @@ export interface AnsweringAcceptor extends AsyncDisposable {
   next: () => Promise<Link>;
 }
 
-/** Listens on a free port of 127.0.0.1. */
+/** Metadata by key. */
+type Answer = Readonly<Record<string, string>>;
+
+/** Listens on a free port of 127.0.0.1. `onLink` is told of each link that a dialler has opened. */
 export async function startAnsweringAcceptor(
-  answer: Readonly<Record<string, string>>,
+  answer: Answer | ((offer: Metadata) => Answer),
+  { onLink = () => {} }: { onLink?: (link: Link) => void } = {},
 ): Promise<AnsweringAcceptor> {
   const links: CallLink[] = [];
   let taken = 0;
@@ -34,7 +38,8 @@ export async function startAnsweringAcceptor(
   }, {
     openStream(call: ServerDuplexStream<Uint8Array, Uint8Array>) {
       const metadata = new Metadata();
-      for (const [key, value] of Object.entries(answer)) metadata.set(key, value);
+      const said = typeof answer === "function" ? answer(call.metadata) : answer;
+      for (const [key, value] of Object.entries(said)) metadata.set(key, value);
       call.sendMetadata(metadata);
       const link = CallLink.over(call, {
         peer: { address: "the dialler" },
@@ -50,6 +55,7 @@ export async function startAnsweringAcceptor(
         link.onEnd(undefined);
       });
       links.push(link);
+      onLink(link);
     },
   });
   const port = await new Promise<number>((resolve, reject) => {
