@@ -206,6 +206,7 @@ export class Outbound {
     this.#closing.abort();
     this.#pause[Symbol.dispose]();
     for (const resumer of this.#resumers) resumer[Symbol.dispose]();
+    this.#dismissSpare();
     this.#peer.tellServices({ kind: "stop" });
     this.#peer.drain({ returns });
   }
@@ -214,7 +215,7 @@ export class Outbound {
   close(options: { graceMs?: number } = {}): void {
     clearTimeout(this.#farewell);
     this.#closing.abort();
-    this.#spare?.close();
+    this.#dismissSpare();
     this.#pause[Symbol.dispose]();
     this.#peer.close(options);
   }
@@ -398,9 +399,19 @@ export class Outbound {
   #onUnknown(session: Session, link: Link): void {
     const isNext = session === this.#session && this.#carriers.size <= 1;
     if (isNext && !this.#closing.signal.aborted) this.#spare = link;
-    else link.close();
+    else this.#dismiss(link);
     const reason = "the peer does not know its session any more";
     session.abort(new ConnectorError("unavailable", reason), { returns: true });
+  }
+
+  #dismissSpare(): void {
+    const spare = this.#takeSpare();
+    if (spare) this.#dismiss(spare);
+  }
+
+  /** Ends a link over which nothing is to go, in order: else the peer would wait for another one to follow. */
+  #dismiss(link: Link): void {
+    const session: Session = this.#peer.take(link, { onDialect: () => session.close() });
   }
 
   /** No link is opened, and why. Returns that. */

@@ -6,7 +6,8 @@ import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import http2 from "node:http2";
 import type { Metadata } from "@grpc/grpc-js";
-import { ServiceStatus, ServiceType } from "../../proto/gen/connector.ts";
+import { GoAwayCode, ServiceStatus, ServiceType } from "../../proto/gen/connector.ts";
+import { parseAddress } from "../../src/model/address.ts";
 import { delay } from "../../src/delay.ts";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
 import { Principal } from "../../src/model/principal.ts";
@@ -19,8 +20,9 @@ import { startAnsweringAcceptor } from "../support/answering_acceptor.ts";
 import { dialHostile, startWorld } from "../support/attacked_connector.ts";
 import { makeCertificate } from "../support/certificates.ts";
 import { FaultRelay } from "../support/fault_relay.ts";
-import { HostilePeer } from "../support/hostile_peer.ts";
+import { HostilePeer, open } from "../support/hostile_peer.ts";
 import { OPEN_STREAM } from "../support/http2_frames.ts";
+import { relayHttp2 } from "../support/http2_relay.ts";
 import { memoryLinks } from "../support/memory_link.ts";
 import { anonymousPolicy, certified, policyOf } from "../support/policies.ts";
 import { leafPem, startRenewable } from "../support/renewable.ts";
@@ -170,6 +172,45 @@ Deno.test("over gRPC: an acceptor that ends every link at once, whatever it answ
   await until(() => calls.size === HOSTILE_ACCEPTORS.length, "all were dialled");
   await delay(1200);
   for (const [name, count] of calls) ok(count > 1 && count < 15, `${name}: ${count} calls`);
+});
+
+Deno.test("over gRPC: a link over which an acceptor knows a session no more, and which nobody needs, ends in order", async () => {
+  const peers: HostilePeer[] = [];
+  await using acceptor = await startAnsweringAcceptor({
+    "connector-protocol": GREETING.version,
+    "connector-limits": GREETING.limits,
+    "connector-features": GREETING.features ?? "",
+    "connector-resume": `token=${TOKEN}`,
+  }, { onLink: (link) => peers.push(new HostilePeer(link)) });
+  await using server = serveTcp(echo);
+  await using ours = await startConnector();
+  await using relay = relayHttp2(parseAddress(acceptor.address).port);
+  const id = await ours.connector.expose({
+    name: "web",
+    sourcePort: freePort(),
+    remoteConnectorAddr: relay.address,
+    destinationAddr: `127.0.0.1:${server.port}`,
+    type: "local",
+  });
+  const complete = async (index: number) => {
+    const asked = () => peers[index]?.control.some(({ message }) => message?.$case === "expose");
+    await until(() => asked() === true, `it is asked over link ${index}`);
+    const value = { status: ServiceStatus.COMPLETE, message: "", code: 0 };
+    peers[index]?.sendControl({ $case: "statusUpdate", value }, { service: id });
+  };
+  await complete(0);
+  await until(() => reportOf(ours, id)?.status === "complete", "the service is complete");
+  peers[0]?.send(open(2, id));
+  await peers[0]?.receive("opened");
+  relay.links[0]?.goAway();
+  await complete(1);
+  await until(() => ours.connector.peers()[0]?.up === 2, "both are up");
+  relay.links[0]?.cut();
+  await until(() => peers.length === 3, "the session is claimed");
+  const goodBye = await soon(peers[2]?.goodBye ?? Promise.resolve(undefined), "the link has ended");
+  strictEqual(goodBye?.code, GoAwayCode.SHUTDOWN);
+  await until(() => ours.connector.peers()[0]?.leaving === 0, "nothing is left of it");
+  strictEqual(ours.connector.peers()[0]?.up, 1);
 });
 
 /** The bytes have come back. */
