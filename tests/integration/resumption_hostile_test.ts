@@ -29,7 +29,8 @@ const OTHER = new Uint8Array(32).fill(2);
 interface Caller {
   claim?: { token: string; attempt: number; received: number } | string;
   offer?: Hello;
-  proof?: Uint8Array;
+  /** Default: that of the instance that has opened the session. */
+  proof?: Uint8Array | undefined;
   certificate?: CertificateId;
   host?: string;
 }
@@ -57,8 +58,9 @@ class Acceptor {
 
   /** Opens a link to it, as its connector would take it. @throws what the acceptor refuses it with. */
   call(
-    { claim, offer = GREETING, proof = OWN, certificate, host = "192.0.2.1" }: Caller = {},
+    { claim, offer = GREETING, certificate, host = "192.0.2.1", ...caller }: Caller = {},
   ): Opened {
+    const proof = "proof" in caller ? caller.proof : OWN;
     const resume = typeof claim === "object" ? formatClaim(claim) : claim;
     const said = { ...offer, ...(resume !== undefined && { resume }) };
     let answer = "";
@@ -151,6 +153,26 @@ Deno.test("a token goes on with its session, and is worth nothing with another i
   // Its address does not matter.
   strictEqual(acceptor.call({ claim, host: "198.51.100.7" }).received, 1);
   strictEqual(acceptor.session.suspended, undefined);
+  await acceptor.end();
+});
+
+Deno.test("what has begun with a certificate and a proof goes on with both alone", async () => {
+  const acceptor = new Acceptor();
+  const { token } = acceptor.call({ certificate: named("holder"), proof: OWN });
+  await untilTurn(() => acceptor.session.resumable, "it has begun");
+  const claim = { token, attempt: 1, received: 0 };
+  const thieves: Caller[] = [
+    { proof: OWN },
+    { certificate: named("thief"), proof: OWN },
+    { certificate: named("holder"), proof: OTHER },
+    { certificate: named("holder"), proof: undefined },
+  ];
+  for (const thief of thieves) {
+    strictEqual(acceptor.call({ claim, ...thief }).received, undefined, "it is a new session");
+    strictEqual(acceptor.session.suspended, undefined, "its link lives");
+  }
+  const certificate = certificateId({ name: "holder", key: "renewed" });
+  strictEqual(acceptor.call({ claim, certificate, proof: OWN }).received, 0);
   await acceptor.end();
 });
 
@@ -660,6 +682,7 @@ async function dial(): Promise<{
 }
 
 const NEXT = "B".repeat(43);
+const TOKEN = "C".repeat(43);
 
 for (
   const [what, resume, certificate, reason] of [
@@ -688,6 +711,18 @@ for (
     ok(await link.closed, "the link has ended, too");
   });
 }
+
+Deno.test("an acceptor that has received less than before ends the session", async () => {
+  const { session, claim, next } = await dial();
+  claim();
+  const link = next(`token=${NEXT},received=1`);
+  strictEqual(await session.resumeOver(link), "resumed");
+  link.abort(LOST);
+  await untilTurn(() => session.suspended !== undefined, "the loss is noticed");
+  match(claim(), /^token=B{43},attempt=2/);
+  strictEqual(await session.resumeOver(next(`token=${TOKEN},received=0`)), "failed");
+  match((await session.closed)?.message ?? "", /has received 0 messages: want a number from 1 to/);
+});
 
 Deno.test("an acceptor that knows the session no more, or nothing of resumption, is taken at its word", async () => {
   const { session, claim, next } = await dial();
