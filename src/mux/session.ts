@@ -348,6 +348,8 @@ export class Session {
     this.#features = agreed?.features ?? [];
     this.#said = said;
     const resumes = said !== undefined && agreed !== undefined && this.#mayResume(said, agreed);
+    // Nothing is kept for a peer that has not agreed, above all for one that has said nothing.
+    if (!resumes) this.#link.settle();
     const dialect = createDialect(agreed, {
       role,
       limits,
@@ -381,10 +383,7 @@ export class Session {
   #mayResume(said: Hello, { features }: Terms): boolean {
     const { role, resumeMs = 0, tokens } = this.#options;
     const token = role === "acceptor" ? tokens : said.resume;
-    if (!features.includes(RESUME) || token === undefined) {
-      this.#link.settle();
-      return false;
-    }
+    if (!features.includes(RESUME) || token === undefined) return false;
     if (role === "dialler") {
       const { token, received } = readResumption(said);
       if (received !== undefined) {

@@ -403,6 +403,38 @@ Deno.test("a peer that reads everything and acknowledges no control is given up 
   await acceptor.end();
 });
 
+for (const role of ["acceptor", "dialler"] as const) {
+  for (
+    const [what, offer] of [
+      ["does not negotiate", undefined],
+      ["has not agreed to resumption", hello(DEFAULT_LIMITS)],
+    ] as const
+  ) {
+    Deno.test(`nothing is kept for a peer that ${what} (as ${role})`, async () => {
+      const links = memoryLinks({ bound: 1000, offer, answer: offer });
+      const session = Session.start(links[role], {
+        role,
+        limits: DEFAULT_LIMITS,
+        onControl: () => {},
+        onStream: () => {},
+        connects: () => false,
+        resumeMs: 60_000,
+      });
+      const peer = new HostilePeer(role === "dialler" ? links.acceptor : links.dialler);
+      peer.sendControl({ $case: "ping", value: {} });
+      await untilTurn(() => session.dialect !== undefined, "it is known what the peer speaks");
+      for (let sent = 0; sent < 100; sent += 1) {
+        session.send({ kind: "status", serviceId: "any", status: "complete", message: "" });
+        await turn();
+      }
+      strictEqual(session.retainedBytes, 0);
+      strictEqual(session.resumable, false);
+      session.abort(LOST);
+      await session.closed;
+    });
+  }
+}
+
 Deno.test("a peer that answers a ping that was not sent again yet ends its session, and nothing else", async () => {
   const { acceptor, first, peer } = await attacked();
   const { session } = acceptor;
