@@ -212,6 +212,9 @@ export class Session {
         throw new ConnectorError("unavailable", "nobody waits for the link any more");
       }
       this.#checkSame(said, link);
+      // Since it was judged as the link was opened, which was not ours yet.
+      const revoked = link.revoked?.();
+      if (revoked !== undefined) throw new ConnectorError("permission_denied", revoked);
       this.#token = token;
       this.#link.resume(link, received, { message: OPENING, by: "us" });
       return "resumed";

@@ -756,6 +756,17 @@ Deno.test("an acceptor that has received less than before ends the session", asy
   match((await session.closed)?.message ?? "", /has received 0 messages: want a number from 1 to/);
 });
 
+Deno.test("an acceptor that is revoked while it answers is not gone on with", async () => {
+  const { session, claim, next } = await dial();
+  claim();
+  const link = Object.assign(next(`token=${NEXT},received=1`), {
+    revoked: () => "its certificate is revoked",
+  });
+  strictEqual(await session.resumeOver(link), "failed");
+  match((await session.closed)?.message ?? "", /its certificate is revoked/);
+  ok(await link.closed, "the link has ended, too");
+});
+
 Deno.test("an acceptor that knows the session no more, or nothing of resumption, is taken at its word", async () => {
   const { session, claim, next } = await dial();
   match(claim(), /^token=A{43},attempt=1,received=0$/);
