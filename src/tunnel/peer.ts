@@ -127,9 +127,10 @@ export class Peer implements ServicePeer {
   report(): PeerReport {
     const sessions = [...this.#sessions];
     const up = sessions.filter((session) => this.#up.has(session) && !session.leaving);
+    const latest = up.at(-1) ?? sessions.at(-1);
     return {
       direction: this.#options.direction,
-      peer: { ...(up.at(-1) ?? sessions.at(-1))?.peer, address: this.info.address },
+      peer: latest ? this.#peerOf(latest) : { address: this.info.address },
       up: up.length,
       leaving: sessions.filter(({ leaving }) => leaving).length,
       resuming: this.#suspended.size,
@@ -365,7 +366,7 @@ export class Peer implements ServicePeer {
     if (found === undefined || found.side !== "egress" || found.obstructed) {
       const reason = "there is no such service";
       this.#options.log.info("stream refused", {
-        ...whoFields({ ...session.peer, address: this.info.address }),
+        ...whoFields(this.#peerOf(session)),
         id: stream.serviceId.slice(0, MAX_ID_LENGTH),
         rule: "no_service",
         reason,

@@ -231,6 +231,7 @@ Deno.test(
     relay.cut();
     await soon(busy, "it goes on");
     match(reportOf(acceptor, id)?.peer?.address ?? "", /^127\.0\.0\.2:/);
+    match(acceptor.connector.peers()[0]?.peer.address ?? "", /^127\.0\.0\.2:/);
     strictEqual(reportOf(acceptor, id)?.connections.resumed, 1);
   },
 );
