@@ -41,9 +41,9 @@ export type State<L> =
   /** Its link is lost since then, and another one may follow, over which all goes on. Visitors wait. */
   | { kind: "resuming"; over: L; reason: string; from: Date }
   /** A peer's: its link takes no more streams, and is still there. */
-  | { kind: "leaving"; over: L }
-  /** A peer's: its link is gone. Its port is kept until `until`. */
-  | { kind: "orphaned"; peer: PeerInfo; until: Date }
+  | { kind: "leaving"; over: L; reason: string }
+  /** A peer's: its link is gone, and why, if that is known. Its port is kept until `until`. */
+  | { kind: "orphaned"; peer: PeerInfo; reason: string | undefined; until: Date }
   /** It has been removed. A peer's: `peer` is whose it was. */
   | { kind: "withdrawn"; peer: PeerInfo | undefined };
 
@@ -283,7 +283,8 @@ function messageOf<L>(state: State<L>): string | undefined {
     case "leaving":
       return "the peer is leaving";
     case "orphaned":
-      return `the link to ${state.peer.address} is lost; ` +
+      return `the link to ${state.peer.address} is lost` +
+        `${state.reason === undefined ? "" : ` (${state.reason})`}; ` +
         `its port is kept until ${state.until.toISOString()}`;
     case "withdrawn":
       return undefined;
@@ -574,11 +575,12 @@ function moveTo(
 /** A peer's: its link takes no more streams. Visitors wait, if the peer may be back. */
 function leave(
   exposure: Any,
-  { over, returns }: ExposureEvent<ExposureLink> & { kind: "linkDown" },
+  { over, reason, returns }: ExposureEvent<ExposureLink> & { kind: "linkDown" },
   context: ExposureContext,
 ): AnyStep {
   if (over === undefined || over !== linkOf(exposure.state)) return stayed(exposure);
-  const { next } = enter(exposure, { kind: "leaving", over }, context);
+  const text = reason.slice(0, MAX_TEXT_LENGTH);
+  const { next } = enter(exposure, { kind: "leaving", over, reason: text }, context);
   return returns
     ? { next, effects: [{ kind: "detach", graceMs: DRAIN_PATIENCE_MS, reason: NO_LINK }] }
     : { next: { ...next, listening: false }, effects: [{ kind: "stopListening" }] };
@@ -598,7 +600,8 @@ function lose(
     );
   }
   const until = new Date(context.now.getTime() + context.graceMs);
-  const { next } = enter(exposure, { kind: "orphaned", peer: over.peer, until }, context);
+  const reason = exposure.state.kind === "leaving" ? exposure.state.reason : undefined;
+  const { next } = enter(exposure, { kind: "orphaned", peer: over.peer, reason, until }, context);
   return { next, effects: [{ kind: "detach", graceMs: context.graceMs, reason: NO_LINK }] };
 }
 

@@ -4,6 +4,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import type { ErrorCode } from "../../src/model/errors.ts";
 import {
+  detailsOf,
   dueOf,
   type Effect,
   type Exposure,
@@ -594,6 +595,16 @@ Deno.test("a peer that is to listen on our address is asked once it is known whe
   Object.assign(greets, { dialect: "native" });
   const spoke = reduce(before, { kind: "spoke", over: greets, dialect: "native" }, CONTEXT);
   deepStrictEqual(spoke.effects.map(({ kind }) => kind), ["ask"]);
+});
+
+Deno.test("a service whose port is kept says why the link is lost", () => {
+  const message = (...events: ExposureEvent<TestLink>[]) =>
+    detailsOf(after(PEERS, OPENED, up(A), ...events)).message;
+  const ended: ExposureEvent<TestLink> = { kind: "linkEnded", over: A, returns: true };
+  const kept = "its port is kept until 1970-01-01T00:00:01.500Z";
+  strictEqual(message(down(A), ended), `the link to a is lost (r); ${kept}`);
+  strictEqual(message(suspended(A), down(A), ended), `the link to a is lost (r); ${kept}`);
+  strictEqual(message(ended), `the link to a is lost; ${kept}`);
 });
 
 Deno.test("whatever happens, visitors go where the state says, and an end is for ever", () => {
