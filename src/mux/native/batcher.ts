@@ -213,7 +213,7 @@ export class Batcher implements DataSource {
 
   /** Another link carries what was under way, and what follows: nothing is known of its path. */
   resume(): void {
-    this.#window.restart(performance.now());
+    this.#window.restart();
     if (this.#data.length > 0) this.#schedule();
   }
 

@@ -52,6 +52,8 @@ interface Mark {
   underWay: number;
   /** No data was among them: it tells the round trip without a queue. */
   idle: boolean;
+  /** It was sent over a path that is lost: the answer may have been given there, and tells nothing of this one. */
+  lost: boolean;
 }
 
 /** What was seen since its first mark was sent, until that is answered: about one round trip. */
@@ -165,7 +167,14 @@ export class LinkWindow {
     if (idle) this.#pausing = false;
     const nonce = now >>> 0;
     this.#marked = this.#sent;
-    this.#marks.push({ nonce, at: now, sent: this.#sent, underWay: this.underWay, idle });
+    this.#marks.push({
+      nonce,
+      at: now,
+      sent: this.#sent,
+      underWay: this.underWay,
+      idle,
+      lost: false,
+    });
     return nonce;
   }
 
@@ -187,6 +196,7 @@ export class LinkWindow {
     }
     this.#marks.shift();
     this.#arrived = mark.sent;
+    if (mark.lost) return;
     const incoming = this.#incoming.length(now);
     // Two moments that the clock cannot tell apart are still apart.
     const whole = Math.max(now - mark.at, MIN_ROUND_TRIP_MS);
@@ -214,13 +224,10 @@ export class LinkWindow {
   }
 
   /** What is under way is sent again over another path, of which nothing is known. */
-  restart(now: number): void {
+  restart(): void {
     this.#size = INITIAL_BYTES;
     this.#incoming = new IncomingQueue();
-    for (const mark of this.#marks) {
-      mark.at = now;
-      mark.idle = false;
-    }
+    for (const mark of this.#marks) mark.lost = true;
     this.#samples = [];
     this.#sampledAt = -Infinity;
     this.#tooLong = undefined;
