@@ -23,7 +23,7 @@ export interface Dialect {
   readonly roundTripMs: number | undefined;
   /** Bytes that wait for slow readers, with what each chunk costs. */
   readonly heldBytes: number;
-  /** How many streams of each service are open, by its id. */
+  /** How many streams of each service are open, by its id; not those that were reset, and that the peer has not answered. */
   readonly streamCounts: Map<string, number>;
   /** Begins to speak: sends what the dialect sends unasked. Called once, before anything else. */
   start(): void;

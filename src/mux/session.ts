@@ -114,7 +114,7 @@ export class Session {
     return this.#leaving;
   }
 
-  /** How many streams of each service are open. */
+  /** How many streams of each service are open; not those that were reset, and that the peer has not answered. */
   get streamCounts(): Map<string, number> {
     return this.#dialect?.streamCounts ?? new Map();
   }

@@ -312,6 +312,24 @@ Deno.test("another replica with the same certificate does not go on with a sessi
   strictEqual(reportOf(acceptor, id)?.connections.resuming, 1);
 });
 
+Deno.test("what was removed while its link was lost has not gone on over the next one", async () => {
+  await using world = await startBroken(PLAIN);
+  const { relay, port, dialler, acceptor, id } = world;
+  using visitor = await Visitor.at(port);
+  await visitor.exchange();
+  relay.refuse();
+  relay.cut();
+  await until(() => reportOf(dialler, id)?.connections.resuming === 1, "the loss is noticed");
+  await dialler.connector.destroy(id);
+  const waiting = dialler.connector.peers().map((peer) => peer.resumingConnections);
+  deepStrictEqual(waiting, [0]);
+  relay.admit();
+  await until(() => acceptor.connector.list().length === 0, "the peer knows");
+  await until(() => dialler.connector.peers().length === 0, "the link is closed");
+  const { resumed, notResumed, failed } = dialler.connector.counters.egress;
+  deepStrictEqual({ resumed, notResumed, failed }, { resumed: 0, notResumed: 0, failed: 1 });
+});
+
 Deno.test("a peer that goes on with another key is held to what the policy says of that", async () => {
   const root = await makeCertificate({ ca: true });
   const known = await leafPem(root, { name: "known" });

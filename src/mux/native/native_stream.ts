@@ -71,6 +71,11 @@ export class NativeStream implements SwapSetMember, Stream {
     return this.#sent === "finish";
   }
 
+  /** Whether it was reset, by either side. */
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   read(): Promise<Uint8Array | null> {
     this.#consumed();
     return this.#inbox.next();

@@ -92,11 +92,12 @@ export class NativeStreams implements NativeCarrier<NativeStream> {
     return this.#waitingBytes;
   }
 
-  /** How many streams of each service are open. */
+  /** How many streams of each service are open, without those that were reset and wait for the peer's word. */
   get counts(): Map<string, number> {
-    const { ours, theirs } = this.#places;
-    const counts = new Map(ours.counts);
-    for (const [id, count] of theirs.counts) counts.set(id, count + (counts.get(id) ?? 0));
+    const counts = new Map<string, number>();
+    for (const { serviceId, failed } of [...this.#streams.all(), ...this.#waiting.all()]) {
+      if (!failed) counts.set(serviceId, (counts.get(serviceId) ?? 0) + 1);
+    }
     return counts;
   }
 
