@@ -361,6 +361,8 @@ export class ExposedService {
         });
       case "tellStatus":
         return effect.over.send({ kind: "status", serviceId: this.service.id, ...this.answer });
+      case "giveUp":
+        return this.#giveUp(effect.over);
       case "open":
         return this.tryToOpen();
       case "attach":
@@ -395,6 +397,15 @@ export class ExposedService {
       kind: "expose",
       serviceId: id,
       service: serviceToMessage(this.service, "pending"),
+    });
+  }
+
+  /** Ends a session that waits for another link, unless it has one now: a claim may be about to be granted. */
+  #giveUp(over: Session): void {
+    queueMicrotask(() => {
+      if (over.suspended === undefined) return;
+      const reason = "the link was lost, and the peer has gone to another replica";
+      over.abort(new ConnectorError("unavailable", reason), { returns: true });
     });
   }
 

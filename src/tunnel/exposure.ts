@@ -91,6 +91,8 @@ export type Effect<L> =
   | { kind: "tellMoved"; over: L; to: L }
   /** Tell the peer, whose service it is, where it stands. */
   | { kind: "tellStatus"; over: L }
+  /** Wait no more for another link in place of this one: its peer has gone elsewhere. */
+  | { kind: "giveUp"; over: L }
   /** Listen, if that is its part; then `opened` or `obstructed` happens. */
   | { kind: "open" }
   /** Carry visitors over a link. */
@@ -134,6 +136,8 @@ export interface Exposure<L> {
   readonly takenUpAt: Date | undefined;
   /** Where it stands with the scheduler that services are registered with. */
   readonly registration: Registration | undefined;
+  /** A peer's: the link that it went over when the scheduler said that another replica has it since. */
+  readonly movedFrom: L | undefined;
   /** How often it was refused in a row. */
   readonly failures: number;
   readonly asking: Readonly<Asking<L>>;
@@ -190,6 +194,7 @@ export function newExposure<L extends ExposureLink>(
     stopped: false,
     takenUpAt: undefined,
     registration: undefined,
+    movedFrom: undefined,
     failures: 0,
     asking: {
       link: undefined,
@@ -352,6 +357,7 @@ const COMMON: Row = {
     const next = {
       ...exposure,
       registration,
+      movedFrom: registration.state === "moved" ? linkOf(state) : undefined,
       since: changed ? now : exposure.since,
       lastError: registration.message === undefined || registration.state === "moved"
         ? exposure.lastError
@@ -411,11 +417,14 @@ const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
     suspended: (exposure, { over, reason }, context) => {
       if (over !== linkOf(exposure.state)) return stayed(exposure);
       const text = reason.slice(0, MAX_TEXT_LENGTH);
-      return enter(exposure, { kind: "resuming", over, reason: text, from: context.now }, context);
+      const state = { kind: "resuming", over, reason: text, from: context.now } as const;
+      return unlessMoved(enter(exposure, state, context), over);
     },
   },
   resuming: {
     ...LINKED,
+    registered: (exposure, event, context) =>
+      unlessMoved(COMMON.registered(exposure, event, context), linkOf(exposure.state)),
     // An answer from before the loss: nobody is carried for it now.
     answered: (exposure, event, context) =>
       event.over === linkOf(exposure.state) && event.status === "complete"
@@ -603,6 +612,13 @@ function lose(
   const reason = exposure.state.kind === "leaving" ? exposure.state.reason : undefined;
   const { next } = enter(exposure, { kind: "orphaned", peer: over.peer, reason, until }, context);
   return { next, effects: [{ kind: "detach", graceMs: context.graceMs, reason: NO_LINK }] };
+}
+
+/** A link is lost. A peer that has exposed its service to another replica since does not come back for it here. */
+function unlessMoved(step: AnyStep, over: ExposureLink | undefined): AnyStep {
+  const { origin, movedFrom } = step.next;
+  if (origin !== "peer" || over === undefined || movedFrom !== over) return step;
+  return { ...step, effects: [...step.effects, { kind: "giveUp", over }] };
 }
 
 function gone(exposure: Any, { now }: ExposureContext): AnyStep {

@@ -312,6 +312,31 @@ Deno.test("another replica with the same certificate does not go on with a sessi
   strictEqual(reportOf(acceptor, id)?.connections.resuming, 1);
 });
 
+Deno.test("connections of a peer that has gone to another replica end once the scheduler says so", async () => {
+  await using world = await startBroken(PLAIN);
+  const { relay, port, dialler, acceptor, id } = world;
+  using visitor = await Visitor.at(port);
+  await visitor.exchange();
+  relay.refuse();
+  relay.cut();
+  await until(() => reportOf(acceptor, id)?.status === "pending", "the loss is noticed");
+  const ended = visitor.exchange().then(() => "carried", () => "ended");
+  acceptor.connector.register(id, {
+    scheduler: "kubernetes",
+    name: "echo",
+    state: "moved",
+    message: "another replica has it since",
+  });
+  strictEqual(await soon(ended, "it does not wait"), "ended");
+  const report = reportOf(acceptor, id);
+  match(report?.connections.lastClose ?? "", /the peer has gone to another replica/);
+  match(report?.message ?? "", /its port is kept until/);
+  deepStrictEqual([report?.connections.resuming, report?.connections.notResumed], [0, 1]);
+  relay.admit();
+  await until(() => reportOf(dialler, id)?.status === "complete", "it may come back");
+  await roundTrip(port);
+});
+
 Deno.test("what was removed while its link was lost has not gone on over the next one", async () => {
   await using world = await startBroken(PLAIN);
   const { relay, port, dialler, acceptor, id } = world;

@@ -504,6 +504,24 @@ Deno.test("every event in every state has its answer", () => {
   deepStrictEqual(lines, TABLE.trim().split("\n"));
 });
 
+Deno.test("a peer that has gone to another replica is not waited for, whichever shows first", () => {
+  const moved = {
+    kind: "registered",
+    registration: { ...REGISTERED, state: "moved" },
+  } as const;
+  const effectsOf = (exposure: Exposure<TestLink>, event: ExposureEvent<TestLink>) =>
+    reduce(exposure, event, CONTEXT).effects.map(showEffect);
+  const ready = after(PEERS, OPENED, up(A));
+  deepStrictEqual(effectsOf(after(ready, suspended(A)), moved), ["giveUp a"]);
+  deepStrictEqual(effectsOf(after(ready, moved), suspended(A)), ["detach 500", "giveUp a"]);
+  // It has come back, or has it here after all.
+  deepStrictEqual(effectsOf(after(ready, moved, up(B)), suspended(B)), ["detach 500"]);
+  const registered = { kind: "registered", registration: REGISTERED } as const;
+  deepStrictEqual(effectsOf(after(ready, moved, registered), suspended(A)), ["detach 500"]);
+  const own = after(OWN, OPENED, up(A), answer(A, "complete"), moved);
+  deepStrictEqual(effectsOf(own, suspended(A)), ["detach 500"]);
+});
+
 Deno.test("with an acceptor of the reference dialect, a later link gets another id, and never a second listener", () => {
   const [first, second] = [link("a", "reference"), link("b", "reference")];
   const local = newExposure<TestLink>({ origin: "own", type: "local", now: new Date(0) });
