@@ -39,8 +39,9 @@ const MAX_LINKS = 8;
 /** The most services that are remembered as removed while there was no link. */
 const MAX_REMOVED = 1000;
 /**
- * How long a peer to which nothing is exposed any more is dialled to be told so, in milliseconds: by then it has noticed
- * by itself that the link is lost, and kept ports for no longer than it does by default.
+ * How long a peer to which nothing is exposed any more is dialled to be told so, in milliseconds, after the time that sessions
+ * wait for another link: by then it has noticed by itself that the link is lost, and kept ports for no longer than it does by
+ * default.
  */
 const FAREWELL_MS = 30_000;
 
@@ -197,7 +198,8 @@ export class Outbound {
     // A peer that has never answered has nothing to remove.
     if (told || !this.#answered || this.#removed.size >= MAX_REMOVED) return true;
     this.#removed.add(serviceId);
-    this.#farewell ??= setTimeout(() => this.#forgetRemoved(), FAREWELL_MS);
+    const farewellMs = FAREWELL_MS + this.#options.resumeMs;
+    this.#farewell ??= setTimeout(() => this.#forgetRemoved(), farewellMs);
     return true;
   }
 
