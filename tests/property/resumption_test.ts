@@ -4,11 +4,17 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { DEFAULT_LIMITS } from "../../src/model/limits.ts";
+import type { SessionOptions } from "../../src/mux/session_options.ts";
+import { Session } from "../../src/mux/session.ts";
 import type { Stream } from "../../src/mux/stream.ts";
+import type { ControlFrame } from "../../src/wire/frame.ts";
+import { memoryLinks, turn } from "../support/memory_link.ts";
 import { type Fault, type ResumablePair, resumablePair } from "../support/resumable_pair.ts";
 import { TINY_LIMITS, untilTurn } from "../support/session_pair.ts";
 import { soon, whileTimeLasts } from "../support/soon.ts";
 import { type Scenario, scenario, startVisits } from "../support/visits.ts";
+
+type Role = SessionOptions["role"];
 
 const fault: fc.Arbitrary<Fault> = fc.oneof(
   {
@@ -74,59 +80,103 @@ Deno.test("bytes out are bytes in, whatever happens to the links", async () => {
   ok(resumed > 0);
 });
 
-/** A transfer of two streams with all that streams do: bytes both ways, grants, ends, and a reset. */
-async function transfer(nextFault: () => Fault): Promise<{ links: number; bytes: number }> {
-  const content = new Uint8Array(3000).map((_, index) => index * 31 + (index >> 8));
-  const received: Uint8Array[] = [];
-  let resets = 0;
-  const readAll = async (stream: Stream) => {
+const CONTENT = new Uint8Array(3000).map((_, index) => index * 31 + (index >> 8));
+/** Control of each side. */
+const CONTROLS = 12;
+
+/**
+ * A transfer with all that travels: streams that either side opens, bytes both ways, grants, pings, ends, resets of either end,
+ * and control. Fails unless all of it arrives once and in order.
+ */
+async function transfer(nextFault: () => Fault): Promise<{ links: number }> {
+  const received: Record<string, Uint8Array> = {};
+  const outcomes: string[] = [];
+  const controls: Record<Role, string[]> = { dialler: [], acceptor: [] };
+  const readAll = async (stream: Stream, name: string) => {
     const chunks: number[] = [];
     for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
       chunks.push(...bytes);
+      received[name] = new Uint8Array(chunks);
     }
-    received.push(new Uint8Array(chunks));
+  };
+  const onStream = (opener: Role) => async (stream: Stream) => {
+    const name = `${stream.serviceId} of the ${opener}`;
+    if (stream.serviceId === "refused") return stream.reset("refused", "not here");
+    stream.accept();
+    const read = readAll(stream, `${name}, up`);
+    if (stream.serviceId === "left") {
+      await read.catch((error) => outcomes.push(`${name}: ${error.message}`));
+      return stream.close();
+    }
+    await read;
+    await stream.write(CONTENT);
+    await stream.finish();
+  };
+  const onControl = (role: Role) => (frame: ControlFrame) => {
+    if (frame.kind === "status") controls[role].push(frame.message);
   };
   const pair = resumablePair({
     bound: 3,
     limits: TINY_LIMITS,
     nextFault,
-    onStream: {
-      dialler: async (stream) => {
-        if (stream.serviceId === "refused") return stream.reset("refused", "not here");
-        stream.accept();
-        await readAll(stream);
-        await stream.write(content);
-        await stream.finish();
-      },
-      acceptor: () => {},
-    },
+    onStream: { dialler: onStream("acceptor"), acceptor: onStream("dialler") },
+    onControl: { dialler: onControl("dialler"), acceptor: onControl("acceptor") },
   });
-  const visit = async () => {
-    await untilTurn(() => pair.acceptor.dialect !== undefined, "the dialler has spoken");
-    const refused = pair.acceptor.open("refused", "127.0.0.1:1");
-    const echoed = pair.acceptor.open("echoed", "127.0.0.1:2");
+  const visit = async (opener: Role) => {
+    const session = pair[opener];
+    await untilTurn(() => session.dialect !== undefined, "the peer has spoken");
+    const open = (service: string) => session.open(service, "127.0.0.1:1");
+    const refused = open("refused");
+    const left = open("left");
+    const echoed = open("echoed");
+    const tell = async () => {
+      for (let count = 0; count < CONTROLS; count += 1) {
+        session.send({ kind: "status", serviceId: "any", status: "complete", message: `${count}` });
+        await turn();
+      }
+    };
     await Promise.all([
-      refused.read().catch(() => resets += 1).finally(() => refused.close()),
-      echoed.write(content).then(() => echoed.finish()),
-      readAll(echoed),
+      refused.read().catch((error) => outcomes.push(`refused of the ${opener}: ${error.message}`))
+        .finally(() => refused.close()),
+      left.write(CONTENT.subarray(0, 100)).then(() => left.reset("connection_reset", "gone")),
+      echoed.write(CONTENT).then(() => echoed.finish()),
+      readAll(echoed, `echoed of the ${opener}, down`),
+      tell(),
     ]);
   };
-  await runToTheEnd(pair, visit());
-  deepStrictEqual(received, [content, content]);
-  strictEqual(resets, 1);
-  return { links: pair.links, bytes: content.length };
+  await runToTheEnd(pair, Promise.all([visit("dialler"), visit("acceptor")]).then(() => {}));
+  const counted = Array.from({ length: CONTROLS }, (_, count) => `${count}`);
+  deepStrictEqual(controls, { dialler: counted, acceptor: counted });
+  for (const opener of ["dialler", "acceptor"]) {
+    for (const way of ["up", "down"]) {
+      deepStrictEqual(received[`echoed of the ${opener}, ${way}`], CONTENT);
+    }
+  }
+  deepStrictEqual(outcomes.sort(), [
+    "left of the acceptor: gone",
+    "left of the dialler: gone",
+    "refused of the acceptor: not here",
+    "refused of the dialler: not here",
+  ]);
+  return { links: pair.links };
 }
 
-Deno.test("a link that is cut at any byte, in either direction, costs a transfer nothing", async () => {
+Deno.test("a link that is cut at any message or byte, in either direction, costs a transfer nothing", async () => {
   const untroubled = await soon(transfer(() => undefined), "the transfer is over");
   strictEqual(untroubled.links, 1);
   let cut = 0;
-  for (const direction of ["up", "down"] as const) {
-    // Every message is far larger than this step, and has its ends and those of its frames hit in turn.
-    for (let after = 0; after < 3500; after += 7) {
-      const faults: Fault[] = [{ direction, after }];
-      const { links } = await soon(transfer(() => faults.shift()), `it ends, cut after ${after}`);
-      cut += links - 1;
+  const cutAt = async (...faults: Fault[]) => {
+    const what = `it ends, with ${JSON.stringify(faults)}`;
+    const { links } = await soon(transfer(() => faults.shift()), what);
+    cut += links - 1;
+    return links;
+  };
+  for (const [direction, other] of [["up", "down"], ["down", "up"]] as const) {
+    for (let after = 0; after < 7000; after += 31) await cutAt({ direction, after });
+    // Every message in turn, until there are no more; and the next link soon after.
+    for (let after = 0;; after += 1) {
+      const next = { direction: other, after: after % 5, of: "messages" } as const;
+      if (await cutAt({ direction, after, of: "messages" }, next) === 1) break;
     }
   }
   ok(cut > 500, `${cut} cuts`);

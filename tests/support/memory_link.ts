@@ -20,8 +20,8 @@ export interface MemoryLinkOptions {
   answer?: Hello | ((link: Link) => Hello) | undefined;
   /** The answer is lost, and the link with it. */
   answerLost?: boolean;
-  /** So many bytes travel in one direction: the link breaks within the message that has the next one. */
-  breaks?: { direction: "up" | "down"; after: number } | undefined;
+  /** So many bytes or messages travel in one direction: the link breaks within the message that has the next one. */
+  breaks?: { direction: "up" | "down"; after: number; of?: "bytes" | "messages" } | undefined;
 }
 
 /** Both ends of one link. */
@@ -35,7 +35,7 @@ export function memoryLinks(options: MemoryLinkOptions = {}): LinkPair {
   const { bound = 8, turns = () => 0, lingering = false, offer, breaks } = options;
   const { answer, answerLost = false } = options;
   const pipe = (direction: "up" | "down") =>
-    new Pipe(bound, turns, breaks?.direction === direction ? breaks.after : Infinity);
+    new Pipe(bound, turns, breaks?.direction === direction ? breaks : undefined);
   const up = pipe("up");
   const down = pipe("down");
   for (const each of [up, down]) {
@@ -85,8 +85,9 @@ class Pipe {
   readonly #bound: number;
   readonly #turns: () => number;
   readonly #travelling: (Uint8Array | null | "break")[] = [];
-  /** Bytes that still get through. */
+  /** What still gets through, and what is counted of it. */
   #left: number;
+  readonly #counted: "bytes" | "messages";
   readonly #arrived: Uint8Array[] = [];
   #moving = false;
   #closed = false;
@@ -102,8 +103,9 @@ class Pipe {
   /** Called when it breaks. */
   onBreak: () => void = () => {};
 
-  constructor(bound: number, turns: () => number, breaksAfter: number) {
-    this.#left = breaksAfter;
+  constructor(bound: number, turns: () => number, breaks: MemoryLinkOptions["breaks"]) {
+    this.#left = breaks?.after ?? Infinity;
+    this.#counted = breaks?.of ?? "bytes";
     this.#bound = bound;
     this.#turns = turns;
   }
@@ -115,7 +117,7 @@ class Pipe {
   /** Null is the end. After it nothing is taken. */
   push(message: Uint8Array | null): void {
     if (this.#closed) return;
-    this.#left -= message?.length ?? 0;
+    if (message !== null) this.#left -= this.#counted === "bytes" ? message.length : 1;
     this.#closed = message === null || this.#left < 0;
     // A link takes over the message: what its sender does with the buffer later must not show.
     this.#travelling.push(this.#left < 0 ? "break" : message?.slice() ?? null);

@@ -24,6 +24,8 @@ export interface ResumablePairOptions extends SessionPairOptions {
   nextFault?: () => Fault;
   /** How long each side waits, in milliseconds. */
   resumeMs?: number;
+  /** What each side does with control of the other. Default: nothing. */
+  onControl?: Record<SessionOptions["role"], SessionOptions["onControl"]>;
 }
 
 /** Both sessions, and the links under them. */
@@ -39,7 +41,7 @@ export interface ResumablePair extends SessionPair {
 
 /** Joins two sessions that outlive their links. */
 export function resumablePair(
-  { limits, onStream, nextFault = () => undefined, resumeMs = 10_000, ...options }:
+  { limits, onStream, onControl, nextFault = () => undefined, resumeMs = 10_000, ...options }:
     ResumablePairOptions,
 ): ResumablePair {
   const all = { ...DEFAULT_LIMITS, ...limits };
@@ -77,7 +79,7 @@ export function resumablePair(
     Session.start(first[role], {
       role,
       limits: all,
-      onControl: () => {},
+      onControl: (frame) => onControl?.[role](frame),
       onStream: onStream[role],
       connects: () => false,
       resumeMs,
