@@ -9,6 +9,8 @@ import { freePort } from "../support/world.ts";
 
 /** How often a connector is killed. */
 const KILLS = 100;
+/** Services beyond which the oldest is removed: fewer than there are lives that get so far as to expose one. */
+const MOST = 20;
 
 Deno.test(`an acknowledged exposure survives ${KILLS} kills at random moments, and so does a removal`, async () => {
   await using folder = await tempFolder();
@@ -29,33 +31,41 @@ Deno.test(`an acknowledged exposure survives ${KILLS} kills at random moments, a
     );
     deepStrictEqual([...exposed].filter((id) => !listed.has(id)), [], "nothing is lost");
     deepStrictEqual([...removed].filter((id) => listed.has(id)), [], "nothing comes back");
-    await changeUntilKilled(connector, { url, peer, exposed, removed });
+    // Every second one gets so far as to answer at least once, however busy the machine is.
+    const once = kill % 2 === 0;
+    await changeUntilKilled(connector, { url, peer, exposed, removed, once });
   }
-  ok(exposed.size > KILLS / 2, `${exposed.size} services`);
+  ok(exposed.size >= MOST / 2, `${exposed.size} services`);
   ok(removed.size > 0, `${removed.size} removed`);
 });
 
-/** Exposes and removes services, two at a time, until a kill at a random moment; notes what was acknowledged. */
+/**
+ * Exposes and removes services, two at a time, until a kill at a random moment; notes what was acknowledged. `once`: not before
+ * something was.
+ */
 async function changeUntilKilled(
   connector: Child,
-  { url, peer, exposed, removed }: {
+  { url, peer, exposed, removed, once }: {
     url: string;
     peer: string;
     exposed: Set<string>;
     removed: Set<string>;
+    once: boolean;
   },
 ): Promise<void> {
   let killed = false;
+  const answered = Promise.withResolvers<void>();
   const change = async () => {
     while (!killed) {
       const [oldest] = exposed;
-      if (oldest !== undefined && exposed.size > 60) {
+      if (oldest !== undefined && exposed.size > MOST) {
         // Neither here nor there until it is answered.
         exposed.delete(oldest);
         const response = await fetch(`${url}/expose/${oldest}`, { method: "DELETE" });
         await response.body?.cancel();
         strictEqual(response.status, 200);
         removed.add(oldest);
+        answered.resolve();
       }
       const response = await fetch(`${url}/expose`, {
         method: "POST",
@@ -71,9 +81,11 @@ async function changeUntilKilled(
       // Two may choose one port.
       if (response.status === 200) exposed.add(body);
       else strictEqual(response.status, 409, body);
+      answered.resolve();
     }
   };
   const changes = [change(), change()];
+  if (once) await Promise.race([answered.promise, Promise.allSettled(changes)]);
   const timer = setTimeout(() => {
     killed = true;
     connector.kill("SIGKILL");
