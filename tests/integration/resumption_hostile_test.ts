@@ -13,6 +13,7 @@ import { formatClaim, readClaimAnswer } from "../../src/mux/resumption.ts";
 import { Session } from "../../src/mux/session.ts";
 import type { Stream } from "../../src/mux/stream.ts";
 import { encodeFrame } from "../../src/wire/open_data_codec.ts";
+import { FakeTime } from "../support/fake_time.ts";
 import { data, HostilePeer, open, pong } from "../support/hostile_peer.ts";
 import { memoryLinks, turn } from "../support/memory_link.ts";
 import { encodeMessages } from "../support/native_frames.ts";
@@ -459,6 +460,43 @@ Deno.test("a peer that answers a ping that was not sent again yet ends its sessi
   const end = await soon(session.closed, "it has ended");
   match(end?.message ?? "", /answered a ping that was not sent again/);
   again.link.abort(LOST);
+  await acceptor.end();
+});
+
+Deno.test("visitors whose turn has not come wait ten seconds of those in which there is a link", async () => {
+  using time = new FakeTime();
+  const { acceptor, first } = await attacked();
+  const { session } = acceptor;
+  const crowd = Array.from(
+    { length: 1000 },
+    (_, index) => session.open("dead", `192.0.2.9:${index}`),
+  );
+  let reason = "";
+  crowd.at(-1)?.onLost((why) => reason = why);
+  await time.advance(9000);
+  first.link.abort(LOST);
+  await untilTurn(() => session.suspended !== undefined, "the loss is noticed");
+  await time.advance(30_000);
+  goOn(acceptor.call({ claim: { token: first.token, attempt: 1, received: 0 } }).link);
+  await time.advance(9000);
+  strictEqual(reason, "");
+  await time.advance(2000);
+  strictEqual(reason, "too many visitors wait for the destination of this service");
+  await acceptor.end();
+});
+
+Deno.test("a session that goes on measures its path anew", async () => {
+  const acceptor = new Acceptor();
+  const first = acceptor.call();
+  const peer = new HostilePeer(first.link);
+  const { session } = acceptor;
+  await untilTurn(() => session.roundTripMs !== undefined, "it is measured");
+  first.link.abort(LOST);
+  await untilTurn(() => session.suspended !== undefined, "the loss is noticed");
+  const received = peer.received("ping").length;
+  goOn(acceptor.call({ claim: { token: first.token, attempt: 1, received } }).link);
+  strictEqual(session.suspended, undefined);
+  strictEqual(session.roundTripMs, undefined);
   await acceptor.end();
 });
 
