@@ -751,6 +751,27 @@ async function dial(): Promise<{
   };
 }
 
+Deno.test("a session that waits for a link ends at once when its side shuts down or closes it", async () => {
+  for (
+    const end of [
+      (session: Session) => session.drain({ returns: true }),
+      (session: Session) => session.close(),
+    ]
+  ) {
+    const { acceptor, first } = await attacked();
+    first.link.abort(LOST);
+    await untilTurn(() => acceptor.session.suspended !== undefined, "the loss is noticed");
+    const { session: dialling } = await dial();
+    for (const session of [acceptor.session, dialling]) {
+      end(session);
+      match((await soon(session.closed, "it has ended"))?.message ?? "", /the path has broken/);
+    }
+    const claim = { token: first.token, attempt: 1, received: 0 };
+    strictEqual(acceptor.call({ claim }).received, undefined, "it is a new session");
+    await acceptor.end();
+  }
+});
+
 const NEXT = "B".repeat(43);
 const TOKEN = "C".repeat(43);
 

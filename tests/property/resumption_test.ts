@@ -213,6 +213,18 @@ Deno.test("what the peer has received is not kept", async () => {
   await Promise.all([pair.dialler.closed, pair.acceptor.closed]);
 });
 
+for (const [leaving, other] of [["dialler", "acceptor"], ["acceptor", "dialler"]] as const) {
+  Deno.test(`once the ${leaving} has said that it goes, the end of the link is that of the session`, async () => {
+    const pair = resumablePair({ onStream: { dialler: () => {}, acceptor: () => {} } });
+    await untilTurn(() => pair.dialler.resumable && pair.acceptor.resumable, "both have begun");
+    pair[leaving].drain({ returns: true });
+    await untilTurn(() => pair[other].leaving, "the other has heard so");
+    pair.cut();
+    await soon(Promise.all([pair.dialler.closed, pair.acceptor.closed]), "both have ended");
+    strictEqual(pair.links, 1);
+  });
+}
+
 Deno.test("a link that is cut again and again after so many bytes brings all through", async () => {
   for (const after of [1100, 1500, 2000]) {
     const fault = { direction: "down", after } as const;
