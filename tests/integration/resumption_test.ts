@@ -355,6 +355,45 @@ Deno.test("what was removed while its link was lost has not gone on over the nex
   deepStrictEqual({ resumed, notResumed, failed }, { resumed: 0, notResumed: 0, failed: 1 });
 });
 
+Deno.test("what either side adds and removes while the link is lost is so at both ends once it is back", async () => {
+  await using world = await startBroken(PLAIN);
+  const { relay, port, dialler, acceptor, id } = world;
+  await using server = serveTcp(echo);
+  const expose = (sourcePort = freePort()) =>
+    dialler.connector.expose({
+      name: "another",
+      sourcePort,
+      remoteConnectorAddr: relay.address,
+      destinationAddr: `127.0.0.1:${server.port}`,
+      type: "local",
+    });
+  const [theirs, ours] = [await expose(), await expose()];
+  const complete = (...ids: string[]) =>
+    [dialler, acceptor].every(({ connector }) => {
+      const list = connector.list();
+      return list.length === ids.length &&
+        list.every((each) => ids.includes(each.id) && each.status === "complete");
+    });
+  await until(() => complete(id, theirs, ours), "all are complete");
+  using visitor = await Visitor.at(port);
+  await visitor.exchange();
+  relay.refuse();
+  relay.cut();
+  for (const side of [dialler, acceptor]) {
+    await until(() => reportOf(side, id)?.status === "pending", "the loss is noticed");
+  }
+  await dialler.connector.destroy(ours);
+  await acceptor.connector.destroy(theirs);
+  const addedPort = freePort();
+  const added = await expose(addedPort);
+  strictEqual(reportOf(dialler, added)?.status, "pending");
+  relay.admit();
+  await until(() => complete(id, added), "both ends have the same");
+  await visitor.exchange();
+  await roundTrip(addedPort);
+  strictEqual(reportOf(dialler, id)?.connections.resumed, 1);
+});
+
 Deno.test("a peer that goes on with another key is held to what the policy says of that", async () => {
   const root = await makeCertificate({ ca: true });
   const known = await leafPem(root, { name: "known" });
