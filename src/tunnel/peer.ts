@@ -135,7 +135,7 @@ export class Peer implements ServicePeer {
       leaving: sessions.filter(({ leaving }) => leaving).length,
       resuming: this.#suspended.size,
       resumingConnections: [...this.#suspended.keys()]
-        .reduce((sum, { streamCount }) => sum + streamCount, 0),
+        .reduce((sum, { streamCounts }) => sum + sumOf(streamCounts), 0),
       dialect: up.at(-1)?.dialect,
       since: this.#since,
       reconnects: Math.max(0, this.#opened - 1),
@@ -250,7 +250,8 @@ export class Peer implements ServicePeer {
   }
 
   #onSuspended(session: Session, reason: string): void {
-    const waiting = [...session.streamCounts].flatMap(([id, count]) => {
+    const { streamCounts } = session;
+    const waiting = [...streamCounts].flatMap(([id, count]) => {
       const found = this.#find(id, session);
       return found ? [{ id, count, connections: found.connections }] : [];
     });
@@ -259,18 +260,18 @@ export class Peer implements ServicePeer {
     const key = keyOf(session);
     this.#suspended.set(session, { since: performance.now(), waiting, wasUp, key });
     this.tellServices({ kind: "suspended", over: session, reason });
-    this.#publish(session, { change: "suspended", reason, connections: session.streamCount });
+    this.#publish(session, { change: "suspended", reason, connections: sumOf(streamCounts) });
   }
 
   #onResumed(session: Session): void {
-    const { streamCounts, streamCount } = session;
+    const { streamCounts } = session;
     const { since, wasUp, key } = this.#settle(
       session,
       (id) => ({ resumed: streamCounts.get(id) ?? 0 }),
     );
     if (wasUp) this.#noteUp(session);
     const afterMs = Math.round(performance.now() - since);
-    this.#publish(session, { change: "resumed", afterMs, connections: streamCount });
+    this.#publish(session, { change: "resumed", afterMs, connections: sumOf(streamCounts) });
     this.tellServices({ kind: "resumed", over: session });
     if (keyOf(session) !== key) this.#options.onNewKey();
   }
@@ -393,6 +394,10 @@ export class Peer implements ServicePeer {
     const service = this.#options.exposures.getOwn(serviceId);
     return service && this.services.has(service) ? service : undefined;
   }
+}
+
+function sumOf(counts: ReadonlyMap<string, number>): number {
+  return counts.values().reduce((sum, count) => sum + count, 0);
 }
 
 /** By which a policy may tell a peer from others of its names. */
