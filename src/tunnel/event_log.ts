@@ -142,30 +142,31 @@ export class EventLog implements Disposable {
 
   #logLink(event: LinkEvent): void {
     const { direction, peer } = event;
-    const who = { peer: peer.address };
-    if (event.change === "suspended" || event.change === "resumed") {
-      const log = direction === "outbound" ? this.#ours : this.#theirs;
-      const { connections } = event;
-      if (event.change === "resumed") {
-        return log.info("link resumed", { ...who, afterMs: event.afterMs, connections });
+    const isOurs = direction === "outbound";
+    const log = isOurs ? this.#ours : this.#theirs;
+    const who = isOurs ? { peer: peer.address } : whoFields(peer);
+    switch (event.change) {
+      case "up":
+        return isOurs
+          ? log.info("link opened", { ...who, dialect: event.dialect, ...identityFields(peer) })
+          : log.info("peer connected", { ...who, ...identityFields(peer) });
+      case "suspended": {
+        const { reason, connections } = event;
+        return log.info("link lost, connections wait", { ...who, reason, connections });
       }
-      return log.info("link lost, connections wait", {
-        ...who,
-        reason: event.reason,
-        connections,
-      });
+      case "resumed": {
+        const { afterMs, connections } = event;
+        return log.info("link resumed", { ...who, afterMs, connections, ...identityFields(peer) });
+      }
+      case "leaving":
+        return;
+      case "down":
+        if (isOurs) return;
+        return log.info("peer disconnected", {
+          ...who,
+          reason: event.reason || "closed in order",
+        });
     }
-    if (direction === "outbound") {
-      if (event.change !== "up") return;
-      const fields = { ...who, dialect: event.dialect, ...identityFields(peer) };
-      return this.#ours.info("link opened", fields);
-    }
-    if (event.change === "up") {
-      return this.#theirs.info("peer connected", { ...whoFields(peer), ...identityFields(peer) });
-    }
-    if (event.change === "leaving") return;
-    const reason = event.reason || "closed in order";
-    this.#theirs.info("peer disconnected", { ...whoFields(peer), reason });
   }
 
   #logConnection(event: ConnectionEvent): void {

@@ -150,17 +150,20 @@ Deno.test("lines about links: one that we have opened, and one that a peer opens
   ]);
 });
 
-Deno.test("lines about links that are lost and come back, whichever side has opened them", () => {
+Deno.test("lines about links that are lost and come back say who the peer is, whichever side dialled", () => {
   const lines = linesOf((["outbound", "inbound"] as const).flatMap((direction) => [
     { kind: "link", direction, peer, change: "suspended", reason: "reset", connections: 3 },
     { kind: "link", direction, peer, change: "resumed", afterMs: 1500, connections: 2 },
   ]));
-  const who = { peer: "192.0.2.1:30001" };
-  const each = [
+  const address = { peer: "192.0.2.1:30001" };
+  const each = (who: Record<string, unknown>) => [
     ["info", "link lost, connections wait", { ...who, reason: "reset", connections: 3 }],
-    ["info", "link resumed", { ...who, afterMs: 1500, connections: 2 }],
+    ["info", "link resumed", { ...who, afterMs: 1500, connections: 2, ...IDENTITY }],
   ];
-  deepStrictEqual(lines, [...each, ...each]);
+  deepStrictEqual(lines, [
+    ...each(address),
+    ...each({ ...address, principal: "a.example", key: KEY.slice(0, 16) }),
+  ]);
 });
 
 Deno.test("lines about a connection are written only at debug, and say what passed", () => {
