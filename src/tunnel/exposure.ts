@@ -281,10 +281,14 @@ export function hasAsked<L>({ asking }: Exposure<L>, link: L): boolean {
   return asking.asked === link;
 }
 
+function lossOf({ reason }: { reason: string }): string {
+  return `the link was lost (${reason})`;
+}
+
 function messageOf<L>(state: State<L>): string | undefined {
   switch (state.kind) {
     case "resuming":
-      return `the link is lost (${state.reason}): resuming since ${state.from.toISOString()}`;
+      return `${lossOf(state)}: resuming since ${state.from.toISOString()}`;
     case "leaving":
       return "the peer is leaving";
     case "orphaned":
@@ -633,18 +637,20 @@ function enter(
   { now, graceMs }: ExposureContext,
 ): AnyStep {
   const message = messageOf(state);
+  // What is told of a loss long after it has resumed, too.
+  const lasting = state.kind === "resuming" ? lossOf(state) : message;
   const status = statusOf(state, exposure.registration);
   const next: Any = {
     ...exposure,
     state,
     since: status === statusOf(exposure.state, exposure.registration) ? exposure.since : now,
-    lastError: status !== "complete" && message !== undefined
-      ? { message, at: now }
+    lastError: status !== "complete" && lasting !== undefined
+      ? { message: lasting, at: now }
       : exposure.lastError,
   };
   if (state.kind === "ready") return { next, effects: [{ kind: "attach", over: state.over }] };
   if (exposure.state.kind !== "ready") return { next, effects: [] };
-  const reason = message ?? "the service is not complete";
+  const reason = lasting ?? "the service is not complete";
   return { next, effects: [{ kind: "detach", graceMs, reason }] };
 }
 

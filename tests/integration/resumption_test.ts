@@ -150,7 +150,7 @@ Deno.test("while a link is lost the service says so, visitors wait, and all are 
   for (const side of [dialler, acceptor]) {
     await until(() => reportOf(side, id)?.status === "pending", "the loss is noticed");
     const report = reportOf(side, id);
-    match(report?.message ?? "", /^the link is lost \(.+\): resuming since \d{4}-.+Z$/);
+    match(report?.message ?? "", /^the link was lost \(.+\): resuming since \d{4}-.+Z$/);
     strictEqual(report?.connections.resuming, 1);
   }
   using during = await Visitor.at(port);

@@ -522,6 +522,13 @@ Deno.test("a peer that has gone to another replica is not waited for, whichever 
   deepStrictEqual(effectsOf(own, suspended(A)), ["detach 500"]);
 });
 
+Deno.test("what is told of a lost link afterwards does not say that it is still lost", () => {
+  const lost = reduce(after(PEERS, OPENED, up(A)), suspended(A), CONTEXT);
+  strictEqual(lost.next.lastError?.message, "the link was lost (r)");
+  const [detach] = lost.effects;
+  strictEqual(detach?.kind === "detach" && detach.reason, "the link was lost (r)");
+});
+
 Deno.test("with an acceptor of the reference dialect, a later link gets another id, and never a second listener", () => {
   const [first, second] = [link("a", "reference"), link("b", "reference")];
   const local = newExposure<TestLink>({ origin: "own", type: "local", now: new Date(0) });
