@@ -7,7 +7,7 @@ import type { ServiceJson } from "../src/api/answers.ts";
 import type { Detail } from "../src/api/live_messages.ts";
 import { request } from "./api.ts";
 import { Chart } from "./chart.tsx";
-import { agoText, bytesText, countText } from "./format.ts";
+import { agoText, bytesText, countText, plural } from "./format.ts";
 import { Live } from "./live.ts";
 import { clockOf, ratesOfService, type State } from "./state.ts";
 import { ORIGINS, Status, waysOf } from "./service_words.tsx";
@@ -102,7 +102,7 @@ function resumptionFacts({ connections }: ServiceJson): [string, ComponentChildr
   if (resuming + resumed + notResumed === 0) return [];
   return [[
     "Lost links",
-    `${countText(resuming)} connections waiting, ${countText(resumed)} resumed, ` +
+    `${plural(resuming, "connection")} waiting, ${countText(resumed)} resumed, ` +
     `${countText(notResumed)} ended`,
   ]];
 }

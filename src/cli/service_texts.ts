@@ -109,7 +109,7 @@ export function statusOverview(services: readonly AnyServiceJson[], now: Date): 
   ];
   const open = services.reduce((sum, { connections }) => sum + (connections?.open ?? 0), 0);
   const head = `${services.length} ${services.length === 1 ? "service" : "services"}: ` +
-    `${counts.join(", ")}; ${open} connections open\n`;
+    `${counts.join(", ")}; ${connectionsText(open)} open\n`;
   return head + unreadyLines(services, now);
 }
 
@@ -140,7 +140,11 @@ function resumptionText(
   { resuming, resumed, not_resumed: notResumed }: NonNullable<AnyServiceJson["connections"]>,
 ): string | undefined {
   if (!(resuming > 0 || resumed > 0 || notResumed > 0)) return undefined;
-  return `${resuming} connections waiting, ${resumed} resumed, ${notResumed} ended`;
+  return `${connectionsText(resuming)} waiting, ${resumed} resumed, ${notResumed} ended`;
+}
+
+function connectionsText(count: number): string {
+  return `${count} ${count === 1 ? "connection" : "connections"}`;
 }
 
 /** Where it stands with the scheduler. */

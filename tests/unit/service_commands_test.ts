@@ -273,11 +273,12 @@ Deno.test("status of a service says where it stands with the scheduler", async (
 
 Deno.test("status of a service says what has become of lost links, once there was one", async () => {
   const { connections } = service("web");
-  const lost = { ...connections, resuming: 2, resumed: 30, notResumed: 1 };
+  const lost = { ...connections, open: 1, resuming: 1, resumed: 30, notResumed: 1 };
   const services = [service("web"), service("db", { connections: lost })];
   await using api = await startApi({ services });
   const { stdout } = await api.run(["status", "db"]);
-  match(stdout, /\nlost links: +2 connections waiting, 30 resumed, 1 ended\n/);
+  match((await api.run(["status"])).stdout, /; 1 connection open\n/);
+  match(stdout, /\nlost links: +1 connection waiting, 30 resumed, 1 ended\n/);
   ok(!(await api.run(["status", "web"])).stdout.includes("lost links"));
 });
 
