@@ -35,7 +35,6 @@ import { InstanceSecret } from "./instance_secret.ts";
 import type { SessionLimits } from "./model/limits.ts";
 import type { Hello } from "./mux/link.ts";
 import { hello } from "./mux/negotiation.ts";
-import { newIntroduction } from "./mux/resumption.ts";
 import { whoFields } from "./model/peer_identity.ts";
 import { Proxies, type ProxyVariables } from "./proxies.ts";
 import type { StateFile } from "./state/state_file.ts";
@@ -209,7 +208,6 @@ export async function assemble(
   const describePeer = tls?.describePeer ?? noPeerHasCertificate;
   const plaintext = secureChannels();
   const resumes = options.resumeMs > 0;
-  const introduction = newIntroduction();
   const greeting = replace.greeting ?? hello(options.limits, { resumes });
   const instance = replace.instance ?? stateFile?.instance ?? InstanceSecret.random();
   const network = replace.connector?.network ??
@@ -225,7 +223,7 @@ export async function assemble(
       return dialLink(address, {
         secure: tls?.secure ?? plaintext,
         proxy: route.kind === "proxied" ? route.proxy : undefined,
-        hello: { ...greeting, ...(resumes && { resume: resume ?? introduction }) },
+        hello: { ...greeting, ...(resumes && { resume }) },
         describePeer,
         ownProblem: () => tls?.identity.problem(),
         proof: instance.proofFor(address),

@@ -37,7 +37,7 @@ export interface ClaimBounds {
 
 /** What is known of a session. */
 interface Claimable {
-  /** The process of its dialler, if that has said so. */
+  /** The run of its dialler, if that has said so. */
   run: string | undefined;
   /** Claims that may be granted now; grows with time. */
   credit: number;
@@ -114,7 +114,7 @@ export class ClaimableSessions {
     return answered?.kind === "new" ? answered.tokens : undefined;
   }
 
-  /** Keeps the session that has begun over a link, until it ends. What waits for a former process of its dialler ends. */
+  /** Keeps the session that has begun over a link, until it ends. What waits for a former run of its dialler ends. */
   add(session: Session, link: Link): void {
     const answered = this.#answered.get(link);
     this.#sessions.set(session, {
@@ -146,7 +146,7 @@ export class ClaimableSessions {
     this.#waiting.delete(session);
   }
 
-  /** Whether the dialler of a session that waits was started anew, and has opened a later one since. */
+  /** Whether the dialler of a session that waits has begun anew since, and opened a later one. */
   #isForsakenFor(waiting: Session, later: Session): boolean {
     const run = this.#sessions.get(waiting)?.run;
     const laterRun = this.#sessions.get(later)?.run;
@@ -169,7 +169,7 @@ export class ClaimableSessions {
   /** Nobody knows its token any more. */
   #endForsaken(session: Session): void {
     this.#waiting.delete(session);
-    const reason = "the link was lost, and the peer was started anew";
+    const reason = "the link was lost, and the peer has begun anew";
     session.abort(new ConnectorError("unavailable", reason), { returns: true });
   }
 

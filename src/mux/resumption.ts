@@ -33,12 +33,12 @@ export interface ClaimAnswer {
   received: number | undefined;
 }
 
-/** What a dialler says as it opens a link for a new session: a number of its process, in base64url. */
+/** What a dialler says as it opens a link for a new session: a number, in base64url, for as long as it knows any token. */
 export interface Introduction {
   run: string;
 }
 
-/** The text of a new process: 16 random bytes. */
+/** The text of a dialler that knows no token: 16 random bytes. */
 export function newIntroduction(): string {
   return `run=${randomBytes(16).toBase64({ alphabet: "base64url", omitPadding: true })}`;
 }

@@ -50,8 +50,8 @@ import { Connections, type ConnectionsOptions } from "./connections.ts";
 
 /** What a connector may do, and what it does it with. */
 export interface ConnectorOptions extends ConnectionsOptions {
-  /** Starts to open a link to a peer, on which a session is claimed if there is a claim. */
-  dial: (address: Address, claim?: string) => Link;
+  /** Starts to open a link to a peer. `resume`: a claim of a session, or an introduction, if that is to be said. */
+  dial: (address: Address, resume: string) => Link;
   /** How a peer is dialled. Default: directly. */
   routeTo?: (address: Address) => Route;
   limits: SessionLimits;

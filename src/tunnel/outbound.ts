@@ -7,6 +7,7 @@ import { type Address, formatAddress } from "../model/address.ts";
 import { ConnectorError, reasonOf } from "../model/errors.ts";
 import type { Remover } from "../model/events.ts";
 import type { Link } from "../mux/link.ts";
+import { newIntroduction } from "../mux/resumption.ts";
 import type { Session } from "../mux/session.ts";
 import type { DialectName } from "../mux/dialect.ts";
 import { names } from "../names.ts";
@@ -61,8 +62,8 @@ export interface RestoreOptions {
 /** What is needed to keep a link to a peer. */
 export interface OutboundOptions extends PeerParts {
   address: Address;
-  /** Starts to open a link, on which a session is claimed if there is a claim. */
-  dial: (address: Address, claim?: string) => Link;
+  /** Starts to open a link. `resume`: a claim of a session, or an introduction. */
+  dial: (address: Address, resume: string) => Link;
   /** Whether links go through a proxy: then its port is looked at, not the peer's. */
   route: Route;
   connections: Connections;
@@ -106,6 +107,8 @@ export class Outbound {
   /** Those of sessions that have not ended. */
   readonly #resumers = new Set<Resumer>();
   readonly #resumePace = new ResumePace();
+  /** What all sessions that have not ended were begun with: the peer need not wait for those of another one. */
+  #introduction = newIntroduction();
   /** A link that is open, over which a lost session was claimed in vain: the next session's. */
   #spare: Link | undefined;
 
@@ -383,7 +386,8 @@ export class Outbound {
     const { connections, address, dial } = this.#options;
     try {
       const held = connections.hold(dialledShareKey(address), "Cannot open a link");
-      const link = dial(address, claimed?.claim());
+      if (this.#peer.sessions.size === 0) this.#introduction = newIntroduction();
+      const link = dial(address, claimed?.claim() ?? this.#introduction);
       link.closed.then(() => held[Symbol.dispose]());
       return link;
     } catch (error) {

@@ -552,10 +552,10 @@ Deno.test("what waits for a process that was started anew ends, and nothing else
   strictEqual(acceptor.claimable.waiting, 2, "another peer's");
   call("B");
   strictEqual(acceptor.claimable.waiting, 1);
-  match((await acceptor.sessions[0]?.closed)?.message ?? "", /was started anew/);
+  match((await acceptor.sessions[0]?.closed)?.message ?? "", /has begun anew/);
   // Its link was not lost yet when the new process came.
   beside.link.abort(LOST);
-  match((await acceptor.sessions[1]?.closed)?.message ?? "", /was started anew/);
+  match((await acceptor.sessions[1]?.closed)?.message ?? "", /has begun anew/);
   strictEqual(acceptor.sessions[2]?.suspended !== undefined, true);
   await acceptor.end();
 });

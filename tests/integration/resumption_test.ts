@@ -1,7 +1,7 @@
 // Connections that go on when the path between two real connectors breaks and comes back: cut, silent, under another
 // address. Both types, plaintext and mTLS.
 
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
@@ -45,13 +45,13 @@ interface Broken extends AsyncDisposable {
 
 async function startBroken(
   { type, security }: PathKind,
-  { resumeMs = 60_000, graceMs = 10_000 } = {},
+  { resumeMs = 60_000, acceptorMs = resumeMs, graceMs = 10_000 } = {},
 ): Promise<Broken> {
   await using stack = new AsyncDisposableStack();
   const { root, leaf } = await makePki();
   const tls = security === "mTLS" ? pemOf(root, leaf) : undefined;
   const options = { resumeMs, graceMs, ...(tls && { tls }) };
-  const acceptor = stack.use(await startConnector(options));
+  const acceptor = stack.use(await startConnector({ ...options, resumeMs: acceptorMs }));
   const dialler = stack.use(await startConnector(options));
   const relay = stack.use(new FaultRelay(acceptor.server.address.port));
   const server = stack.use(serveTcp(echo));
@@ -463,6 +463,23 @@ Deno.test("a link that stays away ends its connections when the time is over", a
   match(String(reason), /none followed within/);
   relay.admit();
   await until(() => reportOf(dialler, id)?.status === "complete", "the service is back");
+  await roundTrip(port);
+});
+
+Deno.test("what a dialler has given up, its acceptor gives up with the next link", async () => {
+  await using world = await startBroken(PLAIN, { resumeMs: 300, acceptorMs: 60_000 });
+  const { relay, port, acceptor, dialler, id } = world;
+  using visitor = await Visitor.at(port);
+  await visitor.exchange();
+  relay.refuse();
+  relay.cut();
+  await until(() => reportOf(dialler, id)?.connections.notResumed === 1, "it is given up");
+  strictEqual(reportOf(acceptor, id)?.connections.resuming, 1);
+  relay.admit();
+  await rejects(soon(visitor.exchange(), "it ends"), Deno.errors.ConnectionReset);
+  const { notResumed, lastClose } = reportOf(acceptor, id)?.connections ?? {};
+  deepStrictEqual([notResumed, lastClose], [1, "the link was lost, and the peer has begun anew"]);
+  await until(() => reportOf(acceptor, id)?.status === "complete", "the service is back");
   await roundTrip(port);
 });
 
