@@ -14,7 +14,7 @@ const connections = z.object({
   resuming: count.meta({ description: "waiting now, because their link is lost" }),
   resumed: count.meta({ description: "how often one has gone on over another link" }),
   not_resumed: count.meta({
-    description: "of those that failed, the ones whose link was not replaced",
+    description: "of those that failed, the ones whose link was lost and not replaced",
   }),
   bytes_in: count.meta({ description: "from visitors to the destination" }),
   bytes_out: count.meta({ description: "from the destination to visitors" }),

@@ -227,7 +227,7 @@ function connectionFamilies(
     ),
     counter(
       "connector_connections_not_resumed_total",
-      "Connections that ended because no link followed theirs.",
+      "Connections that failed because their link was lost and not replaced.",
       ofSides(({ notResumed }) => notResumed),
     ),
     counter(

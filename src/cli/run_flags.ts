@@ -205,7 +205,8 @@ export const RUN_FLAGS = {
   takeoverGrace: {
     flags: "--takeover-grace <duration>",
     variable: "CONNECTOR_TAKEOVER_GRACE",
-    description: "time to keep ports open, and let visitors wait, after the link to a peer is lost",
+    description:
+      "time that visitors wait for a lost link, and that ports stay open once it is given up",
     default: "10s",
   },
   resumeTimeout: {
