@@ -415,7 +415,16 @@ const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
         ? stayed({ ...exposure, state: { ...exposure.state, retryAt: at } })
         : stayed(exposure),
   },
-  asked: COMMON,
+  asked: {
+    ...COMMON,
+    suspended: (exposure, { over, reason }, context) =>
+      askedOver(exposure, over, {
+        message: lossOf({ reason: reason.slice(0, MAX_TEXT_LENGTH) }),
+        context,
+      }),
+    resumed: (exposure, { over }, context) =>
+      askedOver(exposure, over, { message: undefined, context }),
+  },
   ready: {
     ...LINKED,
     suspended: (exposure, { over, reason }, context) => {
@@ -631,6 +640,17 @@ function gone(exposure: Any, { now }: ExposureContext): AnyStep {
 }
 
 /** Enters a state: what a user reads, and where visitors go, follows. */
+/** The peer was asked over a link, and does not answer before there is another one, or is there again. */
+function askedOver(
+  exposure: Any,
+  over: ExposureLink,
+  { message, context }: { message: string | undefined; context: ExposureContext },
+): AnyStep {
+  const { state } = exposure;
+  if (state.kind !== "asked" || state.over !== over) return stayed(exposure);
+  return enter(exposure, { ...state, message }, context);
+}
+
 function enter(
   exposure: Any,
   state: State<ExposureLink>,

@@ -243,6 +243,8 @@ export class Outbound {
   #link(added: ExposedService): void {
     if (this.#session === undefined) return this.#pause.hurry();
     added.tell({ kind: "linkUp", over: this.#session, dialect: this.#dialect });
+    const { suspended: reason } = this.#session;
+    if (reason !== undefined) added.tell({ kind: "suspended", over: this.#session, reason });
   }
 
   async #run(): Promise<void> {
@@ -406,7 +408,7 @@ export class Outbound {
     const isNext = session === this.#session && this.#carriers.size <= 1;
     if (isNext && !this.#closing.signal.aborted) this.#spare = link;
     else this.#dismiss(link);
-    const reason = "the peer does not know its session any more";
+    const reason = "the link was lost, and the peer does not know its connections any more";
     session.abort(new ConnectorError("unavailable", reason), { returns: true });
   }
 

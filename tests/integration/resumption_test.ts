@@ -45,13 +45,19 @@ interface Broken extends AsyncDisposable {
 
 async function startBroken(
   { type, security }: PathKind,
-  { resumeMs = 60_000, acceptorMs = resumeMs, graceMs = 10_000 } = {},
+  { resumeMs = 60_000, acceptorMs, graceMs = 10_000 }: {
+    resumeMs?: number;
+    acceptorMs?: number;
+    graceMs?: number;
+  } = {},
 ): Promise<Broken> {
   await using stack = new AsyncDisposableStack();
   const { root, leaf } = await makePki();
   const tls = security === "mTLS" ? pemOf(root, leaf) : undefined;
   const options = { resumeMs, graceMs, ...(tls && { tls }) };
-  const acceptor = stack.use(await startConnector({ ...options, resumeMs: acceptorMs }));
+  const acceptor = stack.use(
+    await startConnector({ ...options, resumeMs: acceptorMs ?? resumeMs }),
+  );
   const dialler = stack.use(await startConnector(options));
   const relay = stack.use(new FaultRelay(acceptor.server.address.port));
   const server = stack.use(serveTcp(echo));
@@ -153,6 +159,14 @@ Deno.test("while a link is lost the service says so, visitors wait, and all are 
     match(report?.message ?? "", /^the link was lost \(.+\): resuming since \d{4}-.+Z$/);
     strictEqual(report?.connections.resuming, 1);
   }
+  const late = await dialler.connector.expose({
+    name: "late",
+    sourcePort: freePort(),
+    remoteConnectorAddr: relay.address,
+    destinationAddr: "127.0.0.1:1",
+    type: "local",
+  });
+  match(reportOf(dialler, late)?.message ?? "", /^the link was lost \(.+\)$/);
   using during = await Visitor.at(port);
   const exchanged = Promise.all([before.exchange(), during.exchange()]);
   relay.admit();
@@ -161,6 +175,8 @@ Deno.test("while a link is lost the service says so, visitors wait, and all are 
     await until(() => reportOf(side, id)?.status === "complete", "it is complete again");
     strictEqual(reportOf(side, id)?.message, undefined);
   }
+  await until(() => reportOf(dialler, late)?.status === "complete", "the other one is, too");
+  strictEqual(reportOf(dialler, late)?.message, undefined);
 });
 
 Deno.test("a link that is lost is counted as such, and what goes on is no new take-up and no other connection", async () => {
@@ -305,7 +321,7 @@ Deno.test("another replica with the same certificate does not go on with a sessi
   await until(() => access.lines.length === 1, "its connection has ended");
   const [{ outcome, reason } = {}] = access.lines;
   strictEqual(outcome, "failed");
-  match(String(reason), /the peer does not know its session any more/);
+  match(String(reason), /the peer does not know its connections any more/);
   await roundTrip(port);
   // It waits for a dialler that will not come.
   strictEqual(reportOf(acceptor, id)?.status, "pending");

@@ -145,9 +145,9 @@ linkDown               waiting
 linkEnded a            -
 linkEnded a for good   -
 linkEnded b            -
-suspended a            -
+suspended a            asked a
 suspended b            -
-resumed a              -
+resumed a              asked a
 resumed b              -
 linkRetry              -
 answered complete a    ready a | attach a
@@ -520,6 +520,12 @@ Deno.test("a peer that has gone to another replica is not waited for, whichever 
   deepStrictEqual(effectsOf(after(ready, moved, registered), suspended(A)), ["detach 500"]);
   const own = after(OWN, OPENED, up(A), answer(A, "complete"), moved);
   deepStrictEqual(effectsOf(own, suspended(A)), ["detach 500"]);
+});
+
+Deno.test("what is asked over a link that is lost says so until there is another one", () => {
+  const lost = after(OWN, OPENED, up(A), suspended(A));
+  strictEqual(detailsOf(lost).message, "the link was lost (r)");
+  strictEqual(detailsOf(after(lost, { kind: "resumed", over: A })).message, undefined);
 });
 
 Deno.test("what is told of a lost link afterwards does not say that it is still lost", () => {
