@@ -20,8 +20,8 @@ export const GOALS: Readonly<Record<string, Partial<Record<PathName, Goal>>>> = 
   "new connections": { connector: ratio(1.1) },
   "start to healthy": bothAtMost(500),
   "idle memory": {
-    connector: { of: "value", at: "most", bound: 78 },
-    mTLS: { of: "value", at: "most", bound: 82 },
+    connector: { of: "value", at: "most", bound: 75 },
+    mTLS: { of: "value", at: "most", bound: 80 },
   },
   "share of no delay (up to 1 Gbit/s), visitor to upstream": bothAtLeast(0.6),
   "share of no delay (up to 1 Gbit/s), upstream to visitor": bothAtLeast(0.6),

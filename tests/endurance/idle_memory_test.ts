@@ -16,18 +16,18 @@ const env = { MALLOC_PERTURB_: "0" };
 /** Memory is read from /proc. */
 const onLinux = { ignore: Deno.build.os !== "linux" };
 
-Deno.test("an idle connector has less than 78 MB of memory", onLinux, async () => {
-  await checkMemory([], 78);
+Deno.test("an idle connector has less than 75 MB of memory", onLinux, async () => {
+  await checkMemory([], 75);
 });
 
 Deno.test(
-  "an idle connector with certificates has less than 82 MB of memory",
+  "an idle connector with certificates has less than 80 MB of memory",
   onLinux,
   async () => {
     await using folder = await tempFolder();
     const { root, leaf } = await makePki();
     const { flags } = await writeTls(folder.path, pemOf(root, leaf));
-    await checkMemory(flags, 82);
+    await checkMemory(flags, 80);
   },
 );
 
