@@ -617,7 +617,7 @@ Deno.test("a session that ends because it is claimed is not granted", async () =
   const { received } = acceptor.call({
     claim: { token: first.token, attempt: 1, received: 0 },
   });
-  match((await acceptor.session.closed)?.message ?? "", /was started anew/);
+  match((await acceptor.session.closed)?.message ?? "", /has begun anew/);
   strictEqual(received, undefined, "it is a new session");
   strictEqual(acceptor.sessions.length, 3);
   await acceptor.end();
