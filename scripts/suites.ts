@@ -15,15 +15,9 @@ export interface Suite {
 export const SUITES: Readonly<Record<string, Suite>> = {
   fast: {
     groups: [
-      [
-        "tests/e2e",
-        "--ignore=tests/e2e/slow",
-        "tests/fuzz",
-        "tests/contract",
-        "tests/property",
-        "tests/platform",
-      ],
-      ["tests/unit", "tests/integration"],
+      ["tests/integration"],
+      ["tests/e2e", "--ignore=tests/e2e/slow", "tests/fuzz", "tests/property"],
+      ["tests/unit", "tests/contract", "tests/platform"],
     ],
   },
   slow: {
