@@ -5,6 +5,7 @@ import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/st
 import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import { InstanceSecret } from "../../src/instance_secret.ts";
 import { PolicyGuard } from "../../src/tunnel/policy_guard.ts";
 import { AccessLines } from "../support/access_lines.ts";
 import { makeCertificate } from "../support/certificates.ts";
@@ -45,10 +46,11 @@ interface Broken extends AsyncDisposable {
 
 async function startBroken(
   { type, security }: PathKind,
-  { resumeMs = 60_000, acceptorMs, graceMs = 10_000 }: {
+  { resumeMs = 60_000, acceptorMs, graceMs = 10_000, instance }: {
     resumeMs?: number;
     acceptorMs?: number;
     graceMs?: number;
+    instance?: InstanceSecret;
   } = {},
 ): Promise<Broken> {
   await using stack = new AsyncDisposableStack();
@@ -58,7 +60,7 @@ async function startBroken(
   const acceptor = stack.use(
     await startConnector({ ...options, resumeMs: acceptorMs ?? resumeMs }),
   );
-  const dialler = stack.use(await startConnector(options));
+  const dialler = stack.use(await startConnector({ ...options, ...(instance && { instance }) }));
   const relay = stack.use(new FaultRelay(acceptor.server.address.port));
   const server = stack.use(serveTcp(echo));
   const port = freePort();
@@ -369,6 +371,39 @@ Deno.test("what was removed while its link was lost has not gone on over the nex
   await until(() => dialler.connector.peers().length === 0, "the link is closed");
   const { resumed, notResumed, failed } = dialler.connector.counters.egress;
   deepStrictEqual({ resumed, notResumed, failed }, { resumed: 0, notResumed: 0, failed: 1 });
+});
+
+Deno.test("connections of a dialler that was started anew end as it comes, and are counted with the service that they had", async () => {
+  const instance = InstanceSecret.random();
+  await using world = await startBroken(PLAIN, { instance });
+  const { relay, port, dialler, acceptor, id } = world;
+  using visitor = await Visitor.at(port);
+  await visitor.exchange();
+  // Nothing is heard of its end, as when it is killed.
+  relay.swallow();
+  await dialler[Symbol.asyncDispose]();
+  relay.cut();
+  relay.deliver();
+  await until(() => reportOf(acceptor, id)?.connections.resuming === 1, "the loss is noticed");
+  const ended = visitor.exchange().then(() => "carried", () => "ended");
+  await using another = await startConnector({ resumeMs: 60_000, instance });
+  await using server = serveTcp(echo);
+  const next = await another.connector.expose({
+    name: "echo",
+    sourcePort: port,
+    remoteConnectorAddr: relay.address,
+    destinationAddr: `127.0.0.1:${server.port}`,
+    type: "local",
+  });
+  strictEqual(await soon(ended, "it does not wait"), "ended");
+  await until(() => reportOf(another, next)?.status === "complete", "it has the port");
+  await roundTrip(port);
+  deepStrictEqual(acceptor.connector.list().map((each) => each.id), [next]);
+  const { resuming, resumed, notResumed } = reportOf(acceptor, next)?.connections ?? {};
+  deepStrictEqual([resuming, resumed, notResumed], [0, 0, 0]);
+  const counted = acceptor.connector.counters.ingress;
+  deepStrictEqual([counted.resumed, counted.notResumed], [0, 1]);
+  deepStrictEqual(acceptor.connector.peers().map((peer) => peer.resuming), [0]);
 });
 
 Deno.test("what either side adds and removes while the link is lost is so at both ends once it is back", async () => {
