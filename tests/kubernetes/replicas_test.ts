@@ -6,7 +6,8 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { delay } from "../../src/delay.ts";
 import { runProgram } from "../support/child.ts";
 import { spawnConnector } from "../support/processes.ts";
-import { refuses, until } from "../support/world.ts";
+import { soon } from "../support/soon.ts";
+import { refuses, until, writeAll } from "../support/world.ts";
 import { Cluster, PLACES } from "./cluster.ts";
 import { deletePod, expose, startLaptop, untilGone, untilThere } from "./connectors.ts";
 import {
@@ -163,6 +164,30 @@ Deno.test("a replica that drains: no visitor is refused, and its port closes las
   await visitors.untilMore();
   deepStrictEqual(visitors.failures, []);
   await untilAt(cluster, "web", successor);
+});
+
+Deno.test("a lost link that comes back at another replica: connections at the former one end soon", async () => {
+  await using cluster = await Cluster.start();
+  await using world = await startReplicas(cluster, 2);
+  const { replicas } = world;
+  await using balancer = new LinkBalancer(replicas.map(({ host }) => host));
+  await using laptop = await startLaptop();
+  const { id, port } = await expose(laptop, { name: "web", at: balancer.address });
+  const [former, successor] = replicas;
+  ok(former && successor);
+  await untilAt(cluster, "web", former);
+  await until(async () => await registrationAt(former, id) === "registered", "it is registered");
+  using visitor = await Deno.connect({ hostname: former.host, port });
+  await writeAll(visitor, new TextEncoder().encode("hello"));
+  await visitor.read(new Uint8Array(5));
+  const ended = visitor.read(new Uint8Array(1)).catch(() => null);
+  balancer.order = [successor.host];
+  balancer.cut();
+  // It would wait for the laptop for 75 s.
+  strictEqual(await soon(ended, "it has ended"), null);
+  match(former.connector.logs(), /link lost, connections wait/);
+  await untilAt(cluster, "web", successor);
+  await visit(successor.podIp, port);
 });
 
 Deno.test("a replica that comes back late takes nothing from its successor", async () => {
