@@ -5,6 +5,8 @@ import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/st
 import { createHash, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import type { Logger } from "@logtape/logtape";
+import { delay } from "../../src/delay.ts";
 import { InstanceSecret } from "../../src/instance_secret.ts";
 import { PolicyGuard } from "../../src/tunnel/policy_guard.ts";
 import { AccessLines } from "../support/access_lines.ts";
@@ -46,11 +48,12 @@ interface Broken extends AsyncDisposable {
 
 async function startBroken(
   { type, security }: PathKind,
-  { resumeMs = 60_000, acceptorMs, graceMs = 10_000, instance }: {
+  { resumeMs = 60_000, acceptorMs, graceMs = 10_000, ...diallers }: {
     resumeMs?: number;
     acceptorMs?: number;
     graceMs?: number;
     instance?: InstanceSecret;
+    logger?: Logger;
   } = {},
 ): Promise<Broken> {
   await using stack = new AsyncDisposableStack();
@@ -60,7 +63,7 @@ async function startBroken(
   const acceptor = stack.use(
     await startConnector({ ...options, resumeMs: acceptorMs ?? resumeMs }),
   );
-  const dialler = stack.use(await startConnector({ ...options, ...(instance && { instance }) }));
+  const dialler = stack.use(await startConnector({ ...options, ...diallers }));
   const relay = stack.use(new FaultRelay(acceptor.server.address.port));
   const server = stack.use(serveTcp(echo));
   const port = freePort();
@@ -515,6 +518,24 @@ Deno.test("a link that stays away ends its connections when the time is over", a
   relay.admit();
   await until(() => reportOf(dialler, id)?.status === "complete", "the service is back");
   await roundTrip(port);
+});
+
+Deno.test("the log says once why there is no link, however often one is tried", async () => {
+  const lines: string[] = [];
+  const warn = (message: string, { reason }: { reason: string }) =>
+    lines.push(`${message}: ${reason}`);
+  const logger = { isEnabledFor: () => false, info() {}, warn, with: () => logger };
+  await using world = await startBroken(PLAIN, { logger: logger as unknown as Logger });
+  const { relay, port } = world;
+  using visitor = await Visitor.at(port);
+  await visitor.exchange();
+  relay.refuse();
+  relay.cut();
+  // The first tries follow each other within 0.1 to 0.4 s.
+  await delay(1200);
+  relay.admit();
+  await visitor.exchange();
+  deepStrictEqual(lines, ["no link to the peer: connection refused"]);
 });
 
 Deno.test("what a dialler has given up, its acceptor gives up with the next link", async () => {
