@@ -38,8 +38,18 @@ export type State<L> =
     code: ErrorCode | undefined;
     retryAt: Date | undefined;
   }
-  /** Its link is lost since then, and another one may follow, over which all goes on. Visitors wait. */
-  | { kind: "resuming"; over: L; reason: string; from: Date }
+  /**
+   * Its link is lost since then, and another one may follow, over which all goes on. Visitors wait. Own: `noLink` is why the
+   * last try to open one came to nothing, and the next comes at `retryAt`.
+   */
+  | {
+    kind: "resuming";
+    over: L;
+    reason: string;
+    from: Date;
+    noLink: string | undefined;
+    retryAt: Date | undefined;
+  }
   /** A peer's: its link takes no more streams, and is still there. */
   | { kind: "leaving"; over: L; reason: string }
   /** A peer's: its link is gone, and why, if that is known. Its port is kept until `until`. */
@@ -58,7 +68,9 @@ export type ExposureEvent<L> =
   | { kind: "spoke"; over: L; dialect: DialectName }
   /** A link is lost, and another one may follow, over which all goes on. */
   | { kind: "suspended"; over: L; reason: string }
-  /** Another one has. */
+  /** Own: when another one is tried; `at` is undefined while it is. `reason`: why the last try came to nothing. */
+  | { kind: "resumeRetry"; over: L; at: Date | undefined; reason?: string }
+  /** Another one has followed. */
   | { kind: "resumed"; over: L }
   /** A link takes no more streams; own, without `over`: none could be opened. `returns`: whether the peer may be back. */
   | { kind: "linkDown"; over: L | undefined; reason: string; returns: boolean }
@@ -281,6 +293,10 @@ export function hasAsked<L>({ asking }: Exposure<L>, link: L): boolean {
   return asking.asked === link;
 }
 
+function noLinkText(reason: string): string {
+  return `no link to the peer: ${reason}`;
+}
+
 function lossOf({ reason }: { reason: string }): string {
   return `the link was lost (${reason})`;
 }
@@ -288,7 +304,8 @@ function lossOf({ reason }: { reason: string }): string {
 function messageOf<L>(state: State<L>): string | undefined {
   switch (state.kind) {
     case "resuming":
-      return `${lossOf(state)}: resuming since ${state.from.toISOString()}`;
+      return `${lossOf(state)}: resuming since ${state.from.toISOString()}` +
+        (state.noLink === undefined ? "" : `; ${noLinkText(state.noLink)}`);
     case "leaving":
       return "the peer is leaving";
     case "orphaned":
@@ -335,11 +352,12 @@ const COMMON: Row = {
       : exposure;
     // Another link carries its visitors.
     if (over !== undefined && (linkOf(exposure.state) ?? over) !== over) return stayed(next);
-    const message = `no link to the peer: ${reason}`;
+    const message = noLinkText(reason);
     return enter(next, { kind: "waiting", message, retryAt: undefined }, context);
   },
   linkEnded: stay,
   suspended: stay,
+  resumeRetry: stay,
   resumed: stay,
   linkRetry: stay,
   answered: (exposure, { over, status, message, code }, context) => {
@@ -430,7 +448,14 @@ const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
     suspended: (exposure, { over, reason }, context) => {
       if (over !== linkOf(exposure.state)) return stayed(exposure);
       const text = reason.slice(0, MAX_TEXT_LENGTH);
-      const state = { kind: "resuming", over, reason: text, from: context.now } as const;
+      const state = {
+        kind: "resuming",
+        over,
+        reason: text,
+        from: context.now,
+        noLink: undefined,
+        retryAt: undefined,
+      } as const;
       return unlessMoved(enter(exposure, state, context), over);
     },
   },
@@ -443,6 +468,12 @@ const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
       event.over === linkOf(exposure.state) && event.status === "complete"
         ? stayed(exposure)
         : COMMON.answered(exposure, event, context),
+    resumeRetry: (exposure, { over, at, reason }) => {
+      const { state } = exposure;
+      if (state.kind !== "resuming" || state.over !== over) return stayed(exposure);
+      const noLink = reason?.slice(0, MAX_TEXT_LENGTH) ?? state.noLink;
+      return stayed({ ...exposure, state: { ...state, noLink, retryAt: at } });
+    },
     resumed: (exposure, { over }, context) =>
       over === linkOf(exposure.state)
         ? enter(exposure, { kind: "ready", over, message: undefined }, context)
@@ -499,6 +530,7 @@ const TRANSITIONS: { readonly [K in State<ExposureLink>["kind"]]: Row } = {
     linkDown: stay,
     linkEnded: stay,
     suspended: stay,
+    resumeRetry: stay,
     resumed: stay,
     linkRetry: stay,
     answered: stay,

@@ -353,13 +353,19 @@ export class Outbound {
         endWhenIdle(session, { inUse: () => this.#needs(session) });
       });
     watch(link);
+    /** Why there was no link at the last try, since the session has lost its own. */
+    let noLink: string | undefined;
     const resumer = new Resumer({
       session,
       hop: nextHop(this.#options),
       pace: this.#options.pace,
       resumePace: this.#resumePace,
-      dial: ({ waited }) => this.#dial({ waited, claimed: session }),
+      dial: ({ waited }) => {
+        this.#peer.tellServices({ kind: "resumeRetry", over: session, at: undefined });
+        return this.#dial({ waited, claimed: session });
+      },
       onResumed: (link) => {
+        noLink = undefined;
         watch(link);
         // What was to be told waited in the session, and arrives before that is closed in order.
         this.#forgetRemoved();
@@ -367,7 +373,12 @@ export class Outbound {
       onUnknown: (link) => this.#onUnknown(session, link),
       onRetry: (reason, retryMs) => {
         const peer = this.#peer.info.address;
-        this.#options.log.warn("no link to the peer", { peer, reason, retryMs });
+        if (reason !== noLink) {
+          this.#options.log.warn("no link to the peer", { peer, reason, retryMs });
+        }
+        noLink = reason;
+        const at = new Date(Date.now() + retryMs);
+        this.#peer.tellServices({ kind: "resumeRetry", over: session, at, reason });
       },
     });
     this.#resumers.add(resumer);

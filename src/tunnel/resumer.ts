@@ -51,7 +51,7 @@ export interface ResumerOptions {
   onResumed: (link: Link) => void;
   /** The peer knows the session no more. The link, which is open, is for whatever follows it. */
   onUnknown: (link: Link) => void;
-  /** No link was opened, for another reason than before, and when the next one is tried. */
+  /** No link was opened, and when the next one is tried. */
   onRetry: (reason: string, retryMs: number) => void;
 }
 
@@ -73,7 +73,6 @@ export class Resumer implements Disposable {
     const { session, resumePace, onRetry } = this.#options;
     let waitMs = resumePace.next();
     let waited = false;
-    let told: string | undefined;
     while (session.suspended !== undefined && !this.#disposed) {
       if (waitMs > 0) await this.#pause.wait(waitMs, { known: true });
       using turn = await this.#pause.turn({ known: true });
@@ -83,8 +82,7 @@ export class Resumer implements Disposable {
       if (reason === undefined || session.suspended === undefined) return;
       waited = true;
       waitMs = resumePace.next();
-      if (reason !== told) onRetry(reason, waitMs);
-      told = reason;
+      onRetry(reason, waitMs);
     }
   }
 

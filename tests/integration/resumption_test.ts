@@ -161,7 +161,10 @@ Deno.test("while a link is lost the service says so, visitors wait, and all are 
   for (const side of [dialler, acceptor]) {
     await until(() => reportOf(side, id)?.status === "pending", "the loss is noticed");
     const report = reportOf(side, id);
-    match(report?.message ?? "", /^the link was lost \(.+\): resuming since \d{4}-.+Z$/);
+    match(
+      report?.message ?? "",
+      /^the link was lost \(.+\): resuming since \d{4}-\S+Z(; no link to the peer: .+)?$/,
+    );
     strictEqual(report?.connections.resuming, 1);
   }
   const late = await dialler.connector.expose({
@@ -520,17 +523,21 @@ Deno.test("a link that stays away ends its connections when the time is over", a
   await roundTrip(port);
 });
 
-Deno.test("the log says once why there is no link, however often one is tried", async () => {
+Deno.test("the list says why there is no link and when one is tried, and the log says it once", async () => {
   const lines: string[] = [];
   const warn = (message: string, { reason }: { reason: string }) =>
     lines.push(`${message}: ${reason}`);
   const logger = { isEnabledFor: () => false, info() {}, warn, with: () => logger };
   await using world = await startBroken(PLAIN, { logger: logger as unknown as Logger });
-  const { relay, port } = world;
+  const { relay, port, dialler, id } = world;
   using visitor = await Visitor.at(port);
   await visitor.exchange();
   relay.refuse();
   relay.cut();
+  await until(() => reportOf(dialler, id)?.retryAt !== undefined, "another try is due");
+  const lost =
+    /^the link was lost \(.+\): resuming since \S+; no link to the peer: connection refused$/;
+  match(reportOf(dialler, id)?.message ?? "", lost);
   // The first tries follow each other within 0.1 to 0.4 s.
   await delay(1200);
   relay.admit();

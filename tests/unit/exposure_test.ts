@@ -89,6 +89,8 @@ const EVENTS: Record<string, ExposureEvent<TestLink>> = {
   "linkEnded b": { kind: "linkEnded", over: B, returns: true },
   "suspended a": suspended(A),
   "suspended b": suspended(B),
+  "resumeRetry a": { kind: "resumeRetry", over: A, at: new Date(5), reason: "r2" },
+  "resumeRetry b": { kind: "resumeRetry", over: B, at: new Date(5), reason: "r2" },
   "resumed a": { kind: "resumed", over: A },
   "resumed b": { kind: "resumed", over: B },
   "linkRetry": { kind: "linkRetry", at: new Date(5) },
@@ -120,6 +122,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              waiting retry
@@ -147,6 +151,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            asked a
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              asked a
 resumed b              -
 linkRetry              -
@@ -174,6 +180,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            resuming a | detach 500
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              -
@@ -201,6 +209,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          resuming a retry
+resumeRetry b          -
 resumed a              ready a | attach a
 resumed b              -
 linkRetry              -
@@ -228,6 +238,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              -
@@ -255,6 +267,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              -
@@ -282,6 +296,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              -
@@ -309,6 +325,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              waiting retry
@@ -336,6 +354,8 @@ linkEnded a for good   withdrawn | end uncut
 linkEnded b            -
 suspended a            resuming a | detach 500
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              -
@@ -363,6 +383,8 @@ linkEnded a for good   withdrawn | end uncut
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          resuming a retry
+resumeRetry b          -
 resumed a              ready a | attach a
 resumed b              -
 linkRetry              -
@@ -390,6 +412,8 @@ linkEnded a for good   withdrawn | end uncut
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              -
@@ -417,6 +441,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              -
@@ -444,6 +470,8 @@ linkEnded a for good   -
 linkEnded b            -
 suspended a            -
 suspended b            -
+resumeRetry a          -
+resumeRetry b          -
 resumed a              -
 resumed b              -
 linkRetry              -
@@ -526,6 +554,23 @@ Deno.test("what is asked over a link that is lost says so until there is another
   const lost = after(OWN, OPENED, up(A), suspended(A));
   strictEqual(detailsOf(lost).message, "the link was lost (r)");
   strictEqual(detailsOf(after(lost, { kind: "resumed", over: A })).message, undefined);
+});
+
+Deno.test("while its link is lost, a service says why there is no other one yet, and when one is tried", () => {
+  const retry = (at: Date | undefined, reason?: string) =>
+    ({ kind: "resumeRetry", over: A, at, ...(reason !== undefined && { reason }) }) as const;
+  const lost = after(OWN, OPENED, up(A), answer(A, "complete"), suspended(A));
+  const since = `the link was lost (r): resuming since ${CONTEXT.now.toISOString()}`;
+  const shown = (exposure: Exposure<TestLink>) => {
+    const { message, retryAt } = detailsOf(exposure);
+    return [message, retryAt];
+  };
+  deepStrictEqual(shown(lost), [since, undefined]);
+  const failed = after(lost, retry(undefined), retry(new Date(5), "refused"));
+  deepStrictEqual(shown(failed), [`${since}; no link to the peer: refused`, new Date(5)]);
+  const trying = after(failed, retry(undefined));
+  deepStrictEqual(shown(trying), [`${since}; no link to the peer: refused`, undefined]);
+  deepStrictEqual(shown(after(trying, { kind: "resumed", over: A })), [undefined, undefined]);
 });
 
 Deno.test("what is told of a lost link afterwards does not say that it is still lost", () => {
