@@ -11,6 +11,7 @@ import { ConnectorError, reasonOf } from "../model/errors.ts";
 import { keepAlive } from "../keep_alive.ts";
 import type { JudgedPeer, JudgePeer } from "../model/peer_judge.ts";
 import { type Connect, connectOnce } from "../platform/grpc_connect_once.ts";
+import { tellWhenReady } from "../platform/grpc_connecting.ts";
 import { hidePeerCertificate, shownCertificates } from "../platform/peer_certificates.ts";
 import type { IdentifyPeer } from "../model/principal.ts";
 import { tellOfArrivals } from "./arrivals.ts";
@@ -47,6 +48,8 @@ export interface ChannelSecurity {
 export interface ChannelHooks {
   /** A socket has connected; nothing is said over it before this has resolved. */
   onConnected?: (socket: Socket) => Promise<void> | void;
+  /** HTTP/2 runs over one: it ends with its channel from now on. */
+  onReady?: (socket: Socket) => void;
   /** The other end of one was judged, over TLS. */
   onJudged?: (judged: JudgedPeer) => void;
   /** The other end of one takes no more calls. */
@@ -134,12 +137,13 @@ function createContext(options: Parameters<typeof createSecureContext>[0]): Secu
 function connecting(
   credentials: ChannelCredentials,
   secure: (socket: Socket, connect: Connect) => ReturnType<Connect>,
-  { onConnected, onGoAway, onArrival }: ChannelHooks,
+  { onConnected, onReady, onGoAway, onArrival }: ChannelHooks,
 ): ChannelCredentials {
   return connectOnce(credentials, async (socket, connect) => {
     keepAlive(socket);
     await onConnected?.(socket);
     const secured = await secure(socket, connect);
+    if (onReady) tellWhenReady(secured.socket, () => onReady(socket));
     if (onGoAway) tellOfGoAway(secured.socket, onGoAway);
     if (onArrival) tellOfArrivals(secured.socket, onArrival);
     return secured;

@@ -3,6 +3,7 @@
 import "./name_resolver.ts";
 import { Client, type ClientDuplexStream } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";
+import type { Socket } from "node:net";
 import { RemoteConnectionService } from "../../proto/gen/connector.ts";
 import { type Address, connectionText, formatAddress, isIpv4, isIpv6 } from "../model/address.ts";
 import { ConnectorError } from "../model/errors.ts";
@@ -53,9 +54,13 @@ export function dialLink(
   // A name has several addresses, of which two may be tried at a time. Through a proxy the peer sees another connection.
   const connections: string[] = [];
   const judged: JudgedPeer[] = [];
+  /** Sockets over which grpc-js speaks no HTTP/2 yet, and which it would leave open. */
+  const unready = new Set<Socket>();
   let goAway: GoAway | undefined;
   const { credentials, security, identify, options } = secure(address.host, {
     onConnected: (socket) => {
+      if (link.ended) throw new Error("nobody waits for the link any more");
+      unready.add(socket);
       watchSilence(socket, pings, () => link.abort(silent()));
       if (way) return way.open(socket);
       const { localAddress, localPort, remoteAddress, remotePort } = socket;
@@ -66,6 +71,7 @@ export function dialLink(
       if (text !== undefined) connections.push(text);
       return undefined;
     },
+    onReady: (socket) => unready.delete(socket),
     onGoAway: (said) => {
       goAway = said;
       // The runtime ends the connection, and the call with it, when something was wrong.
@@ -100,7 +106,13 @@ export function dialLink(
     peer: { address: formatAddress(address) },
     connections,
     revoked: () => judged.map((peer) => peer.revoked()).find((reason) => reason !== undefined),
-    ends: { abort: () => call.cancel(), release: () => client.close() },
+    ends: {
+      abort: () => call.cancel(),
+      release: () => {
+        client.close();
+        for (const socket of unready) socket.destroy();
+      },
+    },
   });
   const way = proxy && ProxiedWay.start(proxy, address, (error) => link.abort(error));
   link.closed.then(() => way?.[Symbol.dispose]());

@@ -9,6 +9,7 @@ import http2, {
 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { watchAnswers } from "../platform/grpc_foreign_answers.ts";
+import { watchReadiness } from "../platform/grpc_connecting.ts";
 import { pingWhileClosing } from "../platform/http2_ping_after_goaway.ts";
 import { Breach, deferEnd, tellCalls } from "../platform/http2_session_end.ts";
 import { watchArrivals } from "./arrivals.ts";
@@ -71,6 +72,7 @@ function bounded(make: typeof connect): typeof connect {
       }
       watchAnswers(session, (why) => session.destroy(new Breach(why)));
       if (socket) {
+        watchReadiness(session, socket);
         watchGoAway(session, socket);
         watchArrivals(session, socket);
       }

@@ -12,6 +12,7 @@ import {
   setLogVerbosity,
   type StatusObject,
 } from "@grpc/grpc-js";
+import { PickFirstLoadBalancer } from "@grpc/grpc-js/load-balancer-pick-first";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import http2, { type ServerHttp2Stream } from "node:http2";
@@ -118,6 +119,32 @@ stillNeeded("grpc-js second connection", async () => {
   await second.promise;
   clearTimeout(timer);
   return { wrong: connections > 1, seen: `${connections} connections for one call` };
+});
+
+stillNeeded("grpc-js clients closed while they connect", async () => {
+  const silent = createServer((socket) => socket.resume());
+  await using server = await listenOnLoopback(silent);
+  const client = new Client(`127.0.0.1:${server.port}`, credentials.createInsecure(), {
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.initial_reconnect_backoff_ms": 1,
+  });
+  const stream = client.makeBidiStreamRequest(PATH, pass, pass).on("error", () => {});
+  await once(silent, "connection");
+  const { promise: ran, resolve } = Promise.withResolvers<boolean>();
+  const name = "startNextSubchannelConnecting";
+  const connectNext: unknown = Reflect.get(PickFirstLoadBalancer.prototype, name);
+  Reflect.set(PickFirstLoadBalancer.prototype, name, () => resolve(true));
+  stream.cancel();
+  client.close();
+  const timer = setTimeout(() => resolve(false), PATIENCE_MS);
+  const left = await ran;
+  clearTimeout(timer);
+  Reflect.set(PickFirstLoadBalancer.prototype, name, connectNext);
+  const connections = await new Promise<number>((resolve, reject) =>
+    silent.getConnections((error, count) => error ? reject(error) : resolve(count))
+  );
+  const seen = `a timer that was ${left ? "left" : "cleared"}, and ${connections} connections`;
+  return { wrong: left || connections > 0, seen };
 });
 
 stillNeeded("grpc-js peer addresses", async () => {
